@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from headatlas.cogvsr.scenes.sprites import AIR, RGB, mix
+from headatlas.cogvsr.scenes.sprites import AIR, RGB, mix, symmetric
 from headatlas.cogvsr.scenes.world import CANVAS, CELLS, PLACES, Region
 
 _FRAME_MARGIN = 6
@@ -94,7 +94,7 @@ def _frame(rows: int, columns: int) -> Image.Image:
     ring(-2.2, (52, 44, 70, 255))
     ring(-3.5, (255, 252, 240, 34))
     # Premultiplied reduction would be exact; the veil's colour equals the line's, so plain reduction shows no fringe.
-    return image.reduce(scale)
+    return symmetric(image).reduce(scale)
 
 
 def board(place: str, region: Region | None) -> Image.Image:

@@ -1,7 +1,7 @@
 """Draws a scene, and says exactly how much of each thing can be seen.
 
-Knows where things go and in which order; `sprites.py` knows what a thing looks like, `grounds.py` what lies beneath. Far
-things are drawn first; things of one depth in the order of `Scene.things`. Everything is symmetric: the picture of
+Knows where things go and in which order; `sprites.py` knows what a thing looks like, `grounds.py` what lies beneath.
+Far things are drawn first; things of one depth in the order of `Scene.things`. Everything is symmetric: the picture of
 `scene.mirrored()` is the mirrored picture.
 """
 
@@ -28,7 +28,7 @@ def _body(thing: Thing, place: str) -> Image.Image:
 
 
 def _corner(thing: Thing, sprite: Image.Image) -> tuple[int, int]:
-    """Top left pixel of a sprite centred on the thing. Sprites have even sides, so that rounding is mirror-symmetric."""
+    """Top left pixel of a sprite centred on the thing. Sprites have even sides, so rounding is mirror-symmetric."""
     x, y = thing.center
     return round(x - sprite.width / 2), round(y - sprite.height / 2)
 

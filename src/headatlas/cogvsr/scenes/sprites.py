@@ -1,8 +1,8 @@
 """How one thing looks: outlines, colours, textures and details of the eight classes, drawn once and cached.
 
-Knows Pillow and the vocabulary of `world.py`; knows nothing of whole scenes. A class is a list of parts in its own frame:
-front towards -y, the longer side from -1 to 1. Every part list is symmetric in x, so that a mirrored thing is the same
-thing facing the other way. Parts are drawn four times too large and reduced, which is the antialiasing.
+Knows Pillow and the vocabulary of `world.py`; knows nothing of whole scenes. A class is a list of parts in its own
+frame: front towards -y, the longer side from -1 to 1. Every part list is symmetric in x, so that a mirrored thing is
+the same thing facing the other way. Parts are drawn four times too large and reduced, which is the antialiasing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from headatlas.cogvsr.scenes.world import CANVAS, CELLS, DEPTH_SCALE, DIRECTIONS, SIZE_SCALE
 
@@ -29,7 +29,7 @@ PALETTE: dict[str, RGB] = {
     "yellow": (255, 221, 40),
     "green": (30, 158, 66),
     "blue": (38, 108, 232),
-    "purple": (152, 62, 196),
+    "purple": (164, 76, 214),
 }
 AIR: dict[str, RGB] = {
     "meadow": (206, 226, 178),
@@ -74,22 +74,25 @@ BODY: dict[str, list[Part]] = {
     "arrow": [_poly((0, -1.0), (0.82, -0.1), (0.36, -0.1), (0.36, 0.98), (-0.36, 0.98), (-0.36, -0.1), (-0.82, -0.1))],
     "car": [_round(-0.52, -0.98, 0.52, 0.98, 0.3)],
     "dog": [
-        _ellipse(0, 0.3, 0.4, 0.5),
-        _ellipse(0, -0.42, 0.36, 0.34),
-        _round(-0.17, -0.98, 0.17, -0.5, 0.16),
-        _round(-0.09, 0.7, 0.09, 1.0, 0.09),
+        _ellipse(0, 0.3, 0.36, 0.44),
+        _ellipse(0, -0.44, 0.4, 0.32),
+        _round(-0.22, -0.98, 0.22, -0.5, 0.2),
     ],
     "fish": [
-        _poly((0, -1.0), (0.3, -0.72), (0.44, -0.3), (0.4, 0.1), (0.12, 0.62), (-0.12, 0.62), (-0.4, 0.1), (-0.44, -0.3),
-              (-0.3, -0.72)),
+        _poly((0, -1.0), (0.3, -0.72), (0.44, -0.3), (0.4, 0.1), (0.12, 0.62), (0, 0.62)),
+        _poly((0, -1.0), (-0.3, -0.72), (-0.44, -0.3), (-0.4, 0.1), (-0.12, 0.62), (0, 0.62)),
         _ellipse(0, -0.3, 0.44, 0.62),
     ],
-}  # fmt: skip
+}
 """What carries the thing's colour and texture."""
 
 UNDER: dict[str, list[tuple[str, Part]]] = {
     "car": [("ink", p) for y in (-0.58, 0.56) for p in _both(_round(0.42, y - 0.2, 0.7, y + 0.2, 0.08))],
-    "dog": [("shade", p) for y in (0.0, 0.62) for p in _both(_ellipse(0.42, y, 0.15, 0.2))],
+    "dog": [
+        *(("base", p) for p in _both(_ellipse(0.4, -0.02, 0.17, 0.15))),
+        *(("base", p) for p in _both(_ellipse(0.4, 0.6, 0.17, 0.15))),
+        ("base", _round(-0.1, 0.6, 0.1, 1.0, 0.1)),
+    ],
     "fish": [
         *(("shade", p) for p in _both(_poly((0.3, -0.42), (0.86, 0.02), (0.76, 0.2), (0.3, 0.08)))),
         ("shade", _poly((0, 0.3), (0.62, 0.98), (0, 0.8), (-0.62, 0.98))),
@@ -99,14 +102,17 @@ UNDER: dict[str, list[tuple[str, Part]]] = {
 
 DETAILS: dict[str, list[tuple[str, Part]]] = {
     "car": [
-        ("glass", _poly((-0.42, -0.5), (0.42, -0.5), (0.34, -0.14), (-0.34, -0.14))),
-        ("glass", _poly((-0.34, 0.6), (0.34, 0.6), (0.4, 0.78), (-0.4, 0.78))),
-        *(("lamp", p) for p in _both(_ellipse(0.32, -0.87, 0.15, 0.11))),
+        # The bonnet has no texture, so that the front differs from the boot even where lamps are a pixel wide.
+        ("base", _round(-0.49, -0.95, 0.49, -0.3, 0.26)),
+        ("glass", _poly((-0.46, -0.48), (0.46, -0.48), (0.36, -0.06), (-0.36, -0.06))),
+        ("glass", _poly((-0.34, 0.66), (0.34, 0.66), (0.38, 0.8), (-0.38, 0.8))),
+        *(("lamp", p) for p in _both(_ellipse(0.34, -0.86, 0.18, 0.14))),
     ],
     "dog": [
-        *(("deep", p) for p in _both(_ellipse(0.38, -0.36, 0.13, 0.27))),
-        *(("ink", p) for p in _both(_ellipse(0.15, -0.55, 0.07, 0.08))),
-        ("ink", _ellipse(0, -0.9, 0.15, 0.11)),
+        *(("deep", p) for p in _both(_ellipse(0.44, -0.38, 0.14, 0.27))),
+        ("cream", _round(-0.2, -0.96, 0.2, -0.5, 0.19)),
+        *(("ink", p) for p in _both(_ellipse(0.19, -0.46, 0.07, 0.08))),
+        ("ink", _ellipse(0, -0.88, 0.14, 0.11)),
     ],
     "fish": [
         *(("white", p) for p in _both(_ellipse(0.27, -0.58, 0.16, 0.16))),
@@ -141,6 +147,13 @@ def _draw(mask: Image.Image, part: Part, half: float, fill: int = 255) -> None:
         pen.polygon(xy, fill=fill)
 
 
+def symmetric(image: Image.Image) -> Image.Image:
+    """The left half and its mirror image: Pillow's polygons are a pixel off, and mirrored scenes must match."""
+    left = image.crop((0, 0, image.width // 2, image.height))
+    image.paste(ImageOps.mirror(left), (image.width // 2, 0))
+    return image
+
+
 def _texture(texture: str, size: int, half: float) -> Image.Image:
     """L mask of where the pattern lies: bands across the thing, or dots."""
     mask = Image.new("L", (size, size), 0)
@@ -164,12 +177,12 @@ def _silhouette(cls: str, size: str, depth: int) -> tuple[Image.Image, Image.Ima
     inner = Image.new("L", (big, big), 0)
     for part in [p for _, p in UNDER.get(cls, [])] + BODY[cls] + [p for _, p in DETAILS.get(cls, [])]:
         _draw(inner, part, half)
-    # Thresholding a blurred mask grows it by a round pen; three steps keep points (arrow, star) from being eaten.
+    # Grown by a square pen and rounded by a thresholded blur, in steps: one big step would square the curves.
     outer = inner
     for _ in range(3):
         grown = outer.filter(ImageFilter.MaxFilter(2 * max(1, round(line / 3)) + 1))
         outer = grown.filter(ImageFilter.GaussianBlur(line / 4)).point(lambda v: 255 if v > 127 else 0)
-    return inner, ImageChops.lighter(outer, inner), big, half
+    return symmetric(inner), symmetric(ImageChops.lighter(outer, inner)), big, half
 
 
 @lru_cache(maxsize=8192)
@@ -180,10 +193,11 @@ def body(cls: str, color: str, texture: str, size: str, depth: int, place: str) 
     tones: dict[str, RGB] = {
         "ink": (34, 34, 44),
         "white": (255, 255, 255),
-        "glass": (186, 224, 244),
-        "lamp": (255, 250, 205),
+        "glass": (58, 78, 118),
+        "lamp": (255, 250, 190),
+        "cream": (255, 240, 214),
         "shade": mix(base, (0, 0, 0), 0.22),
-        "deep": mix(base, (20, 10, 30), 0.5),
+        "deep": mix(base, (20, 10, 30), 0.58),
         "light": mix(base, (255, 255, 255), 0.72),
         "line": mix(base, (255, 255, 255), 0.8) if place == "night" else mix(base, (24, 20, 40), 0.66),
     }
@@ -206,7 +220,7 @@ def body(cls: str, color: str, texture: str, size: str, depth: int, place: str) 
     for tone, part in DETAILS.get(cls, []):
         fill(tone, [part])
     image.putalpha(outer)
-    return image.reduce(_SUPERSAMPLE)
+    return symmetric(image).reduce(_SUPERSAMPLE)
 
 
 def turned(image: Image.Image, facing: str | None) -> Image.Image:
