@@ -42,6 +42,7 @@ def _kind(functions: str | tuple[str, ...], answer_type: AnswerType, needs_image
     return Kind(functions, answer_type, needs_image, phrases)
 
 
+# fmt: off
 KINDS: dict[str, Kind] = {
     # -- information extraction: what the question says ------------------------------------------------------------
     "asked_first": _kind(_IE, "text", False,
@@ -199,7 +200,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "same_way": ("do the {a} and the {b} face the same way?", "is the {a} turned the same way as the {b}?", "are the {a} and the {b} facing one way?"),
     "toward": ("does the {a} face toward the {b}?", "is the {a} turned toward the {b}?", "is the {b} on the side that the {a} faces?"),
     "between": ("is the {c} between the {a} and the {b}, by column?", "by column, does the {c} lie between the {a} and the {b}?", "is the column of the {c} between those of the {a} and the {b}?"),
-    "inside": ("is the {a} inside the frame?", "does the frame hold the {a}?", "is it true that the {a} is inside the frame?"),
+    "inside_region": ("is the {a} inside the frame?", "does the frame hold the {a}?", "is it true that the {a} is inside the frame?"),
     "count_in": ("how many {what} are {where}?", "what is the number of {what} {where}?", "count the {what} {where}."),
     "aligned": ("are the {a} and the {b} in the same {line}?", "do the {a} and the {b} share a {line}?", "is the {a} in the same {line} as the {b}?"),
     "apart": ("how many {line}s are the {a} and the {b} apart?", "what is the number of {line}s from the {a} to the {b}?", "by {line}, how far apart are the {a} and the {b}?"),
@@ -208,3 +209,4 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "viewpoint": ("is the {b} on the own left or own right of the {a}?", "seen by the {a}, is the {b} on its left or right?", "on which own side of the {a} is the {b}, left or right?"),
     "multi_hop": ("which {trait} does the thing farthest to the {side} have?", "what is the {trait} of the thing most to the {side}?", "the thing farthest to the {side}: what is its {trait}?"),
 }
+# fmt: on
