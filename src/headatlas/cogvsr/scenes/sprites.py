@@ -14,6 +14,15 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 from headatlas.cogvsr.scenes.world import CANVAS, CELLS, DEPTH_SCALE, DIRECTIONS, SIZE_SCALE
 
+# Pillow's ROTATE_* turn counter-clockwise, DIRECTIONS clockwise.
+_TURNS: dict[str, Image.Transpose | None] = dict(
+    zip(
+        DIRECTIONS,
+        (None, Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90),
+        strict=True,
+    )
+)
+
 RGB = tuple[int, int, int]
 Part = tuple[str, tuple[float, ...]]
 
@@ -181,7 +190,7 @@ def _silhouette(cls: str, size: str, depth: int) -> tuple[Image.Image, Image.Ima
     outer = inner
     for _ in range(3):
         grown = outer.filter(ImageFilter.MaxFilter(2 * max(1, round(line / 3)) + 1))
-        outer = grown.filter(ImageFilter.GaussianBlur(line / 4)).point(lambda v: 255 if v > 127 else 0)
+        outer = grown.filter(ImageFilter.GaussianBlur(line / 4)).point([255 * (v > 127) for v in range(256)])
     return symmetric(inner), symmetric(ImageChops.lighter(outer, inner)), big, half
 
 
@@ -225,12 +234,8 @@ def body(cls: str, color: str, texture: str, size: str, depth: int, place: str) 
 
 def turned(image: Image.Image, facing: str | None) -> Image.Image:
     """An image that faces up, turned to face `facing` (None: as it is)."""
-    turn = DIRECTIONS.index(facing) if facing else 0
-    # Pillow's ROTATE_* turn counter-clockwise, DIRECTIONS clockwise.
-    return image if turn == 0 else image.transpose(_TURNS[turn])
-
-
-_TURNS = (None, Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90)
+    turn = _TURNS[facing] if facing else None
+    return image if turn is None else image.transpose(turn)
 
 
 @lru_cache(maxsize=512)
@@ -241,4 +246,4 @@ def shadow(cls: str, size: str, depth: int, facing: str | None) -> tuple[Image.I
     pad = math.ceil(3 * blur)
     mask = Image.new("L", (outer.width + 2 * pad, outer.height + 2 * pad), 0)
     mask.paste(turned(outer, facing), (pad, pad))
-    return mask.filter(ImageFilter.GaussianBlur(blur)).point(lambda v: v * opacity // 255), round(offset)
+    return mask.filter(ImageFilter.GaussianBlur(blur)).point([v * opacity // 255 for v in range(256)]), round(offset)
