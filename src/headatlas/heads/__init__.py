@@ -1,0 +1,32 @@
+"""Find, name, read and edit the attention heads of any transformers VLM. Torch modules only: no data, no science."""
+
+from headatlas.heads.address import TOWERS, Head, HeadSet, Tower
+from headatlas.heads.apply import ActiveEdit, compile_edits, edit_heads
+from headatlas.heads.edit import Edit, mean, patch, scale, steer, zero
+from headatlas.heads.find import find_heads
+from headatlas.heads.grid import HeadGrid, Site
+from headatlas.heads.read import ZReader
+from headatlas.heads.scope import SCOPES, Positions, Scope
+
+__all__ = [
+    "SCOPES",
+    "TOWERS",
+    "ActiveEdit",
+    "Edit",
+    "Head",
+    "HeadGrid",
+    "HeadSet",
+    "Positions",
+    "Scope",
+    "Site",
+    "Tower",
+    "ZReader",
+    "compile_edits",
+    "edit_heads",
+    "find_heads",
+    "mean",
+    "patch",
+    "scale",
+    "steer",
+    "zero",
+]

@@ -1,0 +1,189 @@
+"""Apply edits to a running model: compile them to one factor and one shift per layer, and hook the output projections.
+
+For every touched layer the edits of each batch row are composed, in order, into `factor [B|1, H]` and
+`shift [B|1, H, D]` (a later edit acts on what the earlier ones left: f := f2*f, s := f2*s + s2). A forward pre-hook on
+the layer's output projection then replaces its input by factor * z + shift at the positions in scope. The model's own
+attention kernels stay in use, and leaving the context removes every hook, also after an exception.
+
+A second hook, on the language model as a whole, notes how many tokens are cached and how many are new, so that masks
+over the full sequence can be cut to the current forward (scope.py). Knows no data: masks come from the batch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads.edit import Edit
+from headatlas.heads.grid import HeadGrid, Site
+from headatlas.heads.scope import Positions, Scope, Window, check_scope, current_mask
+
+
+class ActiveEdit:
+    """Edits in force. `positions` is set before each batch when the scope is not `all`.
+
+    `rows` is the number of batch rows the edits were given for, or 1 if every row gets the same edits.
+    """
+
+    def __init__(self, plans: "dict[Site, LayerPlan]", rows: int, scope: Scope, positions: Positions | None) -> None:
+        self.positions = positions
+        self.scope: Scope = scope
+        self.rows = rows
+        self.window: Window | None = None
+        self._plans = plans
+
+    def apply(self, site: Site, hidden: Tensor) -> Tensor:
+        """What the output projection of `site` gets instead of `hidden` (`[B, T, H*D]` or `[T, H*D]`)."""
+        z = site.split(hidden)  # [B, T, H, D]
+        plan = self._plans[site]
+        if plan.factor.shape[0] not in (1, z.shape[0]):
+            raise HeadAtlasError(
+                f"the edits are for {plan.factor.shape[0]} rows, the forward has {z.shape[0]}; give one list of edits "
+                "per row (beams and several returned sequences per row are not supported)"
+            )
+        mask = current_mask(self.scope, self.positions, self.window, z.shape[0], z.shape[1])
+        factor, shift = plan.to(z)
+        edited = z * factor[:, None, :, None]
+        if shift is not None:
+            edited = edited + shift[:, None]
+        if mask is not None:
+            edited = torch.where(mask.to(z.device)[:, :, None, None], edited, z)
+        return edited.reshape(hidden.shape)
+
+
+class LayerPlan:
+    """The composed edits of one layer: `factor [B|1, H]`, `shift [B|1, H, D]` or None; float32 until used."""
+
+    def __init__(self, factor: Tensor, shift: Tensor | None) -> None:
+        self.factor = factor
+        self.shift = shift
+        self._used: tuple[Tensor, Tensor | None] | None = None
+
+    def to(self, z: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Factor and shift on the device and in the dtype of `z`, converted once."""
+        if self._used is None or self._used[0].device != z.device or self._used[0].dtype != z.dtype:
+            self._used = self.factor.to(z), None if self.shift is None else self.shift.to(z)
+        return self._used
+
+
+def compile_edits(
+    grid: HeadGrid, edits: Sequence[Edit] | Sequence[Sequence[Edit]]
+) -> tuple[dict[Site, LayerPlan], int]:
+    """Check the edits against the model and compose them: `(plan of every touched site, number of rows or 1)`.
+
+    `edits` is one list for all rows, or one list per row. Raises `HeadAtlasError` for a head the model does not have,
+    values of another shape than the model's `[L, H, D]`, and per-row values that do not fit the rows.
+    """
+    rows = _rows(edits)
+    plans: dict[Site, LayerPlan] = {}
+    seen: set[int] = set()
+    for row, row_edits in enumerate(rows):
+        for edit in row_edits:
+            if id(edit) not in seen:  # a row-by-row list repeats the same few edits
+                _check(grid, edit)
+                seen.add(id(edit))
+            if len(rows) > 1 and edit.rows not in (None, len(rows)):
+                raise HeadAtlasError(f"{edit.name}: values for {edit.rows} rows, edits for {len(rows)}")
+            one = edit.at_row(row)
+            for site, heads in _by_site(grid, edit).items():
+                plan = plans.get(site)
+                if plan is None:
+                    plan = plans[site] = LayerPlan(torch.ones(len(rows), site.n_heads), None)
+                _compose(plan, site, row, heads, one)
+    if len(rows) > 1 and any(site.tower == "V" for site in plans):
+        raise HeadAtlasError("per-row edits cannot act in the vision tower, whose rows are images, not batch rows")
+    return plans, len(rows)
+
+
+def _rows(edits: Sequence[Edit] | Sequence[Sequence[Edit]]) -> list[list[Edit]]:
+    if any(not isinstance(item, Edit) for item in edits):
+        if any(isinstance(item, Edit) for item in edits):
+            raise HeadAtlasError("edits must be one list of Edit, or one list of Edit per row, not a mixture")
+        return [list(row) for row in edits]  # pyright: ignore[reportArgumentType]
+    common: list[Edit] = list(edits)  # pyright: ignore[reportAssignmentType]
+    given = {edit.rows for edit in common} - {None}
+    if len(given) > 1:
+        raise HeadAtlasError(f"edits hold values for different numbers of rows: {sorted(given)}")  # pyright: ignore[reportArgumentType]
+    return [common] * (given.pop() or 1 if given else 1)
+
+
+def _check(grid: HeadGrid, edit: Edit) -> None:
+    grid.check(edit.heads)
+    if edit.shift is None or not len(edit.heads):
+        return
+    dims = grid.dims(edit.heads.towers()[0])
+    if tuple(edit.shift.shape[-3:]) != dims:
+        raise HeadAtlasError(
+            f"{edit.name}: expected values [L, H, D] = {list(dims)} of this model, got {list(edit.shift.shape[-3:])}"
+        )
+
+
+def _by_site(grid: HeadGrid, edit: Edit) -> dict[Site, list[int]]:
+    heads: dict[Site, list[int]] = {}
+    for head in edit.heads:
+        heads.setdefault(grid.site(head), []).append(head.head)
+    return heads
+
+
+def _compose(plan: LayerPlan, site: Site, row: int, heads: list[int], edit: Edit) -> None:
+    plan.factor[row, heads] *= edit.factor
+    if plan.shift is None and edit.shift is not None:
+        plan.shift = torch.zeros(plan.factor.shape[0], site.n_heads, site.d_head)
+    if plan.shift is not None:
+        new = edit.factor * plan.shift[row, heads]
+        if edit.shift is not None:
+            new = new + edit.shift[site.layer, heads].to(plan.shift)
+        plan.shift[row, heads] = new
+
+
+@contextmanager
+def edit_heads(
+    model: nn.Module,
+    grid: HeadGrid,
+    edits: Sequence[Edit] | Sequence[Sequence[Edit]],
+    scope: str = "all",
+    positions: Positions | None = None,
+) -> Iterator[ActiveEdit]:
+    """Put `edits` in force on `model` for the time of the context; yields the `ActiveEdit`.
+
+    `edits`: one list for all rows, or a list of lists, one per batch row; several edits act in order. `scope`: one of
+    `SCOPES`; every scope but `all` needs `positions` (masks over the batch's full sequence), given here or set as
+    `active.positions` before each batch. In `generate` the masks are those of the prompt: the first forward is cut
+    from them, and each later, decoded token is an `answer` (and `last`) position.
+
+    Raises `HeadAtlasError` for unknown heads or scopes, shapes that do not fit, and, in the forward, for missing masks
+    or rows and lengths that do not fit. All hooks are removed on leaving, also after an exception.
+    """
+    checked = check_scope(scope)
+    plans, rows = compile_edits(grid, edits)
+    if checked != "all" and any(site.tower == "V" for site in plans):
+        raise HeadAtlasError(f"scope {scope!r} counts text positions; edits in the vision tower need scope 'all'")
+    modules = set(map(id, model.modules()))
+    if any(id(site.module) not in modules for site in plans):
+        raise HeadAtlasError("the grid belongs to another model; use find_heads(model) of this one")
+    active = ActiveEdit(plans, rows, checked, positions)
+    with ExitStack() as hooks:
+        if checked != "all":
+            root = grid.language if grid.language is not None else model
+            hooks.callback(root.register_forward_pre_hook(_watch(active), with_kwargs=True).remove)
+        for site in plans:
+            hooks.callback(site.module.register_forward_pre_hook(_hook(active, site)).remove)
+        yield active
+
+
+def _hook(active: ActiveEdit, site: Site) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+    return lambda module, args: (active.apply(site, args[0]), *args[1:])
+
+
+def _watch(active: ActiveEdit) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tokens = next((kwargs[k] for k in ("inputs_embeds", "input_ids") if kwargs.get(k) is not None), None)
+        tokens = args[0] if tokens is None and args else tokens
+        cache = kwargs.get("past_key_values")
+        past = int(cache.get_seq_length()) if cache is not None else 0
+        active.window = None if tokens is None else Window(past, tokens.shape[1])
+
+    return hook

@@ -1,0 +1,216 @@
+"""Find every addressable attention layer of a vision-language model by its structure.
+
+An attention layer is a module that owns input projections (separate q, or fused qkv) and an output projection whose
+input is `n_heads * d_head` wide. Children are recognised by their *role names* (`OUTPUT_ROLES`, `QUERY_ROLES`), never
+by paths or model types; the head count comes from the module or its config, d_head from the module, and the two must
+agree with the width of the projection. What does not add up is left out with its reason, never guessed.
+
+The language model is the smallest module around the input embeddings that contains attention; the vision tower is
+every other sub-model around a patch embedding. Knows torch modules only: no data, no weights are read.
+"""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads.address import Tower
+from headatlas.heads.grid import HeadGrid, Site
+
+# A new family usually needs one more word in one of these lists. Dots reach into children (BERT-like blocks).
+OUTPUT_ROLES = (
+    "o_proj",
+    "out_proj",
+    "wo",
+    "c_proj",
+    "proj",
+    "dense",
+    "linear_proj",
+    "projection_layer",
+    "output.dense",
+)
+QUERY_ROLES = (
+    *("q_proj", "wq", "query", "q", "q_b_proj"),
+    *("qkv", "qkv_proj", "query_key_value", "c_attn", "Wqkv", "in_proj"),
+    *("self.query", "attention.query"),
+)
+HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "attention_heads", "num_query_heads")
+HEAD_DIMS = ("v_head_dim", "head_dim", "attention_head_size", "d_head", "head_size")
+# Input names and own names that only cross attention has (`key_value_states` is also in many self-attentions).
+CROSS_INPUTS = ("cross_attention_states",)
+CROSS_ROLES = ("cross_attn", "encoder_attn", "crossattention", "cross_attention", "EncDecAttention")
+
+
+def find_heads(model: nn.Module) -> HeadGrid:
+    """Every attention layer of `model` whose heads can be addressed, as a `HeadGrid`.
+
+    `model` is what `AutoModelForImageTextToText` loads. Layers are numbered within each tower (`L` language model,
+    `V` vision tower, `X` cross attention in the language model) in forward order: by the modules' own `layer_idx`
+    where they have one, else in order of registration. `grid.skipped` names what was left out, and why.
+
+    Raises `HeadAtlasError` with the reasons if the language model has no addressable attention.
+    """
+    found: list[_Attention] = []
+    refused: dict[str, str] = {}
+    for name, module in model.named_modules():
+        result = _as_attention(name, module)
+        if isinstance(result, str):
+            refused[name] = f"{name} ({type(module).__name__}): {result}"
+        elif result is not None:
+            found.append(result)
+    language = _language_root(model, [a.name for a in found] + list(refused))
+    towers: dict[Tower, list[_Attention]] = {"L": [], "V": [], "X": []}
+    for attention in found:
+        tower = _tower(model, language, attention)
+        if tower is None:
+            refused[attention.name] = f"{attention.name}: in neither the language model nor a vision tower"
+        else:
+            towers[tower].append(attention)
+    if not towers["L"]:
+        inside = [reason for name, reason in refused.items() if _within(name, language)]
+        raise HeadAtlasError(
+            f"the language model of {type(model).__name__} has no addressable attention: "
+            + ("; ".join(inside[:3]) or f"no module with one of the query projections {QUERY_ROLES} in it")
+        )
+    sites = [
+        Site(tower, layer, f"{a.name}.{a.role}", a.projection, a.n_heads, a.d_head)
+        for tower, members in towers.items()
+        for layer, a in enumerate(_forward_order(members))
+    ]
+    return HeadGrid(tuple(sites), model.get_submodule(language), tuple(refused.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Attention:
+    name: str
+    module: nn.Module
+    role: str
+    projection: nn.Module
+    n_heads: int
+    d_head: int
+
+
+def _as_attention(name: str, module: nn.Module) -> _Attention | str | None:
+    """The attention that `module` is; the reason (text) why it cannot be addressed; None if it is something else."""
+    if isinstance(module, nn.MultiheadAttention):
+        return "torch's MultiheadAttention never calls its output projection as a module, so its z cannot be reached"
+    output = _first_child(module, OUTPUT_ROLES)
+    if output is None:
+        return None
+    if hasattr(module, "A_log") or any(isinstance(child, nn.Conv1d) for child in module.children()):
+        return "linear attention or a convolution, which has no softmax heads"
+    if _first_child(module, QUERY_ROLES) is None:
+        return None
+    role, projection = output
+    width = _in_features(projection)
+    if width is None:
+        return f"its output projection {role} is a {type(projection).__name__}, whose input width is not told"
+    sizes = _head_sizes(module, width)
+    if isinstance(sizes, str):
+        return f"output projection {role} takes {width} features, but {sizes}"
+    return _Attention(name, module, role, projection, *sizes)
+
+
+def _head_sizes(module: nn.Module, width: int) -> tuple[int, int] | str:
+    """`(n_heads, d_head)` with product `width`, both told by the module where it can; else what does not add up."""
+    inner = [module, *(child for child in (getattr(module, "self", None), getattr(module, "attention", None)) if child)]
+    own_dim = _first_int(inner, HEAD_DIMS)
+    # The module's own count is what its forward uses; its config is asked only when the module keeps none.
+    count = _first_int(inner, HEAD_COUNTS) or _first_int([getattr(m, "config", None) for m in inner], HEAD_COUNTS)
+    if count is None and own_dim is None:
+        return "neither the module nor its config tells the number of heads or their size"
+    if own_dim is None or count is None:
+        known = count if own_dim is None else own_dim
+        assert known is not None
+        if width % known:
+            return f"that is no multiple of {known}"
+        return (known, width // known) if own_dim is None else (width // known, known)
+    if count * own_dim != width:
+        return f"{count} heads x {own_dim} make {count * own_dim}"
+    return count, own_dim
+
+
+def _language_root(model: nn.Module, attentions: list[str]) -> str:
+    """Path of the smallest module that holds the input embeddings and some attention."""
+    embeddings = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None  # pyright: ignore[reportCallIssue]
+    path = next((name for name, module in model.named_modules() if module is embeddings), None)
+    if path is None:
+        raise HeadAtlasError(
+            f"{type(model).__name__} has no input embeddings, so it has no language model to look into"
+        )
+    while path and not any(_within(name, path) for name in attentions):
+        path = path.rpartition(".")[0]
+    return path
+
+
+def _tower(model: nn.Module, language: str, attention: _Attention) -> Tower | None:
+    in_language = _within(attention.name, language)
+    for name, submodel in _submodels(model, attention.name):
+        # Around the language model there is only the whole model; a tower is a sub-model of its own beside it, or
+        # (where the embeddings sit at the top) inside it.
+        if not _within(language, name) and _has_patches(submodel):
+            return "V"
+    if in_language:
+        return "X" if _is_cross(attention) else "L"
+    return None
+
+
+def _submodels(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """Every `PreTrainedModel` around `path`, the nearest first."""
+    while path:
+        path = path.rpartition(".")[0]
+        module = model.get_submodule(path)
+        if isinstance(module, PreTrainedModel):
+            yield path, module
+
+
+def _has_patches(module: nn.Module) -> bool:
+    return any(isinstance(m, nn.Conv2d | nn.Conv3d) or "patch" in name for name, m in module.named_modules())
+
+
+def _is_cross(attention: _Attention) -> bool:
+    told = getattr(attention.module, "is_cross_attention", None)
+    if told is not None:
+        return bool(told)
+    inputs = inspect.signature(attention.module.forward).parameters
+    return attention.name.rpartition(".")[2] in CROSS_ROLES or any(name in inputs for name in CROSS_INPUTS)
+
+
+def _forward_order(members: list[_Attention]) -> list[_Attention]:
+    told = [getattr(a.module, "layer_idx", None) for a in members]
+    numbers = [n for n in told if isinstance(n, int)]
+    if len(set(numbers)) != len(members):
+        return members
+    return [members[i] for i in sorted(range(len(members)), key=lambda i: numbers[i])]
+
+
+def _within(name: str, path: str) -> bool:
+    return not path or name == path or name.startswith(path + ".")
+
+
+def _first_child(module: nn.Module, roles: tuple[str, ...]) -> tuple[str, nn.Module] | None:
+    for role in roles:
+        child: Any = module
+        for part in role.split("."):
+            child = child._modules.get(part) if isinstance(child, nn.Module) else None
+        if isinstance(child, nn.Module):
+            return role, child
+    return None
+
+
+def _first_int(sources: list[Any], names: tuple[str, ...]) -> int | None:
+    values = (getattr(source, name, None) for source in sources for name in names)
+    return next((value for value in values if isinstance(value, int) and value > 0), None)
+
+
+def _in_features(projection: nn.Module) -> int | None:
+    """Input width of a Linear or of what is shaped like one (quantized layers, transformers' Conv1D, LoRA wrappers)."""
+    for part in (projection, getattr(projection, "linear", None), getattr(projection, "base_layer", None)):
+        width = _first_int([part], ("in_features", "nx"))
+        if width is not None:
+            return width
+    return None

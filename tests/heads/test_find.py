@@ -1,0 +1,128 @@
+"""Every attention layer is found, in the right tower and order, and z really is the heads' separate output."""
+
+import pytest
+import torch
+from torch import nn
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import ZReader, find_heads
+
+SHAPES = {
+    "llava": {"L": (2, 4, 6), "V": (2, 2, 8)},
+    "qwen2_5_vl": {"L": (2, 4, 8), "V": (2, 2, 8)},
+    "gemma3": {"L": (2, 4, 10), "V": (2, 2, 8)},
+    "mllama": {"L": (2, 4, 6), "X": (1, 4, 6), "V": (3, 2, 8)},
+    "idefics3": {"L": (2, 4, 6), "V": (2, 2, 8)},
+}
+
+
+def test_towers_have_the_configured_shapes(vlm):
+    grid = vlm.grid
+    assert {tower: grid.dims(tower) for tower in "LVX" if grid.tower(tower)} == SHAPES[vlm.family]
+    assert grid.shape == SHAPES[vlm.family]["L"][:2]
+    assert grid.d_head == SHAPES[vlm.family]["L"][2]
+
+
+def test_head_sum_identity_at_every_site(vlm):
+    """sum_h W_O[:, h] z_h + b == the module's output, and every site is called in a forward with an image."""
+    outputs = {}
+    handles = [
+        site.module.register_forward_hook(lambda m, a, out, key=(site.tower, site.layer): outputs.update({key: out}))
+        for site in vlm.grid.sites
+    ]
+    towers = [tower for tower in "LVX" if vlm.grid.tower(tower)]
+    readers = {tower: ZReader(vlm.grid, tower) for tower in towers}
+    for reader in readers.values():
+        reader.__enter__()
+    vlm.model(**vlm.images)
+    for reader in readers.values():
+        reader.__exit__(None, None, None)
+    for handle in handles:
+        handle.remove()
+    for site in vlm.grid.sites:
+        z = readers[site.tower].z[site.layer]
+        weight = site.module.weight.unflatten(1, (site.n_heads, site.d_head))  # [out, H, D]
+        summed = sum(z[:, :, h] @ weight[:, h].T for h in range(site.n_heads))
+        if site.module.bias is not None:
+            summed = summed + site.module.bias
+        torch.testing.assert_close(summed, outputs[site.tower, site.layer].reshape(summed.shape), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_are_numbered_in_forward_order(vlm):
+    for tower in "LVX":
+        if not vlm.grid.tower(tower):
+            continue
+        called = []
+        with ZReader(vlm.grid, tower, on_z=lambda layer, z: called.append(layer)):  # noqa: B023
+            vlm.model(**vlm.images)
+        assert called == list(range(len(vlm.grid.tower(tower))))
+
+
+def test_sdpa_stays(vlm):
+    config = vlm.model.config
+    assert config._attn_implementation == "sdpa"
+    assert config.get_text_config()._attn_implementation == "sdpa"
+
+
+def test_siglip_pooling_head_is_left_out_with_its_reason(tiny_vlm):
+    model = tiny_vlm("gemma3").model
+    model.model.vision_tower.pool = nn.MultiheadAttention(16, 2)
+    try:
+        assert any("pool" in reason and "MultiheadAttention" in reason for reason in find_heads(model).skipped)
+    finally:
+        del model.model.vision_tower.pool
+
+
+class Fake(nn.Module):
+    """A language model of one layer, to break in one place at a time."""
+
+    def __init__(self, mixer):
+        super().__init__()
+        self.embed = nn.Embedding(7, 12)
+        self.mixer = mixer
+
+    def get_input_embeddings(self):
+        return self.embed
+
+
+def attention(width=12, **attributes):
+    module = nn.Module()
+    module.q_proj = nn.Linear(12, width)
+    module.o_proj = nn.Linear(width, 12)
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+@pytest.mark.parametrize("attributes", [{"num_heads": 3}, {"head_dim": 4}, {"num_heads": 3, "head_dim": 4}])
+def test_fake_model_is_found_from_either_number(attributes):
+    assert find_heads(Fake(attention(**attributes))).dims() == (1, 3, 4)
+
+
+def test_fused_qkv_is_found():
+    module = attention(num_heads=3)
+    del module.q_proj
+    module.qkv = nn.Linear(12, 36)
+    assert find_heads(Fake(module)).dims() == (1, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"num_heads": 5}, "no multiple of 5"),
+        ({"num_heads": 3, "head_dim": 5}, "3 heads x 5 make 15"),
+        ({}, "neither the module nor its config"),
+        ({"A_log": torch.zeros(3), "num_heads": 3}, "linear attention"),
+        ({"conv1d": nn.Conv1d(12, 12, 2)}, "linear attention or a convolution"),
+    ],
+)
+def test_what_does_not_add_up_is_refused_with_the_reason(attributes, reason):
+    with pytest.raises(HeadAtlasError, match=reason):
+        find_heads(Fake(attention(**attributes)))
+
+
+def test_model_without_attention_or_embeddings_is_refused():
+    with pytest.raises(HeadAtlasError, match="no addressable attention: no module"):
+        find_heads(Fake(nn.Linear(12, 12)))
+    with pytest.raises(HeadAtlasError, match="no input embeddings"):
+        find_heads(nn.Linear(2, 2))
