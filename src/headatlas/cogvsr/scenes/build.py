@@ -70,7 +70,7 @@ def symbolic(n: int, split: Split, seed: int, families: Sequence[str] | None = N
 def build(
     n: int = 400, seed: int = 0, splits: Sequence[Split] = tuple(SHARES), pairs: bool = False
 ) -> Iterator[Question]:
-    """Yield `n` rendered questions, dealt to the splits by `SHARES`; with `pairs`, each with its minimal pairs behind it."""
+    """Yield `n` rendered questions, dealt to the splits by `SHARES`; with `pairs`, their minimal pairs behind each."""
     for split, size in split_sizes(n, splits).items():
         for made in symbolic(size, split, seed):
             yield made.rendered()
@@ -79,7 +79,7 @@ def build(
 
 
 def ask_all(scene: Scene, rng: random.Random, split: Split) -> list[Question]:
-    """Return one question of every family that fits this scene, answers drawn evenly where the scene allows (no pixels)."""
+    """Return a question of every family that fits this scene, answers drawn evenly where it allows (no pixels)."""
     asked = []
     for family in FAMILIES.values():
         case = _find_case(family, scene, rng)
@@ -149,9 +149,18 @@ def _tell(
     chain = Chain(scene, split, rng)
     family.tell(chain, case)
     question = Question(
-        id=name, source="scenes", split=split, family=family.name, scene=name, text=text, options=options, answer=answer,
-        answer_type=answer_type, steps=chain.decide(answer, answer_type, options), objects=_objects(scene),
-    )  # fmt: skip
+        id=name,
+        source="scenes",
+        split=split,
+        family=family.name,
+        scene=name,
+        text=text,
+        options=options,
+        answer=answer,
+        answer_type=answer_type,
+        steps=chain.decide(answer, answer_type, options),
+        objects=_objects(scene),
+    )
     return SceneQuestion(scene, case, question, wording)
 
 
@@ -172,6 +181,6 @@ def _objects(scene: Scene, visible: Sequence[float] | None = None) -> tuple[Scen
                 column=thing.column,
                 depth=thing.depth,
                 visible=None if visible is None else visible[i],
-            )  # fmt: skip
+            )
         )
     return tuple(made)

@@ -16,6 +16,6 @@ def describe(thing: Thing, scene: Scene) -> str:
 
 
 def caption(scene: Scene) -> str:
-    """Return the place and every thing of the scene, in reading order of its cells (a caption must be one right answer)."""
+    """Return the place and all things in reading order of their cells, so that one caption is right."""
     things = sorted(scene.things, key=lambda t: (t.row, t.column))
     return f"{scene.place} . " + " . ".join(describe(thing, scene) for thing in things) + " ."

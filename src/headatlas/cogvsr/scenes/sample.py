@@ -1,4 +1,4 @@
-"""Random scenes: which things, where, how deep. Knows `world.py` and a random generator; draws nothing, asks nothing."""
+"""Random scenes: which things, where, how deep. Knows `world.py` and a random generator; draws and asks nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAN = 12.0
 
 
 def random_scene(rng: random.Random, *, n_things: tuple[int, int] = (4, 6), frame: float = 0.45) -> Scene:
-    """Return a scene of `n_things` (least, most) with unique colour + class names; `frame` is the chance of a drawn region.
+    """Return a scene of `n_things` (least, most), no two of one colour and class; `frame` is the chance of a region.
 
     The same state of `rng` gives the same scene.
     """

@@ -1,9 +1,9 @@
 """What a family of questions is, and the chain of steps it tells.
 
-A family knows three things: which cases a scene offers (`cases`), what the answer of a case is (`solve`), and the steps that
-lead there (`tell`). Everything is computed from the scene, so the same case can be told again of the mirrored scene or with
+A family knows three things: which cases a scene offers (`cases`), what the answer of a case is (`solve`), and the steps
+A family knows three things: which cases a scene offers (`cases`), the answer of a case (`solve`), and the steps that lead
+there (`tell`). Everything is computed from the scene, so the same case can be told again of the mirrored scene or with
 two things exchanged: that is what minimal pairs are. Knows scenes and phrases; draws nothing.
-"""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def by_name(scene: Scene, name: str) -> Thing:
 class Chain:
     """The steps told so far about one case, in words that the split allows.
 
-    `look`, `recall` and `read` add a step with a chance of their own, off the direct path to the answer, as people's chains
-    of thought have them: they give every family its share of perception, knowledge and extraction.
+    `look`, `recall` and `read` add a step with a chance of their own, off the direct path to the answer, as people's
+    chains of thought have them: they give every family its share of perception, knowledge and extraction.
     """
 
     def __init__(self, scene: Scene, split: Split, rng: random.Random) -> None:
@@ -97,7 +97,7 @@ class Chain:
     ) -> None:
         """Append a step of `kind` with its answer.
 
-        `optional` steps go first when a chain grows over nine. `told`: the earlier steps already say what this one needs.
+        `optional` steps go first when a chain grows over nine. `told`: the earlier steps say all that this one needs.
         """
         known = KINDS[kind]
         needs_image = known.needs_image and not told
@@ -109,9 +109,15 @@ class Chain:
             else ()
         )
         step = Step(
-            text=text, answer=answer, answer_type=known.answer_type, functions=known.functions, options=options,
-            kind=kind, needs_image=needs_image, boxes=boxes,
-        )  # fmt: skip
+            text=text,
+            answer=answer,
+            answer_type=known.answer_type,
+            functions=known.functions,
+            options=options,
+            kind=kind,
+            needs_image=needs_image,
+            boxes=boxes,
+        )
         self._steps.append((step, optional))
 
     def decide(self, answer: str, answer_type: AnswerType, options: tuple[str, ...]) -> tuple[Step, ...]:

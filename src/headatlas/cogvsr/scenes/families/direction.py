@@ -74,7 +74,7 @@ register(
         lambda scene, case: by_name(scene, case.a).facing,
         lambda _: DIRECTIONS,
         _tell_facing,
-    )  # fmt: skip
+    )
 )
 
 
@@ -158,7 +158,8 @@ def _solve_viewpoint(scene: Scene, case: Case) -> str | None:
 def _tell_viewpoint(chain: Chain, case: Case) -> None:
     a = by_name(chain.scene, case.a)
     answer = _solve_viewpoint(chain.scene, case)
-    assert answer is not None and a.facing is not None
+    assert answer is not None
+    assert a.facing is not None
     axis = "column" if a.facing in ("up", "down") else "row"
     hand = chain.rng.choice(("left", "right"))
     chain.read(case)

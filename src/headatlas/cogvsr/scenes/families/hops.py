@@ -47,7 +47,8 @@ def _tell(chain: Chain, case: Case) -> None:
     side, trait = case.slots["side"], case.slots["trait"]
     thing = _outermost(chain.scene, side)
     answer = thing and _trait(thing, trait)
-    assert thing is not None and answer is not None
+    assert thing is not None
+    assert answer is not None
     if chain.rng.random() < 0.6:
         chain.add("asked_trait", trait, options=tuple(_TRAITS), optional=True)
     if chain.rng.random() < 0.6:

@@ -160,7 +160,7 @@ register(
         lambda scene, case: yes_no(_gap(scene, case) == 0),
         lambda _: ("yes", "no"),
         _tell_aligned,
-    )  # fmt: skip
+    )
 )
 register(
     Family(
@@ -170,7 +170,7 @@ register(
         lambda scene, case: str(_gap(scene, case)) if _gap(scene, case) else None,
         lambda _: ("1", "2", "3", "4"),
         _tell_apart,
-    )  # fmt: skip
+    )
 )
 
 

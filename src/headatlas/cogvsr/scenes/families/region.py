@@ -68,7 +68,7 @@ register(
         lambda scene, case: yes_no(_inside(scene, case.a)),
         lambda _: ("yes", "no"),
         _tell_inside,
-    )  # fmt: skip
+    )
 )
 
 
@@ -127,5 +127,5 @@ register(
         lambda scene, case: str(len(_counted(scene, case))),
         lambda _: ("0", "1", "2", "3"),
         _tell_count,
-    )  # fmt: skip
+    )
 )

@@ -1,0 +1,42 @@
+# Two commands for a new machine with Python 3.10+, pip and make: `make study` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export HF_HUB_OFFLINE := 1
+export HF_DATASETS_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help install study test lint types format bench clean
+
+help: ## show what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch torchvision
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+install: $(READY) ## install HeadAtlas and its tools into .venv
+
+study: $(READY) ## run the complete study of the shipped VLM; the report is runs/demo/report.html
+	$(BIN)/headatlas study ref-llava --data scenes --n 800 --out runs/demo
+
+test: $(READY) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(READY) ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure capture, ablation sweep and editing against the bare model, side by side
+	$(BIN)/python benchmarks/speed.py
+
+clean: ## remove runs and build outputs, not the environment
+	rm -rf runs build dist .pytest_cache .ruff_cache

@@ -1,0 +1,19 @@
+"""CogVSR: spatial questions told in steps, each step marked with the cognitive functions it needs. No torch in this room."""
+
+from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TITLES, check_function
+from headatlas.cogvsr.schema import Box, Question, SceneObject, Step
+from headatlas.cogvsr.store import CogVSR, load
+
+__all__ = [
+    "FUNCTIONS",
+    "MEANINGS",
+    "SPATIAL",
+    "TITLES",
+    "Box",
+    "CogVSR",
+    "Question",
+    "SceneObject",
+    "Step",
+    "check_function",
+    "load",
+]
