@@ -1,9 +1,9 @@
 """What a family of questions is, and the chain of steps it tells.
 
-A family knows three things: which cases a scene offers (`cases`), what the answer of a case is (`solve`), and the steps
-A family knows three things: which cases a scene offers (`cases`), the answer of a case (`solve`), and the steps that lead
-there (`tell`). Everything is computed from the scene, so the same case can be told again of the mirrored scene or with
-two things exchanged: that is what minimal pairs are. Knows scenes and phrases; draws nothing.
+A family knows three things: which cases a scene offers (`cases`), the answer of a case (`solve`), and the steps to it
+(`tell`). Everything is computed from the scene, so the same case can be told again of the mirrored scene or with two
+things exchanged: that is what minimal pairs are. Knows scenes and phrases; draws nothing.
+"""
 
 from __future__ import annotations
 
