@@ -1,0 +1,23 @@
+"""Load a VLM, turn questions into chats and batches, read and generate answers, evaluate."""
+
+from headatlas.vlm.batch import Batch, encode
+from headatlas.vlm.chat import Conversation, Turn, conversation
+from headatlas.vlm.evaluate import evaluate
+from headatlas.vlm.generate import generate
+from headatlas.vlm.load import load_vlm
+from headatlas.vlm.model import VLM
+from headatlas.vlm.read import Readout, read
+
+__all__ = [
+    "VLM",
+    "Batch",
+    "Conversation",
+    "Readout",
+    "Turn",
+    "conversation",
+    "encode",
+    "evaluate",
+    "generate",
+    "load_vlm",
+    "read",
+]

@@ -1,0 +1,214 @@
+"""`VLM`: a model, its processor, its heads, and the edits that are active on it.
+
+Knows tokens that end a turn and stand for an image; knows no questions. Edits are hooks of `headatlas.heads`; what is added here is
+that every batch run through the VLM tells them where its image, prompt and answer positions are, and which of its rows they are
+for.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import nn
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Edit, edit_heads, find_heads
+from headatlas.heads.scope import check_scope
+from headatlas.vlm.memo import BatchMemo
+from headatlas.vlm.pixels import ImageKeys, PixelMemo
+
+if TYPE_CHECKING:
+    from headatlas.vlm.batch import Batch
+
+Edits = tuple[Edit, ...]
+
+
+@dataclass(frozen=True)
+class _Active:
+    edits: Edits
+    rows: tuple[Edits, ...] | None
+    scope: str
+    deferred: bool
+    """True if the hooks are set batch by batch, because positions or rows are needed."""
+
+
+class VLM:
+    """A vision-language model ready to be asked, read and edited. Made by `load_vlm`.
+
+    Attributes:
+        name: what it was loaded by.
+        model, processor, tokenizer: the Hugging Face objects, untouched.
+        heads: its heads (`HeadGrid`).
+        device: where its input embeddings are.
+        fingerprint: 16 hex digits that identify its weights and configuration.
+    """
+
+    def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str) -> None:
+        self.name = name
+        self.model: Any = model
+        self.processor = processor
+        self.tokenizer: Any = processor.tokenizer
+        self.fingerprint = fingerprint
+        self.heads = find_heads(model)
+        self.family: str = type(model).__name__.removesuffix("ForConditionalGeneration")
+        embeddings = self.model.get_input_embeddings().weight
+        self.device: torch.device = embeddings.device
+        self.dtype: torch.dtype = embeddings.dtype
+        self.image_key = ImageKeys()
+        self.pixels = PixelMemo(self.image_key)
+        self.batches = BatchMemo()
+        self.end_tokens, self.end_ids = _end_tokens(self.model, self.tokenizer)
+        self.image_ids = _image_ids(self.model.config, processor)
+        # Families with multimodal rotary positions work them out from the mask and must not be given plain ones.
+        own_positions = hasattr(self.model, "get_rope_index") or hasattr(
+            getattr(self.model, "model", None), "get_rope_index"
+        )
+        self.takes_position_ids = (
+            not own_positions and "position_ids" in inspect.signature(self.model.forward).parameters
+        )
+        self._active: list[_Active] = []
+        self._within_batch = False
+
+    def __repr__(self) -> str:
+        layers, heads = self.heads.shape
+        return f"VLM({self.name!r}, {self.family}, {layers} layers x {heads} heads, {self.dtype}, {self.device})"
+
+    @contextmanager
+    def edit(self, *edits: Edit, scope: str = "all", rows: Sequence[Sequence[Edit]] | None = None) -> Iterator[VLM]:
+        """Within, whatever this VLM reads, generates or captures has its heads edited. Nested edits apply one after the other.
+
+        Args:
+            edits: applied to every row, in order.
+            scope: `all` positions, `image`, `prompt`, `answer` (the positions that predict an answer token) or `last`.
+            rows: instead of `edits`, one list of edits for each conversation of the next calls.
+
+        Raises:
+            HeadAtlasError: unknown scope, both `edits` and `rows`, or a direct call of `vlm.model` under an edit that needs to
+                know a batch's positions or rows.
+        """
+        check_scope(scope)
+        if edits and rows is not None:
+            raise HeadAtlasError("expected edits for all rows, or `rows` with one list for each, came both")
+        by_batch = scope != "all" or rows is not None or any(edit.rows is not None for edit in edits)
+        # Hooks act in the order they were set, so behind an edit that waits for its batch every further one waits too.
+        deferred = by_batch or any(active.deferred for active in self._active)
+        with ExitStack() as stack:
+            if deferred:
+                stack.callback(self.model.register_forward_pre_hook(self._guard).remove)
+            else:
+                stack.enter_context(edit_heads(self.model, self.heads, list(edits)))
+            self._active.append(_Active(edits, None if rows is None else tuple(map(tuple, rows)), scope, deferred))
+            stack.callback(self._active.pop)
+            yield self
+
+    @property
+    def edited(self) -> bool:
+        """True within `edit`."""
+        return bool(self._active)
+
+    @property
+    def by_row(self) -> bool:
+        """True if an active edit differs from row to row."""
+        return any(a.rows is not None or any(edit.rows is not None for edit in a.edits) for a in self._active)
+
+    @contextmanager
+    def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
+        """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""
+        with ExitStack() as stack:
+            waiting = [active for active in self._active if active.deferred]
+            if waiting:
+                positions = batch.positions
+                for active in waiting:
+                    edits = _for_rows(active, rows)
+                    stack.enter_context(edit_heads(self.model, self.heads, edits, active.scope, positions))
+            before, self._within_batch = self._within_batch, True
+            try:
+                yield
+            finally:
+                self._within_batch = before
+
+    def answer(self, image: Image.Image | str | Path | np.ndarray, text: str, max_new_tokens: int = 16) -> str:
+        """What the model says to one image and a text, greedily, under the active edits.
+
+        Args:
+            image: a PIL image, the path of one, or an array [height, width, 3], uint8, 0..255, RGB.
+            text: the user's words.
+            max_new_tokens: at most so many tokens are said.
+        """
+        from headatlas.vlm.chat import Conversation, Turn
+        from headatlas.vlm.generate import generate
+
+        return generate(self, [Conversation((as_image(image),), (Turn(text),))], max_new_tokens)[0]
+
+    def _guard(self, module: nn.Module, args: Any) -> None:
+        if not self._within_batch:
+            raise HeadAtlasError(
+                "vlm.model was called directly under an edit that needs a batch's positions or rows: use vlm.answer, "
+                "headatlas.vlm.read or generate, or headatlas.heads.edit_heads on the model itself"
+            )
+
+
+def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
+    """A PIL image in RGB from an image, a path, or an array [height, width, 3] uint8.
+
+    Raises:
+        HeadAtlasError: the file cannot be read as an image, or the array has another shape or dtype.
+    """
+    if isinstance(image, Image.Image):
+        return image.convert("RGB") if image.mode != "RGB" else image
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise HeadAtlasError(f"expected an array [height, width, 3] of uint8, came {image.shape} of {image.dtype}")
+        return Image.fromarray(image)
+    try:
+        with Image.open(image) as opened:
+            return opened.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise HeadAtlasError(f"cannot read image {str(image)!r}: {error}") from error
+
+
+def _for_rows(active: _Active, rows: Sequence[int]) -> Any:
+    if active.rows is None and all(edit.rows is None for edit in active.edits):
+        return list(active.edits)
+    given = {edit.rows for edit in active.edits} - {None} if active.rows is None else {len(active.rows)}
+    if max(rows) >= min(given):
+        raise HeadAtlasError(f"expected edits for {max(rows) + 1} rows or more, came {min(given)}")
+    return [[edit.at_row(row) for edit in (active.edits if active.rows is None else active.rows[row])] for row in rows]
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> tuple[tuple[str, ...], frozenset[int]]:
+    """Tokens that may end a turn: those that end generation, and every special token that looks like an end."""
+    generation = getattr(model, "generation_config", None)
+    ids: set[int] = set()
+    for value in (getattr(generation, "eos_token_id", None), tokenizer.eos_token_id):
+        ids.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
+    for token in (
+        "<|im_end|>",
+        "<end_of_turn>",
+        "<end_of_utterance>",
+        "<|eot_id|>",
+        "<|end|>",
+        "<|end_of_text|>",
+        "</s>",
+    ):
+        known = tokenizer.convert_tokens_to_ids(token)
+        if isinstance(known, int) and known >= 0 and known != tokenizer.unk_token_id:
+            ids.add(known)
+    tokens = [str(token) for token in tokenizer.convert_ids_to_tokens(sorted(ids)) if token]
+    return tuple(sorted(tokens, key=len, reverse=True)), frozenset(ids)
+
+
+def _image_ids(config: Any, processor: Any) -> tuple[int, ...]:
+    for owner, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
+        value = getattr(owner, name, None)
+        if isinstance(value, int):
+            return (value,)
+    return ()

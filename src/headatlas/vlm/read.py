@@ -1,0 +1,103 @@
+"""What a VLM would answer, read off one teacher-forced pass.
+
+Knows batches and logits; knows no functions or correctness. Under greedy decoding in gold context an answer is exactly the gold one
+iff every gold token is the argmax under teacher forcing (method, section e), so all steps of a question are read in one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headatlas.vlm.batch import Batch, encode
+from headatlas.vlm.chat import Conversation
+from headatlas.vlm.forward import logits_at
+
+if TYPE_CHECKING:
+    from headatlas.vlm.model import VLM
+
+
+@dataclass(frozen=True)
+class Readout:
+    """One answer as read under teacher forcing."""
+
+    text: str
+    """The argmax tokens at the answer's positions, up to an end of turn. Greedy decoding says the same as long as it agrees with
+    the gold answer, and its first deviation is the same."""
+    exact: bool
+    """Every gold token, end of turn included, is the argmax: greedy decoding gives exactly the gold answer."""
+    logprob: float
+    """Sum of the log-probabilities of the gold tokens, end of turn included, in nats."""
+
+
+def read(
+    vlm: VLM,
+    conversations: Sequence[Conversation],
+    batch_size: int = 32,
+    progress: Callable[[int], None] | None = None,
+) -> list[list[Readout]]:
+    """Read every answer of every conversation, in the order given.
+
+    Args:
+        vlm: the model; its active edits apply.
+        conversations: with an answer in every turn.
+        batch_size: conversations per forward; they are sorted by length first, so that batches are full.
+        progress: called with the number of conversations just done.
+
+    Returns:
+        One list a conversation, one `Readout` a turn.
+    """
+    out: list[list[Readout]] = [[] for _ in conversations]
+    for rows in by_length(conversations, batch_size):
+        batch = encode(vlm, [conversations[row] for row in rows])
+        logits = logits_at(vlm, batch, batch.predict_mask(), rows)
+        for row, readouts in zip(rows, readouts_of(vlm, batch, logits), strict=True):
+            out[row] = readouts
+        if progress is not None:
+            progress(len(rows))
+    return out
+
+
+def readouts_of(vlm: VLM, batch: Batch, logits: Float[Tensor, "n V"]) -> list[list[Readout]]:
+    """Readouts of a batch from the logits at `batch.predict_mask()`, row by row."""
+    gold = torch.cat([batch.ids[row, a:b] for row, spans in enumerate(batch.spans) for a, b in spans]).to(logits.device)
+    best = logits.argmax(1)
+    logprobs = torch.log_softmax(logits, dim=1).gather(1, gold[:, None])[:, 0].double().cpu()
+    right, said = (best == gold).cpu(), best.cpu().tolist()
+    out: list[list[Readout]] = []
+    at = 0
+    for spans in batch.spans:
+        out.append([])
+        for start, end in spans:
+            part = slice(at, at + end - start)
+            at += end - start
+            out[-1].append(Readout(spell(vlm, said[part]), bool(right[part].all()), float(logprobs[part].sum())))
+    return out
+
+
+def spell(vlm: VLM, tokens: Sequence[int]) -> str:
+    """The text of generated tokens, up to the first end of turn, without special tokens and outer blanks."""
+    kept: list[int] = []
+    for token in tokens:
+        if token in vlm.end_ids:
+            break
+        kept.append(int(token))
+    return vlm.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+
+
+def by_length(conversations: Sequence[Conversation], batch_size: int) -> list[list[int]]:
+    """Indices in batches of like length (by characters, images alike), the longest first: too large a batch fails at once."""
+
+    def length(row: int) -> int:
+        chat = conversations[row]
+        return sum(len(turn.user) + len(turn.answer or "") + 8 for turn in chat.turns) + sum(
+            image.width * image.height // 196 for image in chat.images
+        )
+
+    order = sorted(range(len(conversations)), key=lambda row: (-length(row), row))
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
