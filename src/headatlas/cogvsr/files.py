@@ -1,0 +1,160 @@
+"""Tables of questions in files: Parquet folders, JSON lines and Hugging Face datasets in; Parquet out.
+
+Knows where bytes lie and what can be wrong with them; `rows.py` knows what a row is. Everything returns a checked
+`datasets.Dataset` (columns as in `rows.FEATURES`; optional ones may lack), memory-mapped where it came from Parquet.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headatlas.cogvsr import rows
+from headatlas.errors import HeadAtlasError
+
+_GROUP, _SHARD = 64, 1024
+"""Questions held in memory at once while writing (a Parquet row group), and questions in one file."""
+
+
+def open_path(path: Path) -> datasets.Dataset:
+    """Open a folder with Parquet files, one Parquet file, or a `.jsonl` file."""
+    if path.suffix == ".jsonl":
+        return _from_jsonl(path)
+    files = parquet_files(path)
+    if not files:
+        raise HeadAtlasError(f"{path}: expected Parquet files (*.parquet) or a .jsonl file, found none")
+    for file in files:
+        try:
+            pq.read_schema(file)
+        except (OSError, ValueError) as error:
+            raise HeadAtlasError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+    with _quiet():
+        parts = datasets.load_dataset("parquet", data_files=[str(f) for f in files], split="train")
+    return checked(parts, path.name)
+
+
+def _from_jsonl(path: Path) -> datasets.Dataset:
+    """One question a line; `images` are paths relative to the file."""
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise HeadAtlasError(f"{path}, line {number}: not JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise HeadAtlasError(
+                f"{path}, line {number}: expected an object with a question's fields, came {line[:40]!r}"
+            )
+        images = record.pop("images", None) or []
+        question = rows.to_question(record, f"line {number}", images=False)
+        if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+            raise HeadAtlasError(f"record {question.id!r}, field images: expected a list of paths, came {images!r:.60}")
+        cells = [{"bytes": None, "path": str((path.parent / image).resolve())} for image in images]
+        found.append({**question.model_dump(exclude={"images"}), "images": cells})
+    return checked(datasets.Dataset(rows.to_table(found)), path.name)
+
+
+def open_hub(name: str) -> datasets.Dataset:
+    """Open a Hugging Face dataset, its own splits joined: the rows say which of ours they belong to."""
+    with _quiet():
+        try:
+            parts = datasets.load_dataset(name)
+        except Exception as error:  # the hub client has a dozen kinds of failure; all mean the same to the user
+            raise HeadAtlasError(
+                f"no such path, and no Hugging Face dataset {name!r} could be loaded "
+                f"({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
+            ) from error
+    parts = parts if isinstance(parts, dict) else {"": parts}
+    return checked(datasets.concatenate_datasets(list(parts.values())), name)
+
+
+def checked(table: datasets.Dataset, name: str) -> datasets.Dataset:
+    """Check the columns, and every row but its images; return the table as it is."""
+    if not len(table):
+        raise HeadAtlasError(f"{name}: the dataset is empty; expected at least one question")
+    missing = [column for column in rows.REQUIRED if column not in table.column_names]
+    if missing:
+        raise HeadAtlasError(f"{name}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
+    for _ in rows.iter_questions(records(table, images=False), images=False):
+        pass
+    return table
+
+
+def records(table: datasets.Dataset, images: bool = True) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table as mappings, a few in memory at a time; images undecoded, or left out."""
+    keep = [column for column in table.column_names if column in rows.FEATURES and (images or column != "images")]
+    # As Arrow: `datasets` would decode the images itself, and a broken one could not be named.
+    for batch in table.select_columns(keep).with_format("arrow").iter(batch_size=_GROUP if not images else 4):
+        yield from cast(pa.Table, batch).to_pylist()
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The Parquet files of a folder, sorted; of a file, itself."""
+    return sorted(path.rglob("*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
+
+
+def embedded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the bytes of images that were only paths."""
+    cells: list[dict[str, Any]] = []
+    for i, cell in enumerate(rows.image_cells(row)):
+        data = cell.get("bytes")
+        if data is None:
+            try:
+                data = Path(cell.get("path") or "").read_bytes()
+            except OSError as error:
+                raise HeadAtlasError(f"question {row['id']!r}: image {i} cannot be read ({error})") from error
+        cells.append({"bytes": data, "path": None})
+    return {**row, "images": cells}
+
+
+def write(made: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write rows into `path/questions-*.parquet`: beside it first, then in one rename: no half dataset is ever left."""
+    if path.exists() and (not path.is_dir() or any(not f.match("questions-*.parquet") for f in path.iterdir())):
+        raise HeadAtlasError(f"{path}: expected a new folder or one with an earlier dataset; it holds other things")
+    beside = path.with_name(f".{path.name}.writing")
+    iterator = iter(made)
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        for shard in itertools.count():
+            group = list(itertools.islice(iterator, _GROUP))
+            if not group:
+                break
+            with pq.ParquetWriter(beside / f"questions-{shard:05d}.parquet", rows.FEATURES.arrow_schema) as writer:
+                written = 0
+                while group:
+                    writer.write_table(rows.to_table(group))
+                    written += len(group)
+                    group = list(itertools.islice(iterator, _GROUP)) if written < _SHARD else []
+        if not any(beside.iterdir()):
+            raise HeadAtlasError("the dataset is empty; expected at least one question")
+        if path.exists():
+            shutil.rmtree(path)
+        beside.rename(path)
+    except OSError as error:
+        raise HeadAtlasError(f"cannot write the dataset to {path} ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without `datasets`' own progress bars, which would mix with ours."""
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()

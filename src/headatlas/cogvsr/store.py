@@ -1,0 +1,161 @@
+"""CogVSR in hand: `CogVSR`, made from questions or loaded, and `load`.
+
+Knows what can be asked of a dataset; `files.py` knows where it lies, `rows.py` what a row is. Memory does not grow with
+the dataset: tables are memory-mapped by `datasets`, images decoded one question at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import datasets
+import pandas as pd
+import pyarrow.parquet as pq
+
+from headatlas.cogvsr import files, rows
+from headatlas.cogvsr.schema import Question
+from headatlas.cogvsr.sources import SOURCES
+from headatlas.errors import HeadAtlasError
+
+STEP_COLUMNS = (
+    "question", "step", "n_steps", "split", "family", "scene", "source", "kind", "function", "functions", "answer_type",
+    "gold", "text_of_step", "needs_image",
+)  # fmt: skip
+
+
+class CogVSR:
+    """Questions in a fixed order: `len(data)`, `data[i] -> Question`, iteration. Images are decoded on access."""
+
+    def __init__(self, table: datasets.Dataset, name: str = "CogVSR"):
+        self._table = table
+        self.name = name
+        self._ids: list[str] = [str(name) for name in table["id"]]
+        twice = len(self._ids) - len(set(self._ids))
+        if twice:
+            seen: set[str] = set()
+            first = next(i for i in self._ids if i in seen or seen.add(i))
+            raise HeadAtlasError(f"{name}: expected every question id once, but {first!r} comes again ({twice} in all)")
+
+    @classmethod
+    def from_questions(cls, questions: Iterable[Question], path: str | Path | None = None) -> CogVSR:
+        """Store questions as Parquet in the folder `path` and open them; without a path they go to a temporary folder.
+
+        The iterable is consumed once, `64` questions at a time, so that it may be longer than memory.
+        """
+        if path is not None:
+            files.write((rows.to_row(q) for q in questions), Path(path))
+            return cls(files.open_path(Path(path)), Path(path).name)
+        with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
+            # Read into memory, because the folder goes: encoded images, some 0.1 MB a question.
+            files.write((rows.to_row(q) for q in questions), Path(folder) / "data")
+            tables = [pq.read_table(file) for file in files.parquet_files(Path(folder) / "data")]
+        return cls(files.checked(datasets.concatenate_datasets([datasets.Dataset(t) for t in tables]), "CogVSR"))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> Question:
+        one = self._table.select([range(len(self))[index]])
+        return next(rows.iter_questions(files.records(one)))
+
+    def __iter__(self) -> Iterator[Question]:
+        return rows.iter_questions(files.records(self._table))
+
+    def __repr__(self) -> str:
+        return f"CogVSR({self.name!r}, {len(self)} questions, splits {self.splits})"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Question ids, in order."""
+        return tuple(self._ids)
+
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """Questions in each split, in order of appearance."""
+        return dict(Counter(self._split_of))
+
+    @cached_property
+    def _split_of(self) -> list[str]:
+        default = rows.DEFAULTS["split"]
+        if "split" not in self._table.column_names:
+            return [default] * len(self)
+        return [name or default for name in self._table["split"]]
+
+    def without_images(self) -> Iterator[Question]:
+        """The questions with `images=()`: fast, for everything that only reads."""
+        return rows.iter_questions(files.records(self._table, images=False), images=False)
+
+    def split(self, name: str) -> CogVSR:
+        """The questions of one split; an error if there are none."""
+        chosen = [i for i, split in enumerate(self._split_of) if split == name]
+        if not chosen:
+            there = ", ".join(f"{split} ({count})" for split, count in self.splits.items())
+            raise HeadAtlasError(f"no question in split {name!r}; this dataset has {there}")
+        return CogVSR(self._table.select(chosen), f"{self.name}[{name}]")
+
+    def select(self, ids: Iterable[str]) -> CogVSR:
+        """The questions with these ids, in the order given."""
+        place = {question: i for i, question in enumerate(self._ids)}
+        wanted = list(ids)
+        missing = [question for question in wanted if question not in place]
+        if missing:
+            raise HeadAtlasError(f"no question {missing[0]!r} in {self.name} ({len(missing)} of {len(wanted)} missing)")
+        return CogVSR(self._table.select([place[question] for question in wanted]), self.name)
+
+    def save(self, path: str | Path) -> Path:
+        """Write Parquet files (images embedded, losslessly) into the folder `path`, replacing an earlier save there."""
+        files.write((files.embedded(row) for row in files.records(self._table)), Path(path))
+        return Path(path)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of the content: every field and every encoded image, in order. Saving and loading keep it."""
+        digest = hashlib.blake2b(digest_size=8)
+        for row, question in zip(files.records(self._table), self.without_images(), strict=True):
+            digest.update(question.model_dump_json(exclude={"images"}).encode())
+            for cell in files.embedded(row)["images"]:
+                digest.update(hashlib.blake2b(cell["bytes"], digest_size=16).digest())
+        return digest.hexdigest()
+
+    def steps(self) -> pd.DataFrame:
+        """One row a step, in order of questions and steps, without images; columns are `STEP_COLUMNS`.
+
+        `function` is the primary one, `functions` all of them joined by "|", `gold` the answer, `step` counts from 0.
+        """
+        records = [
+            (q.id, i, len(q.steps), q.split, q.family, q.scene, q.source, s.kind, s.function, "|".join(s.functions),
+             s.answer_type, s.answer, s.text, s.needs_image)
+            for q in self.without_images()
+            for i, s in enumerate(q.steps)
+        ]  # fmt: skip
+        return pd.DataFrame.from_records(records, columns=list(STEP_COLUMNS))
+
+
+def load(
+    source: str | Path = "scenes", n: int = 400, seed: int = 0, splits: Sequence[str] = ("P", "S", "T", "E")
+) -> CogVSR:
+    """Open a dataset: a source by name (`"scenes"`), a folder or file (Parquet, JSON lines), or a Hugging Face id.
+
+    `n`, `seed` and `splits` say what a named source makes; a stored dataset is loaded whole, whatever they are. Rows
+    are checked against the schema here, images when they are decoded.
+    """
+    if str(source) in SOURCES:
+        if n < 1:
+            raise HeadAtlasError(f"expected n >= 1 questions, came {n}")
+        made = SOURCES[str(source)](n, seed, tuple(splits))
+        return made if isinstance(made, CogVSR) else CogVSR.from_questions(made)
+    path = Path(source)
+    if path.exists():
+        return CogVSR(files.open_path(path), path.name)
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)) and path.suffix not in (".parquet", ".jsonl"):
+        return CogVSR(files.open_hub(str(source)), str(source))
+    raise HeadAtlasError(
+        f"no such dataset: {str(source)!r}; expected {' or '.join(map(repr, SOURCES))}, a folder with Parquet files, "
+        "a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name)"
+    )
