@@ -62,7 +62,7 @@ class Head:
 
 
 class HeadSet(Set[Head]):
-    """An immutable set of heads that keeps the order it was given (a ranking stays a ranking).
+    """An immutable set of heads (or written heads, `"L12.H5"`) that keeps the order it was given, as a ranking needs.
 
     Two sets are equal when they hold the same heads, whatever their order and reason. An empty set is a legal result;
     `reason` then says why nothing was selected.
@@ -70,12 +70,9 @@ class HeadSet(Set[Head]):
 
     __slots__ = ("_heads", "reason")
 
-    def __init__(self, heads: Iterable[Head] = (), reason: str = "") -> None:
-        self._heads: dict[Head, None] = dict.fromkeys(heads)
+    def __init__(self, heads: Iterable[Head | str] = (), reason: str = "") -> None:
+        self._heads: dict[Head, None] = dict.fromkeys(Head.parse(h) if isinstance(h, str) else h for h in heads)
         self.reason = reason
-        for head in self._heads:
-            if not isinstance(head, Head):
-                raise HeadAtlasError(f"a HeadSet holds Head objects, got {head!r}; use HeadSet.parse for text")
 
     def __iter__(self) -> Iterator[Head]:
         return iter(self._heads)

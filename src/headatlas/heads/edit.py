@@ -59,26 +59,26 @@ class Edit:
         return digest.hexdigest()
 
 
-def scale(heads: Iterable[Head], factor: float = 0.001) -> Edit:
+def scale(heads: Iterable[Head | str], factor: float = 0.001) -> Edit:
     """Multiply z by `factor`. 0.001 is the paper's negative intervention (arXiv 2603.20662)."""
     return Edit(_head_set(heads), float(factor), None, "scale")
 
 
-def zero(heads: Iterable[Head]) -> Edit:
+def zero(heads: Iterable[Head | str]) -> Edit:
     """Set z to 0: the layer then gets nothing from these heads."""
     return Edit(_head_set(heads), 0.0, None, "zero")
 
 
-def mean(heads: Iterable[Head], means: HeadArray) -> Edit:
+def mean(heads: Iterable[Head | str], means: HeadArray) -> Edit:
     """Replace z by `means` (`[L, H, D]`), usually the heads' mean over a dataset: mean ablation."""
     return Edit(_head_set(heads), 0.0, torch.as_tensor(means), "mean")
 
 
 def steer(
-    heads: Iterable[Head],
+    heads: Iterable[Head | str],
     directions: HeadArray,
     alpha: float,
-    sigma: Float[np.ndarray, "L H"] | Float[Tensor, "L H"],
+    sigma: Float[np.ndarray, "_L _H"] | Float[Tensor, "_L _H"],
 ) -> Edit:
     """Add `alpha * sigma * directions` to z.
 
@@ -91,12 +91,12 @@ def steer(
     return Edit(_head_set(heads), 1.0, float(alpha) * s.to(u)[..., None] * u, "steer")
 
 
-def patch(heads: Iterable[Head], values: HeadArray | RowHeadArray) -> Edit:
+def patch(heads: Iterable[Head | str], values: HeadArray | RowHeadArray) -> Edit:
     """Replace z by `values`: `[L, H, D]` for every row, or `[B, L, H, D]` with one value per batch row."""
     return Edit(_head_set(heads), 0.0, torch.as_tensor(values), "patch")
 
 
-def _head_set(heads: Iterable[Head]) -> HeadSet:
+def _head_set(heads: Iterable[Head | str]) -> HeadSet:
     return heads if isinstance(heads, HeadSet) else HeadSet(heads)
 
 

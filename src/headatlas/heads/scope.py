@@ -29,10 +29,10 @@ class Positions:
     A scope whose mask is None cannot be used with this batch.
     """
 
-    image: Bool[Tensor, "B T"] | None = None
-    prompt: Bool[Tensor, "B T"] | None = None
-    answer: Bool[Tensor, "B T"] | None = None
-    last: Bool[Tensor, "B T"] | None = None
+    image: Bool[Tensor, "_B _T"] | None = None
+    prompt: Bool[Tensor, "_B _T"] | None = None
+    answer: Bool[Tensor, "_B _T"] | None = None
+    last: Bool[Tensor, "_B _T"] | None = None
 
     def __post_init__(self) -> None:
         shapes = {f.name: tuple(m.shape) for f in fields(self) if (m := getattr(self, f.name)) is not None}
