@@ -1,0 +1,9 @@
+"""The report's charts: one small module a kind of chart; each takes a tidy frame and returns a Vega-Lite spec."""
+
+from headatlas.report.charts.bars import bars
+from headatlas.report.charts.dots import dots
+from headatlas.report.charts.heat import heat
+from headatlas.report.charts.lines import lines
+from headatlas.report.charts.maps import head_map
+
+__all__ = ["bars", "dots", "head_map", "heat", "lines"]

@@ -1,0 +1,40 @@
+"""Horizontal bars with their value written at the end.
+
+Knows altair and a tidy frame; knows nothing of what is plotted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from headatlas.report.charts.theme import INK, data, finish
+from headatlas.report.page import Swatch
+
+
+def bars(
+    frame: pd.DataFrame, *, swatches: tuple[Swatch, ...], x_title: str, tooltip: tuple[tuple[str, str], ...] = ()
+) -> dict[str, Any]:
+    """Bars as wide as their container, in the order of the frame.
+
+    Args:
+        frame: columns `row`, `value`, `text` (what is written at the bar's end), `series`, and those of `tooltip` (words).
+        swatches: the series; `text` equals `series`.
+        x_title: the title of the value axis, with its unit.
+        tooltip: (column, title).
+    """
+    largest = float(frame["value"].max()) if len(frame) else 0.0
+    scale = alt.Scale(domain=[0, largest * 1.18 or 1], nice=False)
+    base = alt.Chart(data(frame)).encode(
+        y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
+        x=alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=5, format="~r", tickMinStep=1)),
+        tooltip=[alt.Tooltip("row:N", title=" "), *(alt.Tooltip(f"{name}:N", title=title) for name, title in tooltip)],
+    )
+    series = alt.Scale(domain=[s.text for s in swatches], range=[s.color for s in swatches])
+    bar = base.mark_bar(height={"band": 0.68}, cornerRadiusEnd=2).encode(
+        color=alt.Color("series:N", scale=series, legend=None)
+    )
+    text = base.mark_text(align="left", dx=5, color=INK, fontSize=11.5).encode(text="text:N")
+    return finish(alt.layer(bar, text).properties(width="container", height=26 * max(len(frame), 1)))

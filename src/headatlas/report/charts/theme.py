@@ -1,0 +1,74 @@
+"""Colours, fonts and sizes that all charts share, and how a frame becomes a chart's data.
+
+Knows altair; knows no table of the study. Colours are Okabe and Ito's (distinct for colour-blind readers), each series also
+has its own shape, and the diverging ramp runs from orange through white to blue.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+INK, MUTED, GRID, PAPER = "#1b2733", "#5b6875", "#e3e8ee", "#ffffff"
+BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#b5548a", "#56b4e9", "#8793a1"
+RAMP = ("#a6540b", "#e08a2e", "#f6cf9c", "#f6f7f8", "#a9d0ea", "#3b8fc7", "#08508a")
+SEQUENTIAL = ("#f6f7f8", "#cfe3f1", "#86bbdf", "#3b8fc7", "#08508a")
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+CONFIG: dict[str, Any] = {
+    "background": PAPER,
+    "font": FONT,
+    "padding": {"left": 2, "right": 10, "top": 4, "bottom": 4},
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": MUTED,
+        "labelFontSize": 11.5,
+        "titleFontSize": 11.5,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "gridColor": GRID,
+        "domainColor": "#c3ccd6",
+        "tickColor": "#c3ccd6",
+        "labelLimit": 190,
+        "labelPadding": 5,
+    },
+    "title": {"anchor": "start", "fontSize": 13, "color": INK, "fontWeight": 600, "offset": 8},
+    "legend": {"labelColor": INK, "titleColor": MUTED, "labelFontSize": 11.5, "titleFontSize": 11.5, "labelLimit": 260},
+}
+
+SHAPES = ("circle", "diamond", "square", "triangle-up", "triangle-down", "cross")
+
+
+def data(frame: pd.DataFrame) -> alt.InlineData:
+    """The frame's rows as inline data: floats to five significant digits, missing values as null."""
+    return alt.InlineData(values=[{k: _plain(v) for k, v in row.items()} for row in frame.to_dict("records")])
+
+
+def color_scale(largest: float, diverging: bool = True) -> alt.Scale:
+    """From -largest to largest (or from 0): one domain value a colour, because Vega pairs the two lists."""
+    colors, low = (RAMP, -largest) if diverging else (SEQUENTIAL, 0.0)
+    step = (largest - low) / (len(colors) - 1)
+    return alt.Scale(domain=[low + step * i for i in range(len(colors))], range=list(colors), clamp=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return value
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value
+
+
+def finish(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """The chart's Vega-Lite spec without config: the page and the exporter add `CONFIG`, once."""
+    spec: dict[str, Any] = chart.to_dict()  # type: ignore[attr-defined]
+    spec.pop("config", None)
+    spec.pop("$schema", None)
+    return spec

@@ -1,0 +1,76 @@
+"""Figures as files: RUN/charts/<name>.svg and .png.
+
+Knows vl-convert and Vega-Lite specs; knows no tables. A figure of several small charts becomes one picture, four a row, with
+the legend that the page draws in HTML put back into the charts.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert as vlc
+
+from headatlas.report.charts.theme import CONFIG
+from headatlas.report.page import Figure
+
+WIDTH, SMALL_WIDTH, PER_ROW = 640, 220, 4
+
+VEGA_LITE = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
+"""The Vega-Lite version altair writes for, as vl-convert spells it: `v6_4`."""
+
+
+def picture_spec(figure: Figure) -> dict[str, Any]:
+    """One Vega-Lite spec for all charts of `figure`, with fixed widths, titles and legends."""
+    many = len(figure.charts) > 1
+    parts, datasets = [], {}
+    for chart in figure.charts:
+        part = _restore(copy.deepcopy(chart.spec), legend_at="top" if not many else "right")
+        datasets.update(part.pop("datasets", {}))
+        part["width"] = SMALL_WIDTH if many else WIDTH
+        part["title"] = chart.title or figure.title
+        parts.append(part)
+    body = {"concat": parts, "columns": min(PER_ROW, len(parts)), "spacing": 28} if many else parts[0]
+    return {**body, "datasets": datasets, "config": CONFIG}
+
+
+def _restore(node: Any, legend_at: str) -> Any:
+    """Put back the legends that the page replaces by HTML: those of series and of colour scales."""
+    if isinstance(node, dict):
+        if node.get("legend", 0) is None:
+            node.pop("legend")
+            if node.get("type") == "nominal":
+                node["legend"] = {"title": None, "orient": legend_at, "columns": 3 if legend_at == "top" else 1}
+            else:
+                node["legend"] = {"title": None, "orient": "right", "gradientLength": 120}
+        for value in node.values():
+            _restore(value, legend_at)
+    elif isinstance(node, list):
+        for value in node:
+            _restore(value, legend_at)
+    return node
+
+
+def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
+    """Write `<name>.svg` and `<name>.png` (twice the pixels) of every figure to `folder`; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for figure in figures:
+        spec = json.loads(json.dumps(picture_spec(figure), allow_nan=False))
+        svg = vlc.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+        svg_path, png_path = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
+        svg_path.write_text(svg, encoding="utf-8")
+        png_path.write_bytes(vlc.svg_to_png(svg, scale=_scale(svg)))
+        written += [svg_path, png_path]
+    return written
+
+
+def _scale(svg: str) -> float:
+    """2, or less where the picture would be wider than 4,000 pixels."""
+    start = svg.index('width="') + len('width="')
+    width = float(svg[start : svg.index('"', start)])
+    return min(2.0, 4000 / max(width, 1.0)) if math.isfinite(width) else 2.0

@@ -1,0 +1,111 @@
+"""From a run directory to `report.html`, a file that needs nothing but itself.
+
+Knows jinja2, the page's parts and vl-convert's bundle of Vega; knows no model and recomputes nothing. All text is escaped by
+jinja2; the charts' JSON has its angle brackets escaped, and a content security policy forbids the page any network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import vl_convert as vlc
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from headatlas.report import words
+from headatlas.report.charts.theme import CONFIG
+from headatlas.report.export import VEGA_LITE, save_figures
+from headatlas.report.page import Page
+from headatlas.report.sections import build_sections
+from headatlas.report.sections.common import all_scorers
+from headatlas.report.summary import summarise
+from headatlas.report.tables import Run, read_run
+
+
+def render_report(run_dir: Path) -> Path:
+    """Write `report.html` and `charts/*.svg`, `charts/*.png` from what the run directory holds.
+
+    Args:
+        run_dir: a run directory; reads results/*.csv, results/examples.json, claims.json, settings.json and timings.json. Any of
+            them may be missing: its section then says why it is empty.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        HeadAtlasError: `run_dir` is not a run directory, or one of its JSON files is not JSON.
+    """
+    run = read_run(Path(run_dir))
+    page = build_page(run)
+    save_figures(page.figures(), run.path / "charts")
+    target = run.path / "report.html"
+    beside = target.with_suffix(".html.part")
+    beside.write_text(to_html(page), encoding="utf-8")
+    os.replace(beside, target)
+    return target
+
+
+def build_page(run: Run) -> Page:
+    """The whole report as plain records."""
+    settings = run.settings
+    model = str(settings.get("model") or run.path.name)
+    return Page(
+        title=f"The spatial heads of {model}",
+        subtitle="A HeadAtlas study: which attention heads of this vision-language model do the spatial work, are they causal, "
+        "and does acting on them help?",
+        facts=_facts(settings),
+        summary=summarise(run),
+        sections=build_sections(run),
+        scorers=[(name, words.scorer(name)) for name in all_scorers(run)],
+    )
+
+
+def _facts(settings: dict[str, Any]) -> list[tuple[str, str]]:
+    data = settings.get("data") if isinstance(settings.get("data"), dict) else {}
+    shape = settings.get("shape")
+    facts = [("Model", settings.get("model")), ("Data", data.get("source"))]
+    if isinstance(shape, list) and len(shape) == 2:
+        facts.append(("Heads", f"{shape[0] * shape[1]:,} ({shape[0]} layers × {shape[1]})"))
+    splits = data.get("questions")
+    if isinstance(splits, dict):
+        facts.append(("Questions", ", ".join(f"{name} {n:,}" if isinstance(n, int) else f"{name} {n}" for name, n in splits.items())))
+    facts.append(("Preset", settings.get("preset")))
+    if settings.get("quick"):
+        facts.append(("Size", "quick run: small numbers, wide intervals"))
+    return [(name, str(value)) for name, value in facts if value]
+
+
+def to_html(page: Page) -> str:
+    """The page as one HTML document."""
+    environment = Environment(
+        loader=PackageLoader("headatlas.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    loader = environment.loader
+    assert loader is not None
+    own = {name: loader.get_source(environment, name)[0] for name in ("style.css", "report.js")}
+    specs = {chart.name: chart.spec for figure in page.figures() for chart in figure.charts}
+    return environment.get_template("report.html.j2").render(
+        page=page,
+        style=Markup(own["style.css"]),
+        script=_script(own["report.js"]),
+        vega=_script(vlc.javascript_bundle(vl_version=VEGA_LITE)),
+        specs=embed_json(specs),
+        config=embed_json(CONFIG),
+    )
+
+
+def embed_json(value: Any) -> Markup:
+    """JSON that is safe inside a <script> element: no `<`, `>`, `&` and no raw line separators."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _script(source: str) -> Markup:
+    return Markup(source.replace("</script", "<\\/script").replace("<!--", "<\\!--"))

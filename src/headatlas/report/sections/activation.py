@@ -1,0 +1,124 @@
+"""Spatial head activation (SHA): what changing the input does, arm by arm.
+
+Knows activation.csv.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from headatlas.cogvsr.functions import SPATIAL
+from headatlas.report import words
+from headatlas.report.charts import dots, heat
+from headatlas.report.charts.theme import BLUE, GREEN, ORANGE, RAMP
+from headatlas.report.page import Block, Chart, Figure, Ramp, Section, Swatch, Table
+from headatlas.report.sections.common import gap, tied
+from headatlas.report.tables import Run
+
+HEADLINE = ("spatial", *SPATIAL, "final")
+LOOKS = ((BLUE, "circle"), (GREEN, "diamond"), (ORANGE, "square"), ("#b5548a", "triangle-up"))
+
+
+def activation_section(run: Run) -> Section:
+    """Every arm's gain over the original image, on spatial steps and on the others."""
+    frame = run.tables["activation"]
+    blocks: list[Block] = [*gap(run, "activation")]
+    if len(frame):
+        arms = words.in_order(frame["arm"], words.INPUT_ARMS)
+        blocks += _headline(frame[frame["arm"] != "original"], arms)
+        blocks += [_matrix(frame, arms), _table(frame, arms)]
+    return Section(
+        id="activation",
+        title="Can spatial heads be woken up through the input?",
+        intro="The paper draws boxes around objects and masks their insides, to push the model onto spatial cues. Each arm changes "
+        "the input and nothing else; random boxes, coordinates as text and the image shown twice are the controls.",
+        blocks=tuple(blocks),
+        short="Activation (SHA)",
+    )
+
+
+def _headline(frame: pd.DataFrame, arms: list[str]) -> list[Block]:
+    groups = [name for name in HEADLINE if name in set(frame["group"])]
+    rows = frame[frame["group"].isin(groups)]
+    if rows.empty:
+        return []
+    swatches = tuple(Swatch(words.group(name), *LOOKS[i % len(LOOKS)]) for i, name in enumerate(groups))
+    spec = dots(
+        pd.DataFrame(
+            {
+                "row": [words.plain(arm, words.INPUT_ARMS) for arm in rows["arm"]],
+                "series": [words.group(name) for name in rows["group"]],
+                "value": 100 * rows["gain"],
+                "low": 100 * rows["low"],
+                "high": 100 * rows["high"],
+                "accuracy": 100 * rows["accuracy"],
+                "p": rows["p"],
+                "n": rows["n"],
+            }
+        ),
+        swatches=swatches,
+        x_title="points gained over the original image",
+        rows=[words.plain(arm, words.INPUT_ARMS) for arm in arms if arm != "original"],
+        zero=True,
+        tooltip=(("accuracy", "right (%)", ".1f"), ("p", "p", ".3f"), ("n", "n", ",.0f")),
+    )
+    label = "Points gained over the original image by each arm, on spatial steps and final answers."
+    title = "Points gained on spatial steps and final answers"
+    caption = "Left of 0: the changed input made the model worse."
+    return [Figure("activation", (Chart("activation", spec, label),), title, caption, swatches)]
+
+
+def _matrix(frame: pd.DataFrame, arms: list[str]) -> Figure:
+    groups = [name for name in words.functions_in_order(frame["group"]) if name != "spatial"]
+    rows = frame[(frame["arm"] != "original") & frame["group"].isin(groups)]
+    largest = float(100 * rows["gain"].abs().max()) if len(rows) else 1.0
+    largest = largest if largest > 0 else 1.0
+    spec = heat(
+        pd.DataFrame(
+            {
+                "row": [words.plain(arm, words.INPUT_ARMS) for arm in rows["arm"]],
+                "column": [words.short(name) for name in rows["group"]],
+                "value": 100 * rows["gain"],
+                "text": [words.points(value, 0) for value in rows["gain"]],
+                "exact": [f"{words.points(g)} ({tied(lo, hi)})" for g, lo, hi in zip(rows["gain"], rows["low"], rows["high"], strict=True)],
+                "accuracy": [words.percent(value) for value in rows["accuracy"]],
+            }
+        ),
+        rows=[words.plain(arm, words.INPUT_ARMS) for arm in arms if arm != "original"],
+        columns=[words.short(name) for name in groups],
+        y_title="",
+        x_title="",
+        largest=largest,
+        tooltip=(("row", " "), ("column", "steps of"), ("exact", "points gained"), ("accuracy", "right")),
+    )  # fmt: skip
+    end = words.number(largest, 0)
+    ramp = Ramp(RAMP, f"−{end}", "0", f"+{end}", "points gained: blue is better, orange worse")
+    label = "Matrix of points gained by each arm on the steps of each function."
+    return Figure(
+        "activation-functions", (Chart("activation-functions", spec, label),), "The same for every function", ramp=ramp
+    )
+
+
+def _table(frame: pd.DataFrame, arms: list[str]) -> Table:
+    groups = words.functions_in_order(frame["group"])
+    keys = [(arms.index(arm), groups.index(name)) for arm, name in zip(frame["arm"], frame["group"], strict=True)]
+    rows = frame.assign(_key=keys).sort_values("_key")
+    return Table(
+        columns=("Arm", "Steps of", "Right", "Points gained", "95 % interval", "p", "Unreadable", "n"),
+        rows=tuple(
+            (
+                words.plain(row.arm, words.INPUT_ARMS),
+                words.group(row.group),
+                words.percent(row.accuracy),
+                words.MISSING if row.arm == "original" else words.points(row.gain),
+                "" if row.arm == "original" else tied(row.low, row.high),
+                words.MISSING if row.arm == "original" else words.p_value(row.p),
+                words.percent(row.unparsable),
+                words.count(row.n),
+            )
+            for row in rows.itertuples()
+        ),
+        title="All numbers",
+        n_text=2,
+        folded=True,
+    )

@@ -1,0 +1,172 @@
+"""Do the scorers agree with exact ablation, and could a step's words alone give its function away?
+
+Knows agreement.csv, probe.csv and surface.csv.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from headatlas.report import words
+from headatlas.report.charts import dots
+from headatlas.report.charts.theme import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY
+from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch
+from headatlas.report.sections.common import gap
+from headatlas.report.tables import Run
+
+LOOKS = ((ORANGE, "circle"), (BLUE, "diamond"), (GREEN, "square"), (PINK, "triangle-up"), (RED, "cross"))
+TARGET_LOOKS = {"true": (BLUE, "circle"), "control": (GREY, "square"), "text_only": (ORANGE, "diamond")}
+WHAT = {
+    "function_of_step": "Guessing a step's function from its words",
+    "answer_without_image": "Guessing an answer from the words, without the image",
+}
+
+
+def agreement_section(run: Run) -> Section:
+    """Rank correlations with ablation, probes with their controls, bag-of-words baselines."""
+    blocks: list[Block] = [*gap(run, "agreement")]
+    if len(run.tables["agreement"]):
+        blocks += _agreement(run.tables["agreement"])
+    blocks += gap(run, "probe")
+    if len(run.tables["probe"]):
+        blocks += _probe(run.tables["probe"])
+    blocks += gap(run, "surface")
+    if len(run.tables["surface"]):
+        blocks += _surface(run.tables["surface"])
+    return Section(
+        id="agreement",
+        title="Do the scorers agree?",
+        intro="Exact ablation is the yardstick: it silences one head at a time and counts the answers lost. A cheaper scorer is "
+        "only as good as its agreement with it, and a probe says little if the words of a step already give its function away.",
+        blocks=tuple(blocks),
+        short="Do scorers agree?",
+    )
+
+
+def _agreement(frame: pd.DataFrame) -> list[Block]:
+    scorers = words.scorers_in_order(frame["scorer"])
+    looks = {name: LOOKS[i % len(LOOKS)] for i, name in enumerate(scorers)}
+    swatches = tuple(Swatch(words.scorer(name), *looks[name]) for name in scorers)
+    rows = [words.group(name) for name in words.functions_in_order(frame["function"])]
+    base = {"row": [words.group(n) for n in frame["function"]], "series": [words.scorer(n) for n in frame["scorer"]]}
+    ranks = pd.DataFrame({**base, "value": frame["spearman"], "low": frame["low"], "high": frame["high"]})
+    rank_spec = dots(
+        ranks, swatches=swatches, x_title="rank correlation with exact ablation", rows=rows, zero=True, domain=(-1, 1),
+        x_format=".2~f",
+    )  # fmt: skip
+    expected = Swatch("Expected by chance", GREY, "square")
+    tops = pd.DataFrame({**base, "value": 100 * frame["top5_overlap"]})
+    chance = pd.DataFrame({"row": base["row"], "series": expected.text, "value": 100 * frame["top5_expected"]})
+    chance = chance.drop_duplicates("row")
+    top_spec = dots(
+        pd.concat([tops, chance], ignore_index=True).assign(low=None, high=None),
+        swatches=(*swatches, expected), x_title="shared among the five highest heads (%)", rows=rows, domain=(0, 100),
+        x_format=".0f",
+    )  # fmt: skip
+    return [
+        Figure(
+            "agreement-rank",
+            (Chart("agreement-rank", rank_spec, "Spearman rank correlation of each scorer with exact ablation."),),
+            "Same order of heads as exact ablation?",
+            "1: the same order; 0: unrelated; below 0: reversed.",
+            swatches,
+        ),
+        Figure(
+            "agreement-top",
+            (Chart("agreement-top", top_spec, "Share of the five highest heads that a scorer has in common."),),
+            "Same five highest heads as exact ablation?",
+            swatches=(*swatches, expected),
+        ),
+    ]
+
+
+def _probe(frame: pd.DataFrame) -> list[Block]:
+    targets = words.in_order(frame["target"], TARGET_LOOKS)
+    swatches = tuple(
+        Swatch(words.plain(name, words.TARGETS), *TARGET_LOOKS.get(name, (SKY, "cross"))) for name in targets
+    )
+    charts = []
+    for measure, title in (("accuracy", "right (%)"), ("auc", "AUC × 100 (50 is chance)")):
+        rows = frame[frame["measure"] == measure]
+        if rows.empty:
+            continue
+        names = [
+            f"{words.scorer(s)} · {words.group(f)} · split {p}" if f == "" else f"{words.group(f)} · {p}"
+            for s, f, p in zip(rows["scorer"], rows["function"], rows["split"], strict=True)
+        ]
+        several = rows["scorer"].nunique() > 1
+        labels = [
+            f"{words.scorer(s)}, split {p}" if f == "" else f"{words.short(f)}, {p}" + (f" ({s})" if several else "")
+            for s, f, p in zip(rows["scorer"], rows["function"], rows["split"], strict=True)
+        ]
+        order = {name: i for i, name in enumerate(words.functions_in_order(set(rows["function"])))}
+        ranks = sorted(range(len(rows)), key=lambda i: (rows["scorer"].iloc[i], order[rows["function"].iloc[i]], i))
+        spec = dots(
+            pd.DataFrame(
+                {
+                    "row": labels,
+                    "full": names,
+                    "series": [words.plain(t, words.TARGETS) for t in rows["target"]],
+                    "value": 100 * rows["value"],
+                    "low": 100 * rows["low"],
+                    "high": 100 * rows["high"],
+                    "n": rows["n"],
+                }
+            ),
+            swatches=swatches,
+            x_title=title,
+            rows=list(dict.fromkeys(labels[i] for i in ranks)),
+            domain=(0, 100),
+            tooltip=(("full", "probe", ""), ("n", "n", ",.0f")),
+        )
+        label = f"Probe {measure} with true functions, with shuffled functions, and from the text alone."
+        charts.append(Chart(f"probe-{measure}", spec, label, "Accuracy" if measure == "accuracy" else "AUC"))
+    if not charts:
+        return [Note("results/probe.csv holds neither accuracy nor AUC.", weak=True)]
+    return [
+        Figure(
+            "probe",
+            tuple(charts),
+            "Can a probe read the function from the heads?",
+            "A probe that does as well on shuffled functions, or from the text alone, has found nothing in the heads.",
+            swatches,
+            min_width=380 if len(charts) > 1 else 0,
+        )
+    ]
+
+
+def _surface(frame: pd.DataFrame) -> list[Block]:
+    swatches = (Swatch("Bag of words", ORANGE, "diamond"), Swatch("Chance", GREY, "square"))
+    charts = []
+    for what in words.in_order(frame["what"], WHAT):
+        rows = frame[frame["what"] == what]
+        labels = [words.group(name) for name in rows["group"]]
+        found = pd.DataFrame(
+            {
+                "row": labels,
+                "series": swatches[0].text,
+                "value": 100 * rows["accuracy"],
+                "low": 100 * rows["low"],
+                "high": 100 * rows["high"],
+                "n": rows["n"],
+            }
+        )
+        chance = pd.DataFrame({"row": labels, "series": swatches[1].text, "value": 100 * rows["chance"]})
+        order = [words.group(name) for name in words.functions_in_order(rows["group"])]
+        both = pd.concat([found, chance], ignore_index=True)
+        spec = dots(
+            both, swatches=swatches, x_title="right (%)", rows=order, domain=(0, 100), tooltip=(("n", "n", ",.0f"),)
+        )
+        title = words.plain(what, WHAT)
+        charts.append(Chart(f"surface-{what}", spec, f"{title}: accuracy against chance.", title))
+    return [
+        Figure(
+            "surface",
+            tuple(charts),
+            "How much do the words alone give away?",
+            "A classifier that sees only the words of a step or question, no image and no model. The nearer to chance, the "
+            "less a head could score well by reading the wording.",
+            swatches,
+            min_width=380 if len(charts) > 1 else 0,
+        )
+    ]

@@ -1,0 +1,73 @@
+"""Worked examples: a question, its image, its steps, and the model's answers before and after an edit.
+
+Knows results/examples.json and the images it points to, inside the run directory only.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from headatlas.report import words
+from headatlas.report.page import Note, Section
+from headatlas.report.tables import Run
+
+N_EXAMPLES, PIXELS = 10, 384
+
+
+def examples_section(run: Run) -> Section:
+    """Up to ten questions, step by step."""
+    examples = [_example(run.path, entry) for entry in run.examples[:N_EXAMPLES]]
+    return Section(
+        id="examples",
+        title="Worked examples",
+        intro="Single questions, so that the numbers above have faces. Each step shows the right answer, what the model said, and "
+        "what it said while the heads were edited; steps whose answer turned wrong or right are marked.",
+        blocks=() if examples else (Note(run.why("examples"), weak=True),),
+        kind="examples",
+        data=examples,
+        short="Examples",
+    )
+
+
+def _example(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    steps = [step for step in entry.get("steps") or [] if isinstance(step, dict)]
+    return {
+        "question": str(entry.get("question", "")),
+        "text": str(entry.get("text", "")),
+        "answer": str(entry.get("answer", "")),
+        "edit": str(entry.get("edit", "")),
+        "image": image_uri(folder, str(entry.get("image") or "")),
+        "steps": [
+            {
+                "text": str(step.get("text", "")),
+                "function": words.group(str(step.get("function", ""))),
+                "gold": str(step.get("gold", "")),
+                "before": str(step.get("before", "")),
+                "after": str(step.get("after", "")),
+                "right_before": bool(step.get("correct_before")),
+                "right_after": bool(step.get("correct_after")),
+            }
+            for step in steps
+        ],
+    }
+
+
+def image_uri(folder: Path, name: str) -> str:
+    """The image as a data URI of at most 384 pixels a side; empty if it is missing, unreadable or outside `folder`."""
+    file = (folder / name).resolve()
+    if not name or not file.is_relative_to(folder.resolve()) or not file.is_file():
+        return ""
+    try:
+        with Image.open(file) as image:
+            small = image.convert("RGB")
+    except (OSError, ValueError):
+        return ""
+    small.thumbnail((PIXELS, PIXELS))
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=84)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,252 @@
+"""Which heads matter for which function: the maps, how many are selected, where they sit, what functions share.
+
+Knows scores.csv, selection.csv, sparsity.csv and overlap.csv.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from headatlas.report import words
+from headatlas.report.charts import bars, head_map, heat
+from headatlas.report.charts.maps import CELLS_AS_SVG
+from headatlas.report.charts.theme import INK, RAMP
+from headatlas.report.page import Block, Chart, Figure, Note, Ramp, Section, Swatch, Table
+from headatlas.report.sections.common import FOLLOWS_SWITCH, gap, headline_selector, per_scorer, spatial_swatches
+from headatlas.report.tables import Run
+
+
+def maps_section(run: Run) -> Section:
+    """One layer x head map a function."""
+
+    def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+        shape = (int(rows["layer"].max()) + 1, int(rows["head"].max()) + 1)
+        largest = float(rows["value"].abs().max())
+        selector = headline_selector(run, scorer)
+        selected = _selected(run, scorer, selector)
+        charts = []
+        for name in words.functions_in_order(rows["function"]):
+            cells = rows[rows["function"] == name]
+            heads = selected.get(name, set())
+            where = [f"L{int(cell.layer)}.H{int(cell.head)}" for cell in cells.itertuples()]
+            spec = head_map(cells.assign(selected=[h in heads for h in where]), shape=shape, largest=largest)
+            label = f"Map of {words.group(name)} over {shape[0]} layers and {shape[1]} heads. Selected: " + (
+                ", ".join(sorted(heads)) if 0 < len(heads) <= 20 else f"{len(heads)} heads" if heads else "none"
+            )
+            renderer = "canvas" if shape[0] * shape[1] > CELLS_AS_SVG else "svg"
+            title = f"{words.group(name)} · {len(heads) or 'none'} selected"
+            charts.append(Chart(f"map-{scorer}-{name}", spec, label, title, renderer))
+        end = words.number(largest, 3)
+        ramp = Ramp(RAMP, f"−{end}", "0", f"+{end}", "score: blue helps the function, orange works against it")
+        return (
+            Figure(
+                name=f"maps-{scorer}",
+                charts=tuple(charts),
+                title=f"Score of every head: {words.scorer(scorer)}",
+                caption=f"Outlined: selected heads ({words.plain(selector, words.SELECTORS)}).",
+                ramp=ramp,
+                swatches=(Swatch("Selected head", INK, "outline"),),
+                min_width=225,
+            ),
+        )
+
+    return Section(
+        id="maps",
+        title="Which heads matter for which function?",
+        intro="Each square is one attention head: layers from bottom (first) to top (last), heads side by side. "
+        "The stronger the blue, the more the scorer thinks the head does for that function; all maps of a scorer share one colour scale.",
+        blocks=(
+            *per_scorer(run, run.tables["scores"], view, "scores"),
+            *(gap(run, "selection") if len(run.tables["scores"]) else ()),
+        ),
+        short="Maps of heads",
+    )
+
+
+def _selected(run: Run, scorer: str, selector: str) -> dict[str, set[str]]:
+    frame = run.tables["selection"]
+    rows = frame[(frame["scorer"] == scorer) & (frame["selector"] == selector)]
+    return {row.function: set(str(row.heads).split()) for row in rows.itertuples()}
+
+
+def counts_section(run: Run) -> Section:
+    """How many heads each function has, and how concentrated its scores are."""
+
+    def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+        return (_count_bars(rows, scorer, headline_selector(run, scorer)), *_empty_sets(rows), _count_table(rows, scorer))
+
+    def spread(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+        return (_sparsity_table(rows),)
+
+    return Section(
+        id="counts",
+        title="How many heads does each function have?",
+        intro="A function is sparse if few of the model's heads carry it. The paper claims that this holds for all eight "
+        f"functions, and that the two spatial ones have the fewest. {FOLLOWS_SWITCH}",
+        blocks=(
+            *per_scorer(run, run.tables["selection"], view, "selection"),
+            *per_scorer(run, run.tables["sparsity"], spread, "sparsity"),
+        ),
+        short="How many heads",
+    )
+
+
+def _count_bars(rows: pd.DataFrame, scorer: str, selector: str) -> Figure:
+    chosen = rows[rows["selector"] == selector].copy()
+    order = words.functions_in_order(chosen["function"])
+    chosen = chosen.set_index("function").loc[order].reset_index()
+    frame, swatches = spatial_swatches(
+        pd.DataFrame(
+            {
+                "row": [words.group(name) for name in chosen["function"]],
+                "value": chosen["count"],
+                "text": [f"{words.count(c)}  ({words.percent(s)})" for c, s in zip(chosen["count"], chosen["share"], strict=True)],
+                "heads": chosen["heads"].where(chosen["heads"].str.len() < 160, chosen["heads"].str.slice(0, 157) + "..."),
+            }
+        ),
+        chosen["function"],
+    )  # fmt: skip
+    spec = bars(frame, swatches=swatches, x_title="selected heads", tooltip=(("text", "heads"), ("heads", "which")))
+    title = f"Selected heads per function: {words.scorer(scorer)}, {words.plain(selector, words.SELECTORS)}"
+    label = "Number of selected heads: " + ", ".join(f"{row.row} {row.text}" for row in frame.itertuples())
+    return Figure(f"counts-{scorer}", (Chart(f"counts-{scorer}", spec, label),), title, swatches=swatches)
+
+
+def _empty_sets(rows: pd.DataFrame) -> tuple[Note, ...]:
+    empty = rows[(rows["count"] == 0) & (rows["reason"] != "")]
+    return tuple(Note(f"{words.group(row.function)}, {words.plain(row.selector, words.SELECTORS)}: {row.reason}") for row in empty.itertuples())[:8]  # fmt: skip
+
+
+def _count_table(rows: pd.DataFrame, scorer: str) -> Table:
+    selectors = words.in_order(rows["selector"], words.SELECTORS)
+    cells = {(row.function, row.selector): words.count(row.count_) for row in rows.rename(columns={"count": "count_"}).itertuples()}  # fmt: skip
+    return Table(
+        columns=("Function", *(words.plain(name, words.SELECTORS) for name in selectors)),
+        rows=tuple(
+            (words.group(name), *(cells.get((name, selector), words.MISSING) for selector in selectors))
+            for name in words.functions_in_order(rows["function"])
+        ),
+        title="The same with every way of selecting",
+        caption="How many heads count as functional depends on the rule. “Above chance” keeps heads whose score beats shuffled "
+        "labels; the others are the rules of the published work.",
+    )
+
+
+def _sparsity_table(rows: pd.DataFrame) -> Table:
+    by_name = {row.function: row for row in rows.itertuples()}
+    return Table(
+        columns=("Function", "Selected", "Share of heads", "Score > 0.001", "Gini", "Effective number", "Mean depth"),
+        rows=tuple(
+            (
+                words.group(name),
+                words.count(by_name[name].count),
+                words.percent(by_name[name].share),
+                words.percent(by_name[name].share_above_threshold),
+                words.number(by_name[name].gini),
+                words.number(by_name[name].effective_number, 1),
+                words.percent(by_name[name].centroid, 0),
+            )
+            for name in words.functions_in_order(by_name)
+        ),
+        title="How concentrated the scores are",
+        caption="Gini: 0 if all heads matter alike, 1 if one head does it all. Effective number: how many equally strong heads "
+        "would be as spread out. Mean depth: 0 % is the first layer, 100 % the last.",
+    )
+
+
+def place_section(run: Run) -> Section:
+    """In which layers the heads of each function sit."""
+
+    def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+        selected = _selected(run, scorer, headline_selector(run, scorer))
+        n_layers = int(rows["layer"].max()) + 1
+        positive = rows.assign(value=rows["value"].clip(lower=0))
+        total = positive.groupby("function")["value"].sum()
+        shares = positive.groupby(["function", "layer"])["value"].sum().reset_index()
+        shares["share"] = [v / total[f] if total[f] > 0 else 0.0 for f, v in zip(shares["function"], shares["value"], strict=True)]  # fmt: skip
+        counts = [sum(h.startswith(f"L{int(layer)}.") for h in selected.get(name, ())) for name, layer in zip(shares["function"], shares["layer"], strict=True)]  # fmt: skip
+        frame = pd.DataFrame(
+            {
+                "row": [words.group(name) for name in shares["function"]],
+                "column": [str(int(layer)) for layer in shares["layer"]],
+                "value": shares["share"],
+                "text": [str(c) if c else "" for c in counts],
+                "share_text": [words.percent(s) for s in shares["share"]],
+                "count_text": [str(c) for c in counts],
+            }
+        )
+        spec = heat(
+            frame,
+            rows=[words.group(name) for name in words.functions_in_order(rows["function"])],
+            columns=[str(layer) for layer in range(n_layers)],
+            y_title="",
+            x_title="layer, first to last",
+            largest=float(shares["share"].max()),
+            diverging=False,
+            tooltip=(("row", " "), ("column", "layer"), ("share_text", "share of the positive score"), ("count_text", "selected heads")),
+            cell=28,
+            angle=0,
+        )  # fmt: skip
+        title = f"Layer profile: {words.scorer(scorer)}"
+        label = "Share of each function's positive score in each layer, with the number of selected heads."
+        caption = "Colour: share of the function's positive score that lies in the layer. Number: selected heads there."
+        return (Figure(f"layers-{scorer}", (Chart(f"layers-{scorer}", spec, label),), title, caption),)
+
+    return Section(
+        id="place",
+        title="Where do the heads sit?",
+        intro="Early layers read the input, late layers settle the answer. A row that is dark in one place means that the "
+        f"function lives in few layers. {FOLLOWS_SWITCH}",
+        blocks=per_scorer(run, run.tables["scores"], view, "scores"),
+        short="Where heads sit",
+    )
+
+
+def overlap_section(run: Run) -> Section:
+    """How much functions share their heads."""
+
+    def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+        order = words.functions_in_order([*rows["function_a"], *rows["function_b"]])
+        pairs = {(row.function_a, row.function_b): row for row in rows.itertuples()}
+        cells = []
+        for a in order:
+            for b in order:
+                row = pairs.get((a, b)) or pairs.get((b, a))
+                if row is None or a == b:
+                    continue
+                cells.append(
+                    {
+                        "row": words.short(a),
+                        "column": words.short(b),
+                        "value": row.jaccard_corrected,
+                        "text": words.number(row.jaccard_corrected),
+                        "pair": f"{words.group(a)} and {words.group(b)}",
+                        "raw": words.number(row.jaccard),
+                    }
+                )
+        if not cells:
+            return (Note("Only one function has heads, so there is nothing to share.", weak=True),)
+        spec = heat(
+            pd.DataFrame(cells),
+            rows=[words.short(name) for name in order],
+            columns=[words.short(name) for name in order],
+            y_title="",
+            x_title="",
+            largest=1.0,
+            tooltip=(("pair", " "), ("text", "above chance"), ("raw", "shared share (Jaccard)")),
+        )
+        ramp = Ramp(RAMP, "−1", "0", "+1", "0: as much as two random sets, 1: the same heads")
+        title = f"Shared heads: {words.scorer(scorer)}"
+        label = "Matrix of the overlap between the head sets of each pair of functions, corrected for chance."
+        return (Figure(f"overlap-{scorer}", (Chart(f"overlap-{scorer}", spec, label),), title, ramp=ramp),)
+
+    return Section(
+        id="overlap",
+        title="Do functions share heads?",
+        intro="Two functions may rely on the same heads. Each cell compares two sets: their Jaccard overlap (shared heads by all "
+        f"heads of both), corrected so that 0 is what chance gives. {FOLLOWS_SWITCH}",
+        blocks=per_scorer(run, run.tables["overlap"], view, "overlap"),
+        short="Shared heads",
+    )
+
+

@@ -1,0 +1,126 @@
+"""What a report reads: the results tables and the small JSON files of one run directory.
+
+Knows the columns fixed in docs/architecture.md ("The results tables"); knows no model, no charts, no HTML. A table that is
+missing, empty or lacks a column is an empty frame with a sentence that says so: a report shows what there is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from headatlas.errors import HeadAtlasError
+
+COLUMNS: dict[str, str] = {
+    "scores": "scorer function layer head value p",
+    "selection": "scorer function selector count share heads reason",
+    "sparsity": "scorer function count share share_above_threshold gini effective_number centroid",
+    "overlap": "scorer function_a function_b jaccard jaccard_corrected",
+    "agreement": "scorer function spearman low high top5_overlap top5_expected",
+    "probe": "scorer split target measure function value low high n",
+    "surface": "what group accuracy chance low high n",
+    "baseline": "context group_kind group accuracy low high unparsable n",
+    "metrics": "condition metric value low high n",
+    "negative": "scorer function operation k heads before after drop low high random_drop random_low random_high n_random"
+    " p p_mcnemar q unparsable_before unparsable_after n",
+    "damage": "scorer heads_of steps_of k drop low high n",
+    "dose": "scorer function k set accuracy low high unparsable n",
+    "positive": "scorer function alpha arm before after gain low high p q unparsable_after n off_task_gain",
+    "activation": "arm group accuracy gain low high p unparsable n",
+    "tuning": "what scorer function value accuracy chosen",
+}
+
+TEXT = set(
+    "scorer function selector heads reason function_a function_b split target measure what group context group_kind condition"
+    " metric operation heads_of steps_of set arm chosen".split()
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a report may show. `tables[name]` always has its columns; `absent[name]` says why one has no rows."""
+
+    path: Path
+    tables: dict[str, pd.DataFrame]
+    absent: dict[str, str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    timings: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    q: float | None = None
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def why(self, *names: str) -> str:
+        """One sentence for each of the tables `names` that has nothing to show."""
+        return " ".join(self.absent[name] for name in names if name in self.absent)
+
+
+def read_run(path: Path) -> Run:
+    """Read the run directory `path`; HeadAtlasError if it is none."""
+    path = Path(path)
+    if not path.is_dir():
+        raise HeadAtlasError(f"expected a run directory, came {path}: run `headatlas study MODEL --out {path}` first")
+    if not (path / "results").is_dir() and not (path / "settings.json").is_file():
+        raise HeadAtlasError(f"expected results/ or settings.json in {path}, found neither: is it a run directory?")
+    tables, absent = {}, {}
+    for name in COLUMNS:
+        tables[name], reason = _table(path / "results" / f"{name}.csv", name)
+        if reason:
+            absent[name] = reason
+    claims = _json(path / "claims.json", dict)
+    records = {"examples": path / "results" / "examples.json", "timings": path / "timings.json"}
+    lists = {name: [item for item in _json(file, list) if isinstance(item, dict)] for name, file in records.items()}
+    for name, file in records.items():
+        if not lists[name]:
+            absent[name] = f"There is nothing here because {file.relative_to(path)} is missing or empty."
+    entries = claims.get("claims")
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    if not entries:
+        absent["claims"] = "There are no verdicts here because claims.json is missing or empty."
+    return Run(
+        path=path,
+        tables=tables,
+        absent=absent,
+        settings=_json(path / "settings.json", dict),
+        claims=entries,
+        q=claims.get("q") if isinstance(claims.get("q"), (int, float)) else None,
+        **lists,
+    )
+
+
+def _table(file: Path, name: str) -> tuple[pd.DataFrame, str]:
+    columns = COLUMNS[name].split()
+    empty = pd.DataFrame({column: pd.Series(dtype="object" if column in TEXT else "float64") for column in columns})
+    where = f"results/{file.name}"
+    if not file.is_file():
+        return empty, f"There is nothing here because {where} was not written by this run."
+    try:
+        # Everything as text first: pandas would read the selector called "null" as a missing value.
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError):
+        return empty, f"There is nothing here because {where} is empty or not a CSV table."
+    lacking = [column for column in columns if column not in frame.columns]
+    if lacking:
+        return empty, f"There is nothing here because {where} lacks {', '.join(lacking)}."
+    if frame.empty:
+        return empty, f"There is nothing here because {where} has no rows."
+    for column in columns:
+        if column not in TEXT:
+            frame[column] = pd.to_numeric(frame[column], errors="coerce").astype("float64")
+    frame = frame[columns].copy()
+    if "chosen" in frame.columns:
+        frame["chosen"] = frame["chosen"].str.lower().isin(["true", "1", "1.0", "yes"])
+    return frame, ""
+
+
+def _json(file: Path, kind: type) -> Any:
+    if not file.is_file():
+        return kind()
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise HeadAtlasError(f"expected JSON in {file}, came something else ({error}): run the study again") from error
+    return value if isinstance(value, kind) else kind()

@@ -1,0 +1,179 @@
+"""Plain words for the names that tables use, and how numbers are written for people.
+
+Knows the vocabulary of the results tables; knows no tables, no charts, no HTML. A name that is not listed here is shown as
+it is, with underscores as spaces, so that a new scorer, arm or family needs no change to be readable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+
+MISSING = "–"
+
+SCORERS = {"paper": "Paper's probe (A1)", "linear": "Linear probe (A2)", "ablation": "Exact ablation (A3)"}
+
+SHORT_FUNCTIONS = {
+    "spatial_perception": "Spatial",
+    "relational_reasoning": "Relations",
+    "low_level_perception": "Low-level",
+    "high_level_perception": "High-level",
+    "information_extraction": "Extraction",
+    "knowledge_recall": "Recall",
+    "math_reasoning": "Math",
+    "decision_making": "Decision",
+}
+
+GROUPS = {"": "All steps", "all": "All steps", "final": "Final answer", "spatial": "Both spatial functions"}
+
+CONTEXTS = {
+    "gold": "Earlier answers given",
+    "own": "Own earlier answers",
+    "gold_no_image": "Earlier answers given, no image",
+    "own_no_image": "Own earlier answers, no image",
+}
+
+SELECTORS = {
+    "null": "above chance (null + BH)",
+    "elbow": "elbow",
+    "top_k": "top k",
+    "top_share": "top 10 %",
+    "threshold": "score > 0.001",
+}
+
+OPERATIONS = {
+    "scale": "Scaled to a thousandth",
+    "zero": "Set to zero",
+    "mean": "Replaced by their mean",
+}
+
+SETS = {"selected": "Selected heads", "random": "Random heads", "least": "Lowest-scoring heads"}
+
+STEERING_ARMS = {
+    "steer": "Correct direction",
+    "random_direction": "Random direction",
+    "flipped": "Flipped direction",
+    "shuffled": "Shuffled labels",
+    "random_heads": "Random heads",
+}
+
+INPUT_ARMS = {
+    "original": "Original image",
+    "boxes": "Boxes drawn",
+    "mask": "Objects masked",
+    "boxes+mask": "Boxes and mask (the paper's)",
+    "random_boxes": "Random boxes",
+    "coordinates": "Coordinates as text",
+    "image_twice": "Image shown twice",
+}
+
+METRICS = {
+    "SS": "Spatial Score",
+    "SS_chance_corrected": "Spatial Score above chance",
+    "SS_ground": "Spatial Score gained by seeing the image",
+    "SS_chain": "Whole chains right",
+}
+
+TARGETS = {"true": "True functions", "control": "Control: shuffled functions", "text_only": "Step's text only"}
+
+VERDICTS = {"supported": "✓", "not supported": "✕", "inconclusive": "?"}
+
+
+def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The distinct `names`, those in `known` first and in its order, the others after, sorted."""
+    present, known = set(names), list(known)
+    return [name for name in known if name in present] + sorted(present - set(known))
+
+
+def scorers_in_order(names: Iterable[str]) -> list[str]:
+    """Distinct scorers: the paper's first, exact ablation last, unknown ones after."""
+    return in_order(names, SCORERS)
+
+
+def functions_in_order(names: Iterable[str]) -> list[str]:
+    """Distinct functions in the order of `FUNCTIONS`, other groups after."""
+    return in_order(names, FUNCTIONS)
+
+
+def plain(name: str, names: dict[str, str] | None = None) -> str:
+    """`name` in words: from `names` if listed, else with underscores as spaces and a capital."""
+    if names is not None and name in names:
+        return names[name]
+    words = str(name).replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def scorer(name: str) -> str:
+    """A scorer's name for people."""
+    return plain(name, SCORERS)
+
+
+def group(name: str) -> str:
+    """The name for people of a function, of `final` / `spatial`, or of a family of questions."""
+    return plain(name, {**TITLES, **GROUPS})
+
+
+def short(name: str) -> str:
+    """A function's name in one word, for the axes of matrices."""
+    return plain(name, {**SHORT_FUNCTIONS, **GROUPS})
+
+
+def known(value: object) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def number(value: object, digits: int = 2) -> str:
+    """A plain number with `digits` decimals and a true minus sign; `MISSING` if there is none."""
+    if not known(value):
+        return MISSING
+    return f"{float(value):,.{digits}f}".replace("-", "−")  # type: ignore[arg-type]
+
+
+def count(value: object) -> str:
+    """A whole number with thousands separated."""
+    return number(value, 0)
+
+
+def percent(value: object, digits: int = 1) -> str:
+    """A share in 0..1 as per cent."""
+    return f"{number(100 * value, digits)} %" if known(value) else MISSING  # type: ignore[operator]
+
+
+def points(value: object, digits: int = 1) -> str:
+    """A difference of shares (-1..1) as signed percentage points, without the unit."""
+    if not known(value):
+        return MISSING
+    text = number(100 * value, digits)  # type: ignore[operator]
+    return text if text.startswith("−") or float(value) == 0 else f"+{text}"  # type: ignore[arg-type]
+
+
+def interval(low: str, high: str) -> str:
+    """Two formatted bounds as `low to high`, or nothing if either is missing."""
+    return "" if MISSING in (low, high) else f"{low} to {high}"
+
+
+def p_value(value: object) -> str:
+    """A p-value: three decimals, or `< 0.001`."""
+    if not known(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"  # type: ignore[operator]
+
+
+def seconds(value: object) -> str:
+    """A duration in the unit a person would use."""
+    if not known(value):
+        return MISSING
+    if value < 60:  # type: ignore[operator]
+        return f"{value:.1f} s"
+    whole = round(value)  # type: ignore[call-overload]
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def listing(items: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
