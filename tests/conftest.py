@@ -1,8 +1,10 @@
-"""Session fixtures shared by all rooms' tests: a tiny random VLM of a real family, and a handful of hand-made questions.
+"""Session fixtures shared by all rooms' tests: a tiny VLM of a real family, and a handful of hand-made
+questions.
 
-The model is a real `LlavaForConditionalGeneration` with CLIP tower, processor, tokenizer and chat template, written to a temporary
-folder and loaded by the real `load_vlm`; it knows nothing (random weights), which is what identities need. d_head is not
-hidden_size / heads and heads are grouped (GQA), so that code which computes either from the other fails here.
+The model is a real `LlavaForConditionalGeneration` with CLIP tower, processor, tokenizer and chat template, written to
+a temporary folder and loaded by the real `load_vlm`. Half a second of training lets it answer some.
+d_head is not hidden_size / heads and heads are grouped (GQA), so that code which computes either from the other fails
+here.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ SENTENCES = [
 ]
 
 
-def write_tiny_vlm(folder: Path, seed: int = 0) -> Path:
-    """Write a random Llava (2 layers x 4 heads, d_head 6, 2 key heads, 4 image tokens) with its processor to `folder`."""
+def write_tiny_vlm(folder: Path, questions, seed: int = 0) -> Path:
+    """Write a Llava (2 layers x 4 heads, d_head 6, 2 key heads, 4 image tokens) with its processor to
+    `folder`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import (
         CLIPImageProcessor,
@@ -104,11 +107,12 @@ def write_tiny_vlm(folder: Path, seed: int = 0) -> Path:
         vision_feature_select_strategy="default",
     )
     torch.manual_seed(seed)
-    model = LlavaForConditionalGeneration(config).eval()
+    model = LlavaForConditionalGeneration(config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:  # far from 0, so that heads, images and positions matter to the answer
-                parameter.mul_(8)
+                parameter.mul_(4)
+    _teach(model, processor, questions)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
@@ -116,10 +120,44 @@ def write_tiny_vlm(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def _teach(model, processor, questions) -> None:
+    """A few gradient steps on the gold answers: enough for some to be right, too few for all."""
+    chats = []
+    for question in questions:
+        chat = []
+        for i, step in enumerate(question.steps):
+            text = f"{question.text}\n{step.text}" if i == 0 else step.text
+            image = [{"type": "image"}] if i == 0 else []
+            chat.append({"role": "user", "content": [*image, {"type": "text", "text": text}]})
+            chat.append({"role": "assistant", "content": [{"type": "text", "text": step.answer}]})
+        chats.append(chat)
+    inputs = processor(
+        text=processor.apply_chat_template(chats, tokenize=False),
+        images=[list(question.images) for question in questions],
+        return_tensors="pt",
+        padding=True,
+    )
+    assistant, end = processor.tokenizer.convert_tokens_to_ids(["<|assistant|>", "<|end|>"])
+    labels = torch.full_like(inputs["input_ids"], -100)
+    for row, ids in enumerate(inputs["input_ids"].tolist()):
+        answering = False
+        for at, token in enumerate(ids):
+            if answering:
+                labels[row, at] = token
+            answering = token == assistant or (answering and token != end)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    model.train()
+    for _ in range(32):
+        model(**inputs, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+
+
 @pytest.fixture(scope="session")
-def tiny_vlm_dir(tmp_path_factory) -> Path:
+def tiny_vlm_dir(tmp_path_factory, tiny_questions) -> Path:
     """A folder that `load_vlm`, `AutoModelForImageTextToText` and `AutoProcessor` can read."""
-    return write_tiny_vlm(tmp_path_factory.mktemp("tiny-vlm"))
+    return write_tiny_vlm(tmp_path_factory.mktemp("tiny-vlm"), tiny_questions)
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +178,8 @@ def _picture(left: str, right: str) -> Image.Image:
 
 @pytest.fixture(scope="session")
 def tiny_questions():
-    """Eight questions of 3 to 4 steps on drawn images, two a split (P, S, T, E), all eight functions among their steps."""
+    """Eight questions of 3 to 4 steps on drawn images, two a split (P, S, T, E), all eight functions among their
+    steps."""
     from headatlas.cogvsr.schema import Question, Step
 
     colors = ["red", "blue", "green", "black", "yellow", "white", "red", "green"]

@@ -1,10 +1,11 @@
 """From conversations to a batch of tensors, with the token span of every answer.
 
-Knows processors and tokenizers; knows no weights. Families expand an image placeholder into anything from 64 to thousands of
-tokens, with rows, columns and markers between them, but all images stand in front of the first user turn. So spans are found on
-the *unexpanded* text, by tokenizing prefixes of it, and shifted by the number of tokens that the expansion added; then
-everything is verified on the tokens that the model will really see: each prompt's tokens are a prefix of the conversation's,
-the tail is the same token by token, and each span spells its answer.
+Knows processors and tokenizers; knows no weights. Families expand an image placeholder into anything from 64 to
+thousands of tokens, with rows, columns and markers between them, but all images stand in front of the first user turn.
+So spans are found on the *unexpanded* text, by tokenizing prefixes of it, and shifted by the number of tokens that the
+expansion added; then
+everything is verified on the tokens that the model will really see: each prompt's tokens are a prefix of the
+conversation's, the tail is the same token by token, and each span spells its answer.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Batch:
     inputs: dict[str, Any]
     """For `model(**inputs)`: input_ids [B,T], attention_mask [B,T], the family's image tensors."""
     spans: tuple[tuple[tuple[int, int], ...], ...]
-    """`spans[row][turn] = (start, end)`: the answer's tokens, its end-of-turn token last (where the template has one). An open last
-    turn has no span."""
+    """`spans[row][turn] = (start, end)`: the answer's tokens, its end-of-turn token last (where the template has one).
+    An open last turn has no span."""
     ends: tuple[tuple[bool, ...], ...]
     """`ends[row][turn]`: whether the span's last token is an end-of-turn token."""
     image_mask: Bool[Tensor, "B T"]
@@ -82,7 +83,8 @@ class Batch:
 
     @property
     def positions(self) -> Positions:
-        """Where each scope of an edit is. `answer` are the positions that predict an answer token, `prompt` all others."""
+        """Where each scope of an edit is. `answer` are the positions that predict an answer token, `prompt` all
+        others."""
         from headatlas.heads import Positions
 
         answer = self.predict_mask()
@@ -113,7 +115,8 @@ def encode(
         side: of the padding; by default left with a generation prompt (what `generate` needs) and right without.
 
     Raises:
-        HeadAtlasError: naming family and turn, when a prompt is not a prefix of the whole conversation or an answer is not found.
+        HeadAtlasError: naming family and turn, when a prompt is not a prefix of the whole conversation or an answer is
+            not found.
     """
     if not conversations:
         raise HeadAtlasError("expected at least one conversation to encode, came none")
@@ -169,7 +172,8 @@ def _encode(vlm: VLM, conversations: Sequence[Conversation], generation_prompt: 
         whole = plain[row]
         if whole[: len(before)] != before or whole[: len(upto)] != upto or len(upto) <= len(before):
             raise HeadAtlasError(
-                f"{vlm.family}: expected the prompt of turn {turn} to be a token prefix of the conversation; its tokenizer joins "
+                f"{vlm.family}: expected the prompt of turn {turn} to be a token prefix of the conversation; "
+                f"its tokenizer joins "
                 f"the prompt's end with the answer {conversations[row].turns[turn].answer!r}"
             )
         shift = first_real[row] + n_real[row] - len(whole)
@@ -204,7 +208,8 @@ def _render(
         for turn, prompt in enumerate(row):
             if not text.startswith(prompt):
                 raise HeadAtlasError(
-                    f"{vlm.family}'s chat template writes turn {turn} differently once later turns follow: expected a prompt that "
+                    f"{vlm.family}'s chat template writes turn {turn} differently once later turns follow: "
+                    f"expected a prompt that "
                     f"is a prefix of the conversation, came one that ends in {prompt[-40:]!r}"
                 )
     return texts, prompts
@@ -219,7 +224,8 @@ def _close(vlm: VLM, text: str, prompt: str, answer: str, turn: int) -> tuple[in
         at += blank + len(said)
     elif said:
         raise HeadAtlasError(
-            f"{vlm.family}'s chat template does not write the answer of turn {turn} where the model would: expected {said!r}, came "
+            f"{vlm.family}'s chat template does not write the answer of turn {turn} where the model would: "
+            f"expected {said!r}, came "
             f"{text[at : at + 40]!r}"
         )
     end = re.match(r"\s*", text[at:])
@@ -249,7 +255,8 @@ def _verify(
         wanted = chat.turns[turn].answer or ""
         if "".join(spelled.split()) != "".join(wanted.split()) or (ended and real[end - 1] not in vlm.end_ids):
             raise HeadAtlasError(
-                f"{vlm.family}: expected the tokens of turn {turn} to spell {wanted!r} and end the turn, came {spelled!r}"
+                f"{vlm.family}: expected the tokens of turn {turn} to spell {wanted!r} and end the turn, came "
+                f"{spelled!r}"
             )
 
 
@@ -264,7 +271,8 @@ def _images(conversations: Sequence[Conversation]) -> list[Any] | None:
     rows = [list(chat.images) for chat in conversations]
     if not any(rows):
         return None
-    # Nested, one list a row, which every family understands; a row without images can only be told apart in a flat list.
+    # Nested, one list a row, which every family understands; a row without images can only be told apart in a flat
+    # list.
     return rows if all(rows) else [image for row in rows for image in row]
 
 
@@ -276,6 +284,7 @@ def _image_mask(vlm: VLM, ids: Tensor) -> Tensor:
 
 
 def _positions_of_left_padding(vlm: VLM, inputs: dict[str, Any], mask: Tensor) -> None:
-    """Count positions from the first real token. Families with their own (multimodal) positions count from the mask themselves."""
+    """Count positions from the first real token. Families with their own (multimodal) positions count from the mask
+    themselves."""
     if vlm.takes_position_ids:
         inputs["position_ids"] = (mask.long().cumsum(1) - 1).clamp(min=0)

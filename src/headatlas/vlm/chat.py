@@ -1,7 +1,8 @@
 """From a question to a chat: turns, messages, the rendered text.
 
-Knows CogVSR's `Question` and the message format of Hugging Face chat templates; knows no tokens, tensors or models. The words of a
-prompt are decided here and nowhere else, so that a step's prompt is always a strict prefix of the whole conversation.
+Knows CogVSR's `Question` and the message format of Hugging Face chat templates; knows no tokens, tensors or models.
+The words of a prompt are decided here and nowhere else, so that a step's prompt is always a strict prefix of the whole
+conversation.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def conversation(
     preamble: str = "",
     direct: bool = False,
 ) -> Conversation:
-    """The chat of a question's steps: image(s), preamble, question and first step in the first user turn, then one turn a step.
+    """The chat of a question's steps: image(s), preamble, question and first step in the first user turn, then one
+    turn a step.
 
     Args:
         question: the question.

@@ -1,13 +1,13 @@
 """The answers table: what a VLM answered to every step, and whether it was right.
 
-Knows questions, reading and generating; knows no statistics. One row a step, in question order, with the columns of `COLUMNS`; every
-evaluation, edited or not, ends in this table.
+Knows questions, reading and generating; knows no statistics. One row a step, in question order, with the columns of
+`COLUMNS`; every evaluation, edited or not, ends in this table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from PIL import Image
@@ -15,6 +15,7 @@ from PIL import Image
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation, conversation
+from headatlas.vlm.data import Questions, windows
 from headatlas.vlm.generate import generate
 from headatlas.vlm.read import read
 
@@ -41,14 +42,11 @@ COLUMNS = (
     "logprob",
 )
 Arm = Callable[[Question], tuple[tuple[Image.Image, ...], str]]
-Mode = Literal["forced", "generate"]
-Context = Literal["gold", "own"]
-T = TypeVar("T")
 
 
 def evaluate(
     vlm: VLM,
-    questions: Sequence[Question],
+    questions: Questions,
     mode: str = "forced",
     context: str = "gold",
     batch_size: int = 32,
@@ -60,17 +58,20 @@ def evaluate(
 
     Args:
         vlm: the model.
-        questions: any sequence of questions, such as a `CogVSR`; taken in windows, so that not all images are in memory at once.
-        mode: `forced` reads all answers of a question off one teacher-forced pass (gold context only); `generate` decodes greedily.
+        questions: any dataset of questions, such as a `CogVSR`; taken in windows, so that not all images are in
+            memory at once.
+        mode: `forced` reads all answers of a question off one teacher-forced pass (gold context only); `generate`
+            decodes greedily.
         context: the earlier answers in a step's prompt: `gold`, or the model's `own` (needs `generate`).
         batch_size: conversations per forward.
-        arm: what is shown instead of the question's images and what is said before the question: `arm(question) -> (images, preamble)`.
+        arm: what is shown instead of the question's images and what is said before the question: `arm(question) ->
+            (images, preamble)`.
         max_new_tokens: of a generated answer.
         progress: called with the number of questions just done.
 
     Returns:
-        The answers table, one row a step. `logprob` is that of the gold answer in gold context, NaN in own context, where it has
-        none.
+        The answers table, one row a step. `logprob` is that of the gold answer in gold context, NaN in own context,
+        where it has none.
 
     Raises:
         HeadAtlasError: unknown mode or context, own context in forced mode, or no questions.
@@ -160,9 +161,3 @@ def table(records: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     types = {"step": "int64", "n_steps": "int64", "correct": "bool", "unparsable": "bool", "logprob": "float64"}
     return frame.astype(types)
-
-
-def windows(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    """Consecutive runs of `size` items, read one run at a time."""
-    for start in range(0, len(items), size):
-        yield [items[i] for i in range(start, min(start + size, len(items)))]

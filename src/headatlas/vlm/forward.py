@@ -1,19 +1,22 @@
 """One teacher-forced forward of a batch, with logits only where they are needed.
 
-Knows models and batches; knows no answers. A vocabulary of 150,000 words at 2,000 positions of 32 rows is 38 GB of logits; a
-question needs a dozen positions. The output embedding (found by `get_output_embeddings`, in every family) is given only the hidden
-states of those positions; whatever the family does to the logits after it is kept. If the model does not go through it, the full
-logits are cut instead.
+Knows models and batches; knows no answers. A vocabulary of 150,000 words at 2,000 positions of 32 rows is 38 GB of
+logits; a question needs a dozen positions. The output embedding (found by `get_output_embeddings`, in every family) is
+given only the hidden states of those positions; whatever the family does to the logits after it is kept. If the model
+does not go through it, the full logits are cut instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from headatlas.heads import ZReader
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
 
 @torch.inference_mode()
-def logits_at(vlm: VLM, batch: Batch, mask: Bool[Tensor, "B T"], rows: Sequence[int]) -> Float[Tensor, "n V"]:
+def logits_at(
+    vlm: VLM, batch: Batch, mask: Bool[Tensor, "B T"], rows: Sequence[int], reader: ZReader | None = None
+) -> Float[Tensor, "n V"]:
     """Logits at the positions of `mask`, row by row in order, float32, on the model's device. Active edits apply.
 
     Args:
@@ -29,13 +34,14 @@ def logits_at(vlm: VLM, batch: Batch, mask: Bool[Tensor, "B T"], rows: Sequence[
         batch: what it is given.
         mask: where logits are wanted.
         rows: the index of each batch row in the caller's list, for edits that differ from row to row.
+        reader: sees z at every layer, as edited.
     """
     where = mask.to(vlm.device)
     gather = _Gather(where)
     head: nn.Module | None = vlm.model.get_output_embeddings()
     handle = head.register_forward_pre_hook(gather) if head is not None else None
     try:
-        with vlm.running(batch, rows):
+        with vlm.running(batch, rows), reader or nullcontext():
             logits = vlm.model(**batch.to(vlm.device, vlm.dtype), use_cache=False).logits
     finally:
         if handle is not None:

@@ -1,6 +1,7 @@
 """Greedy answers, many at once.
 
-Knows `transformers`' generate with its KV cache; knows no gold answers. Batches are padded on the left, stop at the end of the turn,
+Knows `transformers`' generate with its KV cache; knows no gold answers. Batches are padded on the left, stop at the
+end of the turn,
 and run under the active edits: the prompt's positions by the batch's masks, decoded tokens as `answer`.
 """
 

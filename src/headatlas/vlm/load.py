@@ -1,6 +1,7 @@
 """Load a vision-language model with its processor, or say in one line why not.
 
-Knows `transformers`' Auto classes and the shipped models' names; knows nothing of questions or prompts. The model keeps its own
+Knows `transformers`' Auto classes and the shipped models' names; knows nothing of questions or prompts. The model
+keeps its own
 attention implementation: heads are read and edited by forward pre-hooks, which leave every kernel in use.
 """
 
@@ -31,15 +32,16 @@ def load_vlm(
     Args:
         name: shipped name, path of a folder written by `save_pretrained`, or hub id.
         device: by default the first CUDA device if there is one, else the CPU.
-        dtype: of the weights, such as `torch.bfloat16` or `"bfloat16"`. By default the checkpoint's own; on the CPU a half precision
-            checkpoint is loaded in float32.
+        dtype: of the weights, such as `torch.bfloat16` or `"bfloat16"`. By default the checkpoint's own; on the CPU a
+            half precision checkpoint is loaded in float32.
         trust_remote_code: allow code that comes with the checkpoint to run.
 
     Returns:
         The model, in eval mode, without gradients, with its heads found.
 
     Raises:
-        HeadAtlasError: no such model, not a VLM, weights missing, remote code needed, or heads that cannot be addressed.
+        HeadAtlasError: no such model, not a VLM, weights missing, remote code needed, or heads that cannot be
+            addressed.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -53,16 +55,18 @@ def load_vlm(
         raise HeadAtlasError(f"model {str(name)!r}: its processor cannot be loaded: {_line(error)}") from error
     if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
         raise HeadAtlasError(
-            f"model {str(name)!r}: expected a processor with image processor and tokenizer, came {type(processor).__name__}"
+            f"model {str(name)!r}: expected a processor with image processor and tokenizer, came "
+            f"{type(processor).__name__}"
         )
     if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
         raise HeadAtlasError(
             f"model {str(name)!r} has no chat template: expected a chat (instruct) checkpoint, came a base one"
         )
     try:
-        model, info = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             source, dtype=_dtype(dtype, config, where), output_loading_info=True, **options
         )
+        model, info = loaded
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise HeadAtlasError(f"model {str(name)!r}: its weights cannot be loaded: {_line(error)}") from error
     if info.get("missing_keys"):
@@ -75,10 +79,11 @@ def load_vlm(
 
 
 def fingerprint(model: nn.Module) -> str:
-    """16 hex digits of what decides a model's answers: configuration, dtype, every weight's name, shape and 16 of its values.
+    """16 hex digits of what decides a model's answers: configuration, dtype, every weight's name, shape and 16 of its
+    values.
 
-    The same over processes, devices and file locations. Cheap: it does not read whole weights, so an edit of single values may
-    go unseen.
+    The same over processes, devices and file locations. Cheap: it does not read whole weights, so an edit of single
+    values may go unseen.
     """
     config = model.config.to_dict()  # type: ignore[union-attr,operator]
     digest = hashlib.sha256(json.dumps(_stable(config), sort_keys=True, default=str).encode())
@@ -118,13 +123,15 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
         shipped = ", ".join(reference.names())
         raise HeadAtlasError(
-            f"no model {name!r}: expected a shipped name ({shipped}), a folder or a Hugging Face id that can be reached; {_line(error)}"
+            f"no model {name!r}: expected a shipped name ({shipped}), a folder or a Hugging Face id that can be "
+            f"reached; {_line(error)}"
         ) from error
     known = type(config) in AutoModelForImageTextToText._model_mapping
     remote = "AutoModelForImageTextToText" in (getattr(config, "auto_map", None) or {})
     if not known and not remote:
         raise HeadAtlasError(
-            f"model {name!r} is not a vision-language model: expected a family of AutoModelForImageTextToText, came {config.model_type!r}"
+            f"model {name!r} is not a vision-language model: expected a family of AutoModelForImageTextToText, "
+            f"came {config.model_type!r}"
         )
     return config
 

@@ -1,8 +1,8 @@
 """`VLM`: a model, its processor, its heads, and the edits that are active on it.
 
-Knows tokens that end a turn and stand for an image; knows no questions. Edits are hooks of `headatlas.heads`; what is added here is
-that every batch run through the VLM tells them where its image, prompt and answer positions are, and which of its rows they are
-for.
+Knows tokens that end a turn and stand for an image; knows no questions. Edits are hooks of `headatlas.heads`; what is
+added here is that every batch run through the VLM tells them where its image, prompt and answer positions are, and
+which of its rows they are for.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class VLM:
 
     @contextmanager
     def edit(self, *edits: Edit, scope: str = "all", rows: Sequence[Sequence[Edit]] | None = None) -> Iterator[VLM]:
-        """Within, whatever this VLM reads, generates or captures has its heads edited. Nested edits apply one after the other.
+        """Within, whatever this VLM reads, generates or captures has its heads edited. Nested edits apply one after
+        the other.
 
         Args:
             edits: applied to every row, in order.
@@ -91,8 +92,8 @@ class VLM:
             rows: instead of `edits`, one list of edits for each conversation of the next calls.
 
         Raises:
-            HeadAtlasError: unknown scope, both `edits` and `rows`, or a direct call of `vlm.model` under an edit that needs to
-                know a batch's positions or rows.
+            HeadAtlasError: unknown scope, both `edits` and `rows`, or a direct call of `vlm.model` under an edit that
+                needs to know a batch's positions or rows.
         """
         check_scope(scope)
         if edits and rows is not None:
@@ -113,6 +114,14 @@ class VLM:
     def edited(self) -> bool:
         """True within `edit`."""
         return bool(self._active)
+
+    @property
+    def edits_key(self) -> tuple[str, ...]:
+        """What identifies the active edits: scope and fingerprints, outermost first; for markers and caches."""
+        return tuple(
+            f"{a.scope}:" + ",".join(edit.fingerprint for row in (a.rows or (a.edits,)) for edit in row)
+            for a in self._active
+        )
 
     @property
     def by_row(self) -> bool:
@@ -178,9 +187,12 @@ def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
 def _for_rows(active: _Active, rows: Sequence[int]) -> Any:
     if active.rows is None and all(edit.rows is None for edit in active.edits):
         return list(active.edits)
-    given = {edit.rows for edit in active.edits} - {None} if active.rows is None else {len(active.rows)}
-    if max(rows) >= min(given):
-        raise HeadAtlasError(f"expected edits for {max(rows) + 1} rows or more, came {min(given)}")
+    if active.rows is None:
+        given = min(edit.rows for edit in active.edits if edit.rows is not None)
+    else:
+        given = len(active.rows)
+    if max(rows) >= given:
+        raise HeadAtlasError(f"expected edits for {max(rows) + 1} rows or more, came {given}")
     return [[edit.at_row(row) for edit in (active.edits if active.rows is None else active.rows[row])] for row in rows]
 
 

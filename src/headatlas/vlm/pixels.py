@@ -1,10 +1,10 @@
 """Running the image processor once per image.
 
-Knows image processors as black boxes and nothing of models or text. A processor that is given the same picture in every step of a
-question, and again under every condition of a study, would spend more time resizing than a small model spends thinking. The
-memo keeps what the image processor makes of the images of one row, and joins rows along the first axis. Whether joining is what
-this family's processor does is *checked* against the processor itself on the first batch with two different rows, and the memo is
-never used if it is not.
+Knows image processors as black boxes and nothing of models or text. A processor that is given the same picture in
+every step of a question, and again under every condition of a study, would spend more time resizing than a small model
+spends thinking. The memo keeps what the image processor makes of the images of one row, and joins rows along the first
+axis. Whether joining is what this family's processor does is *checked* against the processor itself on the first batch
+with two different rows, and the memo is never used if it is not.
 """
 
 from __future__ import annotations

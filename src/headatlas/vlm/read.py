@@ -1,7 +1,8 @@
 """What a VLM would answer, read off one teacher-forced pass.
 
-Knows batches and logits; knows no functions or correctness. Under greedy decoding in gold context an answer is exactly the gold one
-iff every gold token is the argmax under teacher forcing (method, section e), so all steps of a question are read in one pass.
+Knows batches and logits; knows no functions or correctness. Under greedy decoding in gold context an answer is exactly
+the gold one iff every gold token is the argmax under teacher forcing (method, section e), so all steps of a question
+are read in one pass.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Readout:
     """One answer as read under teacher forcing."""
 
     text: str
-    """The argmax tokens at the answer's positions, up to an end of turn. Greedy decoding says the same as long as it agrees with
-    the gold answer, and its first deviation is the same."""
+    """The argmax tokens at the answer's positions, up to an end of turn. Greedy decoding says the same as long as it
+    agrees with the gold answer, and its first deviation is the same."""
     exact: bool
     """Every gold token, end of turn included, is the argmax: greedy decoding gives exactly the gold answer."""
     logprob: float
@@ -91,7 +92,8 @@ def spell(vlm: VLM, tokens: Sequence[int]) -> str:
 
 
 def by_length(conversations: Sequence[Conversation], batch_size: int) -> list[list[int]]:
-    """Indices in batches of like length (by characters, images alike), the longest first: too large a batch fails at once."""
+    """Indices in batches of like length (by characters, images alike), the longest first: too large a batch fails at
+    once."""
 
     def length(row: int) -> int:
         chat = conversations[row]
