@@ -18,7 +18,9 @@ data_app = typer.Typer(
     help="Make, count and look at CogVSR datasets: spatial questions, each told in steps with the functions they need.",
 )
 
-_SOURCE_HELP = "A source by name (scenes), a folder written by `data build`, a .parquet or .jsonl file, or a Hugging Face dataset id."
+_SOURCE_HELP = (
+    "A source by name (scenes), a folder that `build` wrote, a .parquet or .jsonl file, or a Hugging Face id"
+)
 Data = Annotated[str, typer.Argument(metavar="DATA", help=_SOURCE_HELP)]
 Count = Annotated[int, typer.Option("--n", "-n", min=1, help="How many main questions a named source makes.")]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same questions and pictures.")]
@@ -106,7 +108,7 @@ def stats(
     from rich.table import Table
 
     table = Table(title=f"{dataset.name}: {len(dataset)} questions", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in ("questions", "steps", "share", "paper: steps", "paper: share"):
         table.add_column(name, justify="right")
     group = ""

@@ -17,7 +17,7 @@ from headatlas.cogvsr.scenes.world import CANVAS, CELLS, PLACES, Region
 _FRAME_MARGIN = 6
 
 
-def _clouds(rng: np.random.Generator, blur: float, strength: float) -> np.ndarray:
+def _clouds(rng: np.random.Generator, blur: int | float, strength: float) -> np.ndarray:
     """Smooth noise of mean 0, [CANVAS, CANVAS] float, symmetric left to right; `strength` is its standard deviation."""
     raw = Image.fromarray(rng.integers(0, 256, (CANVAS, CANVAS), dtype=np.uint8))
     noise = np.asarray(raw.filter(ImageFilter.GaussianBlur(blur)), dtype=np.float64)
@@ -83,7 +83,7 @@ def _frame(rows: int, columns: int) -> Image.Image:
     image = Image.new("RGBA", (size[0] * scale, size[1] * scale), (255, 255, 255, 0))
     pen = ImageDraw.Draw(image)
 
-    def ring(grow: float, fill: tuple[int, int, int, int]) -> None:
+    def ring(grow: int | float, fill: tuple[int, int, int, int]) -> None:
         lo, radius = (_FRAME_MARGIN + inset - grow) * scale, (11 + grow) * scale
         box = (lo, lo, size[0] * scale - 1 - lo, size[1] * scale - 1 - lo)
         pen.rounded_rectangle(box, radius=radius, fill=fill)

@@ -24,7 +24,8 @@ _TURNS: dict[str, Image.Transpose | None] = dict(
 )
 
 RGB = tuple[int, int, int]
-Part = tuple[str, tuple[float, ...]]
+Number = int | float
+Part = tuple[str, tuple[Number, ...]]
 
 _SUPERSAMPLE = 4
 _HAZE = (0.0, 0.16, 0.33)
@@ -49,15 +50,15 @@ AIR: dict[str, RGB] = {
 """The colour of a place's ground, and of the haze before far things."""
 
 
-def _ellipse(x: float, y: float, rx: float, ry: float) -> Part:
+def _ellipse(x: Number, y: Number, rx: Number, ry: Number) -> Part:
     return "ellipse", (x - rx, y - ry, x + rx, y + ry)
 
 
-def _round(x0: float, y0: float, x1: float, y1: float, radius: float) -> Part:
+def _round(x0: Number, y0: Number, x1: Number, y1: Number, radius: Number) -> Part:
     return "round", (x0, y0, x1, y1, radius)
 
 
-def _poly(*points: tuple[float, float]) -> Part:
+def _poly(*points: tuple[Number, Number]) -> Part:
     return "poly", tuple(value for point in points for value in point)
 
 
