@@ -1,0 +1,228 @@
+"""Conditions, and the runner that evaluates a model under them: what a model answers when these heads are edited so.
+
+A condition is declarative (edits + scope + arm), so its answers are a function of the model, the data and the
+condition. The
+runner keys every answers table by the content of all three and keeps it as Parquet, written beside and renamed: a
+process killed at any moment loses at most the condition it was in. Knows the answers table as a thing to keep; knows
+nothing of which heads are worth editing, and no statistics.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import SCOPES, Edit
+
+HOLD = 600
+"""Splits of up to this many questions are held decoded, since every condition reads the same images (0.4 MB each)."""
+
+CACHE_VERSION = 1
+"""Raise when the meaning of an answers table changes, so that older caches are not read."""
+
+ORIGINAL = "original"
+"""The arm in which a question is shown as it is."""
+
+Progress = Callable[[str, int, int], None]
+"""Called as `progress(what, done, total)` after each condition."""
+
+
+@runtime_checkable
+class Editable(Protocol):
+    """What the runner needs of a `VLM`: an identity that covers its weights, and editing as a context manager."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the answers could."""
+        ...
+
+    def edit(self, *edits: Any, scope: str = "all", rows: Any = None) -> AbstractContextManager[Any]:
+        """Heads are edited while the context is open."""
+        ...
+
+
+@runtime_checkable
+class Questions(Protocol):
+    """What the runner needs of a `CogVSR`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a question does."""
+        ...
+
+    def split(self, name: str) -> Any:
+        """The questions of one split."""
+        ...
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is done to a model while it answers.
+
+    Args:
+        name: For people and progress bars; not part of the condition's identity.
+        edits: Edits of heads; none is the bare model.
+        scope: Token positions the edits act at, one of `heads.SCOPES`.
+        arm: Name of the way questions are shown (`latent.arms`); `original` shows them as they are.
+    """
+
+    name: str
+    edits: tuple[Edit, ...] = ()
+    scope: str = "all"
+    arm: str = ORIGINAL
+
+    def __post_init__(self) -> None:
+        if self.scope not in SCOPES:
+            raise HeadAtlasError(f"unknown scope {self.scope!r}: expected one of {', '.join(SCOPES)}")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of heads, factors, shifts, scope and arm: equal iff the condition does the same thing."""
+        # The scope of no edit is nothing: bare models of any scope share one cache entry.
+        scope = self.scope if self.edits else "all"
+        return digest(scope, self.arm, *(edit.fingerprint for edit in self.edits))
+
+
+class Runner:
+    """Evaluates conditions on splits of a dataset, each once.
+
+    Args:
+        vlm: The model (`headatlas.vlm.VLM`).
+        data: The dataset (`headatlas.cogvsr.CogVSR`).
+        cache_dir: Folder of cached answers tables; None keeps them in memory only.
+        mode: `forced` (one teacher-forced pass) or `generate`, see `vlm.evaluate`.
+        context: `gold` or `own`: whose answers earlier steps show.
+        batch_size: Questions a batch.
+        arms: Ways of showing a question by name, each a function Question -> (images, preamble); see `latent.arms`.
+        evaluate: Replaces `vlm.evaluate.evaluate` (same signature), e.g. to answer on other machines.
+    """
+
+    def __init__(
+        self,
+        vlm: Editable,
+        data: Questions,
+        cache_dir: str | Path | None = None,
+        mode: str = "forced",
+        context: str = "gold",
+        batch_size: int = 32,
+        arms: Mapping[str, Any] | None = None,
+        evaluate: Callable[..., pd.DataFrame] | None = None,
+    ) -> None:
+        if mode not in ("forced", "generate"):
+            raise HeadAtlasError(f"unknown mode {mode!r}: expected 'forced' or 'generate'")
+        if context not in ("gold", "own"):
+            raise HeadAtlasError(f"unknown context {context!r}: expected 'gold' or 'own'")
+        self.vlm, self.data, self.mode, self.context, self.batch_size = vlm, data, mode, context, batch_size
+        self.cache_dir = Path(cache_dir) if cache_dir is not None else None
+        self.arms = dict(arms or {})
+        self.evaluated = 0
+        """Conditions this runner had to evaluate because no cache held them."""
+        self._evaluate = evaluate
+        self._held: tuple[str | None, Any] = (None, ())
+        self._memory: dict[str, pd.DataFrame] = {}
+
+    def key(self, condition: Condition, split: str = "E") -> str:
+        """Hex digest naming the cached answers table of a condition on a split."""
+        arm = "" if condition.arm == ORIGINAL else str(getattr(self._arm(condition.arm), "fingerprint", condition.arm))
+        # Edits that the caller has opened around the runner count too.
+        around = tuple(getattr(self.vlm, "edits_key", ()))
+        parts = (*around, self.vlm.fingerprint, self.data.fingerprint, split, condition.fingerprint, arm)
+        return digest(CACHE_VERSION, *parts, self.mode, self.context)
+
+    def run(self, condition: Condition, split: str = "E") -> pd.DataFrame:
+        """The answers table of `condition` on `split`, from the cache if it is there.
+
+        Raises:
+            HeadAtlasError: The split holds no question, or the condition's arm is unknown.
+        """
+        key = self.key(condition, split)
+        table = self._load(key)
+        if table is None:
+            table = self._answer(condition, split)
+            self._store(key, table, condition, split)
+            self.evaluated += 1
+        return table
+
+    def run_many(
+        self, conditions: Iterable[Condition], split: str = "E", progress: Progress | None = None
+    ) -> list[pd.DataFrame]:
+        """`run` for each condition in turn; `progress(name, done, total)` is called after each."""
+        todo = list(conditions)
+        tables = []
+        for done, condition in enumerate(todo, 1):
+            tables.append(self.run(condition, split))
+            if progress is not None:
+                progress(condition.name, done, len(todo))
+        return tables
+
+    def baseline(self, split: str = "E") -> pd.DataFrame:
+        """The answers of the bare model to the questions as they are."""
+        return self.run(Condition(ORIGINAL), split)
+
+    def _arm(self, name: str) -> Any:
+        if name not in self.arms:
+            known = ", ".join([ORIGINAL, *self.arms])
+            raise HeadAtlasError(f"unknown arm {name!r}: expected one of {known}; pass arms= to Runner")
+        return self.arms[name]
+
+    def _questions(self, split: str) -> Any:
+        if self._held[0] != split:
+            questions = self.data.split(split)
+            self._held = (split, list(questions) if len(questions) <= HOLD else questions)
+        return self._held[1]
+
+    def _answer(self, condition: Condition, split: str) -> pd.DataFrame:
+        questions = self._questions(split)
+        if len(questions) == 0:
+            raise HeadAtlasError(f"split {split!r} holds no question: build or load the dataset with that split")
+        evaluate = self._evaluate
+        if evaluate is None:
+            from headatlas.vlm import evaluate
+        arm = None if condition.arm == ORIGINAL else self._arm(condition.arm)
+        options = {"mode": self.mode, "context": self.context, "batch_size": self.batch_size, "arm": arm}
+        if not condition.edits:
+            return evaluate(self.vlm, questions, **options)
+        with self.vlm.edit(*condition.edits, scope=condition.scope):
+            return evaluate(self.vlm, questions, **options)
+
+    def _load(self, key: str) -> pd.DataFrame | None:
+        if self.cache_dir is None:
+            found = self._memory.get(key)
+            return None if found is None else found.copy()
+        path = self.cache_dir / f"{key}.parquet"
+        return pd.read_parquet(path) if path.exists() else None
+
+    def _store(self, key: str, table: pd.DataFrame, condition: Condition, split: str) -> None:
+        if self.cache_dir is None:
+            self._memory[key] = table.copy()
+            return
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        told = {"name": condition.name, "split": split, "scope": condition.scope, "arm": condition.arm}
+        told |= {"mode": self.mode, "context": self.context}
+        told |= {"edits": [str(getattr(edit, "name", "")) for edit in condition.edits]}
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        metadata = {**(arrow.schema.metadata or {}), b"headatlas": json.dumps(told).encode()}
+        handle, beside = tempfile.mkstemp(dir=self.cache_dir, suffix=".part")
+        os.close(handle)
+        try:
+            pq.write_table(arrow.replace_schema_metadata(metadata), beside, compression="zstd")
+            os.replace(beside, self.cache_dir / f"{key}.parquet")
+        finally:
+            Path(beside).unlink(missing_ok=True)
+
+
+def digest(*parts: str | int) -> str:
+    """Hex digest (32 characters) of a sequence of texts and numbers, each kept apart from its neighbours."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,128 @@
+"""What a head set's effect is compared with: random sets matched to it, least important heads, other functions' heads.
+
+Knows head sets and numbers; no model, no data. Everything is a function of its seed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head, HeadSet
+
+MATCHES = ("uniform", "layer", "layer_norm")
+NEAREST_SHARE = 1 / 3
+"""`layer_norm` draws among this share of the layer's free heads whose norms are nearest to the selected head's."""
+
+
+def random_sets(
+    heads: HeadSet,
+    grid_shape: tuple[int, int],
+    n: int,
+    match: str = "layer",
+    norms: Float[np.ndarray, "L H"] | None = None,
+    rng: np.random.Generator | int = 0,
+) -> list[HeadSet]:
+    """Draw `n` random head sets of the size of `heads`.
+
+    Args:
+        heads: The selected heads, language tower.
+        grid_shape: (L, H) of the model.
+        n: How many sets.
+        match: `uniform` over all heads; `layer`: as many in each layer as `heads` has; `layer_norm`: moreover each
+            drawn head is among the third of its layer's free heads whose norm is nearest to that of the head it stands
+            for.
+        norms: Mean norm of z of every head; needed by `layer_norm`.
+        rng: Generator, or a seed.
+
+    Returns:
+        Sets without any head of `heads` where enough other heads are left (in the model, or in the layer). Where they
+        are not, all free heads are taken and the rest drawn from `heads` itself; `reason` then says how many overlap.
+
+    Raises:
+        HeadAtlasError: Unknown `match`, norms missing or of another shape, or a head outside the grid.
+    """
+    if match not in MATCHES:
+        raise HeadAtlasError(f"unknown match {match!r}: expected one of {', '.join(MATCHES)}")
+    if match == "layer_norm" and (norms is None or norms.shape != tuple(grid_shape)):
+        came = "none" if norms is None else str(norms.shape)
+        raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, came {came}")
+    layers, per_layer = grid_shape
+    for head in heads:
+        if head.tower != "L" or head.layer >= layers or head.head >= per_layer:
+            raise HeadAtlasError(f"head {head} lies outside the language tower of {layers} layers x {per_layer} heads")
+    rng = np.random.default_rng(rng)
+    chosen = [(head.layer, head.head) for head in heads]
+    draws = []
+    for _ in range(n):
+        if match == "uniform":
+            every = [(layer, head) for layer in range(layers) for head in range(per_layer)]
+            drawn = _draw(every, chosen, len(chosen), rng)
+        else:
+            drawn = []
+            for layer in sorted(Counter(layer for layer, _ in chosen)):
+                mine = [pair for pair in chosen if pair[0] == layer]
+                row = [(layer, head) for head in range(per_layer)]
+                if match == "layer":
+                    drawn += _draw(row, mine, len(mine), rng)
+                else:
+                    assert norms is not None
+                    drawn += _draw_near(row, mine, norms[layer], rng)
+        shared = len(set(drawn) & set(chosen))
+        reason = f"random, matched {match}" + (
+            f"; {shared} of {len(chosen)} heads shared: too few free" if shared else ""
+        )
+        draws.append(HeadSet([Head(layer, head) for layer, head in sorted(drawn)], reason=reason))
+    return draws
+
+
+def least_important(ranking: Sequence[Head], k: int) -> HeadSet:
+    """The last `k` heads of a ranking (most important first).
+
+    Raises:
+        HeadAtlasError: Fewer than `k` heads are ranked.
+    """
+    if k > len(ranking):
+        raise HeadAtlasError(f"expected k of at most {len(ranking)} ranked heads, came {k}")
+    return HeadSet(sorted(ranking[len(ranking) - k :]), reason=f"{k} least important")
+
+
+def other_functions(sets: Mapping[str, HeadSet], function: str) -> HeadSet:
+    """The heads of all functions but `function`, without those that it selected too.
+
+    Raises:
+        HeadAtlasError: `sets` has no entry for `function`.
+    """
+    if function not in sets:
+        raise HeadAtlasError(f"no head set of {function!r}: expected one of {', '.join(sets)}")
+    others = {head for name, heads in sets.items() if name != function for head in heads}
+    return HeadSet(sorted(others - set(sets[function])), reason=f"heads of other functions than {function}")
+
+
+Pair = tuple[int, int]
+
+
+def _draw(pool: list[Pair], chosen: list[Pair], k: int, rng: np.random.Generator) -> list[Pair]:
+    free = [pair for pair in pool if pair not in set(chosen)]
+    if len(free) >= k:
+        return [free[i] for i in rng.choice(len(free), size=k, replace=False)]
+    rest = rng.choice(len(chosen), size=k - len(free), replace=False)
+    return free + [chosen[i] for i in rest]
+
+
+def _draw_near(
+    pool: list[Pair], chosen: list[Pair], norms: Float[np.ndarray, H], rng: np.random.Generator
+) -> list[Pair]:
+    free = [pair for pair in pool if pair not in set(chosen)]
+    if len(free) < len(chosen):
+        return _draw(pool, chosen, len(chosen), rng)
+    drawn = []
+    for i in rng.permutation(len(chosen)):
+        free.sort(key=lambda pair: abs(norms[pair[1]] - norms[chosen[i][1]]))
+        near = max(2, int(np.ceil(len(free) * NEAREST_SHARE)))
+        drawn.append(free.pop(int(rng.integers(min(near, len(free))))))
+    return drawn

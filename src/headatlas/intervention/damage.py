@@ -1,0 +1,84 @@
+"""The damage matrix: the heads of every function taken away in turn, the fall in the steps of every function.
+
+Knows the runner; one condition a row of the matrix, since one evaluation answers for the steps of all functions.
+Rows are those of `results/damage.csv` (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.heads import HeadSet
+from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.effects import effect, of_function
+from headatlas.intervention.operations import Means, ablate
+
+COLUMNS = ["scorer", "heads_of", "steps_of", "k", "drop", "low", "high", "n"]
+
+
+def damage_matrix(
+    runner: Runner,
+    sets: Mapping[str, HeadSet],
+    operation: str = "mean",
+    means: Means | None = None,
+    scorer: str = "",
+    split: str = "E",
+    scope: str = "all",
+    n_boot: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Take away each function's heads and tell the drop in each function's steps.
+
+    Args:
+        runner: Evaluates conditions, cached.
+        sets: Heads by function; an empty set is a row of zeros.
+        operation, means, scope: As in `negative`.
+        scorer: Only told in the rows.
+        split: Evaluated split.
+        n_boot, seed: Of the intervals.
+        progress: Called after each condition.
+
+    Returns:
+        One row a pair (heads_of, steps_of), the functions in the order of `FUNCTIONS`; nan where a function has no
+        step.
+    """
+    before = runner.baseline(split)
+    named = [function for function in FUNCTIONS if function in sets]
+    conditions = [
+        Condition(
+            f"{operation} {len(sets[f])} heads of {f}", (ablate(sets[f], operation, means),) if sets[f] else (), scope
+        )
+        for f in named
+    ]
+    rows = []
+    for heads_of, after in zip(named, runner.run_many(conditions, split, progress), strict=True):
+        for steps_of in FUNCTIONS:
+            found = effect(before, after, of_function(before, steps_of), n_boot, seed)
+            bounds = {"drop": -found.change, "low": -found.high, "high": -found.low, "n": found.n}
+            rows.append(
+                {"scorer": scorer, "heads_of": heads_of, "steps_of": steps_of, "k": len(sets[heads_of]), **bounds}
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def specificity(table: pd.DataFrame) -> pd.Series:
+    """Drop in a function's own steps minus the mean drop in the others', by function (index `heads_of`), -1..1.
+
+    Args:
+        table: A damage matrix of one scorer. Functions without steps (nan) are left out of the mean.
+    """
+    own = table["heads_of"] == table["steps_of"]
+    diagonal = table[own].set_index("heads_of")["drop"]
+    others = table[~own].groupby("heads_of")["drop"].mean()
+    return (diagonal - others).reindex([f for f in FUNCTIONS if f in diagonal.index]).rename("specificity")
+
+
+def matrix(table: pd.DataFrame, value: str = "drop") -> np.ndarray:
+    """The table as a square array, heads_of x steps_of, both in the order of `FUNCTIONS`; nan where there is no row."""
+    wide = table.pivot(index="heads_of", columns="steps_of", values=value)
+    return wide.reindex(index=list(FUNCTIONS), columns=list(FUNCTIONS)).to_numpy(float)

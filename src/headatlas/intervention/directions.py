@@ -1,0 +1,153 @@
+"""Directions that lead from wrong answers to right ones, head by head, and their controls of equal norm.
+
+    u[l,h] = unit( mean over question kinds of ( mean z of correct steps - mean z of incorrect steps ) )
+    sigma[l,h] = standard deviation of z . u
+
+as in the paper's positive intervention (arXiv 2603.20662), but within question kind, so that the direction is not
+merely "questions of the easy kind", and from split P only. Knows activations and their answers table; runs no model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Float32
+
+from headatlas.cogvsr.functions import check_function
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Edit, HeadSet, steer
+from headatlas.intervention.operations import ZStore, split_rows
+
+MIN_EACH = 10
+"""Fewest correct, and fewest incorrect, steps that a direction is estimated from."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """A unit direction and a scale for every head. Empty (`usable` False, all zero) where `reason` says why.
+
+    Attributes:
+        u: Unit vectors.
+        sigma: Standard deviation of z . u over the split's steps of the function.
+        n_correct: Correct steps used (in kinds that also have incorrect ones).
+        n_incorrect: Incorrect steps used.
+        reason: Why there is no direction; "" if there is one.
+        name: What it is: `steer`, or the control's name.
+    """
+
+    u: Float32[np.ndarray, "L H D"]
+    sigma: Float32[np.ndarray, "L H"]
+    n_correct: int
+    n_incorrect: int
+    reason: str = ""
+    name: str = "steer"
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a direction."""
+        return not self.reason
+
+    def edit(self, heads: HeadSet, alpha: float) -> Edit:
+        """The edit z + alpha * sigma * u in `heads`.
+
+        Raises:
+            HeadAtlasError: There is no direction.
+        """
+        if not self.usable:
+            raise HeadAtlasError(f"no direction to steer along: {self.reason}")
+        return steer(heads, torch.from_numpy(self.u), alpha, torch.from_numpy(self.sigma))
+
+    def flipped(self) -> Directions:
+        """The same directions with the sign turned: from right to wrong."""
+        return replace(self, u=-self.u, name="flipped")
+
+    def random(self, rng: np.random.Generator | int = 0) -> Directions:
+        """Random unit vectors of the same sigma, hence steering of equal norm."""
+        draw = np.random.default_rng(rng).standard_normal(self.u.shape).astype(np.float32)
+        return replace(self, u=_unit(draw), name="random_direction")
+
+
+def directions(
+    acts: ZStore,
+    function: str | None = None,
+    tokens: str | None = None,
+    split: str = "P",
+    within: str = "kind",
+    correct: Bool[np.ndarray, N] | None = None,
+    shuffle: np.random.Generator | int | None = None,
+    min_each: int = MIN_EACH,
+) -> Directions:
+    """Estimate directions from the steps of `split`.
+
+    Args:
+        acts: Captured activations with their answers table.
+        function: Only steps whose primary function it is; None takes all.
+        tokens: Token selection of `acts`; its first if None.
+        split: Split that the estimate is made from; never the one it is evaluated on.
+        within: Column of the answers table whose levels are compared with themselves only (`kind`, `answer_type`).
+        correct: Which of all steps of `acts` (every split, store order) were right, when not `acts.steps["correct"]`:
+            e.g. from generated answers, where the teacher-forced ones are nearly all right.
+        shuffle: Generator or seed that permutes right and wrong within levels first: the label-shuffled control.
+        min_each: Fewest right and fewest wrong steps to estimate from.
+
+    Returns:
+        Directions; empty with a reason when right or wrong steps are too few.
+
+    Raises:
+        HeadAtlasError: The split holds no step, or `within` is no column.
+    """
+    steps = acts.steps
+    if within not in steps.columns:
+        raise HeadAtlasError(f"unknown column {within!r}: expected one of {', '.join(map(str, steps.columns))}")
+    rows = split_rows(acts, split)
+    if function is not None:
+        rows = rows[(steps["function"] == check_function(function)).to_numpy(bool)[rows]]
+    right = steps["correct"].to_numpy(bool) if correct is None else correct
+    right, level = right[rows], steps[within].astype(str).to_numpy()[rows]
+    if shuffle is not None:
+        right = _shuffled(right, level, np.random.default_rng(shuffle))
+    weights = _contrast(right, level)
+    used = weights != 0
+    n_correct, n_incorrect = int((used & right).sum()), int((used & ~right).sum())
+    name = "steer" if shuffle is None else "shuffled"
+    selection = tokens or next(iter(acts.tokens))
+    if min(n_correct, n_incorrect) < min_each:
+        reason = (
+            f"{n_correct} correct and {n_incorrect} incorrect steps share a {within} on split {split}"
+            f"{f' for {function}' if function else ''}; expected at least {min_each} of each"
+        )
+        empty = np.zeros_like(np.asarray(acts.z(selection, rows=np.array([0])), dtype=np.float32)[0])
+        return Directions(empty, empty[..., 0], n_correct, n_incorrect, reason, name)
+    z = np.asarray(acts.z(selection, rows=rows), dtype=np.float32)
+    u = _unit(np.tensordot(weights.astype(np.float32), z, axes=1))
+    sigma = np.einsum("nlhd,lhd->nlh", z, u).std(axis=0).astype(np.float32)
+    return Directions(u, sigma, n_correct, n_incorrect, "", name)
+
+
+def _contrast(right: Bool[np.ndarray, N], level: np.ndarray) -> Float[np.ndarray, N]:
+    """Weights whose weighted sum of z is the mean over levels, by harmonic size, of (mean right - mean wrong)."""
+    weights = np.zeros(len(right))
+    total = 0.0
+    for _, where in pd.Series(np.arange(len(right))).groupby(level):
+        index = where.to_numpy()
+        yes, no = index[right[index]], index[~right[index]]
+        if len(yes) and len(no):
+            # A level counts as much as its difference is known: the inverse of the variance of a difference of means.
+            size = len(yes) * len(no) / (len(yes) + len(no))
+            weights[yes], weights[no] = size / len(yes), -size / len(no)
+            total += size
+    return weights / total if total else weights
+
+
+def _shuffled(right: Bool[np.ndarray, N], level: np.ndarray, rng: np.random.Generator) -> Bool[np.ndarray, N]:
+    out = right.copy()
+    for name in np.unique(level):
+        out[level == name] = rng.permutation(right[level == name])
+    return out
+
+
+def _unit(vectors: Float32[np.ndarray, "L H D"]) -> Float32[np.ndarray, "L H D"]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -1,0 +1,100 @@
+"""Dose curves: the accuracy of a function's steps as more and more of a ranking is taken away, beside random and least
+heads.
+
+Knows the runner and rankings. Rows are those of `results/dose.csv` (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head, HeadSet
+from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.controls import least_important
+from headatlas.intervention.effects import interval, of_function
+from headatlas.intervention.operations import Means, ablate
+
+COLUMNS = ["scorer", "function", "k", "set", "accuracy", "low", "high", "unparsable", "n"]
+
+
+def dose_curve(
+    runner: Runner,
+    ranking: Sequence[Head],
+    function: str,
+    ks: Sequence[int],
+    operation: str = "mean",
+    means: Means | None = None,
+    n_random: int = 5,
+    scorer: str = "",
+    split: str = "E",
+    scope: str = "all",
+    n_boot: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Accuracy of the steps of `function` with the top k heads taken away, for each k.
+
+    Args:
+        runner: Evaluates conditions, cached.
+        ranking: All heads, most important for `function` first.
+        function: Whose steps are looked at.
+        ks: Doses; 0 is the bare model.
+        operation, means, scope: As in `negative`.
+        n_random: Random sets a dose, uniform over all heads. They depend on the seed, k and the grid only, not on the
+            ranking: all functions and scorers share them (and their cached answers), at the price of chance overlap
+                with the top k.
+        scorer: Only told in the rows.
+        split: Evaluated split.
+        n_boot, seed: Of the intervals and of the random sets.
+        progress: Called after each condition.
+
+    Returns:
+        Rows by (k, set), set in `selected`, `least`, `random`. `low`, `high`: bootstrap interval over questions; for
+        `random` the 2.5 and 97.5 % quantiles over the sets, whose mean is the accuracy.
+
+    Raises:
+        HeadAtlasError: A dose is negative or larger than the ranking.
+    """
+    wrong = [k for k in ks if not 0 <= k <= len(ranking)]
+    if wrong:
+        raise HeadAtlasError(f"expected doses between 0 and {len(ranking)} heads, came {wrong[0]}")
+    every = sorted(ranking)
+    named: list[tuple[int, str, HeadSet]] = []
+    for k in ks:
+        named.append((k, "selected", HeadSet(sorted(ranking[:k]), reason=f"top {k}")))
+        named.append((k, "least", least_important(ranking, k)))
+        rng = np.random.default_rng([seed, k])
+        for _ in range(n_random):
+            drawn = rng.choice(len(every), size=k, replace=False)
+            named.append((k, "random", HeadSet(sorted(every[i] for i in drawn), reason="random, uniform")))
+    conditions = [
+        Condition(f"{operation} {k} {which} heads, {function}", (ablate(heads, operation, means),) if k else (), scope)
+        for k, which, heads in named
+    ]
+    answers = runner.run_many(conditions, split, progress)
+    rows = []
+    for k in dict.fromkeys(ks):
+        for which in ("selected", "least", "random"):
+            tables = [t for (dose, name, _), t in zip(named, answers, strict=True) if (dose, name) == (k, which)]
+            if tables:
+                told = {"scorer": scorer, "function": function, "k": k, "set": which}
+                rows.append({**told, **_summary(tables, function, n_boot, seed)})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _summary(tables: list[pd.DataFrame], function: str, n_boot: int, seed: int) -> dict[str, float | int]:
+    steps = [table[of_function(table, function)] for table in tables]
+    n = len(steps[0])
+    if not n:
+        return {"accuracy": np.nan, "low": np.nan, "high": np.nan, "unparsable": np.nan, "n": 0}
+    accuracies = [float(part["correct"].mean()) for part in steps]
+    if len(steps) == 1:
+        low, high = interval(steps[0]["correct"].to_numpy(float), steps[0]["question"], n_boot, seed)
+    else:
+        low, high = (float(bound) for bound in np.quantile(accuracies, [0.025, 0.975]))
+    unparsable = float(np.mean([part["unparsable"].mean() for part in steps]))
+    return {"accuracy": float(np.mean(accuracies)), "low": low, "high": high, "unparsable": unparsable, "n": n}

@@ -1,0 +1,103 @@
+"""Negative intervention: take a function's heads away and see whether its steps fall further than without as many
+random ones.
+
+One call gives one row of `results/negative.csv` (docs/architecture.md). Knows the runner and statistics; the caller
+says which heads, which controls and how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from headatlas import stats
+from headatlas.heads import HeadSet
+from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.effects import change, effect, of_function
+from headatlas.intervention.operations import Means, ablate
+
+
+def negative(
+    runner: Runner,
+    heads: HeadSet,
+    function: str,
+    controls: Sequence[HeadSet],
+    operation: str = "mean",
+    means: Means | None = None,
+    scorer: str = "",
+    split: str = "E",
+    scope: str = "all",
+    n_boot: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Take `heads` away and compare the steps of `function` with those of the bare model and of the controls.
+
+    Args:
+        runner: Evaluates conditions, cached.
+        heads: The function's heads. An empty set changes nothing: drop 0, no p.
+        function: Whose steps are looked at (primary function).
+        controls: Random head sets of the same size, see `random_sets`.
+        operation: `mean`, `zero` or `scale`, see `ablate`.
+        means: Mean z from split P, needed by `mean`.
+        scorer: Only told in the row.
+        split: Evaluated split.
+        scope: Token positions of the edit.
+        n_boot: Bootstrap resamples.
+        seed: Seed of the bootstrap.
+        progress: Called after each condition.
+
+    Returns:
+        A row: drop = before - after with its interval; `random_drop` is the controls' mean and `random_low`,
+        `random_high` their 2.5 and 97.5 % quantiles; `p` = (1 + #{random drop >= drop}) / (R + 1); nan where there is
+        nothing to test.
+    """
+    before = runner.baseline(split)
+    rows = of_function(before, function)
+    k = len(heads)
+    drops: list[float] = []
+    found = effect(before, before, rows, n_boot, seed)
+    if k:
+        told = f"{operation} {k} heads of {function}"
+        sets = [heads, *controls]
+        conditions = [
+            Condition(told if not i else f"{told}: random {i}", (ablate(chosen, operation, means),), scope)
+            for i, chosen in enumerate(sets)
+        ]
+        after, *randoms = runner.run_many(conditions, split, progress)
+        found = effect(before, after, rows, n_boot, seed)
+        drops = [-change(before, random, rows) for random in randoms]
+    drop = -found.change if found.change else 0.0
+    tested = bool(k and drops and found.n)
+    low, high = np.quantile(drops, [0.025, 0.975]) if tested else (np.nan, np.nan)
+    return {
+        "scorer": scorer,
+        "function": function,
+        "operation": operation,
+        "k": k,
+        "heads": " ".join(str(head) for head in heads),
+        "before": found.before,
+        "after": found.after,
+        "drop": drop,
+        "low": -found.high,
+        "high": -found.low,
+        "random_drop": float(np.mean(drops)) if tested else np.nan,
+        "random_low": float(low),
+        "random_high": float(high),
+        "n_random": len(drops),
+        "p": stats.random_control_p(drop, drops) if tested else np.nan,
+        "p_mcnemar": found.p_mcnemar if k else np.nan,
+        "q": np.nan,
+        "unparsable_before": found.unparsable_before,
+        "unparsable_after": found.unparsable_after,
+        "n": found.n,
+    }
+
+
+def add_q(table: pd.DataFrame, p: str = "p", q: str = "q") -> pd.DataFrame:
+    """A copy whose column `q` holds Benjamini-Hochberg adjusted p-values over all rows that have a p; nan elsewhere."""
+    out = table.copy()
+    out[q] = stats.bh(out[p].to_numpy(float))
+    return out

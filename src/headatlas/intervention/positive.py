@@ -1,0 +1,173 @@
+"""Positive intervention: steer heads towards right answers, strength tuned on split T, evaluated once on split E.
+
+Knows the runner, directions and head sets. Rows are those of `results/positive.csv` and `results/tuning.csv`
+(docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from headatlas import stats
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import HeadSet
+from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.directions import Directions
+from headatlas.intervention.effects import Rows, change, effect, of_function, spatial
+
+GRID = (0.1, 0.5, 1.0, 2.0, 4.0)
+"""Strengths tried, in standard deviations; 0.1 is the paper's."""
+
+COLUMNS = [
+    *("scorer", "function", "alpha", "arm", "before", "after", "gain", "low", "high", "p", "q"),
+    *("unparsable_after", "n", "off_task_gain"),
+]
+
+
+def tune(
+    runner: Runner,
+    heads: HeadSet,
+    found: Directions,
+    function: str,
+    grid: Sequence[float] = GRID,
+    scorer: str = "",
+    split: str = "T",
+    scope: str = "all",
+    progress: Progress | None = None,
+) -> tuple[float, pd.DataFrame]:
+    """Choose the strength with the best accuracy on the steps of `function` in `split`; of equals the weakest.
+
+    Returns:
+        The strength, and rows of `results/tuning.csv`, one a strength tried.
+
+    Raises:
+        HeadAtlasError: Tuning on split E, an empty grid or head set, or no direction.
+    """
+    if split == "E":
+        raise HeadAtlasError("a strength may not be tuned on split 'E', on which it is evaluated: use split='T'")
+    if not grid or not heads:
+        raise HeadAtlasError(
+            f"expected strengths and heads to tune with, came {len(grid)} strengths and {len(heads)} heads"
+        )
+    strengths = sorted(grid)
+    conditions = [
+        Condition(f"steer {function} by {alpha:g}", (found.edit(heads, alpha),), scope) for alpha in strengths
+    ]
+    tables = runner.run_many(conditions, split, progress)
+    accuracies = [float(table["correct"].to_numpy(float)[of_function(table, function)].mean()) for table in tables]
+    best = strengths[int(np.argmax(accuracies))]
+    told = {"what": "alpha", "scorer": scorer, "function": function}
+    rows = [
+        {**told, "value": alpha, "accuracy": accuracy, "chosen": alpha == best}
+        for alpha, accuracy in zip(strengths, accuracies, strict=True)
+    ]
+    return best, pd.DataFrame(rows)
+
+
+def positive(
+    runner: Runner,
+    heads: HeadSet,
+    found: Directions,
+    function: str,
+    alpha: float,
+    shuffled: Sequence[Directions] = (),
+    random_heads: Sequence[HeadSet] = (),
+    n_random: int = 20,
+    scorer: str = "",
+    split: str = "E",
+    scope: str = "all",
+    n_boot: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Steer `heads` by `alpha`, and every control, on `split`.
+
+    Args:
+        runner: Evaluates conditions, cached.
+        heads: Heads to steer.
+        found: Their directions, from split P.
+        function: Whose steps are looked at.
+        alpha: Strength, from `tune`.
+        shuffled: Directions of permuted labels (`directions(shuffle=...)`), for the arm `shuffled`.
+        random_heads: Head sets (`random_sets`), steered along their own directions, for the arm `random_heads`.
+        n_random: Random directions, for the arm `random_direction`.
+        scorer: Only told in the rows.
+        split: Evaluated split.
+        scope: Token positions of the edit.
+        n_boot, seed: Of intervals and random directions.
+        progress: Called after each condition.
+
+    Returns:
+        One row an arm. `steer` and `flipped` are one condition each: `low`, `high` bootstrap the gain over questions
+        and `p` is the exact two-sided McNemar. The other arms are many draws: gain is their mean, `low`, `high` its 2.5
+        and 97.5 % quantiles, and `p` = (1 + #{gain of a draw >= gain of steering}) / (R + 1). `off_task_gain`: change
+        on the steps of other, non-spatial functions. `q` is left to `add_q`.
+
+    Raises:
+        HeadAtlasError: There is no direction, or no head.
+    """
+    if not heads:
+        raise HeadAtlasError(f"no heads of {function} to steer: {heads.reason}")
+    before = runner.baseline(split)
+    rows, off = of_function(before, function), ~of_function(before, function) & ~spatial(before)
+    flipped = found.flipped()
+    rng = np.random.default_rng([seed, 1])
+    draws: dict[str, list[tuple[Directions, HeadSet]]] = {
+        "steer": [(found, heads)],
+        "flipped": [(flipped, heads)],
+        "random_direction": [(found.random(rng), heads) for _ in range(n_random)],
+        "shuffled": [(other, heads) for other in shuffled if other.usable],
+        "random_heads": [(found, others) for others in random_heads],
+    }
+    conditions = {
+        arm: [Condition(f"{arm} {function} by {alpha:g}", (d.edit(h, alpha),), scope) for d, h in pairs]
+        for arm, pairs in draws.items()
+    }
+    told = {"scorer": scorer, "function": function, "alpha": alpha}
+    table, steered = [], np.nan
+    flat = runner.run_many([one for arm in conditions.values() for one in arm], split, progress)
+    for arm, pairs in draws.items():
+        answers, flat = flat[: len(pairs)], flat[len(pairs) :]
+        if not answers:
+            continue
+        if arm in ("steer", "flipped"):
+            row = _one(before, answers[0], rows, n_boot, seed)
+            steered = row["gain"] if arm == "steer" else steered
+        else:
+            row = _many(before, answers, rows, float(steered))
+        row["off_task_gain"] = float(np.mean([change(before, after, off) for after in answers]))
+        table.append({**told, "arm": arm, "q": np.nan, **row})
+    return pd.DataFrame(table, columns=COLUMNS)
+
+
+def _one(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int, seed: int) -> dict[str, float]:
+    found = effect(before, after, rows, n_boot, seed)
+    return {
+        "before": found.before,
+        "after": found.after,
+        "gain": found.change,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p_mcnemar,
+        "unparsable_after": found.unparsable_after,
+        "n": found.n,
+    }
+
+
+def _many(before: pd.DataFrame, answers: list[pd.DataFrame], rows: Rows, steered: float) -> dict[str, float]:
+    gains = [change(before, after, rows) for after in answers]
+    low, high = np.quantile(gains, [0.025, 0.975])
+    was = float(before["correct"].to_numpy(float)[rows].mean()) if rows.any() else np.nan
+    return {
+        "before": was,
+        "after": was + float(np.mean(gains)),
+        "gain": float(np.mean(gains)),
+        "low": float(low),
+        "high": float(high),
+        "p": stats.random_control_p(steered, np.array(gains)) if rows.any() else np.nan,
+        "unparsable_after": float(np.mean([after["unparsable"].to_numpy(float)[rows].mean() for after in answers])),
+        "n": int(rows.sum()),
+    }

@@ -1,0 +1,272 @@
+"""A3, plain causal scorer: what each function's steps lose when one head alone is ablated, exactly, one evaluation a
+head.
+
+    score[c, l, h] = mean over steps of c ( log p(gold answer) of the bare model - the same with head (l, h) ablated ),
+    in nats
+
+(or the fall in accuracy: `measure="accuracy"`), on split S, in gold context. Ablation puts the head's mean z over split
+P at all positions; zero and scale are options. The null flips the sign of every question's losses at random, the same
+for all heads: it asks whether losses lie above `margin` rather than evenly around it. Cost: one pass over split S a
+head; answers are cached head by head through `intervention.Runner`, so a scan that is killed goes on at the head it was
+in. Knows the runner and answers tables; fits nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Float32, Int
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head, HeadSet
+from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.effects import check_paired
+from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
+from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
+
+Measure = Literal["logprob", "accuracy"]
+Pool = Literal["heads", "max", "none"]
+
+N_NULL = 500
+MARGIN = 0.01
+"""Losses up to this many nats (or this share of steps) count as none: a trained model moves a little with any head."""
+
+
+@dataclass(frozen=True)
+class SingleHeadDamage:
+    """What every step loses with each head ablated alone: positive is a loss.
+
+    Attributes:
+        steps: The bare model's answers table, one row a step.
+        logprob: Fall of the gold answer's log-probability, nats.
+        correct: 1 right became wrong, -1 wrong became right, 0 neither.
+        seconds: Time the scan took here; cached heads cost next to nothing.
+    """
+
+    steps: pd.DataFrame
+    logprob: Float32[np.ndarray, "N L H"]
+    correct: Float32[np.ndarray, "N L H"]
+    seconds: float = 0.0
+
+    def of(self, measure: Measure) -> Float32[np.ndarray, "N L H"]:
+        """The losses of a measure."""
+        if measure not in ("logprob", "accuracy"):
+            raise HeadAtlasError(f"unknown measure {measure!r}: expected 'logprob' or 'accuracy'")
+        return self.logprob if measure == "logprob" else self.correct
+
+    @property
+    def clusters(self) -> Int[np.ndarray, " N"]:
+        """Number of each step's main question, 0..Q-1 in order of appearance."""
+        return pd.factorize(self.steps["question"])[0].astype(np.int64)
+
+    def question_sums(
+        self, rows: Bool[np.ndarray, " N"], measure: Measure = "logprob", margin: float = 0.0
+    ) -> tuple[Float[np.ndarray, "Q L H"], Int[np.ndarray, " Q"]]:
+        """Losses above `margin` summed over the chosen steps of each question, and how many steps those are."""
+        values, clusters = self.of(measure)[rows].astype(np.float64) - margin, self.clusters[rows]
+        unique, place = np.unique(clusters, return_inverse=True)
+        sums = np.zeros((len(unique), *values.shape[1:]))
+        np.add.at(sums, place, values)
+        return sums, np.bincount(place, minlength=len(unique)).astype(np.int64)
+
+    def intervals(
+        self, rows: Bool[np.ndarray, " N"], measure: Measure = "logprob", n_boot: int = 2_000, seed: int = 0
+    ) -> tuple[Float[np.ndarray, "L H"], Float[np.ndarray, "L H"]]:
+        """95 % cluster-bootstrap bounds of the mean loss of every head, questions resampled whole."""
+        sums, sizes = self.question_sums(rows, measure)
+        rng = np.random.default_rng(seed)
+        draws = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=n_boot)
+        means = np.tensordot(draws, sums, axes=1) / (draws @ sizes)[:, None, None]
+        low, high = np.quantile(means, [0.025, 0.975], axis=0)
+        return low, high
+
+    def save(self, path: str | Path) -> None:
+        """Write `<path>` as a compressed .npz (losses) beside a Parquet of the same stem (steps)."""
+        path = Path(path)
+        np.savez_compressed(path, logprob=self.logprob, correct=self.correct, seconds=np.float64(self.seconds))
+        self.steps.to_parquet(path.with_suffix(".parquet"))
+
+    @classmethod
+    def load(cls, path: str | Path) -> SingleHeadDamage:
+        """What `save` wrote."""
+        path = Path(path)
+        with np.load(path, allow_pickle=False) as kept:
+            steps = pd.read_parquet(path.with_suffix(".parquet"))
+            return cls(steps, kept["logprob"], kept["correct"], float(kept["seconds"]))
+
+
+def single_head_damage(
+    runner: Runner,
+    shape: tuple[int, int],
+    operation: str = "mean",
+    means: Means | None = None,
+    split: str = "S",
+    scope: str = "all",
+    progress: Progress | None = None,
+) -> SingleHeadDamage:
+    """Ablate every head of the language tower alone and tell what each step of `split` loses.
+
+    Args:
+        runner: Evaluates conditions, cached; forced mode, so that log-probabilities are of the gold answer.
+        shape: (L, H) of the model.
+        operation, means, scope: As in `intervention.negative`.
+        split: Scored split; not E.
+        progress: Called after each head.
+    """
+    started = time.perf_counter()
+    before = runner.baseline(split)
+    layers, heads = shape
+    logprob = np.zeros((len(before), layers, heads), np.float32)
+    correct = np.zeros_like(logprob)
+    for i in range(layers * heads):
+        head = Head(i // heads, i % heads)
+        edit = ablate(HeadSet([head]), operation, means)
+        after = runner.run(Condition(f"{operation} {head}", (edit,), scope), split)
+        check_paired(before, after)
+        logprob[:, head.layer, head.head] = (before["logprob"] - after["logprob"]).to_numpy(np.float32)
+        correct[:, head.layer, head.head] = before["correct"].to_numpy(np.float32) - after["correct"].to_numpy(
+            np.float32
+        )
+        if progress is not None:
+            progress(f"ablating {head}", i + 1, layers * heads)
+    return SingleHeadDamage(before, logprob, correct, time.perf_counter() - started)
+
+
+def sign_flips(
+    sums: Float[np.ndarray, "Q L H"], sizes: Int[np.ndarray, " Q"], n_null: int, rng: np.random.Generator
+) -> Float32[np.ndarray, "R L H"]:
+    """Mean losses under the null: each question's sums keep or turn their sign at random, together for all heads."""
+    signs = rng.choice(np.array([-1.0, 1.0]), size=(n_null, len(sizes)))
+    return (np.tensordot(signs, sums, axes=1) / sizes.sum()).astype(np.float32)
+
+
+def sign_flip_p(
+    sums: Float[np.ndarray, "Q L H"],
+    sizes: Int[np.ndarray, " Q"],
+    null: Float32[np.ndarray, "R L H"],
+    pool: Pool = "heads",
+) -> Float[np.ndarray, "L H"]:
+    """One-sided p of every head, p = (1 + #{null >= observed}) / (n + 1).
+
+    Heads differ in the spread of their losses, so observed and null means are first divided by it (it does not change
+    when signs flip). `pool="heads"`: n = R L H, all heads' nulls together. `"max"`: n = R, the largest over heads of
+    each repeat (controls the family-wise error). `"none"`: n = R, the head's own.
+    """
+    spread = np.sqrt((sums**2).sum(0))
+    spread[spread == 0] = np.inf
+    observed, drawn = sums.sum(0) / spread, null * (sizes.sum() / spread)
+    # Rounding must not decide ties between an observed mean and its own unflipped null.
+    observed = observed - 1e-6
+    if pool == "heads":
+        ordered = np.sort(drawn.ravel())
+        at_least = len(ordered) - np.searchsorted(ordered, observed, side="left")
+        return (1 + at_least) / (len(ordered) + 1)
+    if pool == "max":
+        drawn = np.broadcast_to(drawn.max(axis=(1, 2), keepdims=True), drawn.shape)
+    elif pool != "none":
+        raise HeadAtlasError(f"unknown pool {pool!r}: expected 'heads', 'max' or 'none'")
+    return (1 + (drawn >= observed).sum(axis=0)) / (len(drawn) + 1)
+
+
+def scores_of(
+    damage: SingleHeadDamage,
+    measure: Measure = "logprob",
+    margin: float = MARGIN,
+    pool: Pool = "heads",
+    n_null: int | None = None,
+    seed: int = 0,
+) -> Scores:
+    """Scores, null and p from damage that was already measured; arguments as `ablation`.
+
+    `values` are plain mean losses; the null is centred on `margin`.
+    """
+    labels = labels_of(damage.steps)  # [N, F]
+    repeats = N_NULL if n_null is None else n_null
+    rng = np.random.default_rng(seed)
+    shape = (labels.shape[1], *damage.logprob.shape[1:])
+    values, pvalues = np.zeros(shape), np.ones(shape)
+    low, high = np.zeros(shape), np.zeros(shape)
+    null = np.zeros((repeats, *shape), np.float32)
+    for c in range(labels.shape[1]):
+        rows = labels[:, c]
+        if not rows.any():
+            continue
+        values[c] = damage.of(measure)[rows].mean(axis=0, dtype=np.float64)
+        low[c], high[c] = damage.intervals(rows, measure, seed=seed)
+        if repeats:
+            sums, sizes = damage.question_sums(rows, measure, margin)
+            flips = sign_flips(sums, sizes, repeats, rng)
+            null[:, c] = flips + margin
+            pvalues[c] = sign_flip_p(sums, sizes, flips, pool)
+    sample, function = np.nonzero(labels)
+    per_sample = PerSample(damage.of(measure)[sample], function.astype(np.int64), damage.clusters[sample])
+    return Scores(
+        name="ablation",
+        values=values,
+        null=null if repeats else None,
+        pvalues=pvalues if repeats else None,
+        info={"measure": measure, "unit": "nats" if measure == "logprob" else "share of steps", "margin": margin}
+        | {"pool": pool, "n_null": repeats, "seconds": damage.seconds},
+        arrays={"low": low, "high": high},
+        per_sample=per_sample,
+    )
+
+
+@scorer("ablation")
+def ablation(
+    inputs: ScoringInputs,
+    *,
+    operation: str = "mean",
+    measure: Measure = "logprob",
+    means: Means | None = None,
+    margin: float = MARGIN,
+    pool: Pool = "heads",
+    scope: str = "all",
+    cache_dir: str | Path | None = None,
+    batch_size: int = 32,
+    runner: Runner | None = None,
+) -> Scores:
+    """Score every head by what the steps of each function lose when it alone is ablated (A3, plain).
+
+    Args:
+        inputs: Needs `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
+        operation: `mean`, `zero` or `scale`.
+        measure: `logprob` (nats) or `accuracy` (0..1).
+        means: Mean z [L, H, D]; from the activations (selection `all` where captured) if None.
+        margin: Loss that still counts as none, in the measure's unit.
+        pool: How the null is pooled, see `sign_flip_p`.
+        scope: Token positions of the ablation.
+        cache_dir: Where answers are kept head by head; None keeps them in memory, and a killed scan starts again.
+        batch_size: Questions a batch.
+        runner: Used instead of a new one.
+
+    Returns:
+        Scores; `arrays["low"]`, `arrays["high"]` are 95 % cluster-bootstrap bounds [F, L, H]; `per_sample` holds every
+        step's losses; `info` tells operation, tokens of the means and seconds.
+
+    Raises:
+        HeadAtlasError: `vlm` or `data` is missing.
+    """
+    if inputs.vlm is None or inputs.data is None:
+        raise HeadAtlasError("scorer 'ablation' runs the model: pass vlm= and data= to score()")
+    tokens = "given"
+    if operation == "mean" and means is None:
+        tokens = mean_tokens(inputs.activations)
+        means = mean_z(inputs.activations, inputs.fit)
+    run = runner or Runner(inputs.vlm, inputs.data, cache_dir, batch_size=batch_size)
+    damage = single_head_damage(run, inputs.vlm.heads.shape, operation, means, inputs.on, scope, inputs.report)
+    scores = scores_of(damage, measure, margin, pool, inputs.n_null, inputs.seed)
+    scores.info.update(operation=operation, scope=scope, absent=_absent(damage, inputs))
+    if operation == "mean":
+        scores.info["mean_tokens"] = tokens
+    return scores
+
+
+def _absent(damage: SingleHeadDamage, inputs: ScoringInputs) -> list[str]:
+    there = labels_of(damage.steps).any(axis=0)
+    return [name for name, found in zip(inputs.functions, there, strict=True) if not found]

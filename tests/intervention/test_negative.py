@@ -1,0 +1,57 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from headatlas.heads import Head, HeadSet
+from headatlas.intervention import add_q, negative, random_sets
+
+COLUMNS = [
+    *("scorer", "function", "operation", "k", "heads", "before", "after", "drop", "low", "high"),
+    *("random_drop", "random_low", "random_high", "n_random", "p", "p_mcnemar", "q"),
+    *("unparsable_before", "unparsable_after", "n"),
+]
+PLANTED = HeadSet([Head(1, 0)])
+
+
+@pytest.fixture
+def controls():
+    return random_sets(PLANTED, (3, 4), 20, "layer")
+
+
+@pytest.mark.parametrize("operation", ["zero", "scale", "mean"])
+def test_the_planted_head_falls_and_random_ones_do_not(runner, controls, operation):
+    means = np.zeros((3, 4, 6), np.float32)
+    row = negative(runner, PLANTED, "spatial_perception", controls, operation, means, scorer="paper")
+    assert list(row) == COLUMNS
+    # 40 questions of E, every fifth wrong to begin with.
+    assert (row["before"], row["after"], row["n"]) == (0.8, 0.0, 40)
+    assert row["drop"] == pytest.approx(0.8)
+    assert 0.6 < row["low"] < 0.8 < row["high"] < 0.95
+    assert (row["random_drop"], row["random_high"], row["n_random"]) == (0, 0, 20)
+    assert row["p"] == pytest.approx(1 / 21)
+    assert row["p_mcnemar"] == pytest.approx(2 * 0.5**32)
+    assert row["unparsable_after"] == pytest.approx(0.5)
+    assert (row["k"], row["heads"], row["scorer"], row["operation"]) == (1, "L1.H0", "paper", operation)
+
+
+def test_controls_that_fall_as_far_take_the_significance_away(runner):
+    row = negative(runner, PLANTED, "spatial_perception", [HeadSet([Head(1, 0), Head(0, 0)])] * 3, "zero")
+    assert row["p"] == 1
+    assert row["random_drop"] == pytest.approx(0.8)
+
+
+def test_another_functions_steps_stay(runner, controls):
+    row = negative(runner, PLANTED, "math_reasoning", controls, "zero")
+    assert (row["drop"], row["low"], row["high"], row["p"], row["p_mcnemar"]) == (0, 0, 0, 1, 1)
+
+
+def test_no_heads_no_test(runner):
+    row = negative(runner, HeadSet(), "spatial_perception", [], "zero")
+    assert (row["k"], row["drop"], row["before"], row["after"]) == (0, 0, 0.8, 0.8)
+    assert np.isnan(row["p"])
+    assert np.isnan(row["p_mcnemar"])
+
+
+def test_q_is_benjamini_hochberg_over_rows_with_a_p():
+    table = add_q(pd.DataFrame({"p": [0.01, np.nan, 0.04, 0.03], "q": np.nan}))
+    np.testing.assert_allclose(table["q"], [0.03, np.nan, 0.04, 0.04])
