@@ -7,13 +7,17 @@ from typing import cast
 
 from headatlas.cogvsr.schema import Question, Split
 from headatlas.cogvsr.sources import source
+from headatlas.errors import HeadAtlasError
 
 
 @source("scenes")
 def scenes(n: int, seed: int, splits: tuple[str, ...]) -> Iterable[Question]:
-    """`n` questions about procedural scenes, the same for the same seed."""
+    """`n` questions about procedural scenes, the same for the same seed; an unknown split raises `HeadAtlasError`."""
     # Imported when asked for: families and renderer are not needed to open a stored dataset.
-    from headatlas.cogvsr.scenes.build import build
+    from headatlas.cogvsr.scenes.build import SHARES, build
 
-    # `build` refuses names that are no split.
+    unknown = [split for split in splits if split not in SHARES]
+    if unknown or not splits:
+        came = repr(unknown[0]) if unknown else "none"
+        raise HeadAtlasError(f"unknown split {came}: expected one or more of {', '.join(SHARES)}")
     return build(n, seed, cast(tuple[Split, ...], splits))
