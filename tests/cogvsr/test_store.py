@@ -80,8 +80,20 @@ def test_many_questions_are_written_in_shards(monkeypatch, tmp_path):
     assert len(list((tmp_path / "d").glob("*.parquet"))) == 3
 
 
+def test_large_datasets_are_memory_mapped(questions, data, monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "_SMALL", 0)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    mapped = load(tmp_path / "data")
+    assert mapped._table.cache_files
+    assert not data._table.cache_files
+    assert mapped.fingerprint == data.fingerprint
+    assert all(same(a, b) for a, b in zip(questions, mapped, strict=True))
+
+
 def test_any_reader_of_datasets_sees_images(data, tmp_path):
-    plain = datasets.Dataset.from_parquet(str(tmp_path / "data" / "questions-00000.parquet"))
+    plain = datasets.Dataset.from_parquet(
+        str(tmp_path / "data" / "questions-00000.parquet"), cache_dir=str(tmp_path / "cache")
+    )
     assert isinstance(plain, datasets.Dataset)
     assert plain[0]["images"][0].size == (96, 96)
 

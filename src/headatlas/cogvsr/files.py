@@ -1,7 +1,7 @@
 """Tables of questions in files: Parquet folders, JSON lines and Hugging Face datasets in; Parquet out.
 
 Knows where bytes lie and what can be wrong with them; `rows.py` knows what a row is. Everything returns a checked
-`datasets.Dataset` (columns as in `rows.FEATURES`; optional ones may lack), memory-mapped where it came from Parquet.
+`datasets.Dataset` (columns as in `rows.FEATURES`; optional ones may lack), memory-mapped where it is large.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from headatlas.errors import HeadAtlasError
 _GROUP, _SHARD = 64, 1024
 """Questions held in memory at once while writing (a Parquet row group), and questions in one file."""
 
+_SMALL = 256 * 2**20
+"""Bytes up to which Parquet is read into memory; more is memory-mapped from a copy in the cache of `datasets`."""
+
 
 def open_path(path: Path) -> datasets.Dataset:
     """Open a folder with Parquet files, one Parquet file, or a `.jsonl` file."""
@@ -37,6 +40,9 @@ def open_path(path: Path) -> datasets.Dataset:
             pq.read_schema(file)
         except (OSError, ValueError) as error:
             raise HeadAtlasError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+    if sum(file.stat().st_size for file in files) <= _SMALL:
+        tables = [pq.read_table(file) for file in files]
+        return checked(datasets.Dataset(pa.concat_tables(tables, promote_options="default")), path.name)
     with _quiet():
         parts = datasets.load_dataset("parquet", data_files=[str(f) for f in files], split="train")
     return checked(parts, path.name)

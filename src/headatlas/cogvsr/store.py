@@ -1,7 +1,7 @@
 """CogVSR in hand: `CogVSR`, made from questions or loaded, and `load`.
 
 Knows what can be asked of a dataset; `files.py` knows where it lies, `rows.py` what a row is. Memory does not grow with
-the dataset: tables are memory-mapped by `datasets`, images decoded one question at a time.
+the dataset: large tables are memory-mapped by `datasets`, images decoded one question at a time.
 """
 
 from __future__ import annotations
