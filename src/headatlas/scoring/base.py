@@ -1,7 +1,7 @@
 """What every scorer takes and gives, and where scorers are registered.
 
-Knows the axes (F functions, L layers, H query heads, D d_head, N steps, R repeats of a null, M step-function pairs) and the
-splits. Knows no scorer, no VLM and no file format: activations are anything with `z`, `steps` and `tokens`.
+Knows the axes (F functions, L layers, H query heads, D d_head, N steps, R repeats of a null, M step-function pairs)
+and the splits. Knows no scorer, no VLM and no file format: activations are anything with `z`, `steps` and `tokens`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ class ActivationsLike(Protocol):
 class ScoringInputs:
     """What a scorer works from.
 
-    `tokens`: the token selection whose z is scored. `fit`: split that probes are fitted on. `on`: split that heads are scored
-    on. `vlm`, `data`: only causal scorers need them. `n_null`: repeats of the null, None for the scorer's own default.
-    Raises `HeadAtlasError` when the splits would let heads be chosen on what they are evaluated on (method.md, Splits).
+    `tokens`: the token selection whose z is scored. `fit`: split that probes are fitted on. `on`: split that heads are
+    scored on. `vlm`, `data`: only causal scorers need them. `n_null`: repeats of the null, None for the scorer's own
+    default. Raises `HeadAtlasError` when the splits would let heads be chosen on what they are evaluated on
+    (method.md, Splits).
     """
 
     activations: ActivationsLike
@@ -83,12 +84,18 @@ class ScoringInputs:
         rows = np.flatnonzero(splits == split)
         if not len(rows):
             found = ", ".join(sorted({str(name) for name in splits})) or "none"
-            raise HeadAtlasError(f"no step of split {split!r} was captured (splits there: {found}): capture it, then score")
+            raise HeadAtlasError(
+                f"no step of split {split!r} was captured (splits there: {found}): capture it, then score"
+            )
         return rows
 
     def steps(self, split: str) -> pd.DataFrame:
-        """The answers table of one split, index 0..N-1."""
-        return self.activations.steps.iloc[self.rows(split)].reset_index(drop=True)
+        """The answers table of one split, index 0..N-1, with `text_of_step` where the data can tell it."""
+        steps = self.activations.steps.iloc[self.rows(split)].reset_index(drop=True)
+        if self.data is not None and "text_of_step" not in steps:
+            texts = self.data.steps()[["question", "step", "text_of_step"]]
+            steps = steps.merge(texts, on=["question", "step"], how="left", validate="one_to_one")
+        return steps
 
     def z(self, split: str) -> Float32[np.ndarray, "N L H D"]:
         """z of one split, in the order of `steps(split)`. Raises `HeadAtlasError` for a token selection not captured."""
@@ -125,8 +132,9 @@ def labels_of(steps: pd.DataFrame) -> Bool[np.ndarray, "N F"]:
 class PerSample:
     """The terms that a score is the mean of: one row for every (step, function it needs) pair.
 
-    Mean of `values` over the rows of function c is `Scores.values[c]`. `function` indexes axis F, `cluster` numbers the main
-    question. It lets the sampling error of *any* function of the scores be bootstrapped without scoring again.
+    Mean of `values` over the rows of function c is `Scores.values[c]`. `function` indexes axis F, `cluster` numbers
+    the main question. It lets the sampling error of *any* function of the scores be bootstrapped without scoring
+    again.
     """
 
     values: Float[np.ndarray, "M L H"]

@@ -1,0 +1,124 @@
+"""Are spatial heads fewest? A cluster bootstrap of n_spatial - n_c with class sizes equalised (method.md b).
+
+Knows `Scores` whose `per_sample` says what each step adds (A1: its attribution, A2: the share of negatives ranked
+below, less the control, A3: its damage), so any scorer that is a mean over steps can be counted again without running
+it again.
+
+A function with more steps has steadier scores, so more of its heads pass a test: that alone would make it look richer.
+Here every resample draws whole main questions with replacement, then the same number of steps of every function (the
+smallest function's count), takes the mean again and counts heads above the function's threshold. The threshold is
+fixed on the score's own scale: the least score that the null selector would have accepted. What resampling adds in
+noise is the same for all functions. Counts of noisy means overshoot, so differences are read, never the counts
+themselves. The probe is not refitted: uncertainty from fitting it is not in the interval.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
+from headatlas.errors import HeadAtlasError
+from headatlas.scoring.base import PerSample, Scores
+from headatlas.scoring.select import rejected
+
+COLUMNS = ("scorer", "spatial", "other", "difference", "low", "high", "p", "n")
+
+
+def thresholds(scores: Scores, q: float = 0.05) -> Float[np.ndarray, " F"]:
+    """The least score of each function that the null selector accepts, in the scorer's unit.
+
+    Where it accepts a head, that is the midpoint between the worst accepted and the best refused score; where none,
+    the best score.
+    """
+    accepted = rejected(scores, q) & (scores.values > 0)
+    out = np.zeros(len(scores.values))
+    for c, (values, inside) in enumerate(zip(scores.values, accepted, strict=True)):
+        if not inside.any():
+            out[c] = max(float(values.max()), 0.0)
+            continue
+        below = values[~inside & (values < values[inside].min())]
+        out[c] = (values[inside].min() + (max(below.max(), 0.0) if below.size else 0.0)) / 2
+    return out
+
+
+def bootstrap_counts(
+    samples: PerSample,
+    threshold: Float[np.ndarray, " F"],
+    n_boot: int = 1_000,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "B F"], int]:
+    """Number of heads above `threshold[c]` for each function in every resample, and the steps a function had (median).
+
+    Functions without steps count NaN. Resamples draw questions whole, then equally many steps of each function.
+    """
+    rng = np.random.default_rng(seed)
+    n_functions = len(threshold)
+    clusters = np.unique(samples.cluster)
+    # Rows of each question, so that a draw is a lookup.
+    order = np.argsort(samples.cluster, kind="stable")
+    starts = np.searchsorted(samples.cluster[order], clusters, side="left")
+    ends = np.searchsorted(samples.cluster[order], clusters, side="right")
+    flat = samples.values.reshape(len(samples.values), -1)
+    present = np.unique(samples.function)
+    counts = np.full((n_boot, n_functions), np.nan)
+    sizes = np.zeros(n_boot, dtype=np.int64)
+    for b in range(n_boot):
+        drawn = rng.integers(0, len(clusters), size=len(clusters))
+        rows = np.concatenate([order[starts[i] : ends[i]] for i in drawn])
+        by_function = [rows[samples.function[rows] == c] for c in present]
+        size = min(len(rows_of) for rows_of in by_function)
+        sizes[b] = size
+        if not size:
+            continue
+        for c, rows_of in zip(present, by_function, strict=True):
+            weight = _weights(rng.choice(rows_of, size=size, replace=False), len(flat))
+            counts[b, c] = (weight @ flat / size > threshold[c]).sum()
+    return counts, int(np.median(sizes))
+
+
+def fewest_table(
+    scores: Scores,
+    q: float = 0.05,
+    threshold: Float[np.ndarray, " F"] | None = None,
+    n_boot: int = 1_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """n_spatial - n_c for both spatial functions and their mean, against every other function and the mean of the
+    others.
+
+    Columns: scorer, spatial (function or "both"), other (function or "" for the mean of the others), difference (mean
+    over resamples, in heads), low, high (95 %), p (one-sided, that spatial heads are not fewer: (1 + #{difference >=
+    0}) / (B + 1)), n (steps of each function in a resample). Below zero: spatial heads are fewer. Raises
+    `HeadAtlasError` when the scores have no `per_sample`, or neither a threshold nor p-values.
+    """
+    if scores.per_sample is None:
+        raise HeadAtlasError(
+            f"scorer {scores.name!r} gave no per-step scores to bootstrap: pass scores whose `per_sample` is set"
+        )
+    limit = thresholds(scores, q) if threshold is None else threshold
+    counts, size = bootstrap_counts(scores.per_sample, limit, n_boot, seed)
+    there = np.isfinite(counts).any(axis=0)
+    column = {name: counts[:, c] for c, name in enumerate(FUNCTIONS) if there.item(c)}
+    spatial = {name: column[name] for name in SPATIAL if name in column}
+    others = {name: values for name, values in column.items() if name not in SPATIAL}
+    if not spatial or not others:
+        raise HeadAtlasError("expected steps of a spatial function and of another one: there is nothing to compare")
+    if len(spatial) > 1:
+        spatial["both"] = np.mean(list(spatial.values()), axis=0)
+    others[""] = np.mean(list(others.values()), axis=0)
+    rows = []
+    for name, ours in spatial.items():
+        for other, theirs in others.items():
+            draws = (ours - theirs)[~np.isnan(ours - theirs)]
+            if not len(draws):
+                continue
+            low, high = np.quantile(draws, [0.025, 0.975])
+            p = (1 + (draws >= 0).sum()) / (len(draws) + 1)
+            rows.append((scores.name, name, other, draws.mean(), low, high, p, size))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _weights(rows: Int[np.ndarray, " m"], n: int) -> Float[np.ndarray, " n"]:
+    return np.bincount(rows, minlength=n).astype(np.float64)

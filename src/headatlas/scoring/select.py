@@ -1,0 +1,149 @@
+"""From scores to head sets: the selectors, and where they are registered.
+
+Knows `Scores` and nothing of how they were made. `null` is the rule of HeadAtlas; the others reproduce the literature
+(method.md b) and always find something, even in noise: an elbow on pure noise picks heads. Every empty set says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from kneed import KneeLocator
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head, HeadSet
+from headatlas.scoring.base import Scores, function_index
+from headatlas.stats import benjamini_hochberg
+
+Selector = Callable[..., HeadSet]
+"""`f(scores: Scores, function: str, **options) -> HeadSet`, best head first."""
+
+_SELECTORS: dict[str, Selector] = {}
+
+
+def selector(name: str) -> Callable[[Selector], Selector]:
+    """Decorator that registers a selector under a name."""
+
+    def register(function: Selector) -> Selector:
+        _SELECTORS[name] = function
+        return function
+
+    return register
+
+
+def selectors() -> tuple[str, ...]:
+    """Names of all selectors."""
+    return tuple(_SELECTORS)
+
+
+def select(scores: Scores, function: str, selector: str = "null", **options: Any) -> HeadSet:
+    """The heads of a function by a registered selector, best first; an empty set tells its reason.
+
+    Raises `HeadAtlasError` for an unknown selector, function or option.
+    """
+    if selector not in _SELECTORS:
+        raise HeadAtlasError(f"unknown selector {selector!r}: expected one of {', '.join(_SELECTORS)}")
+    function_index(function)
+    if function in scores.info.get("absent", ()):
+        return HeadSet(
+            (), f"{function} occurs in none or in all of the steps scored, so {scores.name!r} cannot score it"
+        )
+    try:
+        return _SELECTORS[selector](scores, function, **options)
+    except TypeError as error:
+        if "unexpected keyword" in str(error):
+            raise HeadAtlasError(f"selector {selector!r}: {error}") from error
+        raise
+
+
+def ranking(scores: Scores, function: str) -> list[Head]:
+    """All heads, highest score first; equal scores by layer and head."""
+    values = scores.of(function)
+    order = np.argsort(-values.ravel(), kind="stable")
+    return [Head(int(i) // values.shape[1], int(i) % values.shape[1]) for i in order]
+
+
+def rejected(scores: Scores, q: float = 0.05) -> Bool[np.ndarray, "F L H"]:
+    """Heads that pass Benjamini-Hochberg at rate `q` over all heads x functions. Raises when there are no p-values."""
+    if scores.pvalues is None:
+        raise HeadAtlasError(
+            f"selector 'null' needs p-values, and scorer {scores.name!r} made none: score with n_null > 0, or use "
+            "selector 'elbow'"
+        )
+    if not 0 < q < 1:
+        raise HeadAtlasError(f"expected 0 < q < 1, got {q}")
+    adjusted = benjamini_hochberg(scores.pvalues.ravel())
+    return (adjusted <= q).reshape(scores.pvalues.shape)
+
+
+@selector("null")
+def by_null(scores: Scores, function: str, q: float = 0.05) -> HeadSet:
+    """Heads that beat the null: p pooled over heads, Benjamini-Hochberg `q` over heads x functions, score above 0."""
+    index = function_index(function)
+    mask = rejected(scores, q)[index] & (scores.values[index] > 0)
+    reason = ""
+    if not mask.any():
+        assert scores.pvalues is not None
+        least = float(scores.pvalues[index].min())
+        tests, floor = scores.pvalues.size, _floor(scores)
+        reason = f"no head beats the null after Benjamini-Hochberg q={q:g} over {tests} tests (least p {least:.2g})"
+        if floor * tests > q:
+            reason += f"; this null gives no p below {floor:.2g}, too coarse for a lone head: raise n_null"
+        movable = scores.info.get("movable")
+        if movable and movable[index] == 0:
+            reason += "; its steps fill their (source, answer type) strata alone, so permuting labels cannot move them"
+    return _best(scores, function, mask, reason)
+
+
+@selector("elbow")
+def by_elbow(scores: Scores, function: str, sensitivity: float = 1.0) -> HeadSet:
+    """Heads before the knee (Kneedle, `kneed`) of the sorted scores, as the paper does. Picks heads in pure noise too."""
+    values = np.sort(scores.of(function).ravel())[::-1]
+    if np.ptp(values) == 0:
+        return HeadSet((), "all heads have the same score: there is no elbow")
+    knee = KneeLocator(np.arange(len(values)), values, S=sensitivity, curve="convex", direction="decreasing").knee
+    if knee is None:
+        return HeadSet((), f"Kneedle finds no elbow in the sorted scores (sensitivity {sensitivity:g})")
+    # The knee is the first head on the flat part; at rank 0 the first head alone stands out.
+    return HeadSet(ranking(scores, function)[: max(1, int(knee))])
+
+
+@selector("top_k")
+def by_top_k(scores: Scores, function: str, k: int = 5) -> HeadSet:
+    """The `k` heads of highest score."""
+    total = scores.shape[0] * scores.shape[1]
+    if not 1 <= k <= total:
+        raise HeadAtlasError(f"expected 1 <= k <= {total} heads, got {k}")
+    return HeadSet(ranking(scores, function)[:k])
+
+
+@selector("top_share")
+def by_top_share(scores: Scores, function: str, share: float = 0.1) -> HeadSet:
+    """The `share` (0..1) of heads of highest score, at least one."""
+    if not 0 < share <= 1:
+        raise HeadAtlasError(f"expected 0 < share <= 1, got {share}")
+    total = scores.shape[0] * scores.shape[1]
+    return HeadSet(ranking(scores, function)[: max(1, round(share * total))])
+
+
+@selector("threshold")
+def by_threshold(scores: Scores, function: str, above: float = 0.001) -> HeadSet:
+    """Heads of score > `above`, in the scorer's unit (0.001 is the paper's, for its probe)."""
+    mask = scores.of(function) > above
+    reason = "" if mask.any() else f"no score is above {above:g} (highest {float(scores.of(function).max()):.3g})"
+    return _best(scores, function, mask, reason)
+
+
+def _best(scores: Scores, function: str, mask: Bool[np.ndarray, "L H"], reason: str) -> HeadSet:
+    return HeadSet([head for head in ranking(scores, function) if mask[head.layer, head.head]], reason)
+
+
+def _floor(scores: Scores) -> float:
+    """The least p that a null pooled over heads (and functions, where `info` says so) can give; 0 without the null."""
+    if scores.null is None:
+        return 0.0
+    repeats, functions, layers, heads = scores.null.shape
+    return 1 / (repeats * layers * heads * (functions if scores.info.get("pooled_over") == "all" else 1) + 1)
