@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def _settings(vlm: VLM, data: Questions, tokens: tuple[str, ...], shape: list[in
         "axes": ["step", "layer", "head", "d_head"],
         "arm": arm_name,
         "edits": list(vlm.edits_key),
-        "headatlas": version("headatlas"),
+        "headatlas": _version(),
         "unit": UNIT,
     }
 
@@ -173,6 +173,13 @@ def _open(folder: Path, settings: dict[str, Any]) -> zarr.Group:
     except OSError as error:
         raise HeadAtlasError(f"cannot write a capture to {str(folder)!r}: {error}") from error
     return zarr.open_group(store, mode="r+")
+
+
+def _version() -> str:
+    try:
+        return version("headatlas")
+    except PackageNotFoundError:  # run from a source tree
+        return "not installed"
 
 
 def _part(folder: Path, unit: int) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
@@ -67,7 +68,7 @@ def load_vlm(
             source, dtype=_dtype(dtype, config, where), output_loading_info=True, **options
         )
         model, info = loaded
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         raise HeadAtlasError(f"model {str(name)!r}: its weights cannot be loaded: {_line(error)}") from error
     if info.get("missing_keys"):
         missing = sorted(map(str, info["missing_keys"]))

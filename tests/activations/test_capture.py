@@ -1,0 +1,170 @@
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headatlas.activations import Activations, capture
+from headatlas.activations import capture as capture_function
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import HeadSet, ZReader, scale, zero
+from headatlas.vlm.batch import encode
+from headatlas.vlm.chat import conversation
+from headatlas.vlm.evaluate import evaluate
+from headatlas.vlm.load import load_vlm
+
+ALL = ("gold", "predict", "last", "first", "all")
+module = __import__(capture_function.__module__, fromlist=["UNIT"])
+
+
+@pytest.fixture(scope="module")
+def kept(tiny_vlm, tiny_questions, tmp_path_factory):
+    return capture(tiny_vlm, tiny_questions, ALL, out=tmp_path_factory.mktemp("capture") / "acts", batch_size=3)
+
+
+def alone(vlm, chat):
+    """z [L, T, H, D] and the batch of one conversation, run bare."""
+    batch = encode(vlm, [chat])
+    with ZReader(vlm.heads) as reader:
+        vlm.model(**batch.inputs)
+    return np.stack([reader.z[layer][0].numpy() for layer in range(2)]), batch
+
+
+def test_shape_and_settings(kept, tiny_vlm, tiny_questions):
+    n = sum(len(question.steps) for question in tiny_questions)
+    assert kept.shape == (n, 2, 4, 6)
+    assert len(kept) == n
+    assert kept.tokens == ALL
+    assert kept.z("gold").dtype == np.float32
+    assert kept.info["model_fingerprint"] == tiny_vlm.fingerprint
+    assert {"data_fingerprint", "headatlas", "model", "arm", "edits"} <= kept.info.keys()
+
+
+def test_one_pass_is_step_by_step(kept, tiny_vlm, tiny_questions):
+    """Each step's own prompt and answer, run alone, give what one pass over all steps gave."""
+    at = 0
+    for question in tiny_questions:
+        for k in range(len(question.steps)):
+            short = question.model_copy(update={"steps": question.steps[: k + 1]})
+            z, batch = alone(tiny_vlm, conversation(short))
+            start, end = batch.spans[0][k]
+            turn = 0 if k == 0 else batch.spans[0][k - 1][1]
+            runs = {
+                "gold": (start, end - 1),
+                "predict": (start - 1, end - 1),
+                "last": (start - 1, start),
+                "first": (start, start + 1),
+                "all": (turn, end),
+            }
+            for name, (a, b) in runs.items():
+                np.testing.assert_allclose(kept.z(name)[at], z[:, a:b].mean(1), atol=2e-5, rtol=1e-4)
+            at += 1
+    assert at == len(kept)
+
+
+def test_the_answers_are_those_of_evaluate(kept, tiny_vlm, tiny_questions):
+    want = evaluate(tiny_vlm, tiny_questions)
+    pd.testing.assert_frame_equal(kept.steps, want, check_exact=False, atol=1e-4)
+
+
+def test_edits_are_seen_in_z_and_noted(tiny_vlm, tiny_questions, kept, tmp_path):
+    heads = HeadSet(list(tiny_vlm.heads.heads())[:1])
+    with tiny_vlm.edit(zero(heads)):
+        edited = capture(tiny_vlm, tiny_questions, out=tmp_path / "zero")
+    assert (edited.z()[:, 0, 0] == 0).all()
+    assert not np.allclose(edited.z()[:, 1], kept.z("gold")[:, 1])
+    assert edited.info["edits"] != kept.info["edits"] == []
+
+
+def test_a_no_op_edit_gives_the_bare_activations(tiny_vlm, tiny_questions, kept, tmp_path):
+    with tiny_vlm.edit(scale(tiny_vlm.heads.heads(), 1.0), scope="answer"):
+        same = capture(tiny_vlm, tiny_questions, out=tmp_path / "same", batch_size=3)
+    assert np.array_equal(same.z("gold"), kept.z("gold"))
+
+
+def test_an_arm_is_captured_and_named(tiny_vlm, tiny_questions, kept, tmp_path):
+    def arm(question):
+        return (question.images[0].transpose(1),), "Look."
+
+    with pytest.raises(HeadAtlasError, match="arm_name"):
+        capture(tiny_vlm, tiny_questions, out=tmp_path / "arm", arm=arm)
+    flipped = capture(tiny_vlm, tiny_questions, out=tmp_path / "arm", arm=arm, arm_name="flipped")
+    assert flipped.info["arm"] == "flipped"
+    assert not np.allclose(flipped.z(), kept.z("gold"))
+
+
+class Killed(list):
+    """Questions whose reading kills the process with SIGKILL, at the question given."""
+
+    def __init__(self, questions, at):
+        super().__init__(questions)
+        self.at = at
+        self.fingerprint = "killed"
+
+    def without_images(self):
+        return list.__iter__(self)
+
+    def __iter__(self):
+        for i, question in enumerate(list.__iter__(self)):
+            if i == self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield question
+
+
+def _run(folder, questions, out, at):
+    module.UNIT = 2
+    capture(load_vlm(folder, device="cpu"), Killed(questions, at), ("gold", "last"), out=out, batch_size=2)
+
+
+def test_killed_and_run_again_it_ends_with_the_same(tiny_vlm, tiny_vlm_dir, tiny_questions, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "UNIT", 2)
+    whole = capture(tiny_vlm, Killed(tiny_questions, -1), ("gold", "last"), out=tmp_path / "whole", batch_size=2)
+    out = tmp_path / "killed"
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(tiny_vlm_dir, tiny_questions, out, 5))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list((out / "parts").glob("*.parquet"))) == 2
+    with pytest.raises(HeadAtlasError, match="not finished"):
+        Activations.open(out)
+    # What a run killed between a unit's z and its answers leaves: z that is written again.
+    (out / "parts" / "000001.parquet").rename(out / "parts" / "000001.new")
+    done = []
+    again = capture(tiny_vlm, Killed(tiny_questions, -1), ("gold", "last"), out=out, batch_size=2, progress=done.append)
+    assert done == [2, 2, 2, 2]
+    for name in ("gold", "last"):
+        assert np.array_equal(again.z(name), whole.z(name))
+    pd.testing.assert_frame_equal(again.steps, whole.steps)
+
+
+def test_a_finished_capture_is_not_run_again(tiny_vlm, tiny_questions, kept, monkeypatch):
+    monkeypatch.setattr(module, "_unit", None)
+    again = capture(tiny_vlm, tiny_questions, ALL, out=kept.path)
+    assert np.array_equal(again.z("all"), kept.z("all"))
+
+
+def test_a_capture_of_something_else_is_refused(tiny_vlm, tiny_questions, kept):
+    with pytest.raises(HeadAtlasError, match="data_fingerprint"):
+        capture(tiny_vlm, tiny_questions[:4], ALL, out=kept.path)
+    with pytest.raises(HeadAtlasError, match="holds a capture with tokens"):
+        capture(tiny_vlm, tiny_questions, "gold", out=kept.path)
+    with tiny_vlm.edit(zero(tiny_vlm.heads.heads())), pytest.raises(HeadAtlasError, match="edits"):
+        capture(tiny_vlm, tiny_questions, ALL, out=kept.path)
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(tiny_vlm, "fingerprint", "another")
+    with pytest.raises(HeadAtlasError, match="model_fingerprint"):
+        capture(tiny_vlm, tiny_questions, ALL, out=kept.path)
+    monkey.undo()
+
+
+def test_mistakes_are_named(tiny_vlm, tiny_questions, tmp_path):
+    with pytest.raises(HeadAtlasError, match="empty dataset"):
+        capture(tiny_vlm, [], out=tmp_path / "none")
+    with pytest.raises(HeadAtlasError, match="unknown token selection"):
+        capture(tiny_vlm, tiny_questions, "middle", out=tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HeadAtlasError, match="cannot write"):
+        capture(tiny_vlm, tiny_questions, out=tmp_path / "file" / "acts")
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,109 @@
+import pytest
+import torch
+
+from headatlas.errors import HeadAtlasError
+from headatlas.vlm.batch import encode
+from headatlas.vlm.chat import Conversation, Turn, conversation
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_spans_spell_the_answers_and_end_the_turn(tiny_vlm, tiny_questions, side):
+    chats = [conversation(question) for question in tiny_questions]
+    batch = encode(tiny_vlm, chats, side=side)
+    assert batch.side == side
+    end = tiny_vlm.tokenizer.eos_token_id
+    for row, chat in enumerate(chats):
+        assert len(batch.spans[row]) == len(chat.turns)
+        for turn, (start, stop) in zip(chat.turns, batch.spans[row], strict=True):
+            ids = batch.ids[row, start:stop].tolist()
+            assert ids[-1] == end
+            assert tiny_vlm.tokenizer.decode(ids[:-1]) == turn.answer
+            assert tiny_vlm.tokenizer.decode(batch.ids[row, start - 1 : start]) == "<|assistant|>"
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_every_steps_prompt_is_a_strict_token_prefix(tiny_vlm, tiny_questions, side):
+    question = tiny_questions[1]
+    whole = encode(tiny_vlm, [conversation(question), conversation(tiny_questions[2])], side=side)
+    real = whole.ids[0][whole.mask[0]].tolist()
+    for k, (start, _) in enumerate(whole.spans[0]):
+        prompt = encode(tiny_vlm, [conversation(question, upto=k)], generation_prompt=True)
+        ids = prompt.ids[0].tolist()
+        assert real[: len(ids)] == ids
+        assert len(ids) == start - whole.starts[0]
+
+
+def test_images_are_found_and_expanded_to_their_tokens(tiny_vlm, tiny_questions):
+    question = tiny_questions[0]
+    two = conversation(question, images=(question.images[0], tiny_questions[1].images[0]))
+    batch = encode(tiny_vlm, [conversation(question), two])
+    assert batch.image_mask.sum(1).tolist() == [4, 8]
+    assert batch.inputs["pixel_values"].shape[0] == 3
+
+
+def test_a_batch_without_images_and_one_with_some_rows_without(tiny_vlm, tiny_questions):
+    bare = conversation(tiny_questions[0], images=())
+    assert "pixel_values" not in encode(tiny_vlm, [bare]).inputs
+    mixed = encode(tiny_vlm, [bare, conversation(tiny_questions[1])])
+    assert mixed.image_mask.sum(1).tolist() == [0, 4]
+    assert mixed.inputs["pixel_values"].shape[0] == 1
+
+
+def test_position_masks_partition_the_real_tokens(tiny_vlm, tiny_questions):
+    batch = encode(tiny_vlm, [conversation(question) for question in tiny_questions])
+    positions = batch.positions
+    assert torch.equal(positions.prompt | positions.answer, batch.mask)
+    assert not (positions.prompt & positions.answer).any()
+    assert positions.answer.sum() == sum(end - start for spans in batch.spans for start, end in spans)
+    assert positions.last.sum() == sum(map(len, batch.spans))
+    assert (positions.answer | ~positions.last).all()
+
+
+def test_a_generation_prompt_predicts_at_its_last_token(tiny_vlm, tiny_questions):
+    batch = encode(tiny_vlm, [conversation(question, upto=1) for question in tiny_questions], generation_prompt=True)
+    assert batch.side == "left"
+    assert batch.predict_mask()[:, -1].all()
+    assert all(len(spans) == 1 for spans in batch.spans)
+
+
+def test_the_same_batch_is_encoded_once(tiny_vlm, tiny_questions):
+    chats = [conversation(question) for question in tiny_questions[:2]]
+    again = [conversation(question) for question in tiny_questions[:2]]
+    assert encode(tiny_vlm, chats) is encode(tiny_vlm, again)
+    assert encode(tiny_vlm, chats) is not encode(tiny_vlm, chats[::-1])
+
+
+def test_an_empty_answer_of_the_model_itself_is_only_its_end(tiny_vlm, tiny_questions):
+    batch = encode(tiny_vlm, [conversation(tiny_questions[0], upto=1, answers=[""])], generation_prompt=True)
+    start, end = batch.spans[0][0]
+    assert batch.ids[0, start:end].tolist() == [tiny_vlm.tokenizer.eos_token_id]
+
+
+def test_open_and_closed_conversations_are_told_apart(tiny_vlm, tiny_questions):
+    with pytest.raises(HeadAtlasError, match="an answer in every turn"):
+        encode(tiny_vlm, [conversation(tiny_questions[0], upto=0)])
+    with pytest.raises(HeadAtlasError, match="an open last turn"):
+        encode(tiny_vlm, [conversation(tiny_questions[0])], generation_prompt=True)
+    with pytest.raises(HeadAtlasError, match="at least one conversation"):
+        encode(tiny_vlm, [])
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused(tiny_vlm, tiny_questions, monkeypatch):
+    template = tiny_vlm.processor.chat_template.replace("<|end|>", "{% if loop.last %}!{% endif %}<|end|>")
+    monkeypatch.setattr(tiny_vlm.processor, "chat_template", template)
+    with pytest.raises(HeadAtlasError, match=r"Llava.*turn 0"):
+        encode(tiny_vlm, [Conversation(tiny_questions[0].images, (Turn("rewritten?", "yes"), Turn("and?", "no")))])
+
+
+def test_a_template_that_changes_answers_is_refused(tiny_vlm, monkeypatch):
+    template = tiny_vlm.processor.chat_template.replace("part['text']", "part['text'] | upper")
+    monkeypatch.setattr(tiny_vlm.processor, "chat_template", template)
+    with pytest.raises(HeadAtlasError, match=r"Llava.*does not write the answer of turn 0"):
+        encode(tiny_vlm, [Conversation((), (Turn("upper?", "yes"),))])
+
+
+def test_a_tokenizer_that_joins_prompt_and_answer_is_refused(tiny_vlm, monkeypatch):
+    template = tiny_vlm.processor.chat_template.replace("<|{{ message['role'] }}|>", "{{ message['role'][:1] }} l")
+    monkeypatch.setattr(tiny_vlm.processor, "chat_template", template.replace("<|assistant|>", "a l"))
+    with pytest.raises(HeadAtlasError, match="token prefix"):
+        encode(tiny_vlm, [Conversation((), (Turn("joined?", "eft"),))])

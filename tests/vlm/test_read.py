@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from headatlas.vlm.batch import encode
+from headatlas.vlm.chat import Conversation, Turn, conversation
+from headatlas.vlm.forward import logits_at
+from headatlas.vlm.generate import generate
+from headatlas.vlm.read import by_length, read
+
+
+def bare_logits(vlm, batch):
+    with torch.inference_mode():
+        return vlm.model(**batch.inputs).logits
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_one_row_is_the_same_row_in_a_ragged_batch(tiny_vlm, tiny_questions, side):
+    chats = [conversation(question) for question in tiny_questions]
+    batch = encode(tiny_vlm, chats, side=side)
+    whole = logits_at(tiny_vlm, batch, batch.mask, range(len(chats)))
+    for row, part in enumerate(whole.split(batch.mask.sum(1).tolist())):
+        alone = bare_logits(tiny_vlm, encode(tiny_vlm, [chats[row]]))[0]
+        torch.testing.assert_close(part, alone, atol=2e-5, rtol=1e-4)
+
+
+def test_logits_are_those_of_the_whole_forward(tiny_vlm, tiny_questions):
+    batch = encode(tiny_vlm, [conversation(question) for question in tiny_questions])
+    mask = batch.predict_mask()
+    want = bare_logits(tiny_vlm, batch)[mask]
+    torch.testing.assert_close(logits_at(tiny_vlm, batch, mask, range(8)), want, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_without_a_known_output_embedding_still_reads(tiny_vlm, tiny_questions, monkeypatch):
+    batch = encode(tiny_vlm, [conversation(question) for question in tiny_questions])
+    mask = batch.predict_mask()
+    want = logits_at(tiny_vlm, batch, mask, range(8))
+    monkeypatch.setattr(tiny_vlm.model, "get_output_embeddings", lambda: None)
+    torch.testing.assert_close(logits_at(tiny_vlm, batch, mask, range(8)), want, atol=1e-5, rtol=1e-5)
+
+
+def test_logprob_sums_the_gold_tokens(tiny_vlm, tiny_questions):
+    chat = conversation(tiny_questions[0])
+    batch = encode(tiny_vlm, [chat])
+    logprobs = bare_logits(tiny_vlm, batch)[0].log_softmax(-1)
+    for readout, (start, end) in zip(read(tiny_vlm, [chat])[0], batch.spans[0], strict=True):
+        want = sum(float(logprobs[at - 1, batch.ids[0, at]]) for at in range(start, end))
+        assert readout.logprob == pytest.approx(want, abs=1e-4)
+
+
+def test_exact_iff_greedy_decoding_gives_the_gold_answer(tiny_vlm, tiny_questions):
+    chats = [conversation(question) for question in tiny_questions]
+    exact = [readout.exact for row in read(tiny_vlm, chats) for readout in row]
+    steps = [(question, k) for question in tiny_questions for k in range(len(question.steps))]
+    said = generate(tiny_vlm, [conversation(question, upto=k) for question, k in steps])
+    gold = [question.steps[k].answer for question, k in steps]
+    assert exact == [text == answer for text, answer in zip(said, gold, strict=True)]
+    assert 5 < sum(exact) < len(exact)  # both cases occur
+
+
+def test_text_is_the_gold_answer_where_exact(tiny_vlm, tiny_questions):
+    for question, row in zip(tiny_questions, read(tiny_vlm, [conversation(q) for q in tiny_questions]), strict=True):
+        for step, readout in zip(question.steps, row, strict=True):
+            assert (readout.text == step.answer) or not readout.exact
+
+
+def test_order_and_batch_size_do_not_matter(tiny_vlm, tiny_questions):
+    chats = [conversation(question) for question in tiny_questions]
+    done = []
+    one = read(tiny_vlm, chats, batch_size=3, progress=done.append)
+    other = read(tiny_vlm, chats[::-1], batch_size=8)[::-1]
+    assert sum(done) == len(chats)
+    for a, b in zip(one, other, strict=True):
+        assert [(r.text, r.exact) for r in a] == [(r.text, r.exact) for r in b]
+        assert [r.logprob for r in a] == pytest.approx([r.logprob for r in b], abs=1e-4)
+
+
+def test_batches_are_by_length_longest_first():
+    chats = [Conversation((), (Turn("x" * n, "yes"),)) for n in (5, 50, 20, 50, 1)]
+    assert by_length(chats, 2) == [[1, 3], [2, 0], [4]]
