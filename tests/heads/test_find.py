@@ -1,5 +1,7 @@
 """Every attention layer is found, in the right tower and order, and z really is the heads' separate output."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -126,3 +128,31 @@ def test_model_without_attention_or_embeddings_is_refused():
         find_heads(Fake(nn.Linear(12, 12)))
     with pytest.raises(HeadAtlasError, match="no input embeddings"):
         find_heads(nn.Linear(2, 2))
+
+
+def test_encoder_decoder_is_refused_with_the_reason():
+    model = Fake(attention(num_heads=3))
+    model.config = SimpleNamespace(is_encoder_decoder=True)
+    with pytest.raises(HeadAtlasError, match="two stacks"):
+        find_heads(model)
+
+
+def test_vision_tower_inside_the_language_models_module_is_no_language():
+    """Idefics keeps its vision tower beside the text layers, under the embeddings' own parent."""
+    model = Fake(attention(num_heads=3))
+    model.vision = nn.Module()
+    model.vision.patch_embedding = nn.Conv2d(3, 12, 2)
+    model.vision.attention = attention(num_heads=2)
+    model.connector = attention(num_heads=6)
+    grid = find_heads(model)
+    assert [site.name for site in grid.tower("V")] == ["vision.attention.o_proj"]
+    assert [site.name for site in grid.tower("L")] == ["mixer.o_proj", "connector.o_proj"]
+
+
+def test_linear_attention_layers_are_named_and_left_out():
+    model = Fake(attention(num_heads=3))
+    model.linear = attention(num_heads=3, A_log=torch.zeros(3))
+    grid = find_heads(model)
+    assert grid.dims() == (1, 3, 4)
+    assert len(grid.skipped) == 1
+    assert grid.skipped[0].startswith("linear (Module): linear attention")

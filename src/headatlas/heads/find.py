@@ -23,15 +23,8 @@ from headatlas.heads.grid import HeadGrid, Site
 
 # A new family usually needs one more word in one of these lists. Dots reach into children (BERT-like blocks).
 OUTPUT_ROLES = (
-    "o_proj",
-    "out_proj",
-    "wo",
-    "c_proj",
-    "proj",
-    "dense",
-    "linear_proj",
-    "projection_layer",
-    "output.dense",
+    *("o_proj", "out_proj", "wo", "c_proj", "proj", "dense", "projection", "projection_layer"),
+    *("output.dense", "output", "o"),
 )
 QUERY_ROLES = (
     *("q_proj", "wq", "query", "q", "q_b_proj"),
@@ -54,6 +47,12 @@ def find_heads(model: nn.Module) -> HeadGrid:
 
     Raises `HeadAtlasError` with the reasons if the language model has no addressable attention.
     """
+    config = getattr(model, "config", None)
+    if getattr(config, "is_encoder_decoder", False) or getattr(_text_config(config), "is_encoder_decoder", False):
+        raise HeadAtlasError(
+            f"{type(model).__name__} is an encoder-decoder, where L12.H5 would name a head in each of two stacks; "
+            "use a model whose language model is a decoder alone"
+        )
     found: list[_Attention] = []
     refused: dict[str, str] = {}
     for name, module in model.named_modules():
@@ -134,9 +133,16 @@ def _head_sizes(module: nn.Module, width: int) -> tuple[int, int] | str:
     return count, own_dim
 
 
+def _text_config(config: Any) -> Any:
+    return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else None
+
+
 def _language_root(model: nn.Module, attentions: list[str]) -> str:
     """Path of the smallest module that holds the input embeddings and some attention."""
-    embeddings = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None  # pyright: ignore[reportCallIssue]
+    try:
+        embeddings = model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
+    except (AttributeError, NotImplementedError):
+        embeddings = None
     path = next((name for name, module in model.named_modules() if module is embeddings), None)
     if path is None:
         raise HeadAtlasError(
@@ -148,24 +154,24 @@ def _language_root(model: nn.Module, attentions: list[str]) -> str:
 
 
 def _tower(model: nn.Module, language: str, attention: _Attention) -> Tower | None:
-    in_language = _within(attention.name, language)
-    for name, submodel in _submodels(model, attention.name):
-        # Around the language model there is only the whole model; a tower is a sub-model of its own beside it, or
-        # (where the embeddings sit at the top) inside it.
-        if not _within(language, name) and _has_patches(submodel):
-            return "V"
-    if in_language:
+    around = list(_around(model, attention.name))
+    modalities = next((m.input_modalities for _, m in around if isinstance(m, PreTrainedModel)), "")
+    if "audio" in modalities and "image" not in modalities:
+        return None
+    # What holds the language model is the whole model; a vision tower is anything smaller around patch embeddings,
+    # beside the language model or (where the text embeddings sit at the top) inside it.
+    if any(_has_patches(module) for name, module in around if not _within(language, name)):
+        return "V"
+    if _within(attention.name, language):
         return "X" if _is_cross(attention) else "L"
     return None
 
 
-def _submodels(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """Every `PreTrainedModel` around `path`, the nearest first."""
+def _around(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """Every module around `path` with its own path, the nearest first."""
     while path:
         path = path.rpartition(".")[0]
-        module = model.get_submodule(path)
-        if isinstance(module, PreTrainedModel):
-            yield path, module
+        yield path, model.get_submodule(path)
 
 
 def _has_patches(module: nn.Module) -> bool:
