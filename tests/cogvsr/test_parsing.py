@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import pytest
+
+from headatlas.cogvsr.parsing import matches, parse
+from headatlas.errors import HeadAtlasError
+
+LR = ("left", "right")
+VERTICAL = ("above", "below")
+GRID = ("top left", "top right", "bottom left", "bottom right", "left")
+DEPTH = ("near", "middle", "far")
+FRONT = ("in front", "behind")
+THINGS = ("red dog", "blue fish", "green car")
+COLORS = ("red", "green", "blue", "gray")
+
+YES_NO = [
+    ("Yes", "yes"),
+    ("yes.", "yes"),
+    ("No", "no"),
+    ("NO!", "no"),
+    ("**Yes**, the dog is left of the cat.", "yes"),
+    ("No, the dog is not to the left of the cat.", "no"),
+    ("Yes, there is no cat to its left.", "yes"),
+    ("The answer is no.", "no"),
+    ("Answer: Yes", "yes"),
+    ("Final answer: **no**", "no"),
+    ("The dog faces the horse, so the answer would be yes.", "yes"),
+    ("There is no cat in the image.", "no"),
+    ("The dog is not facing the horse.", "no"),
+    ("The dog isn't facing the horse.", "no"),
+    ("It is not the case that the dog faces the horse.", "no"),
+    ("That is not correct.", "no"),
+    ("Incorrect.", "no"),
+    ("True", "yes"),
+    ("This statement is false.", "no"),
+    ("Definitely not.", "no"),
+    ("Absolutely!", "yes"),
+    ("It is.", "yes"),
+    ("I think so.", "yes"),
+    ("I don't think so.", "no"),
+    ("I would say yes", "yes"),
+    ("No doubt, yes.", "yes"),
+    ("Sure! Yes, it is.", "yes"),
+    ("Notice the dog on the left.", None),
+    ("I know the answer.", None),
+    ("Yesterday", None),
+    ("The northern dog", None),
+    ("Yes or no?", None),
+    ("Yes and no.", None),
+    ("No. Actually, yes.", None),
+    ("The dog is to the left of the cat.", None),
+    ("I cannot determine this from the image.", None),
+    ("I'm sorry, I can't see any image.", None),
+    ("There is no image provided.", None),
+    ("It's unclear.", None),
+    ("", None),
+    ("   \n", None),
+    ("...", None),
+    ("<think>no, wait. Is it? Yes.</think>No", "no"),
+    ("\\boxed{Yes}", "yes"),
+    ("It is not the case that the dog is not left.", None),
+]
+CHOICE = [
+    ("left", LR, "left"),
+    ("Left.", LR, "left"),
+    ("To the left of the car", LR, "left"),
+    ("It is on the right-hand side.", LR, "right"),
+    ("the answer is right", LR, "right"),
+    ("The answer is: left. It is not right.", LR, "left"),
+    ("Not left", LR, None),
+    ("It is not on the left but on the right.", LR, "right"),
+    ("right, not left", LR, "right"),
+    ("right rather than left", LR, "right"),
+    ("neither left nor right", LR, None),
+    ("left or right", LR, None),
+    ("Left, or maybe right", LR, None),
+    ("left right", LR, None),
+    ("Left, because the car is right of the dog.", LR, "left"),
+    ("The dog is at the left and the cat at the right.", LR, None),
+    ("The dog has its back to the right of the picture, which is its left. So, left.", LR, "left"),
+    ("That's right, left.", LR, "left"),
+    ("A", LR, "left"),
+    ("B.", LR, "right"),
+    ("(B) right", LR, "right"),
+    ("b) right", LR, "right"),
+    ("B: right", LR, "right"),
+    ("Option B", LR, "right"),
+    ("Option (A) is correct.", LR, "left"),
+    ("The correct answer is B.", LR, "right"),
+    ("Answer: (A)", LR, "left"),
+    ("(A) right", LR, None),
+    ("C", LR, None),
+    ("A dog", LR, None),
+    ("leftover", LR, None),
+    ("bright", LR, None),
+    ("on top of the box", VERTICAL, "above"),
+    ("It hovers over the table.", VERTICAL, "above"),
+    ("underneath", VERTICAL, "below"),
+    ("Beneath it", VERTICAL, "below"),
+    ("upper-left corner", GRID, "top left"),
+    ("It's in the top left.", GRID, "top left"),
+    ("the lower right", GRID, "bottom right"),
+    ("left", GRID, "left"),
+    ("close", DEPTH, "near"),
+    ("far away", DEPTH, "far"),
+    ("in the center", DEPTH, "middle"),
+    ("ahead of it", FRONT, "in front"),
+    ("at the back", FRONT, "behind"),
+    ("It is in front of the car.", FRONT, "in front"),
+    ("not in front, behind", FRONT, "behind"),
+    ("The red dog is closer than the blue fish.", THINGS, "red dog"),
+    ("a red dog", THINGS, "red dog"),
+    ("Red dogs", THINGS, "red dog"),
+    ("dog", THINGS, None),
+    ("The car is grey.", COLORS, "gray"),
+    ("redder", COLORS, None),
+    ("over", ("over", "above"), "over"),
+    ("atop", ("over", "above"), None),
+    ("2", ("1", "2", "3"), "2"),
+    ("two", ("1", "2", "3"), "2"),
+    ("B", ("A", "B", "C"), "B"),
+    ("cannot be determined", ("left", "cannot be determined"), "cannot be determined"),
+    ("I do not know", LR, None),
+    ("The marker is on the left.", (), "on left"),
+    ("I can't see the cat, but the answer is left.", LR, "left"),
+    ("The red dog is not nearest; the blue fish is.", THINGS, "blue fish"),
+    ("The dog is facing right", LR, "right"),
+    ("I'd go with (b).", LR, "right"),
+    ("Both.", LR, None),
+    ("top-left", GRID, "top left"),
+    ("It is above.\n\nExplanation: the ball is below the lamp", VERTICAL, "above"),
+]
+NUMBER = [
+    ("2", "2"),
+    ("two", "2"),
+    ("Two.", "2"),
+    ("2 objects", "2"),
+    ("There are two dogs.", "2"),
+    ("There are 2 dogs, one red and one blue.", "2"),
+    ("one", "1"),
+    ("There is a single dog.", "1"),
+    ("There are no dogs.", "0"),
+    ("None", "0"),
+    ("zero", "0"),
+    ("-3", "-3"),
+    ("−3", "-3"),
+    ("minus three", "-3"),
+    ("2.50 m", "2.5"),
+    ("about 3.5 meters", "3.5"),
+    ("1,200 pixels", "1200"),
+    ("30%", "30"),
+    ("90°", "90"),
+    ("twenty-one", "21"),
+    ("2 + 3 = 5", "5"),
+    ("5 (3 dogs and 2 cats)", "5"),
+    ("3 dogs and 2 cats, so the answer is 5.", "5"),
+    ("There are 3 dogs and 2 cats, so 5 animals.", "5"),
+    ("I see 3 red and 2 blue ones, 5 in total.", "5"),
+    ("It is in the 3rd row.", "3"),
+    ("third", "3"),
+    ("2 or 3", None),
+    ("between 2 and 4", None),
+    ("3-4", None),
+    ("a 3D shape", None),
+    ("many", None),
+    ("someone", None),
+    ("I am not sure.", None),
+    ("No, I have no idea", None),
+]
+TEXT = [
+    ("Red circle.", "red circle"),
+    ("The red circle", "red circle"),
+    ("It's a red circle.", "red circle"),
+    ("The answer is: the red circle.", "red circle"),
+    ("The thing is a red circle. It is at the left.", "red circle"),
+    ("'car' and 'arrow'", "car and arrow"),
+    ("I cannot tell.", None),
+    ("?", None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), YES_NO)
+def test_yes_no(text, expected):
+    assert parse(text, "yes_no") == expected
+
+
+@pytest.mark.parametrize(("text", "options", "expected"), CHOICE)
+def test_choice(text, options, expected):
+    assert parse(text, "choice", options) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), NUMBER)
+def test_number(text, expected):
+    assert parse(text, "number") == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), TEXT)
+def test_text(text, expected):
+    assert parse(text, "text") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "answer_type", "options", "expected"),
+    [
+        ("Two dogs.", "2", "number", (), True),
+        ("2.0", "2", "number", (), True),
+        ("2.1", "2", "number", (), False),
+        ("2.46", "2.5", "number", (), True),
+        ("2.4", "2.5", "number", (), False),
+        ("-2", "2", "number", (), False),
+        ("B", "3", "number", ("2", "3"), True),
+        ("left", "to the left of", "choice", (), True),
+        ("under", "below", "text", (), True),
+        ("above", "below", "text", (), False),
+        ("A", "left", "choice", LR, True),
+        ("left", "A", "choice", LR, True),
+        ("above", "over", "choice", ("over", "above"), False),
+        ("cars", "car", "text", (), True),
+        ("The boxes", "box", "text", (), True),
+        ("row three", "row 3", "text", (), True),
+        ("not red", "red", "text", (), False),
+        ("red, circle", "red circle", "text", (), True),
+        ("A. Yes", "yes", "yes_no", ("yes", "no"), True),
+        ("(b)", "no", "yes_no", ("yes", "no"), True),
+        ("notice", "no", "yes_no", (), False),
+        ("", "no", "yes_no", (), False),
+        ("The dog is left of the cat.", "dog is left of cat", "text", (), True),
+    ],
+)
+def test_matches(text, gold, answer_type, options, expected):
+    assert matches(text, gold, answer_type, options) is expected
+
+
+def test_every_option_and_gold_answer_reads_as_itself():
+    for options in (
+        LR,
+        VERTICAL,
+        GRID,
+        DEPTH,
+        FRONT,
+        THINGS,
+        COLORS,
+        ("over", "above"),
+        ("row", "column"),
+        ("up", "down"),
+    ):
+        for option in options:
+            assert parse(option, "choice", options) == option
+            assert parse(f"The {option}.", "choice", options) == option
+            assert [matches(option, o, "choice", options) for o in options].count(True) == 1
+
+
+def test_an_unknown_answer_type_names_the_four():
+    with pytest.raises(HeadAtlasError, match="yes_no, choice, number, text"):
+        parse("x", "essay")
