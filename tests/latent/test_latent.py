@@ -62,7 +62,7 @@ def test_mistakes_are_one_line(decodable, damage):
     with pytest.raises(HeadAtlasError, match="unknown cognitive function"):
         latent_heads(decodable, damage, "space")
     with pytest.raises(HeadAtlasError, match="delta > 0"):
-        latent_heads(decodable, damage, SPATIAL, delta=0)
+        latent_heads(decodable, damage, SPATIAL, delta=0.0)
     with pytest.raises(HeadAtlasError, match="have no p-values"):
         latent_heads(Scores("linear", np.zeros((8, 2, 2))), damage, SPATIAL)
     with pytest.raises(HeadAtlasError, match=r"damage of \(3, 2\) heads"):

@@ -187,9 +187,11 @@ class Runner:
         questions = self._questions(split)
         if len(questions) == 0:
             raise HeadAtlasError(f"split {split!r} holds no question: build or load the dataset with that split")
-        evaluate = self._evaluate
+        evaluate: Callable[..., pd.DataFrame] | None = self._evaluate
         if evaluate is None:
-            from headatlas.vlm import evaluate
+            from headatlas.vlm import evaluate as answers
+
+            evaluate = answers
         arm = None if condition.arm == ORIGINAL else self._arm(condition.arm)
         options = {"mode": self.mode, "context": self.context, "batch_size": self.batch_size, "arm": arm}
         if not condition.edits:

@@ -115,7 +115,7 @@ def _draw(pool: list[Pair], chosen: list[Pair], k: int, rng: np.random.Generator
 
 
 def _draw_near(
-    pool: list[Pair], chosen: list[Pair], norms: Float[np.ndarray, H], rng: np.random.Generator
+    pool: list[Pair], chosen: list[Pair], norms: Float[np.ndarray, " H"], rng: np.random.Generator
 ) -> list[Pair]:
     free = [pair for pair in pool if pair not in set(chosen)]
     if len(free) < len(chosen):

@@ -76,7 +76,7 @@ def directions(
     tokens: str | None = None,
     split: str = "P",
     within: str = "kind",
-    correct: Bool[np.ndarray, N] | None = None,
+    correct: Bool[np.ndarray, " N"] | None = None,
     shuffle: np.random.Generator | int | None = None,
     min_each: int = MIN_EACH,
 ) -> Directions:
@@ -127,7 +127,7 @@ def directions(
     return Directions(u, sigma, n_correct, n_incorrect, "", name)
 
 
-def _contrast(right: Bool[np.ndarray, N], level: np.ndarray) -> Float[np.ndarray, N]:
+def _contrast(right: Bool[np.ndarray, " N"], level: np.ndarray) -> Float[np.ndarray, " N"]:
     """Weights whose weighted sum of z is the mean over levels, by harmonic size, of (mean right - mean wrong)."""
     weights = np.zeros(len(right))
     total = 0.0
@@ -142,7 +142,7 @@ def _contrast(right: Bool[np.ndarray, N], level: np.ndarray) -> Float[np.ndarray
     return weights / total if total else weights
 
 
-def _shuffled(right: Bool[np.ndarray, N], level: np.ndarray, rng: np.random.Generator) -> Bool[np.ndarray, N]:
+def _shuffled(right: Bool[np.ndarray, " N"], level: np.ndarray, rng: np.random.Generator) -> Bool[np.ndarray, " N"]:
     out = right.copy()
     for name in np.unique(level):
         out[level == name] = rng.permutation(right[level == name])

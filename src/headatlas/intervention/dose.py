@@ -87,14 +87,15 @@ def dose_curve(
 
 
 def _summary(tables: list[pd.DataFrame], function: str, n_boot: int, seed: int) -> dict[str, float | int]:
-    steps = [table[of_function(table, function)] for table in tables]
-    n = len(steps[0])
+    rows = [of_function(table, function) for table in tables]
+    n = int(rows[0].sum())
     if not n:
         return {"accuracy": np.nan, "low": np.nan, "high": np.nan, "unparsable": np.nan, "n": 0}
-    accuracies = [float(part["correct"].mean()) for part in steps]
-    if len(steps) == 1:
-        low, high = interval(steps[0]["correct"].to_numpy(float), steps[0]["question"], n_boot, seed)
+    right = [table["correct"].to_numpy(float)[chosen] for table, chosen in zip(tables, rows, strict=True)]
+    odd = [table["unparsable"].to_numpy(float)[chosen] for table, chosen in zip(tables, rows, strict=True)]
+    accuracies = [float(part.mean()) for part in right]
+    if len(right) == 1:
+        low, high = interval(right[0], tables[0]["question"].to_numpy()[rows[0]], n_boot, seed)
     else:
         low, high = (float(bound) for bound in np.quantile(accuracies, [0.025, 0.975]))
-    unparsable = float(np.mean([part["unparsable"].mean() for part in steps]))
-    return {"accuracy": float(np.mean(accuracies)), "low": low, "high": high, "unparsable": unparsable, "n": n}
+    return {"accuracy": float(np.mean(accuracies)), "low": low, "high": high, "unparsable": float(np.mean(odd)), "n": n}

@@ -48,11 +48,11 @@ def effect(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int = 
     check_paired(before, after)
     n = int(rows.sum())
     if not n:
-        return Effect(*[float("nan")] * 8, 0)
-    one, two = before[rows], after[rows]
-    was, is_now = one["correct"].to_numpy(bool), two["correct"].to_numpy(bool)
+        nan = float("nan")
+        return Effect(nan, nan, nan, nan, nan, nan, nan, nan, 0)
+    was, is_now = before["correct"].to_numpy(bool)[rows], after["correct"].to_numpy(bool)[rows]
     difference = is_now.astype(float) - was.astype(float)
-    low, high = interval(difference, one["question"], n_boot, seed)
+    low, high = interval(difference, before["question"].to_numpy()[rows], n_boot, seed)
     return Effect(
         before=float(was.mean()),
         after=float(is_now.mean()),
@@ -60,8 +60,8 @@ def effect(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int = 
         low=low,
         high=high,
         p_mcnemar=stats.mcnemar(was, is_now),
-        unparsable_before=float(one["unparsable"].mean()),
-        unparsable_after=float(two["unparsable"].mean()),
+        unparsable_before=float(before["unparsable"].to_numpy(float)[rows].mean()),
+        unparsable_after=float(after["unparsable"].to_numpy(float)[rows].mean()),
         n=n,
     )
 
@@ -75,7 +75,7 @@ def change(before: pd.DataFrame, after: pd.DataFrame, rows: Rows) -> float:
 
 
 def interval(
-    values: Float[np.ndarray, " N"], questions: pd.Series, n_boot: int = 10_000, seed: int = 0
+    values: Float[np.ndarray, " N"], questions: np.ndarray | pd.Series, n_boot: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
     """95 % cluster-bootstrap interval of a mean over steps, questions resampled whole."""
     found = stats.cluster_bootstrap(values, questions, n=n_boot, seed=seed)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from headatlas import stats
 from headatlas.cogvsr.functions import check_function
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import HeadSet
+from headatlas.heads import Head, HeadSet
 from headatlas.scoring.ablation import Measure, SingleHeadDamage
 from headatlas.scoring.base import Scores, function_index, labels_of
 
@@ -64,7 +64,8 @@ def latent_heads(
         f"{len(both)} latent: {int(readable.sum())} heads decodable ({decodable.name}, BH q = {q:g}), "
         f"{int(idle.sum())} without effect (|{measure}| < {width:g}, TOST)"
     )
-    return HeadSet(sorted(both, key=lambda head: -values[head.layer, head.head]), reason=reason)
+    ranked: list[Head] = sorted(both, key=lambda head: -values[head.layer, head.head])
+    return HeadSet(ranked, reason=reason)
 
 
 def decodable_mask(scores: Scores, function: str, q: float = LEVEL) -> Bool[np.ndarray, "L H"]:

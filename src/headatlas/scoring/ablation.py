@@ -268,5 +268,5 @@ def ablation(
 
 
 def _absent(damage: SingleHeadDamage, inputs: ScoringInputs) -> list[str]:
-    there = labels_of(damage.steps).any(axis=0)
-    return [name for name, found in zip(inputs.functions, there, strict=True) if not found]
+    labels = labels_of(damage.steps)
+    return [name for i, name in enumerate(inputs.functions) if not labels[:, i].any()]
