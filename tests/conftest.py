@@ -178,6 +178,11 @@ def _picture(left: str, right: str) -> Image.Image:
 
 @pytest.fixture(scope="session")
 def tiny_questions():
+    """The questions of `make_questions`, the same objects for the whole session."""
+    return make_questions()
+
+
+def make_questions():
     """Eight questions of 3 to 4 steps on drawn images, two a split (P, S, T, E), all eight functions among their
     steps."""
     from headatlas.cogvsr.schema import Question, Step

@@ -1,6 +1,8 @@
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,6 @@ from headatlas.heads import HeadSet, ZReader, scale, zero
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.evaluate import evaluate
-from headatlas.vlm.load import load_vlm
 
 ALL = ("gold", "predict", "last", "first", "all")
 module = __import__(capture_function.__module__, fromlist=["UNIT"])
@@ -113,19 +114,31 @@ class Killed(list):
             yield question
 
 
-def _run(folder, questions, out, at):
-    module.UNIT = 2
-    capture(load_vlm(folder, device="cpu"), Killed(questions, at), ("gold", "last"), out=out, batch_size=2)
+CHILD = """
+import importlib.util, sys
+
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+conftest, tests = load("conftest", sys.argv[1]), load("test_capture", sys.argv[2])
+tests.module.UNIT = 2
+vlm = tests.load_vlm(sys.argv[3], device="cpu")
+data = tests.Killed(conftest.make_questions(), 5)
+tests.capture(vlm, data, ("gold", "last"), out=sys.argv[4], batch_size=2)
+"""
 
 
 def test_killed_and_run_again_it_ends_with_the_same(tiny_vlm, tiny_vlm_dir, tiny_questions, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "UNIT", 2)
     whole = capture(tiny_vlm, Killed(tiny_questions, -1), ("gold", "last"), out=tmp_path / "whole", batch_size=2)
     out = tmp_path / "killed"
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=(tiny_vlm_dir, tiny_questions, out, 5))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    here = Path(__file__)
+    files = [here.parents[1] / "conftest.py", here, tiny_vlm_dir, out]
+    killed = subprocess.run([sys.executable, "-c", CHILD, *map(str, files)], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list((out / "parts").glob("*.parquet"))) == 2
     with pytest.raises(HeadAtlasError, match="not finished"):
         Activations.open(out)

@@ -61,7 +61,7 @@ def test_rows_are_for_conversations_however_they_are_batched(tiny_vlm, tiny_ques
     rows = [kinds[i % 3] for i in range(len(chats))]
     with tiny_vlm.edit(rows=rows):
         assert tiny_vlm.by_row
-        together = [read_row for read_row in read(tiny_vlm, chats, batch_size=3)]
+        together = read(tiny_vlm, chats, batch_size=3)
     for chat, edits, got in zip(chats, rows, together, strict=True):
         with tiny_vlm.edit(*edits):
             (alone,) = read(tiny_vlm, [chat])

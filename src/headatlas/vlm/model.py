@@ -187,10 +187,7 @@ def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
 def _for_rows(active: _Active, rows: Sequence[int]) -> Any:
     if active.rows is None and all(edit.rows is None for edit in active.edits):
         return list(active.edits)
-    if active.rows is None:
-        given = min(edit.rows for edit in active.edits if edit.rows is not None)
-    else:
-        given = len(active.rows)
+    given = min((edit.rows for edit in active.edits if edit.rows is not None), default=len(active.rows or ()))
     if max(rows) >= given:
         raise HeadAtlasError(f"expected edits for {max(rows) + 1} rows or more, came {given}")
     return [[edit.at_row(row) for edit in (active.edits if active.rows is None else active.rows[row])] for row in rows]
