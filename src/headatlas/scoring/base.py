@@ -64,7 +64,7 @@ class ScoringInputs:
     def __post_init__(self) -> None:
         if self.fit == self.on:
             raise HeadAtlasError(
-                f"expected different splits to fit probes and to score heads on, got {self.fit!r} for both: use fit='P', on='S'"
+                f"expected different splits to fit and to score on, got {self.fit!r} for both: use fit='P', on='S'"
             )
         if "E" in (self.fit, self.on):
             raise HeadAtlasError(
@@ -98,7 +98,7 @@ class ScoringInputs:
         return steps
 
     def z(self, split: str) -> Float32[np.ndarray, "N L H D"]:
-        """z of one split, in the order of `steps(split)`. Raises `HeadAtlasError` for a token selection not captured."""
+        """z of one split, in the order of `steps(split)`. Raises `HeadAtlasError` for tokens not captured."""
         kept = tuple(self.activations.tokens)
         if self.tokens not in kept:
             raise HeadAtlasError(f"token selection {self.tokens!r} was not captured: expected one of {', '.join(kept)}")

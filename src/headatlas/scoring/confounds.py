@@ -31,7 +31,7 @@ def text_column(steps: pd.DataFrame) -> str | None:
 
 @dataclass(frozen=True)
 class Surface:
-    """A fitted design: call it with a table to get float64 [N, K], columns standardised on the split it was fitted on."""
+    """A fitted design: call it with a table to get float64 [N, K], standardised on the split it was fitted on."""
 
     kinds: tuple[str, ...]
     bags: dict[str, CountVectorizer]
@@ -46,7 +46,7 @@ class Surface:
 
 
 def fit_surface(steps: pd.DataFrame, kinds: Sequence[str] = ANSWER, max_words: int = 300) -> Surface:
-    """Fit the design on `steps`. `step_words` is left out when the table has no step text. Raises for an unknown kind."""
+    """Fit the design on `steps`. `step_words` is left out when the table has no step text. Raises for unknown kinds."""
     for kind in kinds:
         if kind not in KINDS:
             raise HeadAtlasError(f"unknown surface confound {kind!r}: expected some of {', '.join(KINDS)}")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
@@ -43,18 +43,17 @@ def thresholds(scores: Scores, q: float = 0.05) -> Float[np.ndarray, " F"]:
     return out
 
 
-def bootstrap_counts(
+def bootstrap_masks(
     samples: PerSample,
     threshold: Float[np.ndarray, " F"],
     n_boot: int = 1_000,
     seed: int = 0,
-) -> tuple[Float[np.ndarray, "B F"], int]:
-    """Number of heads above `threshold[c]` for each function in every resample, and the steps a function had (median).
+) -> tuple[Bool[np.ndarray, "B F L H"], int]:
+    """Heads above `threshold[c]` for each function in every resample, and the steps a function had (median).
 
-    Functions without steps count NaN. Resamples draw questions whole, then equally many steps of each function.
+    Resamples draw questions whole, then equally many steps of each function; a function without steps has no head.
     """
     rng = np.random.default_rng(seed)
-    n_functions = len(threshold)
     clusters = np.unique(samples.cluster)
     # Rows of each question, so that a draw is a lookup.
     order = np.argsort(samples.cluster, kind="stable")
@@ -62,7 +61,7 @@ def bootstrap_counts(
     ends = np.searchsorted(samples.cluster[order], clusters, side="right")
     flat = samples.values.reshape(len(samples.values), -1)
     present = np.unique(samples.function)
-    counts = np.full((n_boot, n_functions), np.nan)
+    masks = np.zeros((n_boot, len(threshold), flat.shape[1]), dtype=bool)
     sizes = np.zeros(n_boot, dtype=np.int64)
     for b in range(n_boot):
         drawn = rng.integers(0, len(clusters), size=len(clusters))
@@ -74,8 +73,21 @@ def bootstrap_counts(
             continue
         for c, rows_of in zip(present, by_function, strict=True):
             weight = _weights(rng.choice(rows_of, size=size, replace=False), len(flat))
-            counts[b, c] = (weight @ flat / size > threshold[c]).sum()
-    return counts, int(np.median(sizes))
+            masks[b, c] = weight @ flat / size > threshold[c]
+    return masks.reshape(n_boot, len(threshold), *samples.values.shape[1:]), int(np.median(sizes))
+
+
+def bootstrap_counts(
+    samples: PerSample,
+    threshold: Float[np.ndarray, " F"],
+    n_boot: int = 1_000,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "B F"], int]:
+    """Number of heads above `threshold[c]` in every resample of `bootstrap_masks`; NaN for functions without steps."""
+    masks, size = bootstrap_masks(samples, threshold, n_boot, seed)
+    counts = masks.sum((2, 3)).astype(np.float64)
+    counts[:, np.setdiff1d(np.arange(len(threshold)), samples.function)] = np.nan
+    return counts, size
 
 
 def fewest_table(
@@ -99,8 +111,7 @@ def fewest_table(
         )
     limit = thresholds(scores, q) if threshold is None else threshold
     counts, size = bootstrap_counts(scores.per_sample, limit, n_boot, seed)
-    there = np.isfinite(counts).any(axis=0)
-    column = {name: counts[:, c] for c, name in enumerate(FUNCTIONS) if there.item(c)}
+    column = {name: counts[:, c] for c, name in enumerate(FUNCTIONS) if np.isfinite(counts[:, c]).any()}
     spatial = {name: column[name] for name in SPATIAL if name in column}
     others = {name: values for name, values in column.items() if name not in SPATIAL}
     if not spatial or not others:

@@ -44,7 +44,7 @@ def permutation(stratum: Int[np.ndarray, " N"], rng: np.random.Generator) -> Int
 def permuted_labels(
     labels: Bool[np.ndarray, "N F"], stratum: Int[np.ndarray, " N"], n: int, rng: np.random.Generator
 ) -> Bool[np.ndarray, "R N F"]:
-    """`labels` permuted `n` times within strata. A step's labels move together, so multi-label steps stay multi-label."""
+    """`labels` permuted `n` times within strata. A step's labels move together, so multi-label steps stay such."""
     if not n:
         return np.zeros((0, *labels.shape), dtype=bool)
     return np.stack([labels[permutation(stratum, rng)] for _ in range(n)])

@@ -86,7 +86,7 @@ class FittedProbe:
     val_loss: tuple[float, ...]
 
     def inputs(self, z: Float32[np.ndarray, "N L H D"]) -> Float32[Tensor, "N J I"]:
-        """What the probe sees of z: standardised, and with the layer's mean beside each head where the settings say so."""
+        """What the probe sees of z: standardised, with the layer's mean beside each head where settings say so."""
         x = (torch.from_numpy(z) - self.centre) / self.scale[..., None]
         if self.settings.layer_mean:
             x = torch.cat([x, x.mean(2, keepdim=True).expand_as(x)], dim=-1)
@@ -189,7 +189,7 @@ def paper(
 
     steps, labels, z = inputs.steps(inputs.on), inputs.labels(inputs.on), inputs.z(inputs.on)
     shape = (labels.shape[1], *z.shape[1:3])
-    present = labels.any(0) & inputs.labels(inputs.fit).any(0)
+    present = np.logical_and(labels.any(0), inputs.labels(inputs.fit).any(0))
     x = fitted.inputs(z)
     row, label = _pairs(labels)
     samples = torch.zeros(len(row), x.shape[1])
@@ -230,7 +230,7 @@ def paper(
             "pooled_over": pooled_over,
             "tokens": inputs.tokens,
             "movable": [round(float(value), 4) for value in movable(labels, strata(steps, chosen.within))],
-            "absent": [name for name, there in zip(inputs.functions, present, strict=True) if not there],
+            "absent": [name for name, there in zip(inputs.functions, present.tolist(), strict=True) if not there],
             "probe": _table(inputs, fitted, probe_splits).to_dict("records"),
         },
         per_sample=per_sample,

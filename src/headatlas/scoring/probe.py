@@ -90,7 +90,7 @@ def new_probes(n_heads: int, width: int, classes: int, seeds: list[int]) -> Prob
 
 
 def loss(logits: Float[Tensor, "R N C"], labels: Bool[Tensor, "R N C"], multi: bool) -> Float[Tensor, " R"]:
-    """Cross-entropy, or binary cross-entropy averaged over classes when steps may need several functions; mean over N."""
+    """Cross-entropy, or binary cross-entropy averaged over classes when steps may need several; mean over N."""
     if multi:
         return nnf.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean((1, 2))
     return nnf.cross_entropy(logits.transpose(1, 2), labels.float().argmax(-1), reduction="none").mean(1)

@@ -100,7 +100,7 @@ def by_null(scores: Scores, function: str, q: float = 0.05) -> HeadSet:
 
 @selector("elbow")
 def by_elbow(scores: Scores, function: str, sensitivity: float = 1.0) -> HeadSet:
-    """Heads before the knee (Kneedle, `kneed`) of the sorted scores, as the paper does. Picks heads in pure noise too."""
+    """Heads before the knee (Kneedle, `kneed`) of the sorted scores, as the paper does. Picks heads in noise too."""
     values = np.sort(scores.of(function).ravel())[::-1]
     if np.ptp(values) == 0:
         return HeadSet((), "all heads have the same score: there is no elbow")

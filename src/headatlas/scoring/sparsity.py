@@ -67,7 +67,7 @@ def selection_table(scores: Scores, selectors: Iterable[str] = ("null", "elbow",
 
 
 def centroid(heads: HeadSet, n_layers: int) -> float:
-    """Mean relative depth of the heads, 0 (first layer) .. 1 (last); NaN for an empty set, 0 in a model of one layer."""
+    """Mean relative depth of the heads, 0 (first layer) .. 1 (last); NaN for an empty set."""
     if not len(heads):
         return float("nan")
     return float(np.mean([head.layer for head in heads])) / max(n_layers - 1, 1)

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+
+from headatlas.scoring.probe import HIDDEN, PROJECTION, attribute, loss, new_probes, one, train
+
+
+@pytest.fixture(params=[5, 70], ids=["narrow", "wide"])
+def probes_and_x(request):
+    """Probes of 3 heads whose x is narrower (folded weights) or wider (plain projection) than 64."""
+    generator = torch.Generator().manual_seed(0)
+    return new_probes(3, request.param, 4, [0, 1]), torch.randn(6, 3, request.param, generator=generator)
+
+
+def by_the_book(probes, r, x):
+    """The probe as method.md writes it; returns the projected features and the logits."""
+    p = (x @ probes.w[r].T + probes.b[r]).detach().requires_grad_(True)
+    hidden = torch.relu(p.reshape(len(x), -1) @ probes.u[r].T + probes.c[r])
+    return p, hidden @ probes.v[r].T + probes.d[r]
+
+
+def test_logits_are_those_of_the_method(probes_and_x):
+    probes, x = probes_and_x
+    logits = probes.logits(x)
+    for r in range(2):
+        assert torch.allclose(logits[r], by_the_book(probes, r, x)[1], atol=1e-5)
+
+
+def test_gradient_times_activation_is_that_of_autograd(probes_and_x):
+    probes, x = probes_and_x
+    row, label = np.array([0, 3, 3]), np.array([1, 0, 2])
+    found = attribute(probes, 1, x, row, label, integrated=False)
+    for m in range(3):
+        p, logits = by_the_book(probes, 1, x)
+        logits[row[m], label[m]].backward()
+        want = (p.grad[row[m]] * p[row[m]]).sum(-1).detach() / PROJECTION
+        assert torch.allclose(found[m], want, atol=1e-6)
+
+
+def test_integrated_gradients_are_complete_and_agree_with_a_fine_path(probes_and_x):
+    probes, x = probes_and_x
+    row, label = np.arange(6), np.array([0, 1, 2, 3, 0, 1])
+    found = attribute(probes, 0, x, row, label, integrated=True, chunk=4)
+    rise = probes.logits(x)[0] - probes.logits(torch.zeros_like(x))[0]
+    assert torch.allclose(found.sum(1) * PROJECTION, rise[row, label], atol=1e-4)
+    total = torch.zeros_like(found)
+    for alpha in (torch.arange(150) + 0.5) / 150:
+        inner = (x * alpha).requires_grad_(True)
+        one(probes, 0).logits(inner)[0][row, label].sum().backward()
+        total += (inner.grad * x).sum(-1) / 150 / PROJECTION
+    assert torch.allclose(found, total, atol=2e-4)
+
+
+def test_probes_trained_together_are_those_trained_alone(monkeypatch):
+    from headatlas.scoring import probe
+
+    x = torch.randn(40, 2, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.eye(4, dtype=torch.bool)[torch.arange(40) % 4]
+    many = torch.stack([labels, labels.roll(1, 0), labels.roll(2, 0)])
+    options = {"epochs": 3, "lr": 1e-3, "batch_size": 16}
+    monkeypatch.setattr(probe, "DROPOUT", 0.0)  # dropout is drawn for the whole chunk at once
+    together = train(x, many, seeds=[5, 6, 7], **options)
+    monkeypatch.setattr(probe, "_PARAMETERS_AT_ONCE", 1)
+    apart = train(x, many, seeds=[5, 6, 7], **options)
+    for a, b in zip(together.parameters, apart.parameters, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    assert not torch.allclose(together.u[0], together.u[1])
+    assert together.u.shape == (3, HIDDEN, 2 * PROJECTION)
+
+
+def test_training_lowers_the_loss_single_and_multi_label():
+    x = torch.randn(80, 2, 3, generator=torch.Generator().manual_seed(0))
+    single = torch.stack([x[:, 0, 0] > 0, x[:, 0, 0] <= 0], dim=1)[None]
+    several = torch.stack([x[:, 0, 0] > 0, x[:, 1, 1] > 0], dim=1)[None]
+    for labels, multi in ((single, False), (several, True)):
+        probes = train(x, labels, seeds=[0], epochs=12, lr=2e-3, batch_size=40)
+        fresh = new_probes(2, 3, 2, [0])
+        assert loss(probes.logits(x), labels, multi) < 0.5 * loss(fresh.logits(x), labels, multi)
