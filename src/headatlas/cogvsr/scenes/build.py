@@ -42,16 +42,17 @@ class SceneQuestion:
         return self.question.model_copy(update={"images": (render(self.scene),), "objects": objects})
 
 
-def split_sizes(n: int, splits: Sequence[Split] = tuple(SHARES)) -> dict[Split, int]:
+def split_sizes(n: int, splits: Sequence[str] = tuple(SHARES)) -> dict[Split, int]:
     """Deal `n` questions to the splits by `SHARES`, the remainder to the last."""
     if n < len(splits):
         raise HeadAtlasError(f"expected at least one question for each of {len(splits)} splits, came n={n}")
     for split in splits:
         if split not in SHARES:
             raise HeadAtlasError(f"unknown split {split!r}: expected one of {', '.join(SHARES)}")
-    total = sum(SHARES[split] for split in splits)
-    sizes = {split: max(1, round(n * SHARES[split] / total)) for split in splits}
-    sizes[splits[-1]] += n - sum(sizes.values())
+    chosen: dict[Split, float] = {split: share for split, share in SHARES.items() if split in splits}
+    total = sum(chosen.values())
+    sizes = {split: max(1, round(n * share / total)) for split, share in chosen.items()}
+    sizes[list(sizes)[-1]] += n - sum(sizes.values())
     return sizes
 
 
@@ -68,7 +69,7 @@ def symbolic(n: int, split: Split, seed: int, families: Sequence[str] | None = N
 
 
 def build(
-    n: int = 400, seed: int = 0, splits: Sequence[Split] = tuple(SHARES), pairs: bool = False
+    n: int = 400, seed: int = 0, splits: Sequence[str] = tuple(SHARES), pairs: bool = False
 ) -> Iterator[Question]:
     """Yield `n` rendered questions, dealt to the splits by `SHARES`; with `pairs`, their minimal pairs behind each."""
     for split, size in split_sizes(n, splits).items():

@@ -1,0 +1,71 @@
+"""HeadAtlas: which attention heads of a vision-language model do the spatial work, are they causal, can acting on them help?
+
+    import headatlas as ha
+    vlm = ha.load_vlm("ref-llava")
+    data = ha.cogvsr.load("scenes", n=400, seed=0)
+    acts = ha.capture(vlm, data, tokens=("predict", "all"), out="runs/acts")
+    atlas = ha.score(acts, scorer="paper")
+
+Names are imported on first use, so that `import headatlas` and `headatlas --help` do not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from headatlas.errors import HeadAtlasError
+
+if TYPE_CHECKING:
+    from headatlas import cogvsr
+    from headatlas.activations import Activations, capture
+    from headatlas.heads import Edit, Head, HeadSet, find_heads, mean, patch, scale, steer, zero
+    from headatlas.report import render_report
+    from headatlas.scoring import Atlas, score
+    from headatlas.study import run_study
+    from headatlas.vlm import VLM, evaluate, load_vlm
+
+_HOMES = {
+    "heads": ("Edit", "Head", "HeadSet", "find_heads", "mean", "patch", "scale", "steer", "zero"),
+    "vlm": ("VLM", "evaluate", "load_vlm"),
+    "activations": ("Activations", "capture"),
+    "scoring": ("Atlas", "score"),
+    "study": ("run_study",),
+    "report": ("render_report",),
+}
+_HOME = {name: room for room, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "VLM",
+    "Activations",
+    "Atlas",
+    "Edit",
+    "Head",
+    "HeadAtlasError",
+    "HeadSet",
+    "capture",
+    "cogvsr",
+    "evaluate",
+    "find_heads",
+    "load_vlm",
+    "mean",
+    "patch",
+    "render_report",
+    "run_study",
+    "scale",
+    "score",
+    "steer",
+    "zero",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"headatlas.{_HOME[name]}"), name)
+    if name == "cogvsr":
+        return import_module("headatlas.cogvsr")
+    raise AttributeError(f"module 'headatlas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,83 @@
+"""`run_study`: all stages in order, in one resumable run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headatlas.errors import HeadAtlasError
+from headatlas.study.rundir import RunDir
+from headatlas.study.settings import Settings, make_settings
+from headatlas.study.stages import STAGES, run_stage
+from headatlas.study.study import Progress, Study
+from headatlas.vlm import VLM
+
+
+def run_study(
+    vlm: VLM | str,
+    data: Any = "scenes",
+    out: str | Path = "runs/study",
+    *,
+    preset: str = "strict",
+    quick: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Path:
+    """Run the complete study and return the path of its report.html.
+
+    Args:
+        vlm: A loaded model, or the name `load_vlm` takes.
+        data: A `CogVSR` with all of the splits P, S, T, E, or what `cogvsr.load` takes.
+        out: Run directory. An unfinished study in it goes on where it was and ends with the same numbers.
+        preset: `strict` or `paper` (the published choices).
+        quick: Small numbers for a first look.
+        progress: Called as `progress(what, done, total)`.
+        settings: Fields of `Settings`, such as n=800, seed=0, n_random=100.
+
+    Raises:
+        HeadAtlasError: A setting is out of range, the data lack a split, or `out` holds another run.
+    """
+    name = vlm if isinstance(vlm, str) else vlm.name
+    source = data if isinstance(data, str) else f"given:{data.fingerprint}"
+    chosen = make_settings(name, preset=preset, quick=quick, data=source, **settings)
+    given = {"vlm": None if isinstance(vlm, str) else vlm, "data": None if isinstance(data, str) else data}
+    study = Study(chosen, out, progress=progress, **given)
+    run_stages(study)
+    return study.run.root / "report.html"
+
+
+def open_study(settings: Settings, out: str | Path, progress: Progress | None = None) -> Study:
+    """Open a run directory with these settings; nothing runs yet."""
+    return Study(settings, out, progress=progress)
+
+
+def run_stages(study: Study) -> list[str]:
+    """Run every stage that is not done; return the names of those that ran."""
+    return [name for name in STAGES if run_stage(study, name)]
+
+
+def run_command(study: Study, command: str, *, again: bool = False) -> list[str]:
+    """Run the stages behind one CLI command; return the names of those that ran.
+
+    The stage `data` comes first where it has not run: every command may open a study.
+    """
+    names = [name for name, stage in STAGES.items() if stage.command == command or name == "data"]
+    return [name for name in names if run_stage(study, name, again=again and name != "data")]
+
+
+def kept_settings(out: str | Path) -> Settings | None:
+    """The settings of the run in `out`, None if there is none.
+
+    Raises:
+        HeadAtlasError: Its settings.json is not one of this version of HeadAtlas.
+    """
+    if not (Path(out) / "settings.json").exists():
+        return None
+    record = RunDir(out).read_json("settings.json")
+    try:
+        values = {name: record[name] for name in Settings.model_fields if name != "data"}
+        return Settings(**values, data=record["source"])
+    except (KeyError, ValueError) as error:
+        raise HeadAtlasError(
+            f"{str(out)!r} holds a run of another version of HeadAtlas: name another folder"
+        ) from error

@@ -1,0 +1,66 @@
+"""Stage `ablate`: heads are taken away and split E is answered without them.
+
+Every function's heads by every scorer against the damage matrix; the spatial functions' heads moreover against random head
+sets of the same size in the same layers, under three operations, and dose by dose.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
+from headatlas.heads import HeadSet
+from headatlas.intervention import OPERATIONS, Runner, add_q, damage_matrix, dose_curve, negative, random_sets
+from headatlas.study.stages.base import stage
+from headatlas.study.study import Study
+
+
+@stage("ablate", needs=("data", "capture", "score", "select"))
+def run(study: Study) -> None:
+    """Write results/negative.csv, damage.csv and dose.csv."""
+    runner = study.runner()
+    rows, damage, doses = [], [], []
+    for scorer in study.settings.scorers:
+        sets = {function: study.head_set(function, scorer) for function in FUNCTIONS}
+        damage.append(_damage(study, runner, scorer, sets))
+        for function in FUNCTIONS:
+            rows += _negative(study, runner, scorer, function, sets[function])
+        for function in SPATIAL:
+            doses.append(_dose(study, runner, scorer, function))
+    study.run.write_table("negative", add_q(pd.DataFrame(rows)))
+    study.run.write_table("damage", pd.concat(damage, ignore_index=True))
+    study.run.write_table("dose", pd.concat(doses, ignore_index=True))
+
+
+def _damage(study: Study, runner: Runner, scorer: str, sets: dict[str, HeadSet]) -> pd.DataFrame:
+    return damage_matrix(
+        runner, sets, study.settings.operation, study.means, scorer, n_boot=study.settings.n_bootstrap,
+        seed=study.settings.seed, progress=lambda _, done, total: study.report(f"damage matrix, {scorer}", done, total),
+    )  # fmt: skip
+
+
+def _negative(study: Study, runner: Runner, scorer: str, function: str, heads: HeadSet) -> list[dict[str, object]]:
+    """Rows of one function: under its own operation with random controls; spatial ones under every operation."""
+    settings, rows = study.settings, []
+    for operation in OPERATIONS if function in SPATIAL else (settings.operation,):
+        # Random sets cost a pass each: the spatial functions, which the claims are about, have them.
+        n_random = settings.n_random if function in SPATIAL and operation == settings.operation else 0
+        controls = random_sets(heads, study.vlm.heads.shape, n_random, match="layer", rng=settings.seed)
+        rows.append(
+            negative(
+                runner, heads, function, controls, operation, study.means, scorer, n_boot=settings.n_bootstrap,
+                seed=settings.seed,
+                progress=lambda _, done, total: study.report(f"ablate {function}, {scorer}", done, total),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _dose(study: Study, runner: Runner, scorer: str, function: str) -> pd.DataFrame:
+    settings = study.settings
+    ranking = study.atlas.ranking(function, scorer)
+    return dose_curve(
+        runner, ranking, function, [0, *(k for k in settings.doses if k <= len(ranking))], settings.operation, study.means,
+        settings.n_random_dose, scorer, n_boot=settings.n_bootstrap, seed=settings.seed,
+        progress=lambda _, done, total: study.report(f"dose curve {function}, {scorer}", done, total),
+    )  # fmt: skip

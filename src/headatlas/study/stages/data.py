@@ -1,0 +1,35 @@
+"""Stage `data`: the questions are made or read, kept in the run directory, and their wording is tried without images."""
+
+from __future__ import annotations
+
+import shutil
+
+import pandas as pd
+
+from headatlas.cogvsr import load
+from headatlas.cogvsr.surface import answer_without_image, function_from_text
+from headatlas.study.stages.base import stage
+from headatlas.study.study import Study
+
+
+@stage("data", command="evaluate")
+def run(study: Study) -> None:
+    """Write RUN/data, settings.json and results/surface.csv."""
+    study.report("data", 0, 1)
+    data = study.data
+    kept, beside = study.run.root / "data", study.run.root / "data.part"
+    for left in (beside, kept):
+        shutil.rmtree(left, ignore_errors=True)
+    data.save(str(beside))
+    beside.rename(kept)
+    study.data = load(str(kept))
+    study.write_settings()
+    study.run.write_table("surface", _surface(study))
+    study.report("data", 1, 1)
+
+
+def _surface(study: Study) -> pd.DataFrame:
+    """What words alone tell, fitted on split P and tried on split E: a step's function, a question's answer."""
+    fit, test = study.data.split("P").without_images(), study.data.split("E").without_images()
+    tables = [function_from_text(fit.steps(), test.steps()), answer_without_image(list(fit), list(test))]
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,62 @@
+"""Stage `evaluate`: what the bare model can do on split E, with and without the image, in gold and own context."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from headatlas.cogvsr import metrics
+from headatlas.intervention import Condition
+from headatlas.study.stages.base import stage
+from headatlas.study.study import Study
+
+_CONTEXTS = {
+    "gold": ("generate", "gold", "original"),
+    "gold_no_image": ("generate", "gold", "no_image"),
+    "own": ("generate", "own", "original"),
+    "own_no_image": ("generate", "own", "no_image"),
+}
+"""Context of the tables -> mode, context and arm of the runner."""
+
+
+@stage("evaluate", needs=("data",))
+def run(study: Study) -> None:
+    """Write results/baseline.csv and metrics.csv."""
+    answers = {}
+    for done, (name, (mode, context, arm)) in enumerate(_CONTEXTS.items(), 1):
+        answers[name] = study.runner(mode, context).run(Condition(name, arm=arm), "E")
+        study.report("evaluate", done, len(_CONTEXTS))
+    n, seed = study.settings.n_bootstrap, study.settings.seed
+    tables = [baseline_table(table, name, n, seed) for name, table in answers.items()]
+    study.run.write_table("baseline", pd.concat(tables, ignore_index=True))
+    study.run.write_table("metrics", metrics_table(answers, n, seed))
+
+
+def baseline_table(answers: pd.DataFrame, context: str, n: int, seed: int) -> pd.DataFrame:
+    """Accuracy by function (all its steps), by family and over all (their final answers): rows of results/baseline.csv."""
+    groups = {"function": (answers, "function"), "family": (metrics.final(answers), "family")}
+    groups["final"] = (metrics.final(answers), None)
+    tables = []
+    for kind, (part, by) in groups.items():
+        table = metrics.accuracy_by(part, by, n=n, seed=seed)
+        table.insert(0, "group_kind", kind)
+        table.insert(0, "context", context)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def metrics_table(answers: dict[str, pd.DataFrame], n: int, seed: int) -> pd.DataFrame:
+    """Spatial Score and its relatives: rows of results/metrics.csv, all in 0..100."""
+    rows = []
+    for context in ("gold", "own"):
+        bare, blind = answers[context], answers[f"{context}_no_image"]
+        found = {
+            "SS": metrics.spatial_score(bare, n=n, seed=seed),
+            "SS_chance_corrected": metrics.spatial_score(bare, chance_corrected=True, n=n, seed=seed),
+            "SS_ground": metrics.ss_ground(bare, blind, n=n, seed=seed),
+        }
+        if context == "own":
+            found["SS_chain"] = metrics.ss_chain(bare, n=n, seed=seed)
+        for name, value in found.items():
+            bounds = {"low": value.low, "high": value.high, "n": value.n}
+            rows.append({"condition": context, "metric": name, "value": value.value, **bounds})
+    return pd.DataFrame(rows)

@@ -1,0 +1,57 @@
+"""Stage `steer`: the spatial heads are steered from wrong answers toward right ones; strength tuned on T, effect on E."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from headatlas.cogvsr.functions import SPATIAL
+from headatlas.intervention import Directions, Runner, add_q, directions, positive, random_sets, tune
+from headatlas.study.stages.base import stage
+from headatlas.study.study import Study
+
+N_SHUFFLED = 5
+"""Label-shuffled directions; random directions and random heads are as many."""
+
+
+@stage("steer", needs=("data", "capture", "score", "select"))
+def run(study: Study) -> None:
+    """Write results/positive.csv, tuning.csv, and steering.csv (what the directions were estimated from, or why not)."""
+    runner = study.runner()
+    tables, tried, sources = [], [], []
+    for function in SPATIAL:
+        found = directions(study.acts, function, tokens=study.settings.tokens)
+        for scorer in study.settings.scorers:
+            heads = study.head_set(function, scorer)
+            reason = found.reason or (heads.reason if not heads else "")
+            told = {
+                "scorer": scorer,
+                "function": function,
+                "n_correct": found.n_correct,
+                "n_incorrect": found.n_incorrect,
+            }
+            sources.append({**told, "k": len(heads), "reason": reason})
+            if reason:
+                continue
+            table, tuning = _steer(study, runner, scorer, function, found)
+            tables.append(table)
+            tried.append(tuning)
+    write = study.run.write_table
+    write("steering", pd.DataFrame(sources))
+    write("positive", add_q(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame())
+    write("tuning", pd.concat(tried, ignore_index=True) if tried else pd.DataFrame())
+
+
+def _steer(
+    study: Study, runner: Runner, scorer: str, function: str, found: Directions
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    settings, heads = study.settings, study.head_set(function, scorer)
+    alpha, tuning = tune(runner, heads, found, function, settings.alphas, scorer)
+    n = min(N_SHUFFLED, settings.n_random)
+    shuffled = [directions(study.acts, function, tokens=settings.tokens, shuffle=i) for i in range(n)]
+    table = positive(
+        runner, heads, found, function, alpha, shuffled,
+        random_sets(heads, study.vlm.heads.shape, n, match="layer", rng=settings.seed), n, scorer,
+        n_boot=settings.n_bootstrap, seed=settings.seed,
+        progress=lambda _, done, total: study.report(f"steer {function}, {scorer}", done, total),
+    )  # fmt: skip
+    return table, tuning
