@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from headatlas.errors import HeadAtlasError
+from headatlas.scoring import PerSample
+from headatlas.scoring.fewest import bootstrap_counts, fewest_table, thresholds
+
+
+def made(scores_of, n_heads, sizes, seed=0):
+    """Scores of 8 functions on 5 x 6 heads: the first `n_heads[c]` heads give 1 a step, all with noise of spread 1."""
+    rng = np.random.default_rng(seed)
+    function = np.repeat(np.arange(8), sizes)
+    samples = rng.normal(size=(len(function), 30))
+    for c in range(8):
+        samples[np.ix_(function == c, np.arange(n_heads[c]))] += 1.0
+    cluster = rng.integers(0, 100, len(function))
+    per_sample = PerSample(samples.reshape(-1, 5, 6), function, cluster)
+    return scores_of(per_sample.mean(), per_sample=per_sample)
+
+
+def test_spatial_heads_fewest_is_seen(scores_of):
+    scores = made(scores_of, [1, 1, 6, 6, 6, 6, 6, 6], [100] * 8)
+    table = fewest_table(scores, threshold=np.full(8, 0.5), n_boot=200)
+    assert len(table) == 3 * 7
+    whole = table[(table["spatial"] == "both") & (table["other"] == "")].iloc[0]
+    assert -6 < whole["low"] < whole["high"] < -4
+    assert whole["p"] < 0.01
+
+
+def test_more_steps_alone_do_not_make_a_function_richer(scores_of):
+    """With 20 times the steps the others' scores are steadier; at equal true numbers the difference is about none."""
+    scores = made(scores_of, [4] * 8, [30, 30] + [600] * 6)
+    table = fewest_table(scores, threshold=np.full(8, 0.3), n_boot=200)
+    row = table[(table["spatial"] == "both") & (table["other"] == "")].iloc[0]
+    assert row["low"] < 0 < row["high"]
+    assert row["n"] <= 40
+    # Without equal sizes the noise of 30 steps alone gives the spatial functions more heads.
+    raw = (scores.values > 0.3).sum((1, 2))
+    assert (raw[2:] == 4).all()
+
+
+def test_counts_are_nan_for_functions_without_steps(scores_of):
+    scores = made(scores_of, [2] * 8, [40] * 7 + [0])
+    counts, size = bootstrap_counts(scores.per_sample, np.full(8, 0.5), n_boot=20)
+    assert np.isnan(counts[:, 7]).all()
+    assert np.isfinite(counts[:, :7]).all()
+    assert size <= 40
+    again, _ = bootstrap_counts(scores.per_sample, np.full(8, 0.5), n_boot=20)
+    assert np.array_equal(counts, again, equal_nan=True)
+
+
+def test_thresholds_lie_between_accepted_and_refused(scores_of):
+    values, p = np.zeros((8, 1, 4)), np.ones((8, 1, 4))
+    values[:, 0] = [4.0, 3.0, 1.0, -2.0]
+    p[0, 0, :2] = 1e-6
+    limit = thresholds(scores_of(values, pvalues=p))
+    assert limit[0] == 2.0
+    assert (limit[1:] == 4.0).all()
+
+
+def test_it_runs_on_real_scorers_and_needs_per_step_scores(linear_scores, paper_scores, scores_of):
+    for scores in (linear_scores, paper_scores):
+        table = fewest_table(scores, n_boot=50)
+        assert table["difference"].between(table["low"], table["high"]).all()
+    with pytest.raises(HeadAtlasError, match="no per-step scores"):
+        fewest_table(scores_of(np.zeros((8, 1, 2))))
