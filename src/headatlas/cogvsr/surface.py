@@ -67,7 +67,8 @@ def answer_without_image(fit_questions: Iterable[Question], test_questions: Iter
     Returns:
         One row a family of the test questions that also is in the fit questions, in order of appearance, then "all". chance
         is what always giving the test questions' commonest answer (or place of the answer) would reach, separately for each
-        set of options: knowing the possible answers is not reading the question. Intervals are Wilson's. `what` is "answer_without_image". Images are not looked at: pass
+        set of options: knowing the possible answers is not reading the question.
+        Intervals are Wilson's. `what` is "answer_without_image". Images are not looked at: pass
         `CogVSR.without_images()`, which does not decode them.
     """
     fit, test = _by_family(fit_questions), _by_family(test_questions)
