@@ -21,7 +21,7 @@ CLAIMS = (
     ("C2", "They vary in number and place", "Functions differ in how many heads they have and where these sit.", "Jaccard"),
     ("C3", "Spatial heads are fewest", "The two spatial functions have fewer heads than the others.", "heads"),
     ("C4", "Activation improves spatial accuracy", "Boxes and mask make the model better on spatial steps.", "points"),
-    ("C5a", "Removing heads destroys the function", "Silencing a function's heads costs more than silencing random ones.", "points"),
+    ("C5a", "Removing heads destroys the function", "Silencing a function's heads costs more than random ones.", "points"),
     ("C5b", "Emphasising heads improves the function", "Steering a function's heads makes its steps more often right.", "points"),
 )  # fmt: skip
 
@@ -44,14 +44,22 @@ def write_run(folder: Path, shape: tuple[int, int] = (6, 8), seed: int = 0) -> P
         "versions": {"headatlas": "0.1.0", "torch": "2.15.0", "transformers": "5.23.0", "python": "3.11.9"},
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
-    stages = {"data": 21.3, "capture": 48.0, "scores": 171.2, "baseline": 33.4, "interventions": 204.9, "activation": 61.0, "claims": 4.1}
+    stages = {
+        "data": 21.3,
+        "capture": 48.0,
+        "scores": 171.2,
+        "baseline": 33.4,
+        "interventions": 204.9,
+        "activation": 61.0,
+        "claims": 4.1,
+    }
     timings = [{"stage": s, "seconds": t, "resumed": s == "capture"} for s, t in stages.items()]
     (folder / "timings.json").write_text(json.dumps(timings))
     return folder
 
 
 def _around(rng: np.random.Generator, value: float, half: float = 0.04) -> dict[str, float]:
-    return {"low": value - half * rng.uniform(0.7, 1.2), "high": value + half * rng.uniform(0.7, 1.2)}
+    return {"low": value - half * rng.uniform(0.7, 1.2), "high": min(value + half * rng.uniform(0.7, 1.2), 1.0)}
 
 
 def _head_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, list[dict]]:
@@ -104,7 +112,9 @@ def _scorer_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
     for what, groups in (("function_of_step", FUNCTIONS), ("answer_without_image", FAMILIES)):
         for name in groups:
             value = rng.uniform(0.3, 0.6)
-            surface.append({"what": what, "group": name, "accuracy": value, "chance": 0.33, **_around(rng, value), "n": 80})
+            surface.append(
+                {"what": what, "group": name, "accuracy": value, "chance": 0.33, **_around(rng, value), "n": 80}
+            )
     return {"agreement": agreement, "probe": probe, "surface": surface}
 
 
@@ -137,7 +147,7 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             drop = strength * rng.uniform(0.6, 1.3)
             for operation in ("scale", "zero", "mean"):
                 d = drop * (0.7 if operation == "mean" else 1.0)
-                negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L3.H1 L4.H2 L5.H0",
+                negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L3.H1 L4.H2",
                                  "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05), "random_drop": 0.04,
                                  "random_low": -0.01, "random_high": 0.11, "n_random": 20, "p": 1 / 21, "p_mcnemar": 0.0004,
                                  "q": 0.06, "unparsable_before": 0.0, "unparsable_after": 0.03, "n": 310})  # fmt: skip
@@ -170,7 +180,8 @@ def _claims(rng: np.random.Generator) -> list[dict]:
             made.append({"id": name, "title": title, "statement": statement, "scorer": scorer,
                          "verdict": verdicts[(i + j) % 3], "effect": effect, "unit": unit,
                          **_around(rng, effect, abs(effect) / 2), "p": 0.0004 * 10 ** ((i + j) % 3), "n": 340,
-                         "control": "20 random head sets", "sentence": "A synthetic sentence, made up for testing the page."})  # fmt: skip
+                         "control": "20 random head sets",
+                         "sentence": "A synthetic sentence, made up to test the page."})  # fmt: skip
     return made
 
 
@@ -185,7 +196,13 @@ def _examples(rng: np.random.Generator, folder: Path) -> list[dict]:
             shape = (x, y, x + 64, y + 64)
             pen.ellipse(shape, fill=color) if rng.random() < 0.5 else pen.rectangle(shape, fill=color)
         image.save(folder / "images" / f"q{i}.png")
-        functions = ("information_extraction", "high_level_perception", "spatial_perception", "relational_reasoning", "decision_making")
+        functions = (
+            "information_extraction",
+            "high_level_perception",
+            "spatial_perception",
+            "relational_reasoning",
+            "decision_making",
+        )
         steps = [
             {"text": f"Synthetic step about {TITLES[f].lower()}?", "function": f, "gold": "left", "before": "left",
              "after": "right" if (i + j) % 3 == 0 else "left", "correct_before": True, "correct_after": (i + j) % 3 != 0}

@@ -7,7 +7,7 @@ template escapes it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union
+from typing import Any, Literal, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class PerScorer:
     kind: Literal["per_scorer"] = "per_scorer"
 
 
-Block = Union[Figure, Table, Note, PerScorer]
+Block: TypeAlias = Figure | Table | Note | PerScorer
 
 
 @dataclass(frozen=True)

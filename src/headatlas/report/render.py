@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import vl_convert as vlc
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -19,7 +21,7 @@ from headatlas.report import words
 from headatlas.report.charts.theme import CONFIG
 from headatlas.report.export import VEGA_LITE, save_figures
 from headatlas.report.page import Page
-from headatlas.report.sections import build_sections
+from headatlas.report.sections import FIRST_BY_SCORER, build_sections
 from headatlas.report.sections.common import all_scorers
 from headatlas.report.summary import summarise
 from headatlas.report.tables import Run, read_run
@@ -51,6 +53,10 @@ def render_report(run_dir: Path) -> Path:
 def build_page(run: Run) -> Page:
     """The whole report as plain records."""
     settings = run.settings
+    # Altair checks every part of every chart against Vega-Lite's schema, which takes nine tenths of the time; the shape of our
+    # charts does not depend on the data, and the tests draw them all.
+    with debug_mode(False):
+        sections = build_sections(run)
     model = str(settings.get("model") or run.path.name)
     return Page(
         title=f"The spatial heads of {model}",
@@ -58,20 +64,22 @@ def build_page(run: Run) -> Page:
         "and does acting on them help?",
         facts=_facts(settings),
         summary=summarise(run),
-        sections=build_sections(run),
+        sections=sections,
         scorers=[(name, words.scorer(name)) for name in all_scorers(run)],
     )
 
 
 def _facts(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    data = settings.get("data") if isinstance(settings.get("data"), dict) else {}
+    data = settings.get("data")
+    data = data if isinstance(data, dict) else {"source": data}
     shape = settings.get("shape")
     facts = [("Model", settings.get("model")), ("Data", data.get("source"))]
     if isinstance(shape, list) and len(shape) == 2:
         facts.append(("Heads", f"{shape[0] * shape[1]:,} ({shape[0]} layers × {shape[1]})"))
     splits = data.get("questions")
     if isinstance(splits, dict):
-        facts.append(("Questions", ", ".join(f"{name} {n:,}" if isinstance(n, int) else f"{name} {n}" for name, n in splits.items())))
+        counts = [f"{name} {n:,}" if isinstance(n, int) else f"{name} {n}" for name, n in splits.items()]
+        facts.append(("Questions", ", ".join(counts)))
     facts.append(("Preset", settings.get("preset")))
     if settings.get("quick"):
         facts.append(("Size", "quick run: small numbers, wide intervals"))
@@ -83,6 +91,7 @@ def to_html(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("headatlas.report"),
         autoescape=True,
+        finalize=_keep_percent,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -91,20 +100,32 @@ def to_html(page: Page) -> str:
     assert loader is not None
     own = {name: loader.get_source(environment, name)[0] for name in ("style.css", "report.js")}
     specs = {chart.name: chart.spec for figure in page.figures() for chart in figure.charts}
-    return environment.get_template("report.html.j2").render(
+    html = environment.get_template("report.html.j2").render(
         page=page,
+        switch_before=FIRST_BY_SCORER,
         style=Markup(own["style.css"]),
         script=_script(own["report.js"]),
-        vega=_script(vlc.javascript_bundle(vl_version=VEGA_LITE)),
+        vega=_vega(),
         specs=embed_json(specs),
         config=embed_json(CONFIG),
     )
+    return html.lstrip()
 
 
 def embed_json(value: Any) -> Markup:
     """JSON that is safe inside a <script> element: no `<`, `>`, `&` and no raw line separators."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@cache
+def _vega() -> Markup:
+    return _script(vlc.javascript_bundle(vl_version=VEGA_LITE))  # pyright: ignore[reportCallIssue]
+
+
+def _keep_percent(value: Any) -> Any:
+    """A number and its per cent sign stay on one line."""
+    return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
 def _script(source: str) -> Markup:

@@ -34,10 +34,11 @@ COLUMNS: dict[str, str] = {
     "tuning": "what scorer function value accuracy chosen",
 }
 
-TEXT = set(
-    "scorer function selector heads reason function_a function_b split target measure what group context group_kind condition"
-    " metric operation heads_of steps_of set arm chosen".split()
-)
+_WORDS = """scorer function selector heads reason function_a function_b split target measure what group context group_kind
+condition metric operation heads_of steps_of set arm chosen"""
+
+TEXT: frozenset[str] = frozenset(_WORDS.split())
+"""The columns that hold words; all others hold numbers."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,19 @@ def read_run(path: Path) -> Run:
     )
 
 
+def only(frame: pd.DataFrame, **wanted: str | list[str]) -> pd.DataFrame:
+    """The rows of `frame` whose columns have the values `wanted` (one value, or any of a list)."""
+    for column, value in wanted.items():
+        values = [value] if isinstance(value, str) else value
+        frame = frame.loc[frame[column].isin(values), :]  # type: ignore[assignment]
+    return frame
+
+
+def records(frame: pd.DataFrame) -> list[Any]:
+    """The rows of `frame` as named tuples. Typed as Any because pandas does not say which fields they have."""
+    return list(frame.itertuples(index=False))
+
+
 def _table(file: Path, name: str) -> tuple[pd.DataFrame, str]:
     columns = COLUMNS[name].split()
     empty = pd.DataFrame({column: pd.Series(dtype="object" if column in TEXT else "float64") for column in columns})
@@ -109,7 +123,8 @@ def _table(file: Path, name: str) -> tuple[pd.DataFrame, str]:
         return empty, f"There is nothing here because {where} has no rows."
     for column in columns:
         if column not in TEXT:
-            frame[column] = pd.to_numeric(frame[column], errors="coerce").astype("float64")
+            numbers = pd.Series(pd.to_numeric(frame[column], errors="coerce"), index=frame.index)
+            frame[column] = numbers.astype("float64")
     frame = frame[columns].copy()
     if "chosen" in frame.columns:
         frame["chosen"] = frame["chosen"].str.lower().isin(["true", "1", "1.0", "yes"])

@@ -71,8 +71,8 @@ INPUT_ARMS = {
 
 METRICS = {
     "SS": "Spatial Score",
-    "SS_chance_corrected": "Spatial Score above chance",
-    "SS_ground": "Spatial Score gained by seeing the image",
+    "SS_chance_corrected": "Above chance",
+    "SS_ground": "Gained by seeing the image",
     "SS_chain": "Whole chains right",
 }
 
@@ -129,7 +129,8 @@ def number(value: object, digits: int = 2) -> str:
     """A plain number with `digits` decimals and a true minus sign; `MISSING` if there is none."""
     if not known(value):
         return MISSING
-    return f"{float(value):,.{digits}f}".replace("-", "−")  # type: ignore[arg-type]
+    text = f"{float(value):,.{digits}f}"  # type: ignore[arg-type]
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
 def count(value: object) -> str:
@@ -147,7 +148,7 @@ def points(value: object, digits: int = 1) -> str:
     if not known(value):
         return MISSING
     text = number(100 * value, digits)  # type: ignore[operator]
-    return text if text.startswith("−") or float(value) == 0 else f"+{text}"  # type: ignore[arg-type]
+    return f"+{text}" if text[0] != "−" and any(digit in text for digit in "123456789") else text
 
 
 def interval(low: str, high: str) -> str:

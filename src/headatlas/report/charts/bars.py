@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, data, finish
+from headatlas.report.charts.theme import INK, ROWS, finish
 from headatlas.report.page import Swatch
 
 
@@ -25,9 +25,9 @@ def bars(
         x_title: the title of the value axis, with its unit.
         tooltip: (column, title).
     """
-    largest = float(frame["value"].max()) if len(frame) else 0.0
-    scale = alt.Scale(domain=[0, largest * 1.18 or 1], nice=False)
-    base = alt.Chart(data(frame)).encode(
+    largest = float(frame["value"].max(skipna=True)) if frame["value"].notna().any() else 0.0
+    scale = alt.Scale(domain=[0, largest * 1.3 or 1], nice=False)
+    base = alt.Chart(ROWS).encode(
         y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
         x=alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=5, format="~r", tickMinStep=1)),
         tooltip=[alt.Tooltip("row:N", title=" "), *(alt.Tooltip(f"{name}:N", title=title) for name, title in tooltip)],
@@ -37,4 +37,4 @@ def bars(
         color=alt.Color("series:N", scale=series, legend=None)
     )
     text = base.mark_text(align="left", dx=5, color=INK, fontSize=11.5).encode(text="text:N")
-    return finish(alt.layer(bar, text).properties(width="container", height=26 * max(len(frame), 1)))
+    return finish(alt.layer(bar, text).properties(width="container", height=26 * max(len(frame), 1)), frame)

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import MUTED, data, finish
+from headatlas.report.charts.theme import MUTED, ROWS, finish
 from headatlas.report.page import Swatch
 
 
@@ -44,7 +44,7 @@ def dots(
     scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False, nice=True)
     form = x_format or ".1f"
     y = alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=True, ticks=False, domain=False, labelPadding=8))
-    x = alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(format=x_format, tickCount=5))
+    x = alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(format=x_format or "~r", tickCount=5))
     offset = alt.YOffset("series:N", sort=series, scale=alt.Scale(domain=series, paddingOuter=0.35))
     color = alt.Color(
         "series:N", scale=alt.Scale(domain=series, range=[swatch.color for swatch in swatches]), legend=None
@@ -58,7 +58,7 @@ def dots(
         alt.Tooltip("high:Q", title="to", format=form),
         *(alt.Tooltip(f"{name}:{'Q' if form else 'N'}", title=title, format=form) for name, title, form in tooltip),
     ]
-    base = alt.Chart(data(frame)).encode(y=y, yOffset=offset, color=color)
+    base = alt.Chart(ROWS).encode(y=y, yOffset=offset, color=color)
     layers: list[alt.Chart] = []
     if zero:
         layers.append(alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=MUTED).encode(x="at:Q"))
@@ -68,4 +68,4 @@ def dots(
         layers.append(span.encode(x=alt.X("low:Q", title=x_title, scale=scale), x2="high:Q", tooltip=tips))
     layers.append(base.mark_point(size=62, filled=True, opacity=1).encode(x=x, shape=shape, tooltip=tips))
     chart = alt.layer(*layers).properties(width="container", height=height * max(len(rows), 1))
-    return finish(chart)
+    return finish(chart, frame)

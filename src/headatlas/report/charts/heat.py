@@ -5,12 +5,13 @@ Knows altair and a tidy frame; knows nothing of what is plotted.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, PAPER, color_scale, data, finish
+from headatlas.report.charts.theme import INK, PAPER, ROWS, color_scale, finish
 
 
 def heat(
@@ -40,14 +41,14 @@ def heat(
         cell: height of a row in pixels.
         angle: of the column labels in degrees.
     """
-    largest = largest or 1.0
+    largest = largest if math.isfinite(largest) and largest > 0 else 1.0
     scale = color_scale(largest, diverging)
-    base = alt.Chart(data(frame)).encode(
+    base = alt.Chart(ROWS).encode(
         x=alt.X(
             "column:N",
             sort=columns,
             title=x_title or None,
-            axis=alt.Axis(labelAngle=angle, domain=False, ticks=False, orient="bottom", labelOverlap=True),
+            axis=alt.Axis(labelAngle=angle, domain=False, ticks=False, orient="bottom", labelOverlap=len(columns) > 12),
             scale=alt.Scale(paddingInner=0.04),
         ),
         y=alt.Y(
@@ -71,4 +72,4 @@ def heat(
         ),
     )
     chart = alt.layer(rect, text).properties(width="container", height=cell * max(len(rows), 1))
-    return finish(chart)
+    return finish(chart, frame)

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, MUTED, data, finish
+from headatlas.report.charts.theme import INK, MUTED, ROWS, finish
 from headatlas.report.page import Swatch
 
 
@@ -53,7 +53,7 @@ def lines(
         alt.Tooltip("low:Q", title="95 % interval from", format=".3f"),
         alt.Tooltip("high:Q", title="to", format=".3f"),
     ]
-    base = alt.Chart(data(frame)).encode(x=x, color=color)
+    base = alt.Chart(ROWS).encode(x=x, color=color)
     layers: list[alt.Chart] = []
     if zero:
         layers.append(alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=MUTED).encode(y="at:Q"))
@@ -66,4 +66,4 @@ def lines(
     if "mark" in frame.columns and bool(frame["mark"].any()):
         ring = base.transform_filter("datum.mark").mark_point(size=190, color=INK, strokeWidth=1.8, filled=False)
         layers.append(ring.encode(y=y, color=alt.value(INK), tooltip=tips))
-    return finish(alt.layer(*layers).properties(width="container", height=height))
+    return finish(alt.layer(*layers).properties(width="container", height=height), frame)

@@ -34,7 +34,6 @@ def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float) -> 
     source = alt.InlineData(values=text, format=alt.CsvDataFormat(type="csv", parse=kinds))
     # Vega-Lite reads an empty CSV field as null, which is what a scorer without p-values leaves.
     gap = alt.Scale(paddingInner=0.1 if max(shape) <= 40 else 0.0, paddingOuter=0.05)
-    largest = largest or 1.0
     base = (
         alt.Chart(source)
         .transform_calculate(name="'L' + datum.layer + '.H' + datum.head")

@@ -6,6 +6,8 @@ has its own shape, and the diverging ramp runs from orange through white to blue
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from typing import Any
 
@@ -44,16 +46,18 @@ CONFIG: dict[str, Any] = {
 SHAPES = ("circle", "diamond", "square", "triangle-up", "triangle-down", "cross")
 
 
-def data(frame: pd.DataFrame) -> alt.InlineData:
-    """The frame's rows as inline data: floats to five significant digits, missing values as null."""
-    return alt.InlineData(values=[{k: _plain(v) for k, v in row.items()} for row in frame.to_dict("records")])
+ROWS = alt.NamedData("rows")
+"""What a chart is built on; `finish` puts the rows in. Altair copies a chart at every step, and would copy its rows too."""
 
 
 def color_scale(largest: float, diverging: bool = True) -> alt.Scale:
     """From -largest to largest (or from 0): one domain value a colour, because Vega pairs the two lists."""
+    largest = largest if math.isfinite(largest) and largest > 0 else 1.0
     colors, low = (RAMP, -largest) if diverging else (SEQUENTIAL, 0.0)
     step = (largest - low) / (len(colors) - 1)
-    return alt.Scale(domain=[low + step * i for i in range(len(colors))], range=list(colors), clamp=True)
+    return alt.Scale(
+        domain=[low + step * i for i in range(len(colors))], range=list(colors), clamp=True, interpolate="rgb"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -66,9 +70,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def finish(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """The chart's Vega-Lite spec without config: the page and the exporter add `CONFIG`, once."""
-    spec: dict[str, Any] = chart.to_dict()  # type: ignore[attr-defined]
+def finish(chart: alt.TopLevelMixin, frame: pd.DataFrame | None = None) -> dict[str, Any]:
+    """The chart's Vega-Lite spec with the rows of `frame` for `ROWS`, and without config.
+
+    Floats keep five significant digits, missing values become null. The page and the exporter add `CONFIG`, once.
+    """
+    spec: dict[str, Any] = chart.to_dict(validate=False)  # type: ignore[attr-defined]
     spec.pop("config", None)
     spec.pop("$schema", None)
+    if frame is None:
+        return spec
+    rows = [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    # Named after what they hold, so that several charts can be put into one picture.
+    name = "rows-" + hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
+    for part in [spec, *spec.get("layer", [])]:
+        if part.get("data") == {"name": "rows"}:
+            part["data"] = {"name": name}
+    spec["datasets"] = {**spec.get("datasets", {}), name: rows}
     return spec

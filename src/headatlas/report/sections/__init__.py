@@ -34,9 +34,33 @@ ORDER = (
 )
 
 
+FIRST_BY_SCORER = "maps"
+"""The section from which on the scorer switch matters."""
+
+
 def build_sections(run: Run) -> list[Section]:
     """All chapters, in the order they are read."""
     return [section(run) for section in ORDER]
 
 
-__all__ = ["build_sections"]
+__all__ = [
+    "FIRST_BY_SCORER",
+    "ORDER",
+    "activation_section",
+    "agreement_section",
+    "build_sections",
+    "claims_section",
+    "counts_section",
+    "damage_section",
+    "dose_section",
+    "examples_section",
+    "glossary_section",
+    "maps_section",
+    "negative_section",
+    "overlap_section",
+    "place_section",
+    "positive_section",
+    "settings_section",
+    "task_section",
+    "timings_section",
+]

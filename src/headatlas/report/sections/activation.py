@@ -13,7 +13,7 @@ from headatlas.report.charts import dots, heat
 from headatlas.report.charts.theme import BLUE, GREEN, ORANGE, RAMP
 from headatlas.report.page import Block, Chart, Figure, Ramp, Section, Swatch, Table
 from headatlas.report.sections.common import gap, tied
-from headatlas.report.tables import Run
+from headatlas.report.tables import Run, only, records
 
 HEADLINE = ("spatial", *SPATIAL, "final")
 LOOKS = ((BLUE, "circle"), (GREEN, "diamond"), (ORANGE, "square"), ("#b5548a", "triangle-up"))
@@ -25,21 +25,26 @@ def activation_section(run: Run) -> Section:
     blocks: list[Block] = [*gap(run, "activation")]
     if len(frame):
         arms = words.in_order(frame["arm"], words.INPUT_ARMS)
-        blocks += _headline(frame[frame["arm"] != "original"], arms)
+        blocks += _headline(_changed(frame), arms)
         blocks += [_matrix(frame, arms), _table(frame, arms)]
     return Section(
         id="activation",
         title="Can spatial heads be woken up through the input?",
-        intro="The paper draws boxes around objects and masks their insides, to push the model onto spatial cues. Each arm changes "
-        "the input and nothing else; random boxes, coordinates as text and the image shown twice are the controls.",
+        intro="The paper draws boxes around objects and masks their insides, to push the model onto spatial cues. "
+        "Each arm changes the input and nothing else; random boxes, coordinates as text and the image shown twice are "
+        "the controls.",
         blocks=tuple(blocks),
         short="Activation (SHA)",
     )
 
 
+def _changed(frame: pd.DataFrame) -> pd.DataFrame:
+    return only(frame, arm=[arm for arm in frame["arm"].unique() if arm != "original"])
+
+
 def _headline(frame: pd.DataFrame, arms: list[str]) -> list[Block]:
     groups = [name for name in HEADLINE if name in set(frame["group"])]
-    rows = frame[frame["group"].isin(groups)]
+    rows = only(frame, group=groups)
     if rows.empty:
         return []
     swatches = tuple(Swatch(words.group(name), *LOOKS[i % len(LOOKS)]) for i, name in enumerate(groups))
@@ -57,7 +62,7 @@ def _headline(frame: pd.DataFrame, arms: list[str]) -> list[Block]:
             }
         ),
         swatches=swatches,
-        x_title="points gained over the original image",
+        x_title="points gained",
         rows=[words.plain(arm, words.INPUT_ARMS) for arm in arms if arm != "original"],
         zero=True,
         tooltip=(("accuracy", "right (%)", ".1f"), ("p", "p", ".3f"), ("n", "n", ",.0f")),
@@ -70,7 +75,7 @@ def _headline(frame: pd.DataFrame, arms: list[str]) -> list[Block]:
 
 def _matrix(frame: pd.DataFrame, arms: list[str]) -> Figure:
     groups = [name for name in words.functions_in_order(frame["group"]) if name != "spatial"]
-    rows = frame[(frame["arm"] != "original") & frame["group"].isin(groups)]
+    rows = only(_changed(frame), group=groups)
     largest = float(100 * rows["gain"].abs().max()) if len(rows) else 1.0
     largest = largest if largest > 0 else 1.0
     spec = heat(
@@ -80,7 +85,10 @@ def _matrix(frame: pd.DataFrame, arms: list[str]) -> Figure:
                 "column": [words.short(name) for name in rows["group"]],
                 "value": 100 * rows["gain"],
                 "text": [words.points(value, 0) for value in rows["gain"]],
-                "exact": [f"{words.points(g)} ({tied(lo, hi)})" for g, lo, hi in zip(rows["gain"], rows["low"], rows["high"], strict=True)],
+                "exact": [
+                    f"{words.points(g)} ({tied(lo, hi)})"
+                    for g, lo, hi in zip(rows["gain"], rows["low"], rows["high"], strict=True)
+                ],
                 "accuracy": [words.percent(value) for value in rows["accuracy"]],
             }
         ),
@@ -90,7 +98,7 @@ def _matrix(frame: pd.DataFrame, arms: list[str]) -> Figure:
         x_title="",
         largest=largest,
         tooltip=(("row", " "), ("column", "steps of"), ("exact", "points gained"), ("accuracy", "right")),
-    )  # fmt: skip
+    )
     end = words.number(largest, 0)
     ramp = Ramp(RAMP, f"−{end}", "0", f"+{end}", "points gained: blue is better, orange worse")
     label = "Matrix of points gained by each arm on the steps of each function."
@@ -116,7 +124,7 @@ def _table(frame: pd.DataFrame, arms: list[str]) -> Table:
                 words.percent(row.unparsable),
                 words.count(row.n),
             )
-            for row in rows.itertuples()
+            for row in records(rows)
         ),
         title="All numbers",
         n_text=2,

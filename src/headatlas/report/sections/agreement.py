@@ -12,7 +12,7 @@ from headatlas.report.charts import dots
 from headatlas.report.charts.theme import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY
 from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch
 from headatlas.report.sections.common import gap
-from headatlas.report.tables import Run
+from headatlas.report.tables import Run, only
 
 LOOKS = ((ORANGE, "circle"), (BLUE, "diamond"), (GREEN, "square"), (PINK, "triangle-up"), (RED, "cross"))
 TARGET_LOOKS = {"true": (BLUE, "circle"), "control": (GREY, "square"), "text_only": (ORANGE, "diamond")}
@@ -51,18 +51,26 @@ def _agreement(frame: pd.DataFrame) -> list[Block]:
     base = {"row": [words.group(n) for n in frame["function"]], "series": [words.scorer(n) for n in frame["scorer"]]}
     ranks = pd.DataFrame({**base, "value": frame["spearman"], "low": frame["low"], "high": frame["high"]})
     rank_spec = dots(
-        ranks, swatches=swatches, x_title="rank correlation with exact ablation", rows=rows, zero=True, domain=(-1, 1),
+        ranks,
+        swatches=swatches,
+        x_title="rank correlation",
+        rows=rows,
+        zero=True,
+        domain=(-1.0, 1.0),
         x_format=".2~f",
-    )  # fmt: skip
+    )
     expected = Swatch("Expected by chance", GREY, "square")
     tops = pd.DataFrame({**base, "value": 100 * frame["top5_overlap"]})
     chance = pd.DataFrame({"row": base["row"], "series": expected.text, "value": 100 * frame["top5_expected"]})
     chance = chance.drop_duplicates("row")
     top_spec = dots(
         pd.concat([tops, chance], ignore_index=True).assign(low=None, high=None),
-        swatches=(*swatches, expected), x_title="shared among the five highest heads (%)", rows=rows, domain=(0, 100),
+        swatches=(*swatches, expected),
+        x_title="shared of the top five (%)",
+        rows=rows,
+        domain=(0.0, 100.0),
         x_format=".0f",
-    )  # fmt: skip
+    )
     return [
         Figure(
             "agreement-rank",
@@ -87,18 +95,18 @@ def _probe(frame: pd.DataFrame) -> list[Block]:
     )
     charts = []
     for measure, title in (("accuracy", "right (%)"), ("auc", "AUC × 100 (50 is chance)")):
-        rows = frame[frame["measure"] == measure]
+        rows = only(frame, measure=measure)
         if rows.empty:
             continue
-        names = [
-            f"{words.scorer(s)} · {words.group(f)} · split {p}" if f == "" else f"{words.group(f)} · {p}"
-            for s, f, p in zip(rows["scorer"], rows["function"], rows["split"], strict=True)
-        ]
-        several = rows["scorer"].nunique() > 1
+        named = list(zip(rows["scorer"], rows["function"], rows["split"], strict=True))
+        scorers, splits = rows["scorer"].nunique() > 1, rows["split"].nunique() > 1
+        names = [f"{words.scorer(s)}, {words.group(f)}, split {p}" for s, f, p in named]
         labels = [
-            f"{words.scorer(s)}, split {p}" if f == "" else f"{words.short(f)}, {p}" + (f" ({s})" if several else "")
-            for s, f, p in zip(rows["scorer"], rows["function"], rows["split"], strict=True)
+            (words.short(f) + (f" ({s})" if scorers else "") if f else words.scorer(s)) + (f", {p}" if splits else "")
+            for s, f, p in named
         ]
+        kind = "Accuracy" if measure == "accuracy" else "AUC"
+        heading = kind if splits else f"{kind}, split {rows['split'].iloc[0]}"
         order = {name: i for i, name in enumerate(words.functions_in_order(set(rows["function"])))}
         ranks = sorted(range(len(rows)), key=lambda i: (rows["scorer"].iloc[i], order[rows["function"].iloc[i]], i))
         spec = dots(
@@ -116,11 +124,11 @@ def _probe(frame: pd.DataFrame) -> list[Block]:
             swatches=swatches,
             x_title=title,
             rows=list(dict.fromkeys(labels[i] for i in ranks)),
-            domain=(0, 100),
+            domain=(0.0, 100.0),
             tooltip=(("full", "probe", ""), ("n", "n", ",.0f")),
         )
         label = f"Probe {measure} with true functions, with shuffled functions, and from the text alone."
-        charts.append(Chart(f"probe-{measure}", spec, label, "Accuracy" if measure == "accuracy" else "AUC"))
+        charts.append(Chart(f"probe-{measure}", spec, label, heading))
     if not charts:
         return [Note("results/probe.csv holds neither accuracy nor AUC.", weak=True)]
     return [
@@ -139,7 +147,7 @@ def _surface(frame: pd.DataFrame) -> list[Block]:
     swatches = (Swatch("Bag of words", ORANGE, "diamond"), Swatch("Chance", GREY, "square"))
     charts = []
     for what in words.in_order(frame["what"], WHAT):
-        rows = frame[frame["what"] == what]
+        rows = only(frame, what=what)
         labels = [words.group(name) for name in rows["group"]]
         found = pd.DataFrame(
             {
@@ -155,7 +163,7 @@ def _surface(frame: pd.DataFrame) -> list[Block]:
         order = [words.group(name) for name in words.functions_in_order(rows["group"])]
         both = pd.concat([found, chance], ignore_index=True)
         spec = dots(
-            both, swatches=swatches, x_title="right (%)", rows=order, domain=(0, 100), tooltip=(("n", "n", ",.0f"),)
+            both, swatches=swatches, x_title="right (%)", rows=order, domain=(0.0, 100.0), tooltip=(("n", "n", ",.0f"),)
         )
         title = words.plain(what, WHAT)
         charts.append(Chart(f"surface-{what}", spec, f"{title}: accuracy against chance.", title))

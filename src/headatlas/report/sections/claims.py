@@ -17,17 +17,34 @@ SHARE_UNITS = {"share", "shares"}
 POINT_UNITS = {"accuracy", "points", "percentage points", "drop", "gain", "pp"}
 
 GLOSSARY = (
-    ("Head", "One attention head: a small unit of the model. Each layer has several, side by side. L3.H5 is head 5 of layer 3."),
+    (
+        "Head",
+        "One attention head: a small unit of the model. Each layer has several, side by side. L3.H5 is head 5 of layer 3.",
+    ),
     ("Function", "One of eight kinds of thinking that a step of a question asks for; two of them are spatial."),
     ("Step", "A question is answered as a chain of short subquestions; each is a step, and each has a function."),
     ("Scorer", "A way to rate how much each head matters for a function. This study compares several."),
-    ("Ablation", "Silencing heads (scaling their output to almost nothing) and seeing what the model can no longer do."),
-    ("Control", "The same thing done to something that should not matter, such as as many random heads."),
-    ("Split", "The data in four parts that share no image: P fits probes, S scores and selects heads, T tunes strengths, E evaluates, once."),
-    ("95 % interval", "Where the true value lies with fair certainty, given how many questions were asked. Drawn as a bar through a dot."),
+    (
+        "Ablation",
+        "Silencing heads (scaling their output to almost nothing) and seeing what the model can no longer do.",
+    ),
+    (
+        "Control",
+        "The same thing done to something that should not matter, for example to the same number of random heads.",
+    ),
+    (
+        "Split",
+        "The data in four parts that share no image: P fits probes, S scores and selects heads, T tunes strengths, "
+        "E evaluates, once.",
+    ),
+    (
+        "95 % interval",
+        "Where the true value lies with fair certainty, given how many questions were asked. Drawn as a bar through "
+        "a dot.",
+    ),
     ("Points", "Percentage points: from 80 % to 70 % is a drop of 10 points."),
     ("p and q", "How often chance alone would give an effect this large; q is p corrected for testing many things."),
-)  # fmt: skip
+)
 
 
 def claims_section(run: Run) -> Section:
@@ -37,7 +54,7 @@ def claims_section(run: Run) -> Section:
         id="claims",
         title="What the paper claims, and what came out here",
         intro="Each claim of the paper is tested on this model, once for each way of finding heads (“scorer”). "
-        "A claim is supported only if its effect is clear and beats its control; the bar in brackets is the 95 % interval."
+        "A claim is supported only if its effect is clear and beats its control; the range in brackets is the 95 % interval."
         + level,
         blocks=() if run.claims else (Note(run.why("claims"), weak=True),),
         kind="claims",

@@ -13,9 +13,7 @@ from headatlas.cogvsr.functions import SPATIAL
 from headatlas.report import words
 from headatlas.report.charts.theme import BLUE, GREY
 from headatlas.report.page import Block, Note, PerScorer, Swatch
-from headatlas.report.tables import Run
-
-FOLLOWS_SWITCH = "This section follows the scorer chosen at the top of the page."
+from headatlas.report.tables import Run, only
 
 SPATIAL_SWATCH = Swatch("Spatial function", BLUE)
 OTHER_SWATCH = Swatch("Other function", GREY)
@@ -35,7 +33,7 @@ def per_scorer(
         return gap(run, table)
     views: dict[str, tuple[Block, ...]] = {}
     for name in all_scorers(run):
-        rows = frame[frame["scorer"] == name]
+        rows = only(frame, scorer=name)
         none = Note(f"results/{table}.csv has no rows for {words.scorer(name)}.", weak=True)
         views[name] = build(name, rows) if len(rows) else (none,)
     return (PerScorer(views),)
@@ -52,7 +50,7 @@ def headline_selector(run: Run, scorer: str | None = None) -> str:
     """The selector whose heads the page outlines: the settings' own, else the preset's, else the first in the table."""
     frame = run.tables["selection"]
     if scorer is not None:
-        frame = frame[frame["scorer"] == scorer]
+        frame = only(frame, scorer=scorer)
     present = words.in_order(frame["selector"], words.SELECTORS)
     wanted = [run.settings.get("selector"), "elbow" if run.settings.get("preset") == "paper" else "null"]
     return next((name for name in wanted if name in present), present[0] if present else "null")

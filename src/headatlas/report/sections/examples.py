@@ -25,8 +25,8 @@ def examples_section(run: Run) -> Section:
     return Section(
         id="examples",
         title="Worked examples",
-        intro="Single questions, so that the numbers above have faces. Each step shows the right answer, what the model said, and "
-        "what it said while the heads were edited; steps whose answer turned wrong or right are marked.",
+        intro="Single questions, so that the numbers above have faces. Each step shows the right answer, what the model said, "
+        "and what it said while the heads were edited; steps whose answer turned wrong or right are marked.",
         blocks=() if examples else (Note(run.why("examples"), weak=True),),
         kind="examples",
         data=examples,

@@ -12,8 +12,8 @@ from headatlas.report.charts import bars, head_map, heat
 from headatlas.report.charts.maps import CELLS_AS_SVG
 from headatlas.report.charts.theme import INK, RAMP
 from headatlas.report.page import Block, Chart, Figure, Note, Ramp, Section, Swatch, Table
-from headatlas.report.sections.common import FOLLOWS_SWITCH, gap, headline_selector, per_scorer, spatial_swatches
-from headatlas.report.tables import Run
+from headatlas.report.sections.common import gap, headline_selector, per_scorer, spatial_swatches
+from headatlas.report.tables import Run, only, records
 
 
 def maps_section(run: Run) -> Section:
@@ -26,15 +26,15 @@ def maps_section(run: Run) -> Section:
         selected = _selected(run, scorer, selector)
         charts = []
         for name in words.functions_in_order(rows["function"]):
-            cells = rows[rows["function"] == name]
+            cells = only(rows, function=name)
             heads = selected.get(name, set())
-            where = [f"L{int(cell.layer)}.H{int(cell.head)}" for cell in cells.itertuples()]
+            where = [f"L{int(cell.layer)}.H{int(cell.head)}" for cell in records(cells)]
             spec = head_map(cells.assign(selected=[h in heads for h in where]), shape=shape, largest=largest)
             label = f"Map of {words.group(name)} over {shape[0]} layers and {shape[1]} heads. Selected: " + (
                 ", ".join(sorted(heads)) if 0 < len(heads) <= 20 else f"{len(heads)} heads" if heads else "none"
             )
             renderer = "canvas" if shape[0] * shape[1] > CELLS_AS_SVG else "svg"
-            title = f"{words.group(name)} · {len(heads) or 'none'} selected"
+            title = f"{words.group(name)} ({len(heads)})"
             charts.append(Chart(f"map-{scorer}-{name}", spec, label, title, renderer))
         end = words.number(largest, 3)
         ramp = Ramp(RAMP, f"−{end}", "0", f"+{end}", "score: blue helps the function, orange works against it")
@@ -43,10 +43,10 @@ def maps_section(run: Run) -> Section:
                 name=f"maps-{scorer}",
                 charts=tuple(charts),
                 title=f"Score of every head: {words.scorer(scorer)}",
-                caption=f"Outlined: selected heads ({words.plain(selector, words.SELECTORS)}).",
+                caption=f"Outlined: selected heads (rule: {words.plain(selector, words.SELECTORS)}). In brackets: how many.",
                 ramp=ramp,
                 swatches=(Swatch("Selected head", INK, "outline"),),
-                min_width=225,
+                min_width=215,
             ),
         )
 
@@ -54,7 +54,8 @@ def maps_section(run: Run) -> Section:
         id="maps",
         title="Which heads matter for which function?",
         intro="Each square is one attention head: layers from bottom (first) to top (last), heads side by side. "
-        "The stronger the blue, the more the scorer thinks the head does for that function; all maps of a scorer share one colour scale.",
+        "The stronger the blue, the more the scorer thinks the head does for that function; all maps of a scorer share one "
+        "colour scale. The buttons choose whose scores are shown, here and in the sections below.",
         blocks=(
             *per_scorer(run, run.tables["scores"], view, "scores"),
             *(gap(run, "selection") if len(run.tables["scores"]) else ()),
@@ -65,15 +66,19 @@ def maps_section(run: Run) -> Section:
 
 def _selected(run: Run, scorer: str, selector: str) -> dict[str, set[str]]:
     frame = run.tables["selection"]
-    rows = frame[(frame["scorer"] == scorer) & (frame["selector"] == selector)]
-    return {row.function: set(str(row.heads).split()) for row in rows.itertuples()}
+    rows = only(frame, scorer=scorer, selector=selector)
+    return {row.function: set(str(row.heads).split()) for row in records(rows)}
 
 
 def counts_section(run: Run) -> Section:
     """How many heads each function has, and how concentrated its scores are."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
-        return (_count_bars(rows, scorer, headline_selector(run, scorer)), *_empty_sets(rows), _count_table(rows, scorer))
+        return (
+            _count_bars(rows, scorer, headline_selector(run, scorer)),
+            *_empty_sets(rows),
+            _count_table(rows, scorer),
+        )
 
     def spread(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         return (_sparsity_table(rows),)
@@ -82,7 +87,7 @@ def counts_section(run: Run) -> Section:
         id="counts",
         title="How many heads does each function have?",
         intro="A function is sparse if few of the model's heads carry it. The paper claims that this holds for all eight "
-        f"functions, and that the two spatial ones have the fewest. {FOLLOWS_SWITCH}",
+        "functions, and that the two spatial ones have the fewest.",
         blocks=(
             *per_scorer(run, run.tables["selection"], view, "selection"),
             *per_scorer(run, run.tables["sparsity"], spread, "sparsity"),
@@ -92,7 +97,7 @@ def counts_section(run: Run) -> Section:
 
 
 def _count_bars(rows: pd.DataFrame, scorer: str, selector: str) -> Figure:
-    chosen = rows[rows["selector"] == selector].copy()
+    chosen = only(rows, selector=selector).copy()
     order = words.functions_in_order(chosen["function"])
     chosen = chosen.set_index("function").loc[order].reset_index()
     frame, swatches = spatial_swatches(
@@ -100,26 +105,32 @@ def _count_bars(rows: pd.DataFrame, scorer: str, selector: str) -> Figure:
             {
                 "row": [words.group(name) for name in chosen["function"]],
                 "value": chosen["count"],
-                "text": [f"{words.count(c)}  ({words.percent(s)})" for c, s in zip(chosen["count"], chosen["share"], strict=True)],
-                "heads": chosen["heads"].where(chosen["heads"].str.len() < 160, chosen["heads"].str.slice(0, 157) + "..."),
+                "text": [words.count(c) for c in chosen["count"]],
+                "heads": chosen["heads"].where(
+                    chosen["heads"].str.len() < 160, chosen["heads"].str.slice(0, 157) + "..."
+                ),
             }
         ),
         chosen["function"],
-    )  # fmt: skip
+    )
     spec = bars(frame, swatches=swatches, x_title="selected heads", tooltip=(("text", "heads"), ("heads", "which")))
     title = f"Selected heads per function: {words.scorer(scorer)}, {words.plain(selector, words.SELECTORS)}"
-    label = "Number of selected heads: " + ", ".join(f"{row.row} {row.text}" for row in frame.itertuples())
+    label = "Number of selected heads: " + ", ".join(f"{row.row} {row.text}" for row in records(frame))
     return Figure(f"counts-{scorer}", (Chart(f"counts-{scorer}", spec, label),), title, swatches=swatches)
 
 
 def _empty_sets(rows: pd.DataFrame) -> tuple[Note, ...]:
     empty = rows[(rows["count"] == 0) & (rows["reason"] != "")]
-    return tuple(Note(f"{words.group(row.function)}, {words.plain(row.selector, words.SELECTORS)}: {row.reason}") for row in empty.itertuples())[:8]  # fmt: skip
+    return tuple(
+        Note(f"{words.group(row.function)}, {words.plain(row.selector, words.SELECTORS)}: {row.reason}")
+        for row in records(empty.head(8))
+    )
 
 
 def _count_table(rows: pd.DataFrame, scorer: str) -> Table:
     selectors = words.in_order(rows["selector"], words.SELECTORS)
-    cells = {(row.function, row.selector): words.count(row.count_) for row in rows.rename(columns={"count": "count_"}).itertuples()}  # fmt: skip
+    keys = zip(rows["function"], rows["selector"], strict=True)
+    cells = {key: words.count(n) for key, n in zip(keys, rows["count"], strict=True)}
     return Table(
         columns=("Function", *(words.plain(name, words.SELECTORS) for name in selectors)),
         rows=tuple(
@@ -133,7 +144,7 @@ def _count_table(rows: pd.DataFrame, scorer: str) -> Table:
 
 
 def _sparsity_table(rows: pd.DataFrame) -> Table:
-    by_name = {row.function: row for row in rows.itertuples()}
+    by_name = {row.function: row for row in records(rows)}
     return Table(
         columns=("Function", "Selected", "Share of heads", "Score > 0.001", "Gini", "Effective number", "Mean depth"),
         rows=tuple(
@@ -161,10 +172,16 @@ def place_section(run: Run) -> Section:
         selected = _selected(run, scorer, headline_selector(run, scorer))
         n_layers = int(rows["layer"].max()) + 1
         positive = rows.assign(value=rows["value"].clip(lower=0))
-        total = positive.groupby("function")["value"].sum()
-        shares = positive.groupby(["function", "layer"])["value"].sum().reset_index()
-        shares["share"] = [v / total[f] if total[f] > 0 else 0.0 for f, v in zip(shares["function"], shares["value"], strict=True)]  # fmt: skip
-        counts = [sum(h.startswith(f"L{int(layer)}.") for h in selected.get(name, ())) for name, layer in zip(shares["function"], shares["layer"], strict=True)]  # fmt: skip
+        shares = positive.groupby(["function", "layer"], as_index=False).agg({"value": "sum"})
+        totals = {name: float(only(positive, function=name)["value"].sum()) for name in set(shares["function"])}
+        shares["share"] = [
+            value / totals[name] if totals[name] > 0 else 0.0
+            for name, value in zip(shares["function"], shares["value"], strict=True)
+        ]
+        counts = [
+            sum(h.startswith(f"L{int(layer)}.") for h in selected.get(name, ()))
+            for name, layer in zip(shares["function"], shares["layer"], strict=True)
+        ]
         frame = pd.DataFrame(
             {
                 "row": [words.group(name) for name in shares["function"]],
@@ -183,10 +200,15 @@ def place_section(run: Run) -> Section:
             x_title="layer, first to last",
             largest=float(shares["share"].max()),
             diverging=False,
-            tooltip=(("row", " "), ("column", "layer"), ("share_text", "share of the positive score"), ("count_text", "selected heads")),
+            tooltip=(
+                ("row", " "),
+                ("column", "layer"),
+                ("share_text", "share of the positive score"),
+                ("count_text", "selected heads"),
+            ),
             cell=28,
             angle=0,
-        )  # fmt: skip
+        )
         title = f"Layer profile: {words.scorer(scorer)}"
         label = "Share of each function's positive score in each layer, with the number of selected heads."
         caption = "Colour: share of the function's positive score that lies in the layer. Number: selected heads there."
@@ -196,7 +218,7 @@ def place_section(run: Run) -> Section:
         id="place",
         title="Where do the heads sit?",
         intro="Early layers read the input, late layers settle the answer. A row that is dark in one place means that the "
-        f"function lives in few layers. {FOLLOWS_SWITCH}",
+        "function lives in few layers.",
         blocks=per_scorer(run, run.tables["scores"], view, "scores"),
         short="Where heads sit",
     )
@@ -207,7 +229,7 @@ def overlap_section(run: Run) -> Section:
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         order = words.functions_in_order([*rows["function_a"], *rows["function_b"]])
-        pairs = {(row.function_a, row.function_b): row for row in rows.itertuples()}
+        pairs = {(row.function_a, row.function_b): row for row in records(rows)}
         cells = []
         for a in order:
             for b in order:
@@ -244,9 +266,7 @@ def overlap_section(run: Run) -> Section:
         id="overlap",
         title="Do functions share heads?",
         intro="Two functions may rely on the same heads. Each cell compares two sets: their Jaccard overlap (shared heads by all "
-        f"heads of both), corrected so that 0 is what chance gives. {FOLLOWS_SWITCH}",
+        "heads of both), corrected so that 0 is what chance gives.",
         blocks=per_scorer(run, run.tables["overlap"], view, "overlap"),
         short="Shared heads",
     )
-
-

@@ -11,8 +11,8 @@ from headatlas.report import words
 from headatlas.report.charts import dots, heat, lines
 from headatlas.report.charts.theme import BLUE, GREY, ORANGE, RAMP
 from headatlas.report.page import Block, Chart, Figure, Note, Ramp, Section, Swatch, Table
-from headatlas.report.sections.common import FOLLOWS_SWITCH, per_scorer, tied
-from headatlas.report.tables import Run
+from headatlas.report.sections.common import per_scorer, tied
+from headatlas.report.tables import Run, only, records
 
 SELECTED = Swatch("Selected heads", BLUE, "circle")
 RANDOM = Swatch("As many random heads", GREY, "square")
@@ -25,10 +25,12 @@ def negative_section(run: Run) -> Section:
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         # One dot a function: where several k were tried, the largest; the table below has all of them.
         largest = rows.loc[rows.groupby(["operation", "function"])["k"].idxmax()]
+        ends = 100 * largest[["low", "high", "random_low", "random_high", "drop"]]
+        domain = (min(float(ends.min().min()), 0.0) - 1, float(ends.max().max()) + 1)
         charts = []
         for operation in words.in_order(rows["operation"], words.OPERATIONS):
-            part = largest[largest["operation"] == operation]
-            charts.append(_drops(part, scorer, operation))
+            part = only(largest, operation=operation)
+            charts.append(_drops(part, scorer, operation, domain))
         several = len(largest) < len(rows)
         return (
             Figure(
@@ -38,7 +40,7 @@ def negative_section(run: Run) -> Section:
                 "Right of 0: the model got worse. The grey bar spans 95 % of the random sets."
                 + (" Where several numbers of heads were tried, the largest is drawn." if several else ""),
                 (SELECTED, RANDOM),
-                min_width=330 if len(charts) > 1 else 0,
+                min_width=290 if len(charts) > 1 else 0,
             ),
             _table(rows),
         )
@@ -47,16 +49,16 @@ def negative_section(run: Run) -> Section:
         id="negative",
         title="What breaks when a function's heads are silenced?",
         intro="If heads truly carry a function, silencing them must cost the model that function, and silencing as many random "
-        f"heads must not. {FOLLOWS_SWITCH}",
+        "heads must not.",
         blocks=per_scorer(run, run.tables["negative"], view, "negative"),
         short="Silencing heads",
     )
 
 
-def _drops(part: pd.DataFrame, scorer: str, operation: str) -> Chart:
-    rows = [words.group(name) for name in words.functions_in_order(part["function"])]
+def _drops(part: pd.DataFrame, scorer: str, operation: str, domain: tuple[float, float]) -> Chart:
+    rows = [words.short(name) for name in words.functions_in_order(part["function"])]
     common = {
-        "row": [words.group(name) for name in part["function"]],
+        "row": [words.short(name) for name in part["function"]],
         "k": part["k"],
         "p": part["p"],
         "unparsable": 100 * part["unparsable_after"],
@@ -75,6 +77,7 @@ def _drops(part: pd.DataFrame, scorer: str, operation: str) -> Chart:
         x_title="points lost",
         rows=rows,
         zero=True,
+        domain=domain if domain[0] == domain[0] and domain[1] == domain[1] else None,
         tooltip=(
             ("k", "heads silenced", ",.0f"),
             ("p", "p against random heads", ".3f"),
@@ -92,8 +95,20 @@ def _table(rows: pd.DataFrame) -> Table:
     rows = rows.assign(_order=[order[name] for name in rows["function"]]).sort_values(["_order", "operation", "k"])
     return Table(
         columns=(
-            "Function", "How", "Heads", "Before", "After", "Points lost", "95 % interval", "Random heads", "p", "q",
-            "McNemar p", "Unreadable before", "Unreadable after", "n",
+            "Function",
+            "How",
+            "Heads",
+            "Before",
+            "After",
+            "Points lost",
+            "95 % interval",
+            "Random heads",
+            "p",
+            "q",
+            "McNemar p",
+            "Unreadable before",
+            "Unreadable after",
+            "n",
         ),
         rows=tuple(
             (
@@ -112,12 +127,12 @@ def _table(rows: pd.DataFrame) -> Table:
                 words.percent(row.unparsable_after),
                 words.count(row.n),
             )
-            for row in rows.itertuples()
+            for row in records(rows)
         ),
         title="All numbers",
         n_text=2,
         folded=True,
-    )  # fmt: skip
+    )
 
 
 def damage_section(run: Run) -> Section:
@@ -132,19 +147,25 @@ def damage_section(run: Run) -> Section:
                 "column": [words.short(name) for name in rows["steps_of"]],
                 "value": 100 * rows["drop"],
                 "text": [words.number(100 * value, 0) for value in rows["drop"]],
-                "pair": [f"heads of {words.group(a)}, steps of {words.group(b)}" for a, b in zip(rows["heads_of"], rows["steps_of"], strict=True)],
-                "exact": [f"{words.points(d)} ({tied(lo, hi)})" for d, lo, hi in zip(rows["drop"], rows["low"], rows["high"], strict=True)],
+                "pair": [
+                    f"heads of {words.group(a)}, steps of {words.group(b)}"
+                    for a, b in zip(rows["heads_of"], rows["steps_of"], strict=True)
+                ],
+                "exact": [
+                    f"{words.points(d)} ({tied(lo, hi)})"
+                    for d, lo, hi in zip(rows["drop"], rows["low"], rows["high"], strict=True)
+                ],
                 "k": [words.count(k) for k in rows["k"]],
                 "n": [words.count(n) for n in rows["n"]],
             }
-        )  # fmt: skip
+        )
         largest = float(frame["value"].abs().max())
         spec = heat(
             frame,
             rows=[words.short(name) for name in heads],
             columns=[words.short(name) for name in steps],
-            y_title="heads of …",
-            x_title="… silenced: points lost on steps of",
+            y_title="heads silenced",
+            x_title="points lost on steps of",
             largest=largest,
             tooltip=(("pair", " "), ("exact", "points lost"), ("k", "heads"), ("n", "n")),
         )
@@ -159,20 +180,22 @@ def damage_section(run: Run) -> Section:
         id="damage",
         title="Is the damage specific?",
         intro="Each row silences the heads of one function; each column shows what that costs the steps of a function. If heads "
-        f"were true specialists, only the diagonal would be dark. {FOLLOWS_SWITCH}",
+        "were true specialists, only the diagonal would be dark.",
         blocks=per_scorer(run, run.tables["damage"], view, "damage"),
         short="Damage matrix",
     )
 
 
 def _specificity(rows: pd.DataFrame) -> tuple[Note, ...]:
-    own, other = rows[rows["heads_of"] == rows["steps_of"]]["drop"], rows[rows["heads_of"] != rows["steps_of"]]["drop"]
-    if own.dropna().empty or other.dropna().empty:
+    same = rows["heads_of"] == rows["steps_of"]
+    own, other = rows["drop"].where(same).dropna(), rows["drop"].where(~same).dropna()
+    if own.empty or other.empty:
         return ()
     return (
         Note(
             f"On average a function's heads cost its own steps {words.number(100 * own.mean(), 1)} points and other "
-            f"functions' steps {words.number(100 * other.mean(), 1)}: a specificity of {words.points(own.mean() - other.mean())} points."
+            f"functions' steps {words.number(100 * other.mean(), 1)}: "
+            f"a specificity of {words.points(own.mean() - other.mean())} points."
         ),
     )
 
@@ -185,7 +208,7 @@ def dose_section(run: Run) -> Section:
         swatches = tuple(Swatch(words.plain(s, words.SETS), *SET_LOOKS.get(s, (GREY, "cross"))) for s in sets)
         charts = []
         for name in words.functions_in_order(rows["function"]):
-            part = rows[rows["function"] == name].sort_values("k")
+            part = only(rows, function=name).sort_values("k")
             frame = pd.DataFrame(
                 {
                     "x": part["k"],
@@ -196,9 +219,13 @@ def dose_section(run: Run) -> Section:
                 }
             )
             spec = lines(
-                frame, swatches=swatches, x_title="heads silenced", y_title="", y_domain=(0, 1),
+                frame,
+                swatches=swatches,
+                x_title="heads silenced",
+                y_title="",
+                y_domain=(0.0, 1.0),
                 ticks=sorted({float(k) for k in part["k"]}) if part["k"].nunique() <= 8 else None,
-            )  # fmt: skip
+            )
             label = f"{words.group(name)}: accuracy against the number of silenced heads."
             charts.append(Chart(f"dose-{scorer}-{name}", spec, label, words.group(name)))
         return (
@@ -207,7 +234,7 @@ def dose_section(run: Run) -> Section:
                 tuple(charts),
                 f"Right answers as more heads are silenced: {words.scorer(scorer)}",
                 swatches=swatches,
-                min_width=225,
+                min_width=215,
             ),
         )
 
@@ -215,7 +242,7 @@ def dose_section(run: Run) -> Section:
         id="dose",
         title="How does the damage grow?",
         intro="Heads are silenced one after the other, best first. A good scorer's curve falls early, and well below that of "
-        f"random heads. Bands are 95 % intervals. {FOLLOWS_SWITCH}",
+        "random heads. Bands are 95 % intervals.",
         blocks=per_scorer(run, run.tables["dose"], view, "dose"),
         short="Dose curves",
     )

@@ -11,8 +11,8 @@ from headatlas.report import words
 from headatlas.report.charts import dots, lines
 from headatlas.report.charts.theme import BLUE, GREEN, GREY, ORANGE, PINK
 from headatlas.report.page import Block, Chart, Figure, Section, Swatch, Table
-from headatlas.report.sections.common import FOLLOWS_SWITCH, per_scorer, tied
-from headatlas.report.tables import Run
+from headatlas.report.sections.common import per_scorer, tied
+from headatlas.report.tables import Run, only, records
 
 LOOKS = {
     "steer": (BLUE, "circle"),
@@ -37,24 +37,42 @@ def positive_section(run: Run) -> Section:
         swatch = Swatch("Accuracy on split T", BLUE)
         charts = []
         for name in words.functions_in_order(rows["function"]):
-            part = rows[rows["function"] == name].sort_values("value")
-            frame = pd.DataFrame({"x": part["value"], "series": swatch.text, "value": part["accuracy"], "mark": part["chosen"]})
-            spec = lines(frame.assign(low=None, high=None), swatches=(swatch,), x_title="strength α", y_title="", height=110, y_format=".1%")
+            part = only(rows, function=name).sort_values("value")
+            frame = pd.DataFrame(
+                {"x": part["value"], "series": swatch.text, "value": part["accuracy"], "mark": part["chosen"]}
+            )
+            spec = lines(
+                frame.assign(low=None, high=None),
+                swatches=(swatch,),
+                x_title="strength α",
+                y_title="",
+                height=110,
+                y_format=".1%",
+            )
             chosen = words.listing([words.number(v) for v in part[part["chosen"]]["value"]]) or "none"
             label = f"{words.group(name)}: accuracy on split T by strength; chosen: {chosen}."
             charts.append(Chart(f"tuning-{scorer}-{name}", spec, label, words.group(name)))
         caption = "Strengths were tried on split T only; the ringed one was then used, once, on split E."
-        return (Figure(f"tuning-{scorer}", tuple(charts), "How the strength was chosen", caption, (swatch, Swatch("Chosen", "#1b2733", "ring")), min_width=225),)  # fmt: skip
+        return (
+            Figure(
+                f"tuning-{scorer}",
+                tuple(charts),
+                "How the strength was chosen",
+                caption,
+                (swatch, Swatch("Chosen", "#1b2733", "ring")),
+                min_width=215,
+            ),
+        )
 
     alphas = run.tables["tuning"]
     return Section(
         id="positive",
         title="Does emphasising the heads help?",
         intro="Each head's output is pushed a little in the direction that tells its right answers from its wrong ones. The gain "
-        f"counts only if random, flipped and shuffled directions, and random heads, do not give it too. {FOLLOWS_SWITCH}",
+        "counts only if random, flipped and shuffled directions, and random heads, do not give it too.",
         blocks=(
             *per_scorer(run, run.tables["positive"], view, "positive"),
-            *per_scorer(run, alphas[alphas["what"] == "alpha"] if len(alphas) else alphas, tuned, "tuning"),
+            *per_scorer(run, only(alphas, what="alpha") if len(alphas) else alphas, tuned, "tuning"),
         ),
         short="Emphasising heads",
     )
@@ -77,7 +95,7 @@ def _dots(rows: pd.DataFrame, scorer: str, swatches: tuple[Swatch, ...]) -> Figu
     spec = dots(
         frame,
         swatches=swatches,
-        x_title="points gained on the function's own steps",
+        x_title="points gained on own steps",
         rows=[words.group(name) for name in words.functions_in_order(rows["function"])],
         zero=True,
         tooltip=(
@@ -96,7 +114,7 @@ def _dots(rows: pd.DataFrame, scorer: str, swatches: tuple[Swatch, ...]) -> Figu
 def _curves(rows: pd.DataFrame, scorer: str, swatches: tuple[Swatch, ...]) -> Figure:
     charts = []
     for name in words.functions_in_order(rows["function"]):
-        part = rows[rows["function"] == name].sort_values("alpha")
+        part = only(rows, function=name).sort_values("alpha")
         frame = pd.DataFrame(
             {
                 "x": part["alpha"],
@@ -110,7 +128,7 @@ def _curves(rows: pd.DataFrame, scorer: str, swatches: tuple[Swatch, ...]) -> Fi
         label = f"{words.group(name)}: points gained by strength, for steering and its controls."
         charts.append(Chart(f"positive-{scorer}-{name}", spec, label, words.group(name)))
     title = f"Points gained by steering: {words.scorer(scorer)}"
-    return Figure(f"positive-{scorer}", tuple(charts), title, swatches=swatches, min_width=225)
+    return Figure(f"positive-{scorer}", tuple(charts), title, swatches=swatches, min_width=215)
 
 
 def _table(rows: pd.DataFrame) -> Table:
@@ -119,7 +137,20 @@ def _table(rows: pd.DataFrame) -> Table:
     keys = [(order[f], a, arms[arm]) for f, a, arm in zip(rows["function"], rows["alpha"], rows["arm"], strict=True)]
     rows = rows.assign(_key=keys).sort_values("_key")
     return Table(
-        columns=("Function", "Arm", "α", "Before", "After", "Points gained", "95 % interval", "p", "q", "Unreadable after", "Points gained elsewhere", "n"),
+        columns=(
+            "Function",
+            "Arm",
+            "α",
+            "Before",
+            "After",
+            "Points gained",
+            "95 % interval",
+            "p",
+            "q",
+            "Unreadable after",
+            "Points gained elsewhere",
+            "n",
+        ),
         rows=tuple(
             (
                 words.group(row.function),
@@ -135,9 +166,9 @@ def _table(rows: pd.DataFrame) -> Table:
                 words.points(row.off_task_gain),
                 words.count(row.n),
             )
-            for row in rows.itertuples()
+            for row in records(rows)
         ),
         title="All numbers",
         n_text=2,
         folded=True,
-    )  # fmt: skip
+    )

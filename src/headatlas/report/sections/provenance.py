@@ -13,7 +13,7 @@ from headatlas.report import words
 from headatlas.report.charts import bars
 from headatlas.report.charts.theme import BLUE, GREY
 from headatlas.report.page import Chart, Figure, Note, Section, Swatch, Table
-from headatlas.report.tables import Run
+from headatlas.report.tables import Run, records
 
 RAN, RESUMED = Swatch("Ran in this call", BLUE), Swatch("Taken up from an earlier call", GREY)
 
@@ -22,14 +22,18 @@ def settings_section(run: Run) -> Section:
     """Every setting and version of the run."""
     rows = tuple(flatten(run.settings))
     table = Table(columns=("Setting", "Value"), rows=rows, n_text=2)
-    files = Note("Every chart is also saved as SVG and PNG in charts/, and every number as CSV in results/, beside this file.")
+    files = Note(
+        "Every chart is also saved as SVG and PNG in charts/, and every number as CSV in results/, beside this file."
+    )
     return Section(
         id="settings",
         title="Settings and versions",
         intro="What is needed to run the study again and get the same numbers.",
-        blocks=(table, files) if rows else (Note("There are no settings here because settings.json is missing.", weak=True),),
+        blocks=(table, files)
+        if rows
+        else (Note("There are no settings here because settings.json is missing.", weak=True),),
         short="Settings",
-    )  # fmt: skip
+    )
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -66,6 +70,6 @@ def _chart(timings: list[dict[str, Any]]) -> Figure:
         }
     )
     spec = bars(frame, swatches=(RAN, RESUMED), x_title="seconds", tooltip=(("text", "took"), ("series", " ")))
-    label = "Seconds by stage: " + ", ".join(f"{row.row} {row.text}" for row in frame.itertuples())
+    label = "Seconds by stage: " + ", ".join(f"{row.row} {row.text}" for row in records(frame))
     swatches = tuple(s for s in (RAN, RESUMED) if s.text in set(frame["series"]))
     return Figure("timings", (Chart("timings", spec, label),), f"{words.seconds(sum(spent))} in all", swatches=swatches)

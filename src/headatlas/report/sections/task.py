@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.report import words
 from headatlas.report.charts import dots
 from headatlas.report.charts.theme import BLUE, GREY, ORANGE, RED
 from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch, Table
 from headatlas.report.sections.common import gap
-from headatlas.report.tables import Run
+from headatlas.report.tables import Run, only
 
 LOOKS = {
     "gold": (BLUE, "circle"),
@@ -27,14 +28,13 @@ def task_section(run: Run) -> Section:
     baseline, metrics = run.tables["baseline"], run.tables["metrics"]
     blocks: list[Block] = [*gap(run, "baseline")]
     titles = {
-        "function": "Steps answered right, by function",
-        "final": "Final answers right",
-        "family": "Final answers right, by kind of question",
+        "function": ("Steps by function, and final answers", ["final", "function"]),
+        "family": ("Final answers by kind of question", ["family"]),
     }
-    for kind, title in titles.items():
-        rows = baseline[baseline["group_kind"] == kind]
+    for name, (title, kinds) in titles.items():
+        rows = only(baseline, group_kind=kinds)
         if len(rows):
-            blocks.append(_accuracy(rows, kind, title))
+            blocks.append(_accuracy(rows, name, title))
     if len(baseline):
         blocks.append(_unparsable(baseline))
     blocks += gap(run, "metrics")
@@ -53,7 +53,7 @@ def task_section(run: Run) -> Section:
 def _accuracy(rows: pd.DataFrame, kind: str, title: str) -> Figure:
     contexts = words.in_order(rows["context"], LOOKS)
     swatches = tuple(Swatch(words.plain(c, words.CONTEXTS), *LOOKS.get(c, (GREY, "cross"))) for c in contexts)
-    names = words.functions_in_order(rows["group"])
+    names = words.in_order(rows["group"], ("final", *FUNCTIONS))
     frame = pd.DataFrame(
         {
             "row": [words.group(name) for name in rows["group"]],
@@ -70,9 +70,8 @@ def _accuracy(rows: pd.DataFrame, kind: str, title: str) -> Figure:
         swatches=swatches,
         x_title="right answers (%)",
         rows=[words.group(name) for name in names],
-        domain=(0, 100),
+        domain=(0.0, 100.0),
         tooltip=(("unparsable", "unreadable answers (%)", ".1f"), ("n", "n", ",.0f")),
-        row_height=64 if kind == "final" else 0,
     )
     label = f"{title}: right answers in per cent with 95 % intervals, for {words.listing([s.text for s in swatches])}."
     return Figure(
@@ -83,7 +82,8 @@ def _accuracy(rows: pd.DataFrame, kind: str, title: str) -> Figure:
 def _unparsable(baseline: pd.DataFrame) -> Note:
     worst = baseline["unparsable"].max()
     return Note(
-        f"An answer that cannot be read as an answer counts as wrong; the largest share of these in any group is {words.percent(worst)}."
+        f"An answer that cannot be read as an answer counts as wrong; the largest share of "
+        f"these in any group is {words.percent(worst)}."
         if words.known(float(worst))
         else "The share of answers that could not be read was not recorded."
     )
@@ -94,17 +94,27 @@ def _metrics(metrics: pd.DataFrame) -> Table:
     shares = metrics["value"].abs().max() <= 1.0
     factor = 100.0 if shares else 1.0
 
-    def row(entry: pd.Series) -> tuple[str, ...]:
-        low, high = (words.number(factor * entry[key], 1) for key in ("low", "high"))
-        value = words.number(factor * entry["value"], 1)
-        names = (words.plain(entry["condition"], words.CONTEXTS), words.plain(entry["metric"], words.METRICS))
-        return (*names, value, words.interval(low, high), words.count(entry["n"]))
+    def cell(rows: pd.DataFrame) -> str:
+        if rows.empty:
+            return words.MISSING
+        value, low, high = (words.number(factor * rows.iloc[0][key], 1) for key in ("value", "low", "high"))
+        span = words.interval(low, high)
+        return f"{value} ({span})" if span else value
 
+    conditions = words.in_order(metrics["condition"], LOOKS)
+    names = words.in_order(metrics["metric"], words.METRICS)
     return Table(
-        columns=("Condition", "Score", "Value", "95 % interval", "n"),
-        rows=tuple(row(entry) for _, entry in metrics.iterrows()),
+        columns=("Condition", *(words.plain(name, words.METRICS) for name in names), "n"),
+        rows=tuple(
+            (
+                words.plain(condition, words.CONTEXTS),
+                *(cell(only(metrics, condition=condition, metric=name)) for name in names),
+                words.count(only(metrics, condition=condition)["n"].max()),
+            )
+            for condition in conditions
+        ),
         title="Spatial Scores",
-        caption="0 to 100. The Spatial Score is the mean of the accuracies on spatial perception and relational reasoning; "
+        caption="0 to 100, with 95 % intervals. The Spatial Score is the mean of the accuracies on spatial "
+        "perception and relational reasoning; "
         "“whole chains” asks that every spatial step and the final answer are right with the model's own earlier answers.",
-        n_text=2,
     )

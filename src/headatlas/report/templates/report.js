@@ -8,11 +8,15 @@
   async function draw(box) {
     if (box.dataset.state || !box.offsetParent) return;
     box.dataset.state = "drawing";
+    const label = box.getAttribute("aria-label");
     try {
       await vegaEmbed(box, specs[box.dataset.chart], {
         mode: "vega-lite", actions: false, renderer: box.dataset.renderer, config, ast: false,
         tooltip: { theme: "report", offsetX: 14 },
       });
+      // vega-embed says "Vega visualization" and nothing else.
+      box.setAttribute("aria-label", label);
+      box.setAttribute("role", "img");
       box.dataset.state = "drawn";
     } catch (error) {
       box.dataset.state = "failed";

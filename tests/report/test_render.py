@@ -1,0 +1,142 @@
+import json
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from headatlas.report import render_report
+from headatlas.report.page import Page, Section
+from headatlas.report.render import build_page, embed_json, to_html
+from headatlas.report.sections import (
+    ORDER,
+    activation_section,
+    agreement_section,
+    counts_section,
+    damage_section,
+    dose_section,
+    examples_section,
+    maps_section,
+    negative_section,
+    overlap_section,
+    positive_section,
+    task_section,
+)
+from headatlas.report.tables import COLUMNS, read_run
+
+EMPTY = {name: pd.DataFrame(columns=columns.split()) for name, columns in COLUMNS.items()}
+EVIL = "</script><img src=x onerror=alert(1)>&\u2028"
+
+
+def test_the_report_is_one_small_file_without_links_to_elsewhere(reported):
+    report = reported / "report.html"
+    text = report.read_text(encoding="utf-8")
+    assert report.stat().st_size < 6_000_000
+    own = re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    assert not re.findall(r"""<[a-z]+\s[^>]*(?:src|href)=["'](?!data:|#)""", own)
+    assert text.count("window.vegaEmbed") == 1
+    assert "default-src 'none'" in text
+
+
+def test_claims_come_first_then_the_rest_in_order(reported):
+    text = (reported / "report.html").read_text(encoding="utf-8")
+    ids = re.findall(r'<section id="([a-z]+)">', text)
+    assert ids[0] == "claims"
+    assert ids == ["claims", "words", "task", "maps", "counts", "place", "overlap", "agreement", "negative", "damage", "dose",
+                   "positive", "activation", "examples", "settings", "timings"]  # fmt: skip
+
+
+def test_every_figure_is_saved_as_svg_and_png(reported):
+    names = re.findall('<figure id="figure-([^"]+)">', (reported / "report.html").read_text(encoding="utf-8"))
+    assert len(set(names)) == len(names) > 30
+    saved = {file.name for file in (reported / "charts").iterdir()}
+    assert saved == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+
+
+def test_no_section_of_a_whole_run_is_missing_anything(reported):
+    text = (reported / "report.html").read_text(encoding="utf-8")
+    assert "There is nothing here" not in text
+    assert "nan" not in re.sub(r"<script.*?</script>", "", text, flags=re.S).lower().split()
+
+
+OWNER = {
+    "scores": maps_section, "selection": counts_section, "sparsity": counts_section, "overlap": overlap_section,
+    "agreement": agreement_section, "probe": agreement_section, "surface": agreement_section, "baseline": task_section,
+    "metrics": task_section, "negative": negative_section, "damage": damage_section, "dose": dose_section,
+    "positive": positive_section, "activation": activation_section, "tuning": positive_section,
+}  # fmt: skip
+
+
+def _page(section: Section) -> Page:
+    return Page("title", "subtitle", [], [], [section], [])
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_without_a_table_its_section_says_why(run_dir, name):
+    (run_dir / "results" / f"{name}.csv").unlink()
+    section = OWNER[name](read_run(run_dir))
+    assert f"results/{name}.csv was not written by this run" in to_html(_page(section))
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_table_of_one_row_without_numbers_is_no_crash(run_dir, name):
+    file = run_dir / "results" / f"{name}.csv"
+    frame = pd.read_csv(file, dtype=str, keep_default_na=False).head(1)
+    keep = {"layer", "head", "k", "alpha"}
+    for column in frame.columns:
+        if column not in keep and not re.search("[a-z]", frame[column].iloc[0]):
+            frame[column] = ""
+    frame.to_csv(file, index=False)
+    section = OWNER[name](read_run(run_dir))
+    assert section.blocks
+    to_html(_page(section))
+
+
+def test_a_run_with_settings_alone_still_has_every_section(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"model": "nothing-yet"}))
+    text = render_report(tmp_path).read_text(encoding="utf-8")
+    assert text.count("<section id=") == len(ORDER)
+    assert "There are no verdicts here because claims.json is missing or empty." in text
+
+
+def test_text_from_data_is_escaped_everywhere(run_dir):
+    for file in ("settings.json", "claims.json", "results/examples.json"):
+        path = run_dir / file
+        data = json.loads(path.read_text())
+        if file == "settings.json":
+            data["model"] = EVIL
+        elif file == "claims.json":
+            data["claims"][0].update(title=EVIL, sentence=EVIL, scorer=EVIL, verdict=EVIL)
+        else:
+            data[0].update(text=EVIL, question=EVIL)
+        path.write_text(json.dumps(data))
+    file = run_dir / "results" / "baseline.csv"
+    pd.read_csv(file).assign(group=EVIL).to_csv(file, index=False)
+    run = read_run(run_dir)
+    page = build_page(replace(run, tables={**EMPTY, "baseline": run.tables["baseline"]}))
+    text = to_html(page)
+    assert "<img src=x" not in text
+    assert text.count("</script>") == text.count("<script")
+
+
+def test_no_image_from_outside_the_run_directory(run_dir):
+    (run_dir.parent / "secret.png").write_bytes((run_dir / "images" / "q0.png").read_bytes())
+    path = run_dir / "results" / "examples.json"
+    examples = json.loads(path.read_text())
+    examples[0]["image"] = "../secret.png"
+    examples[1]["image"] = "images/none.png"
+    path.write_text(json.dumps(examples))
+    section = examples_section(read_run(run_dir))
+    assert [bool(example["image"]) for example in section.data[:3]] == [False, False, True]
+
+
+def test_embedded_json_comes_back_as_it_was():
+    value = {"a": EVIL, "b": [1.5, None]}
+    text = str(embed_json(value))
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == value
+
+
+def test_the_report_is_the_same_when_made_again(run_dir):
+    run = read_run(run_dir)
+    assert to_html(_page(dose_section(run))) == to_html(_page(dose_section(run)))
