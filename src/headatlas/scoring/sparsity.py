@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from scipy.stats import hypergeom
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import HeadSet
@@ -76,16 +77,17 @@ def centroid(heads: HeadSet, n_layers: int) -> float:
 def jaccard(a: HeadSet, b: HeadSet, total: int) -> tuple[float, float]:
     """Jaccard index 0..1 of two sets out of `total` heads, and corrected for chance (0 as expected at random, 1 equal).
 
-    corrected = (J - E) / (1 - E), with E the Jaccard of the expected overlap |a| |b| / total. NaN when both sets are
-    empty, or when both hold every head (chance can then do nothing else).
+    corrected = (J - E) / (1 - E), with E the mean Jaccard of random sets of these sizes (the overlap is hypergeometric).
+    NaN when both sets are empty, or when both hold every head (chance can then do nothing else).
     """
     union = len(a | b)
     if not union:
         return float("nan"), float("nan")
     index = len(a & b) / union
-    overlap = len(a) * len(b) / total
-    expected = overlap / (len(a) + len(b) - overlap)
-    return index, (index - expected) / (1 - expected) if expected < 1 else float("nan")
+    sizes = len(a) + len(b)
+    overlaps = np.arange(max(0, sizes - total), min(len(a), len(b)) + 1)
+    expected = float(hypergeom.pmf(overlaps, total, len(a), len(b)) @ (overlaps / (sizes - overlaps)))
+    return index, (index - expected) / (1 - expected) if expected < 1 - 1e-12 else float("nan")
 
 
 def overlap_table(scores: Scores, selector: str = "null") -> pd.DataFrame:
