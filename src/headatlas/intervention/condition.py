@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -142,7 +143,7 @@ class Runner:
         return digest(CACHE_VERSION, *parts, self.mode, self.context)
 
     def run(self, condition: Condition, split: str = "E") -> pd.DataFrame:
-        """The answers table of `condition` on `split`, from the cache if it is there.
+        """The answers table of `condition` on `split` ("E", or "E[:150]" for its first 150 questions), cached.
 
         Raises:
             HeadAtlasError: The split holds no question, or the condition's arm is unknown.
@@ -178,10 +179,14 @@ class Runner:
         return self.arms[name]
 
     def _questions(self, split: str) -> Any:
-        if self._held[0] != split:
-            questions = self.data.split(split)
-            self._held = (split, list(questions) if len(questions) <= HOLD else questions)
-        return self._held[1]
+        name, first = parse_split(split)
+        if self._held[0] != name:
+            questions = self.data.split(name)
+            self._held = (name, list(questions) if len(questions) <= HOLD else questions)
+        held = self._held[1]
+        if first is None or first >= len(held):
+            return held
+        return held[:first] if isinstance(held, list) else [held[i] for i in range(first)]
 
     def _answer(self, condition: Condition, split: str) -> pd.DataFrame:
         questions = self._questions(split)
@@ -223,6 +228,18 @@ class Runner:
             os.replace(beside, self.cache_dir / f"{key}.parquet")
         finally:
             Path(beside).unlink(missing_ok=True)
+
+
+def parse_split(split: str) -> tuple[str, int | None]:
+    """("E", None) of "E", ("E", 150) of "E[:150]", the first 150 questions of split E.
+
+    Raises:
+        HeadAtlasError: It is neither.
+    """
+    found = re.fullmatch(r"(\w+)(?:\[:(\d+)\])?", split)
+    if not found:
+        raise HeadAtlasError(f"expected a split such as 'E' or 'E[:150]', came {split!r}")
+    return found[1], None if found[2] is None else int(found[2])
 
 
 def digest(*parts: str | int) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from headatlas import stats
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
-from headatlas.intervention.effects import change, effect, of_function
+from headatlas.intervention.effects import change, effect, of_function, restricted
 from headatlas.intervention.operations import Means, ablate
 
 
@@ -32,6 +32,7 @@ def negative(
     n_boot: int = 10_000,
     seed: int = 0,
     progress: Progress | None = None,
+    control_split: str | None = None,
 ) -> dict[str, object]:
     """Take `heads` away and compare the steps of `function` with those of the bare model and of the controls.
 
@@ -48,6 +49,8 @@ def negative(
         n_boot: Bootstrap resamples.
         seed: Seed of the bootstrap.
         progress: Called after each condition.
+        control_split: The part of `split` on which the controls are run, such as "E[:150]"; None is all of it. `p`
+            compares them with the drop on that same part.
 
     Returns:
         A row: drop = before - after with its interval; `random_drop` is the controls' mean and `random_low`,
@@ -58,17 +61,21 @@ def negative(
     rows = of_function(before, function)
     k = len(heads)
     drops: list[float] = []
+    part_drop = 0.0
     found = effect(before, before, rows, n_boot, seed)
     if k:
         told = f"{operation} {k} heads of {function}"
-        sets = [heads, *controls]
-        conditions = [
-            Condition(told if not i else f"{told}: random {i}", (ablate(chosen, operation, means),), scope)
-            for i, chosen in enumerate(sets)
-        ]
-        after, *randoms = runner.run_many(conditions, split, progress)
+        after = runner.run(Condition(told, (ablate(heads, operation, means),), scope), split)
         found = effect(before, after, rows, n_boot, seed)
-        drops = [-change(before, random, rows) for random in randoms]
+        part = runner.baseline(control_split or split)
+        part_rows = of_function(part, function)
+        part_drop = -change(part, restricted(after, part), part_rows)
+        conditions = [
+            Condition(f"{told}: random {i}", (ablate(chosen, operation, means),), scope)
+            for i, chosen in enumerate(controls, 1)
+        ]
+        randoms = runner.run_many(conditions, control_split or split, progress)
+        drops = [-change(part, random, part_rows) for random in randoms]
     drop = -found.change if found.change else 0.0
     tested = bool(k and drops and found.n)
     low, high = np.quantile(drops, [0.025, 0.975]) if tested else (np.nan, np.nan)
@@ -87,7 +94,7 @@ def negative(
         "random_low": float(low),
         "random_high": float(high),
         "n_random": len(drops),
-        "p": stats.random_control_p(drop, drops) if tested else np.nan,
+        "p": stats.random_control_p(part_drop, drops) if tested else np.nan,
         "p_mcnemar": found.p_mcnemar if k else np.nan,
         "q": np.nan,
         "unparsable_before": found.unparsable_before,

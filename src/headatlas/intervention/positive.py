@@ -16,7 +16,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
 from headatlas.intervention.directions import Directions
-from headatlas.intervention.effects import Rows, change, effect, of_function, spatial
+from headatlas.intervention.effects import Rows, change, effect, of_function, restricted, spatial
 
 GRID = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Strengths tried, in standard deviations; 0.1 is the paper's."""
@@ -82,6 +82,7 @@ def positive(
     n_boot: int = 10_000,
     seed: int = 0,
     progress: Progress | None = None,
+    control_split: str | None = None,
 ) -> pd.DataFrame:
     """Steer `heads` by `alpha`, and every control, on `split`.
 
@@ -99,6 +100,8 @@ def positive(
         scope: Token positions of the edit.
         n_boot, seed: Of intervals and random directions.
         progress: Called after each condition.
+        control_split: The part of `split` on which the arms of many draws are run, such as "E[:150]"; None is all of
+            it. Their `p` compares them with the gain of steering on that same part.
 
     Returns:
         One row an arm. `steer` and `flipped` are one condition each: `low`, `high` bootstrap the gain over questions
@@ -111,35 +114,36 @@ def positive(
     """
     if not heads:
         raise HeadAtlasError(f"no heads of {function} to steer: {heads.reason}")
-    before = runner.baseline(split)
-    rows, off = of_function(before, function), ~of_function(before, function) & ~spatial(before)
-    flipped = found.flipped()
     rng = np.random.default_rng([seed, 1])
+    single = {"steer": found, "flipped": found.flipped()}
     draws: dict[str, list[tuple[Directions, HeadSet]]] = {
-        "steer": [(found, heads)],
-        "flipped": [(flipped, heads)],
         "random_direction": [(found.random(rng), heads) for _ in range(n_random)],
         "shuffled": [(other, heads) for other in shuffled if other.usable],
         "random_heads": [(found, others) for others in random_heads],
     }
-    conditions = {
-        arm: [Condition(f"{arm} {function} by {alpha:g}", (d.edit(h, alpha),), scope) for d, h in pairs]
-        for arm, pairs in draws.items()
-    }
+
+    def condition(arm: str, direction: Directions, chosen: HeadSet) -> Condition:
+        return Condition(f"{arm} {function} by {alpha:g}", (direction.edit(chosen, alpha),), scope)
+
     told = {"scorer": scorer, "function": function, "alpha": alpha}
-    table, steered = [], np.nan
-    flat = runner.run_many([one for arm in conditions.values() for one in arm], split, progress)
+    before = runner.baseline(split)
+    rows, off = of_function(before, function), ~of_function(before, function) & ~spatial(before)
+    table = []
+    steered, flipped = runner.run_many([condition(arm, d, heads) for arm, d in single.items()], split, progress)
+    for arm, after in (("steer", steered), ("flipped", flipped)):
+        row = _one(before, after, rows, n_boot, seed)
+        table.append({**told, "arm": arm, "q": np.nan, **row, "off_task_gain": change(before, after, off)})
+
+    part = runner.baseline(control_split or split)
+    rows, off = of_function(part, function), ~of_function(part, function) & ~spatial(part)
+    gain = change(part, restricted(steered, part), rows)
     for arm, pairs in draws.items():
-        answers, flat = flat[: len(pairs)], flat[len(pairs) :]
-        if not answers:
-            continue
-        if arm in ("steer", "flipped"):
-            row = _one(before, answers[0], rows, n_boot, seed)
-            steered = row["gain"] if arm == "steer" else steered
-        else:
-            row = _many(before, answers, rows, float(steered))
-        row["off_task_gain"] = float(np.mean([change(before, after, off) for after in answers]))
-        table.append({**told, "arm": arm, "q": np.nan, **row})
+        if pairs:
+            conditions = [condition(arm, direction, chosen) for direction, chosen in pairs]
+            answers = runner.run_many(conditions, control_split or split, progress)
+            row = _many(part, answers, rows, gain)
+            row["off_task_gain"] = float(np.mean([change(part, after, off) for after in answers]))
+            table.append({**told, "arm": arm, "q": np.nan, **row})
     return pd.DataFrame(table, columns=COLUMNS)
 
 

@@ -22,7 +22,7 @@ class Settings(BaseModel):
 
     model: str
     data: str = "scenes"
-    n: int = Field(800, ge=8)
+    n: int = Field(750, ge=8)
     seed: int = 0
     preset: Preset = "strict"
     quick: bool = False
@@ -39,11 +39,15 @@ class Settings(BaseModel):
     """Operation of the damage matrix, the dose curve and the matched random sets."""
     n_random: int = Field(20, ge=1)
     """Random head sets an effect on a spatial function is compared with, matched by layer."""
-    doses: tuple[int, ...] = (1, 2, 3, 5, 8, 12)
+    n_control_questions: int | None = Field(150, ge=1)
+    """Random controls are run on this many questions of split E, and compared on them; None: on all."""
+    doses: tuple[int, ...] = (1, 3, 8)
     n_random_dose: int = Field(3, ge=1)
     alphas: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0, 4.0)
+    n_steer: int = Field(4, ge=1)
+    """Label-shuffled directions, and random head sets, that steering is compared with; random directions are twice as many."""
     n_bootstrap: int = Field(10_000, ge=100)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(16, ge=1)
     n_examples: int = Field(10, ge=0)
 
 
@@ -63,7 +67,9 @@ _QUICK: dict[str, Any] = {
     "probe_null": 3,
     "linear_null": 50,
     "n_random": 5,
-    "doses": (1, 3, 5),
+    "n_steer": 2,
+    "doses": (1, 3),
+    "n_control_questions": 30,
     "n_random_dose": 1,
     "alphas": (0.5, 2.0),
     "n_bootstrap": 1000,

@@ -7,7 +7,7 @@ which object lies where; knows nothing of what stages do with them.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -119,6 +119,12 @@ class Study:
         return HeadSet(sorted(best), reason=f"the best {most} of {len(selected)} selected")
 
     @property
+    def control_split(self) -> str:
+        """The part of split E on which random controls are run."""
+        n = self.settings.n_control_questions
+        return "E" if n is None else f"E[:{n}]"
+
+    @property
     def most_heads(self) -> int:
         """How many heads an intervened set has at most."""
         layers, heads = self.vlm.heads.shape
@@ -139,16 +145,17 @@ class Study:
         }
 
     def _claim(self) -> None:
-        identity = {"model": self.settings.model, **self.settings.model_dump(mode="json")}
-        there = self.run.read_json("settings.json")
-        if there is not None and "vlm" in self.__dict__:
+        identity = self.settings.model_dump(mode="json", exclude={"batch_size"})
+        # settings.json tells more of the data than their source: there `data` is a record of its own.
+        identity["source"] = identity.pop("data")
+        if "vlm" in self.__dict__:
             identity["model_fingerprint"] = self.vlm.fingerprint
         self.run.claim(identity)
 
     def write_settings(self) -> None:
         """Write settings.json: the settings, model, data and versions."""
         layers, heads = self.vlm.heads.shape
-        per_split = {name: len(self.data.split(name)) for name in SPLITS}
+        per_split = {name: self.data.splits.get(name, 0) for name in SPLITS}
         missing = [name for name, count in per_split.items() if not count]
         if missing:
             raise HeadAtlasError(
@@ -192,5 +199,3 @@ class _NoImage:
 
 
 NO_IMAGE = _NoImage()
-
-Arms = Mapping[str, Any]

@@ -36,19 +36,30 @@ def test_without_tables_every_claim_is_inconclusive_and_says_why():
 
 
 def counts(**values):
-    rows = [{"scorer": "ablation", "what": k, "value": v[0], "low": v[1], "high": v[2], "p": 0.01, "n": 9} for k, v in values.items()]
+    rows = [
+        {"scorer": "ablation", "what": k, "value": v[0], "low": v[1], "high": v[2], "p": 0.01, "n": 9}
+        for k, v in values.items()
+    ]
     return pd.DataFrame(rows)
 
 
 def test_claims_on_heads():
     found = verdicts(
-        {"counts": counts(share=(0.05, 0.03, 0.08), overlap=(0.2, 0.1, 0.3), spread=(6, 2, 9), spatial_minus_other=(2, 1, 3))}
+        {
+            "counts": counts(
+                share=(0.05, 0.03, 0.08), overlap=(0.2, 0.1, 0.3), spread=(6, 2, 9), spatial_minus_other=(2, 1, 3)
+            )
+        }
     )
     assert found["C1", "ablation"].verdict == "supported"
     assert found["C2", "ablation"].verdict == "supported"
     assert found["C3", "ablation"].verdict == "not supported"
     found = verdicts(
-        {"counts": counts(share=(0.5, 0.3, 0.8), overlap=(0.7, 0.6, 0.9), spread=(6, 2, 9), spatial_minus_other=(-1, -3, 1))}
+        {
+            "counts": counts(
+                share=(0.5, 0.3, 0.8), overlap=(0.7, 0.6, 0.9), spread=(6, 2, 9), spatial_minus_other=(-1, -3, 1)
+            )
+        }
     )
     assert found["C1", "ablation"].verdict == "not supported"
     assert found["C2", "ablation"].verdict == "not supported"

@@ -49,7 +49,7 @@ def _negative(study: Study, runner: Runner, scorer: str, function: str, heads: H
         rows.append(
             negative(
                 runner, heads, function, controls, operation, study.means, scorer, n_boot=settings.n_bootstrap,
-                seed=settings.seed,
+                seed=settings.seed, control_split=study.control_split,
                 progress=lambda _, done, total: study.report(f"ablate {function}, {scorer}", done, total),
             )
         )  # fmt: skip

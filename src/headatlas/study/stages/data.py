@@ -30,6 +30,7 @@ def run(study: Study) -> None:
 
 def _surface(study: Study) -> pd.DataFrame:
     """What words alone tell, fitted on split P and tried on split E: a step's function, a question's answer."""
-    fit, test = study.data.split("P").without_images(), study.data.split("E").without_images()
-    tables = [function_from_text(fit.steps(), test.steps()), answer_without_image(list(fit), list(test))]
+    fit, test = study.data.split("P"), study.data.split("E")
+    steps = function_from_text(fit.steps(), test.steps())
+    tables = [steps, answer_without_image(fit.without_images(), test.without_images())]
     return pd.concat(tables, ignore_index=True)

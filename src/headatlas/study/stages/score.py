@@ -60,7 +60,11 @@ def _inputs(study: Study, n_null: int | None) -> ScoringInputs:
 
 def _options(study: Study) -> dict[str, dict[str, Any]]:
     settings = study.settings
-    ablation = {"operation": settings.operation, "cache_dir": study.run.root / "answers", "batch_size": settings.batch_size}
+    ablation = {
+        "operation": settings.operation,
+        "cache_dir": study.run.root / "answers",
+        "batch_size": settings.batch_size,
+    }
     return {"paper": {"preset": settings.probe}, "ablation": ablation}
 
 

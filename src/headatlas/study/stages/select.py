@@ -27,7 +27,9 @@ N_BOOT = 1_000
 def run(study: Study) -> None:
     """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv and fewest.csv."""
     chosen = study.settings.selector
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in ("selection", "sparsity", "overlap", "counts", "fewest")}
+    tables: dict[str, list[pd.DataFrame]] = {
+        name: [] for name in ("selection", "sparsity", "overlap", "counts", "fewest")
+    }
     for done, scores in enumerate(study.atlas.scores.values(), 1):
         tables["selection"].append(selection_table(scores, tuple(dict.fromkeys((chosen, "null", "elbow", "top_k")))))
         tables["sparsity"].append(sparsity_table(scores, chosen))
@@ -50,6 +52,8 @@ def counts_table(scores: Scores, fewest: pd.DataFrame, seed: int, n_boot: int = 
     limit = thresholds(scores)
     assert scores.per_sample is not None
     chosen = scores.values > limit[:, None, None]
+    if not chosen.any():  # nothing was selected: its share is 0 for want of evidence, not for sparseness
+        return pd.DataFrame(columns=["scorer", "what", "value", "low", "high", "p", "n"])
     draws, _ = bootstrap_masks(scores.per_sample, limit, n_boot, seed)
     rows = []
     for what, statistic in (("share", _share), ("spread", _spread), ("overlap", _overlap)):
@@ -82,4 +86,3 @@ def _overlap(mask: Bool[np.ndarray, "F L H"]) -> float:
     found = [jaccard(a, b, total)[1] for a, b in combinations(sets, 2)]
     known = [value for value in found if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")
-

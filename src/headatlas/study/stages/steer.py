@@ -9,9 +9,6 @@ from headatlas.intervention import Directions, Runner, add_q, directions, positi
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
-N_SHUFFLED = 5
-"""Label-shuffled directions; random directions and random heads are as many."""
-
 
 @stage("steer", needs=("data", "capture", "score", "select"))
 def run(study: Study) -> None:
@@ -46,12 +43,12 @@ def _steer(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     settings, heads = study.settings, study.head_set(function, scorer)
     alpha, tuning = tune(runner, heads, found, function, settings.alphas, scorer)
-    n = min(N_SHUFFLED, settings.n_random)
+    n = settings.n_steer
     shuffled = [directions(study.acts, function, tokens=settings.tokens, shuffle=i) for i in range(n)]
     table = positive(
         runner, heads, found, function, alpha, shuffled,
-        random_sets(heads, study.vlm.heads.shape, n, match="layer", rng=settings.seed), n, scorer,
-        n_boot=settings.n_bootstrap, seed=settings.seed,
+        random_sets(heads, study.vlm.heads.shape, n, match="layer", rng=settings.seed), 2 * n, scorer,
+        n_boot=settings.n_bootstrap, seed=settings.seed, control_split=study.control_split,
         progress=lambda _, done, total: study.report(f"steer {function}, {scorer}", done, total),
     )  # fmt: skip
     return table, tuning

@@ -1,0 +1,101 @@
+"""The commands, as a user types them: results on stdout, one clear line and exit code 2 for every mistake."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def headatlas(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "headatlas", *map(str, arguments)], capture_output=True, text=True, timeout=300
+    )
+
+
+def fails(result, *parts):
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    (line,) = [line for line in result.stderr.strip().splitlines() if line.startswith("headatlas:")]
+    for part in parts:
+        assert part in line
+
+
+def test_help_teaches_and_lists_every_command():
+    told = headatlas("--help").stdout
+    for command in (
+        "study",
+        "evaluate",
+        "capture",
+        "score",
+        "select",
+        "ablate",
+        "steer",
+        "activate",
+        "report",
+        "data",
+        "reference",
+    ):
+        assert command in told
+    assert "ref-llava" in headatlas("study", "--help").stdout
+
+
+def test_no_such_model(tmp_path):
+    fails(headatlas("study", "nobody/no-such-model", "--out", tmp_path / "r"), "nobody/no-such-model", "ref-llava")
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    fails(headatlas("study", tmp_path, "--out", tmp_path / "r"), "not a model")
+
+
+def test_a_text_model_is_not_a_vlm(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')
+    fails(headatlas("study", tmp_path, "--out", tmp_path / "r"), "not a vision-language model")
+
+
+def test_no_such_data(tmp_path):
+    fails(
+        headatlas("study", "ref-llava", "--data", tmp_path / "nothing.jsonl", "--out", tmp_path / "r"), "nothing.jsonl"
+    )
+
+
+def test_empty_data(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    fails(headatlas("study", "ref-llava", "--data", tmp_path / "empty.jsonl", "--out", tmp_path / "r"), "empty")
+
+
+def test_unknown_preset(tmp_path):
+    fails(headatlas("study", "ref-llava", "--preset", "loose", "--out", tmp_path / "r"), "loose", "strict", "paper")
+
+
+def test_a_stage_on_a_folder_without_a_run(tmp_path):
+    fails(headatlas("score", "--out", tmp_path / "r"), "--model")
+
+
+def test_a_run_of_another_model(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "settings.json").write_text(json.dumps({"model": "other"}))
+    fails(headatlas("study", "ref-llava", "--out", tmp_path / "r"), "other")
+
+
+@pytest.mark.parametrize("wrong", [("study",), ("study", "ref-llava", "--nonsense"), ("nonsense",)])
+def test_wrong_usage_is_told(wrong):
+    result = headatlas(*wrong)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    import errno
+
+    from headatlas import cli
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "x.csv")
+
+    monkeypatch.setattr("headatlas.study.run_stages", full)
+    monkeypatch.setattr("headatlas.study.open_study", lambda *_, **__: None)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["study", "ref-llava", "--out", str(tmp_path / "r")])
+    assert stop.value.code == 2
+    assert "disk is full" in capsys.readouterr().err

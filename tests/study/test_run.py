@@ -1,0 +1,136 @@
+"""The whole study: what it leaves, that it goes on after SIGKILL with the same numbers, and that splits stay apart."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import headatlas as ha
+from headatlas.cogvsr import FUNCTIONS, SPATIAL
+from headatlas.cogvsr.functions import TITLES
+from headatlas.errors import HeadAtlasError
+from headatlas.study import kept_settings, make_settings, open_study, run_command, run_stages
+from headatlas.study.stages import STAGES
+
+TABLES = (
+    "scores", "selection", "sparsity", "overlap", "agreement", "probe", "surface", "baseline", "metrics", "negative", "damage",
+    "dose", "positive", "activation", "tuning", "counts", "steering",
+)  # fmt: skip
+
+
+def table(run, name):
+    path = run / "results" / f"{name}.csv"
+    return pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
+
+
+def test_everything_is_there(finished):
+    for name in ("claims.json", "atlas.json", "report.html", "settings.json", "timings.json", "results/examples.json"):
+        assert (finished / name).exists(), name
+    for name in TABLES:
+        assert (finished / "results" / f"{name}.csv").exists(), name
+    assert not list(finished.rglob("*.part"))
+    assert {t["stage"] for t in json.loads((finished / "timings.json").read_text())} >= set(STAGES) - {"report"}
+
+
+def test_every_claim_is_judged_by_every_scorer(finished):
+    claims = json.loads((finished / "claims.json").read_text())["claims"]
+    assert {c["id"] for c in claims} == {"C1", "C2", "C3", "C4", "C5a", "C5b"}
+    assert len(claims) == 5 * 3 + 1
+    assert {c["verdict"] for c in claims} <= {"supported", "not supported", "inconclusive"}
+
+
+def test_scores_are_those_of_the_atlas(finished):
+    atlas = ha.Atlas.load(finished)
+    scores = table(finished, "scores")
+    for (scorer, function), rows in scores.groupby(["scorer", "function"]):
+        values = atlas.scores[scorer].of(function)
+        np.testing.assert_allclose(values[rows["layer"], rows["head"]], rows["value"])
+    assert set(scores["function"]) == set(FUNCTIONS)
+
+
+def test_ablation_scores_can_be_recomputed_from_the_cached_answers(finished):
+    """Exact damage of one head: the mean fall in log-probability between two answers tables on disk."""
+    tables = {}
+    import pyarrow.parquet as pq
+
+    for path in (finished / "answers").glob("*.parquet"):
+        told = json.loads(pq.read_schema(path).metadata[b"headatlas"])
+        if told["split"] == "S" and told["mode"] == "forced" and told["arm"] == "original":
+            tables[told["name"]] = pd.read_parquet(path)
+    before, after = tables["original"], tables["mean L2.H3"]
+    fall = before["logprob"] - after["logprob"]
+    for function in FUNCTIONS:
+        rows = before["functions"].str.split("|").map(lambda names, f=function: f in names)
+        scores = table(finished, "scores")
+        kept = scores[(scores["scorer"] == "ablation") & (scores["function"] == function)]
+        value = kept[(kept["layer"] == 2) & (kept["head"] == 3)]["value"].item()
+        assert value == pytest.approx(fall[rows].mean(), abs=1e-5)
+
+
+def test_heads_are_never_chosen_on_the_split_they_are_evaluated_on(finished):
+    """The atlas of a study whose split E is another one is the same: nothing of E goes into scores or selections."""
+    import pyarrow.parquet as pq
+
+    chosen_on = set()
+    for path in (finished / "answers").glob("*.parquet"):
+        told = json.loads(pq.read_schema(path).metadata[b"headatlas"])
+        if told["name"].startswith("mean L") and told["name"].count(" ") == 1:
+            chosen_on.add(told["split"])
+    assert chosen_on == {"S"}
+    atlas = json.loads((finished / "atlas.json").read_text())
+    assert set(atlas["scores"]) == {"paper", "linear", "ablation"}
+
+
+def test_head_sets_are_capped(finished):
+    negative = table(finished, "negative")
+    assert negative["k"].max() <= round(0.1 * 48)
+    assert set(negative[negative["n_random"] > 0]["function"]) <= set(SPATIAL)
+
+
+def test_a_second_run_does_nothing(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    assert run_stages(open_study(kept_settings(finished), finished)) == []
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+
+
+def test_a_run_directory_of_other_settings_is_refused(finished, model, small):
+    with pytest.raises(HeadAtlasError, match="seed=1, this one has seed=2"):
+        open_study(make_settings(model, **(small | {"seed": 2})), finished)
+
+
+def test_a_stage_out_of_order_names_the_missing_command(tmp_path, model, small):
+    study = open_study(make_settings(model, **small), tmp_path / "new")
+    with pytest.raises(HeadAtlasError, match="run `headatlas capture`"):
+        run_command(study, "score")
+
+
+def test_examples_show_answers_before_and_after(finished):
+    examples = json.loads((finished / "results/examples.json").read_text())
+    for example in examples:
+        assert (finished / example["image"]).exists()
+        assert {step["function"] for step in example["steps"]} <= set(TITLES)
+
+
+def test_killed_at_any_time_it_goes_on_and_ends_with_the_same_numbers(finished, tmp_path, model, small):
+    out = tmp_path / "run"
+    code = (
+        "import sys, json; from headatlas.study import *; "
+        "run_stages(open_study(make_settings(sys.argv[1], **json.loads(sys.argv[2])), sys.argv[3]))"
+    )
+    command = [sys.executable, "-c", code, model, json.dumps(small), str(out)]
+    for files in (5, 40, 70):
+        process = subprocess.Popen(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list((out / "answers").glob("*.parquet"))) < files:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}, stderr=subprocess.DEVNULL)
+    for path in sorted((finished / "results").iterdir()):
+        assert path.read_bytes() == (out / "results" / path.name).read_bytes(), path.name
+    assert (finished / "claims.json").read_bytes() == (out / "claims.json").read_bytes()
