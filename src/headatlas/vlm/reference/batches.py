@@ -1,0 +1,106 @@
+"""Which rows the training sees at which step: a pure function of seed, stage and step, so that a resumed run is the same run.
+
+Knows the pool; knows no model. Rows of like length share a batch, padded to one of a few lengths (each is compiled once).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
+from headatlas.vlm.reference.pool import Pool
+from headatlas.vlm.reference.tokens import BLIND, Encoder, Row
+
+LENGTHS = {
+    "direct": (64,),
+    "caption": (128,),
+    "own": (160, 192, 224),
+    "more": (160, 192, 224),
+    "blind": (128, 192),
+    "blind_more": (128, 192),
+}
+"""The padded lengths of each kind of batch, in tokens. `blind`: as `own`, without the image; `blind_more`: as `more`."""
+
+_SOURCE = {"blind": "own", "blind_more": "more"}
+
+SPATIAL_MARKS = tuple(1 + FUNCTIONS.index(name) for name in SPATIAL)
+SPATIAL_WEIGHT = 2.0
+END_WEIGHT = 0.3
+"""Of the end of turn: it follows every answer and is learned soon."""
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Rows padded on the right; `weights` is 0 where there is nothing to learn; `scenes` index the pool's pictures."""
+
+    ids: Int64[Tensor, "B T"]
+    weights: Float[Tensor, "B T"]
+    scenes: Int64[np.ndarray, " B"]
+    kind: str
+    blind: bool
+
+
+class Sampler:
+    """Draws batches of about `tokens` tokens each."""
+
+    def __init__(self, pool: Pool, encoder: Encoder, pad: int, tokens: int, seed: int):
+        self._pool, self._encoder, self._pad, self._tokens, self._seed = pool, encoder, pad, tokens, seed
+        self._buckets: dict[str, dict[int, np.ndarray]] = {}
+        for kind, sizes in LENGTHS.items():
+            lengths = pool.lengths(_SOURCE.get(kind, kind))
+            if kind in _SOURCE:
+                lengths = lengths - encoder.image_tokens - 1
+            self._buckets[kind] = {}
+            below = 0
+            for size in sizes:
+                found = np.flatnonzero((lengths > below) & (lengths <= size))
+                if len(found):
+                    self._buckets[kind][size] = found
+                below = size
+            assert below >= lengths.max(), f"{kind} conversations of {lengths.max()} tokens: lengthen LENGTHS"
+
+    def generator(self, stage: str, step: int) -> np.random.Generator:
+        """Return the random generator of one step of one stage."""
+        return np.random.default_rng([self._seed, *stage.encode(), step])
+
+    def patches(self, step: int, n: int) -> Int64[np.ndarray, " B"]:
+        """Return the scenes of a step of stage 1."""
+        return self.generator("vision", step).integers(0, len(self._pool), n)
+
+    def text(self, stage: str, step: int, shares: dict[str, float]) -> TextBatch:
+        """Return the batch of a step; `shares` are the chances of each kind of batch."""
+        rng = self.generator(stage, step)
+        kinds = [kind for kind in shares if self._buckets[kind]]
+        chance = np.array([shares[kind] for kind in kinds])
+        kind = kinds[rng.choice(len(kinds), p=chance / chance.sum())]
+        buckets = self._buckets[kind]
+        sizes = list(buckets)
+        # A bucket of n rows, drawn B at a time, is drawn n / B times as often: every row is equally likely.
+        chance = np.array([len(buckets[size]) * size for size in sizes], float)
+        size = sizes[rng.choice(len(sizes), p=chance / chance.sum())]
+        chosen = buckets[size][rng.integers(0, len(buckets[size]), max(1, self._tokens // size))]
+        source, blind = _SOURCE.get(kind, kind), kind in _SOURCE
+        rows = [self._pool.row(source, i) for i in chosen]
+        if blind:
+            rows = [self._encoder.without_image(row) for row in rows]
+        ids, weights = self.collate(rows, size, blind)
+        return TextBatch(ids, weights, self._pool.scene[source][chosen].astype(np.int64), kind, blind)
+
+    def collate(
+        self, rows: list[Row], size: int, blind: bool = False
+    ) -> tuple[Int64[Tensor, "B T"], Float[Tensor, "B T"]]:
+        """Return token ids and weights of rows, padded to `size`; `blind`: only steps that need no image have weight."""
+        ids = np.full((len(rows), size), self._pad, np.int64)
+        marks = np.zeros((len(rows), size), np.uint8)
+        for i, row in enumerate(rows):
+            ids[i, : len(row.ids)] = row.ids
+            marks[i, : len(row.ids)] = row.marks
+        weights = (marks >= BLIND if blind else marks > 0).astype(np.float32)
+        weights[np.isin(marks % BLIND, SPATIAL_MARKS)] *= SPATIAL_WEIGHT
+        weights[ids == self._encoder.end] *= END_WEIGHT
+        return torch.from_numpy(ids), torch.from_numpy(weights)

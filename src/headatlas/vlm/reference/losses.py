@@ -1,0 +1,116 @@
+"""What each training stage computes: forward passes that skip whatever no loss looks at, and the losses.
+
+Knows LLaVA's modules and the pool's labels; knows no files, no schedule. `hidden` is the model's own forward pass on rows that
+are padded on the right, with the image at its place behind the first token: a test holds it equal to `model(...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+from transformers import AttentionInterface, LlavaForConditionalGeneration
+
+from headatlas.vlm.reference.pool import PATCH_FIELDS
+
+ATTENTION = "sdpa_float32"
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """PyTorch's attention in float32 whatever autocast says: its bfloat16 backward on CPUs is four times slower."""
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    with torch.autocast("cpu", enabled=False):
+        out = F.scaled_dot_product_attention(
+            query.float(), key.float(), value.float(), attn_mask=mask, scale=scaling, is_causal=causal and mask is None
+        )
+    return out.transpose(1, 2).to(query.dtype).contiguous(), None
+
+
+AttentionInterface.register(ATTENTION, _attention)
+
+
+def image_features(model: LlavaForConditionalGeneration, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B P E"]:
+    """Return the projected patches of each picture, as the language model sees them."""
+    config = model.config
+    made = model.get_image_features(
+        pixel_values=pixels, vision_feature_layer=config.vision_feature_layer,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+    ).pooler_output  # fmt: skip
+    return made if isinstance(made, Tensor) else torch.stack(list(made))
+
+
+def hidden(
+    model: LlavaForConditionalGeneration,
+    ids: Int64[Tensor, "B T"],
+    pixels: Float[Tensor, "B 3 S S"] | None,
+    language: Callable[..., Any] | None = None,
+) -> Tensor:
+    """Return the language model's last hidden states `[B, T, E]`.
+
+    Args:
+        model: the VLM.
+        ids: rows padded on the right; with `pixels`, tokens 1..P of each row are its image tokens.
+        pixels: one picture a row, or None for rows without image.
+        language: stands for `model.model.language_model` (its compiled form).
+    """
+    embedded = model.get_input_embeddings()(ids)
+    if pixels is not None:
+        features = image_features(model, pixels)
+        embedded = torch.cat([embedded[:, :1], features.to(embedded.dtype), embedded[:, 1 + features.shape[1] :]], 1)
+    run = model.model.language_model if language is None else language
+    # Padding on the right needs no mask: nothing before it can attend to it.
+    return run(inputs_embeds=embedded, use_cache=False).last_hidden_state
+
+
+def answer_loss(
+    model: LlavaForConditionalGeneration, states: Tensor, ids: Int64[Tensor, "B T"], weights: Float[Tensor, "B T"]
+) -> Float[Tensor, ""]:
+    """Return the weighted mean cross-entropy (nats) of the tokens with a weight, each predicted one position earlier."""
+    rows, columns = weights[:, 1:].nonzero(as_tuple=True)
+    logits = model.lm_head(states[rows, columns]).float()
+    each = F.cross_entropy(logits, ids[rows, columns + 1], reduction="none")
+    weight = weights[rows, columns + 1]
+    return (each * weight).sum() / weight.sum()
+
+
+class PatchHeads(nn.Module):
+    """Stage 1's classifiers, one linear layer a field over the projected patches; thrown away afterwards."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.heads = nn.ModuleDict({field: nn.Linear(width, len(values)) for field, values in PATCH_FIELDS.items()})
+
+    def forward(
+        self, features: Float[Tensor, "B P E"], labels: UInt8[Tensor, "B P fields"]
+    ) -> tuple[Float[Tensor, ""], dict[str, float]]:
+        """Return the loss, the mean over fields, and each field's accuracy on patches that hold a thing (else all)."""
+        features = self.norm(features.float())
+        total = features.new_zeros(())
+        accuracy = {}
+        for i, (field, head) in enumerate(self.heads.items()):
+            wanted = labels[..., i].long()
+            known = wanted != 255
+            logits = head(features[known])
+            each = F.cross_entropy(logits, wanted[known], reduction="none")
+            if field == "thing":
+                # Five patches of six are empty: weigh what is there.
+                weight = torch.where(wanted[known] > 0, 1.0, 0.15)
+                total = total + (each * weight).sum() / weight.sum()
+            else:
+                total = total + each.mean()
+            accuracy[field] = float((logits.argmax(-1) == wanted[known]).float().mean())
+        return total / len(self.heads), accuracy

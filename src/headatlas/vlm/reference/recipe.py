@@ -1,0 +1,70 @@
+"""How a reference VLM is trained: every number, in one record that is logged and printed in the model card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from headatlas.errors import HeadAtlasError
+from headatlas.vlm.reference.build import Shape
+
+STAGES = ("vision", "language", "whole")
+"""1: the vision tower alone, 2: the language model alone, 3: all of it."""
+
+FULL_MINUTES = 70.0
+"""What the default recipe takes on two cores with AMX (bfloat16 matrix units)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training settings; times and sizes are told in steps, so that the same recipe gives the same model anywhere."""
+
+    shape: Shape = field(default_factory=Shape)
+    seed: int = 0
+    n_scenes: int = 14_000
+    """Rendered scenes; with their mirror images there are twice as many."""
+    n_held_out: int = 256
+    """Further scenes of split "train", from another seed, that are only looked at while training."""
+    steps: tuple[int, int, int] = (1500, 2200, 7500)
+    rates: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
+    """Peak learning rate of each stage: linear warm-up, then cosine to `floor` of it."""
+    floor: float = 0.02
+    warmup: int = 150
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+    vision_batch: int = 64
+    tokens: int = 6144
+    """Tokens of a batch of conversations, padding included."""
+    captions: tuple[float, float] = (0.7, 0.15)
+    """Share of caption batches in the first third of stage 3, and later."""
+    directs: float = 0.03
+    """Share of batches of answers without steps."""
+    blinds: float = 0.05
+    """Share of batches without image, loss on the steps that need none."""
+    bfloat16: bool = True
+    compiled: bool = True
+    evaluate_every: int = 400
+    checkpoint_every: int = 250
+
+    def scaled(self, minutes: float) -> Recipe:
+        """Return the recipe with its steps cut, or stretched, to about `minutes` on a machine like the one it was made on."""
+        if minutes <= 0:
+            raise HeadAtlasError(f"expected a training time above 0 minutes, came {minutes}")
+        share = minutes / FULL_MINUTES
+        first, second, third = (max(1, round(share * steps)) for steps in self.steps)
+        return replace(
+            self, steps=(first, second, third), warmup=max(1, min(self.warmup, third // 10)),
+            n_scenes=max(64, round(min(1.0, share) * self.n_scenes)),
+        )  # fmt: skip
+
+    def shares(self, stage: str, step: int) -> dict[str, float]:
+        """Return the chance of each kind of batch at a step of stage 2 or 3."""
+        if stage == "language":
+            return {"blind": 0.5, "blind_more": 0.5}
+        caption = self.captions[0 if 3 * step < self.steps[2] else 1]
+        left = 1.0 - caption
+        talk = left * (1.0 - self.directs - self.blinds)
+        return {
+            "caption": caption, "own": 0.5 * talk, "more": 0.5 * talk, "direct": left * self.directs,
+            "blind_more": left * self.blinds,
+        }  # fmt: skip

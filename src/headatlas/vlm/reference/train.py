@@ -1,0 +1,264 @@
+"""Trains a reference VLM from scratch, in three stages, so that a killed run goes on where it was and ends the same.
+
+Knows the order of things: pool, stages, optimizer, checkpoints, log. What a batch is lies in `batches.py`, what a loss is in
+`losses.py`. Every batch follows from the seed and the step alone; a checkpoint is weights, optimizer and step.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from headatlas.errors import HeadAtlasError
+from headatlas.vlm.reference.batches import Sampler
+from headatlas.vlm.reference.build import build_model, build_processor, build_tokenizer, save
+from headatlas.vlm.reference.held_out import accuracies
+from headatlas.vlm.reference.losses import ATTENTION, PatchHeads, answer_loss, hidden, image_features
+from headatlas.vlm.reference.parallel import Team, together
+from headatlas.vlm.reference.pool import Pool, PoolSettings, prepare, to_float
+from headatlas.vlm.reference.recipe import STAGES, Recipe
+from headatlas.vlm.reference.tokens import Encoder, scene_words
+
+Say = Callable[[str], None]
+
+_HELD_OUT_SEED = 1_000_003
+"""Added to the recipe's seed for the held-out scenes."""
+
+
+class Trainer:
+    """One training run in a work folder: `pool/`, `held_out/`, `checkpoint/`, `log.jsonl`, `recipe.json`.
+
+    Every process of a team makes one; the pools must have been made before (`make_pools`).
+    """
+
+    def __init__(self, recipe: Recipe, work: Path, team: Team | None = None, say: Say = print):
+        self.recipe, self.work, self._say, self._team = recipe, work, say, team or Team()
+        self.tokenizer = build_tokenizer(scene_words())
+        self.processor = build_processor(self.tokenizer, recipe.shape)
+        self.encoder = Encoder(self.tokenizer, recipe.shape.image_tokens)
+        self.pool, self.held_out = make_pools(recipe, work)
+        pad = self.tokenizer.pad_token_id
+        assert isinstance(pad, int)
+        self.sampler = Sampler(self.pool, self.encoder, pad, recipe.tokens, recipe.seed)
+        self.model = build_model(self.tokenizer, recipe.shape, recipe.seed)
+        self.model.set_attn_implementation(ATTENTION if recipe.bfloat16 else "sdpa")
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed + 1)
+            self.heads = PatchHeads(recipe.shape.width)
+        self._language: Callable[..., Any] = self.model.model.language_model
+        if recipe.compiled:
+            torch._dynamo.config.recompile_limit = 64
+            self._language = torch.compile(self.model.model.language_model, dynamic=False)
+        self.stage, self.step = 0, 0
+        self.optimizer = self._optimizer()
+        self._restore()
+
+    def run(self, until: int | None = None) -> None:
+        """Train to the end, or for at most `until` further steps."""
+        left = math.inf if until is None else until
+        while self.stage < len(STAGES):
+            total = self.recipe.steps[self.stage]
+            started, first = time.monotonic(), self.step
+            while self.step < total:
+                if left <= 0:
+                    return
+                facts = self._one_step(total)
+                self.step += 1
+                left -= 1
+                if self._team.first and (self.step % 20 == 0 or self.step == total):
+                    pace = (time.monotonic() - started) / (self.step - first)
+                    self._log(
+                        seconds_a_step=round(pace, 3), minutes_left=round(pace * (total - self.step) / 60, 1), **facts
+                    )
+                if self._team.first and (self.step % self.recipe.evaluate_every == 0 or self.step == total):
+                    self._evaluate()
+                if self.step % self.recipe.checkpoint_every == 0 and self.step < total:
+                    self.checkpoint()
+            self.stage, self.step = self.stage + 1, 0
+            if self.stage < len(STAGES):
+                self.optimizer = self._optimizer()
+            self.checkpoint()
+            if self._team.first:
+                # Kept, so that later stages can be tried again with other settings.
+                name = STAGES[self.stage - 1]
+                shutil.copytree(self.work / "checkpoint", self.work / f"after_{name}", dirs_exist_ok=True)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last stage is done."""
+        return self.stage == len(STAGES)
+
+    def export(self, folder: Path) -> None:
+        """Write the model folder."""
+        self.model.set_attn_implementation("sdpa")
+        save(self.model, self.processor, folder)
+
+    def checkpoint(self) -> None:
+        """Write weights, optimizer and place, beside the old ones, and then exchange them."""
+        if not self._team.first:
+            return
+        new, old, now = (self.work / name for name in ("checkpoint.new", "checkpoint.old", "checkpoint"))
+        new.mkdir(exist_ok=True)
+        save_model(self.model, str(new / "model.safetensors"))
+        save_model(self.heads, str(new / "heads.safetensors"))
+        torch.save(self.optimizer.state_dict(), new / "optimizer.pt")
+        (new / "place.json").write_text(json.dumps({"stage": self.stage, "step": self.step}))
+        _remove(old)
+        if now.exists():
+            os.replace(now, old)
+        os.replace(new, now)
+        _remove(old)
+
+    def _restore(self) -> None:
+        folder = self.work / "checkpoint"
+        if not folder.exists():
+            folder = self.work / "checkpoint.old"
+        if not folder.exists():
+            return
+        place = json.loads((folder / "place.json").read_text())
+        self.stage, self.step = place["stage"], place["step"]
+        load_model(self.model, str(folder / "model.safetensors"))
+        load_model(self.heads, str(folder / "heads.safetensors"))
+        if not self.finished:
+            self.optimizer = self._optimizer()
+            self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+        self._say(f"going on at stage {self.stage + 1}, step {self.step}")
+
+    def _trained(self) -> list[nn.Parameter]:
+        parts: dict[str, list[nn.Module]] = {
+            "vision": [self.model.model.vision_tower, self.model.model.multi_modal_projector, self.heads],
+            "language": [self.model.model.language_model],
+            "whole": [self.model],
+        }
+        name = STAGES[min(self.stage, len(STAGES) - 1)]
+        return [p for part in parts[name] for p in part.parameters()]
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        trained = self._trained()
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=1e-3, betas=self.recipe.betas, fused=True)
+
+    def _rate(self, total: int) -> float:
+        peak, warmup, floor = self.recipe.rates[self.stage], self.recipe.warmup, self.recipe.floor
+        if self.step < warmup:
+            return peak * (self.step + 1) / warmup
+        done = (self.step - warmup) / max(1, total - warmup)
+        return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _one_step(self, total: int) -> dict[str, Any]:
+        rate = self._rate(total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        loss, facts = self._vision_loss() if STAGES[self.stage] == "vision" else self._text_loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self._team.sum_gradients(self._trained())
+        norm = nn.utils.clip_grad_norm_(self._trained(), self.recipe.clip)
+        self.optimizer.step()
+        return {"loss": round(float(loss.detach()), 5), "rate": round(rate, 6), "norm": round(float(norm), 3), **facts}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16)
+
+    def _vision_loss(self) -> tuple[Tensor, dict[str, Any]]:
+        scenes = self.sampler.patches(self.step, self.recipe.vision_batch)[self._team.rank :: self._team.size]
+        with self._autocast():
+            features = image_features(self.model, to_float(self.processor, self.pool.images(scenes)))
+        loss, accuracy = self.heads(features, torch.from_numpy(self.pool.patches[scenes]))
+        return loss / self._team.size, {field: round(value, 3) for field, value in accuracy.items()}
+
+    def _text_loss(self) -> tuple[Tensor, dict[str, Any]]:
+        stage = STAGES[self.stage]
+        batch = self.sampler.text(stage, self.step, self.recipe.shares(stage, self.step))
+        mine = slice(self._team.rank, None, self._team.size)
+        ids = batch.ids[mine]
+        pixels = None if batch.blind else to_float(self.processor, self.pool.images(batch.scenes[mine]))
+        with self._autocast():
+            states = hidden(self.model, ids, pixels, self._language)
+            loss = answer_loss(self.model, states, ids, batch.weights[mine])
+        # Each process's mean counts as much as the weight it is the mean of.
+        share = float(batch.weights[mine].sum() / batch.weights.sum())
+        return loss * share, {"kind": batch.kind}
+
+    @torch.inference_mode()
+    def _evaluate(self) -> None:
+        self.model.eval()
+        if STAGES[self.stage] == "vision":
+            labels = torch.from_numpy(self.held_out.patches)
+            with self._autocast():
+                pixels = to_float(self.processor, np.array(self.held_out.pixels))
+                features = torch.cat([image_features(self.model, part) for part in pixels.split(64)])
+            _, found = self.heads(features, labels)
+        else:
+            found = accuracies(self, blind=STAGES[self.stage] == "language")
+        self._log(held_out={name: round(value, 3) for name, value in found.items()})
+
+    def _log(self, **facts: Any) -> None:
+        line = json.dumps(
+            {"stage": STAGES[self.stage], "step": self.step, "of": self.recipe.steps[self.stage], **facts}
+        )
+        with (self.work / "log.jsonl").open("a") as file:
+            file.write(line + "\n")
+        self._say(line)
+
+
+def train(recipe: Recipe, work: Path, out: Path, processes: int = 2, say: Say = print) -> None:
+    """Train by the recipe in `work`, going on if it was begun there, and write the model folder to `out`.
+
+    `processes` share every batch; another number of them rounds otherwise, and so ends in slightly other weights.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    _same_recipe(recipe, processes, work / "recipe.json")
+    say(f"rendering {recipe.n_scenes} scenes, kept in {work / 'pool'}")
+    make_pools(recipe, work, processes)
+    together(_train, processes, work, (recipe, work, out), say)
+
+
+def _train(team: Team, recipe: Recipe, work: Path, out: Path, say: Say) -> None:
+    trainer = Trainer(recipe, work, team, say)
+    trainer.run()
+    if team.first:
+        trainer.export(out)
+    team.wait()
+
+
+def make_pools(recipe: Recipe, work: Path, workers: int = 1) -> tuple[Pool, Pool]:
+    """Make, or open, the scenes to train on and the held-out ones."""
+    held_out = PoolSettings(recipe.n_held_out, recipe.seed + _HELD_OUT_SEED, mirrors=False)
+    return (
+        prepare(PoolSettings(recipe.n_scenes, recipe.seed), recipe.shape, work / "pool", workers),
+        prepare(held_out, recipe.shape, work / "held_out", workers),
+    )
+
+
+def _same_recipe(recipe: Recipe, processes: int, path: Path) -> None:
+    wanted = json.dumps({**asdict(recipe), "processes": processes}, indent=2) + "\n"
+    if path.exists() and path.read_text() != wanted:
+        raise HeadAtlasError(
+            f"{path.parent} holds a training run of another recipe: expected the same settings to go on with it; "
+            "give another --work folder, or remove that one"
+        )
+    path.write_text(wanted)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
