@@ -14,6 +14,8 @@ from headatlas.report.page import Note, Section
 from headatlas.report.tables import Run
 
 SHARE_UNITS = {"share", "shares"}
+DIFFERENCES = {"C4", "C5a", "C5b"}
+"""Claims whose effect is one accuracy minus another: shown in points even where the unit says `share`."""
 POINT_UNITS = {"accuracy", "points", "percentage points", "drop", "gain", "pp"}
 
 GLOSSARY = (
@@ -101,6 +103,8 @@ def _tally(rows: list[dict[str, Any]]) -> str:
 def _row(entry: dict[str, Any]) -> dict[str, str]:
     verdict = str(entry.get("verdict", "inconclusive"))
     unit = str(entry.get("unit") or "")
+    if unit in SHARE_UNITS and entry.get("id") in DIFFERENCES:
+        unit = "points"
     effect, low, high = (effect_text(entry.get(key), unit) for key in ("effect", "low", "high"))
     name = str(entry.get("scorer") or "")
     return {
