@@ -18,7 +18,10 @@ data_app = typer.Typer(
     help="Make, count and look at CogVSR datasets: spatial questions, each told in steps with the functions they need.",
 )
 
-_SOURCE_HELP = "A source by name (scenes), a folder that `build` wrote, a .parquet or .jsonl file, or a Hugging Face id"
+_SOURCE_HELP = (
+    "A source by name (scenes, or scenes-pairs with minimal pairs), a folder that `build` wrote, a .parquet or .jsonl file, "
+    "or a Hugging Face id"
+)
 Data = Annotated[str, typer.Argument(metavar="DATA", help=_SOURCE_HELP)]
 Count = Annotated[int, typer.Option("--n", "-n", min=1, help="How many main questions a named source makes.")]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same questions and pictures.")]

@@ -24,6 +24,7 @@ class _Rate(ProgressColumn):
     """Items a second since the task began."""
 
     def render(self, task: Task) -> Text:
+        """The rate, as "3.2/s" or "4.1 s each"."""
         speed = task.finished_speed or task.speed
         if not speed:
             return Text("", style="progress.data.speed")
@@ -54,6 +55,7 @@ class Bars:
             self._bars.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
         name = what.split(":")[0]
         if not self._console.is_terminal:
             self._line(name, what, done, total)

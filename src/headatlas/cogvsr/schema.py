@@ -98,7 +98,7 @@ class Question(_Record):
     split: Split
     family: str = ""
     scene: str = ""
-    """Questions with the same scene share their images: a split never cuts a scene."""
+    """Questions with the same scene share their images, or show mirror images of them: a split never cuts a scene."""
     images: tuple[Image.Image, ...] = ()
     text: str = Field(min_length=1)
     options: tuple[str, ...] = ()

@@ -29,7 +29,9 @@ def named(things, step):
     return [thing for _, thing in sorted(places, key=lambda pair: pair[0])]
 
 
-@pytest.mark.parametrize(("kind", "axis", "words"), [("side_h", 0, ("left", "right")), ("side_v", 1, ("above", "below"))])
+@pytest.mark.parametrize(
+    ("kind", "axis", "words"), [("side_h", 0, ("left", "right")), ("side_v", 1, ("above", "below"))]
+)
 def test_sides_follow_the_boxes(questions, kind, axis, words):
     for things, _, step in of(questions, kind):
         a, b = (things[name] for name in sorted(things, key=lambda n: n not in step.text)[:2])
