@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 import headatlas as ha
+from headatlas.heads import ZReader
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.generate import generate
@@ -75,7 +76,7 @@ def main() -> None:
                     chat = type(chat)(chat.images, chat.turns[: k + 1])
                     batch = encode(vlm, [chat])
                     kept: dict[int, torch.Tensor] = {}
-                    with ha.heads.ZReader(vlm.heads, on_z=lambda layer, z, kept=kept: kept.update({layer: z})):
+                    with ZReader(vlm.heads, on_z=lambda layer, z, kept=kept: kept.update({layer: z})):
                         vlm.model(**batch.inputs)
                     start, end = batch.spans[0][k]
                     rows.append(torch.stack([kept[layer][0, start - 1 : end - 1].mean(0) for layer in sorted(kept)]))
@@ -105,18 +106,20 @@ def main() -> None:
     gap = float(np.abs(captured.z - step_by_step.z).max())  # type: ignore[attr-defined]
 
     n_heads = vlm.heads.shape[0] * vlm.heads.shape[1]
-    print(
-        f"{chosen.model}, {len(questions)} questions, {sum(len(q.steps) for q in questions)} steps, {torch.get_num_threads()} threads"
-    )
+    steps, threads = sum(len(q.steps) for q in questions), torch.get_num_threads()
+    print(f"{chosen.model}, {len(questions)} questions, {steps} steps, {threads} threads")
     for name, value in seconds.items():
         print(f"  {name:18s} {value:8.3f} s")
-    print(f"  capture / bare forward            {seconds['capture'] / seconds['bare forward']:.2f}")
-    print(
-        f"  step by step / capture            {seconds['step by step'] / seconds['capture']:.1f}   (largest difference in z {gap:.1e})"
-    )
-    print(f"  read, edited / read               {seconds['read, edited'] / seconds['read']:.2f}")
-    print(f"  generate, edited / generate       {seconds['generate, edited'] / seconds['generate']:.2f}")
-    print(f"  sweep of all {n_heads} heads over these   {n_heads * seconds['read, edited']:.0f} s")
+    ratios = {
+        "capture / bare forward": seconds["capture"] / seconds["bare forward"],
+        "step by step / capture": seconds["step by step"] / seconds["capture"],
+        "read, edited / read": seconds["read, edited"] / seconds["read"],
+        "generate, edited / generate": seconds["generate, edited"] / seconds["generate"],
+    }
+    for name, value in ratios.items():
+        print(f"  {name:30s} {value:6.2f}")
+    print(f"  largest difference in z between capture and step by step: {gap:.1e}")
+    print(f"  sweep of all {n_heads} heads over these questions: {n_heads * seconds['read, edited']:.0f} s")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from importlib.metadata import version
 
 import click
 import typer
-from headatlas.cli.reference import reference_app
 
 from headatlas.cli.data import data_app
+from headatlas.cli.reference import reference_app
 from headatlas.cli.study import add_study_commands
 from headatlas.errors import HeadAtlasError
 
