@@ -5,7 +5,7 @@ from headatlas.vlm.reference.batches import END_WEIGHT, SPATIAL_MARKS, SPATIAL_W
 from headatlas.vlm.reference.recipe import Recipe
 from headatlas.vlm.reference.tokens import BLIND
 
-SHARES = {"caption": 0.3, "own": 0.3, "more": 0.2, "direct": 0.1, "blind": 0.1}
+SHARES = {"caption": 0.2, "things": 0.1, "own": 0.3, "more": 0.2, "direct": 0.1, "blind": 0.1}
 
 
 def test_a_batch_follows_from_seed_stage_and_step(trained):
@@ -45,9 +45,25 @@ def test_blind_batches_have_no_image_and_learn_only_what_needs_none(trained):
     np.testing.assert_array_equal(weights[0, : len(cut.ids)].numpy() > 0, cut.marks >= BLIND)
 
 
-def test_captions_are_many_in_the_first_third():
+def test_descriptions_tell_the_captions_things_by_name(trained, tokenizer):
+    row = trained.pool.row("caption", 0)
+    n = trained.encoder.n_things(row)
+    order = np.arange(n)[::-1].copy()
+    told = trained.encoder.things(row, order)
+    said = tokenizer.decode(told.ids[told.marks > 0]).replace(".", " ").split("<|end|>")[:-1]
+    caption = tokenizer.decode(row.ids[row.marks > 0]).removesuffix("<|end|>").split(" .")
+    assert [text.split() for text in said] == [text.split() for text in caption[n:0:-1]]
+    asked = tokenizer.decode(told.ids[told.marks == 0]).split("describe the")[1:]
+    for request, text in zip(asked, said, strict=True):
+        assert request.split(" .")[0].split() == text.split()[2:4]
+
+
+def test_descriptions_are_many_at_first():
     recipe = Recipe()
-    early, late = recipe.shares("whole", 0), recipe.shares("whole", recipe.steps[2] - 1)
-    assert early["caption"] == recipe.captions[0] > late["caption"] == recipe.captions[1]
-    assert abs(sum(late.values()) - 1) < 1e-9
-    assert recipe.shares("language", 0) == {"blind": 1.0}
+    total = recipe.steps[2]
+    first, last = recipe.shares("whole", 0), recipe.shares("whole", total - 1)
+    assert first["caption"] == recipe.descriptions[0][1] > last["caption"] == recipe.descriptions[-1][1]
+    assert abs(sum(last.values()) - 1) < 1e-9
+    assert recipe.shares("language", 0) == {"blind": 0.5, "blind_more": 0.5}
+    assert recipe.early(0)
+    assert not recipe.early(total - 1)

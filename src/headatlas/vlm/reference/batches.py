@@ -19,14 +19,19 @@ from headatlas.vlm.reference.tokens import BLIND, Encoder, Row
 LENGTHS = {
     "direct": (64,),
     "caption": (128,),
+    "things": (160,),
     "own": (160, 192, 224),
     "more": (160, 192, 224),
     "blind": (128, 192),
     "blind_more": (128, 192),
 }
-"""The padded lengths of each kind of batch, in tokens. `blind`: as `own`, without the image; `blind_more`: as `more`."""
+"""The padded lengths of each kind of batch, in tokens. `things`: made of captions; `blind`: as `own`, without the image;
+`blind_more`: as `more`, likewise."""
 
-_SOURCE = {"blind": "own", "blind_more": "more"}
+_SOURCE = {"blind": "own", "blind_more": "more", "things": "caption"}
+_BLIND = ("blind", "blind_more")
+_TURN = 6
+"""Tokens that a thing's turn has beside its description in the caption."""
 
 SPATIAL_MARKS = tuple(1 + FUNCTIONS.index(name) for name in SPATIAL)
 SPATIAL_WEIGHT = 2.0
@@ -53,7 +58,10 @@ class Sampler:
         self._buckets: dict[str, dict[int, np.ndarray]] = {}
         for kind, sizes in LENGTHS.items():
             lengths = pool.lengths(_SOURCE.get(kind, kind))
-            if kind in _SOURCE:
+            if kind == "things":
+                things = [encoder.n_things(pool.row("caption", i)) for i in range(len(lengths))]
+                lengths = lengths + _TURN * np.array(things)
+            if kind in _BLIND:
                 lengths = lengths - encoder.image_tokens - 1
             self._buckets[kind] = {}
             below = 0
@@ -84,8 +92,10 @@ class Sampler:
         chance = np.array([len(buckets[size]) * size for size in sizes], float)
         size = sizes[rng.choice(len(sizes), p=chance / chance.sum())]
         chosen = buckets[size][rng.integers(0, len(buckets[size]), max(1, self._tokens // size))]
-        source, blind = _SOURCE.get(kind, kind), kind in _SOURCE
-        rows = [self._pool.row(source, i) for i in chosen]
+        source, blind = _SOURCE.get(kind, kind), kind in _BLIND
+        rows = [self._pool.row(source, int(i)) for i in chosen]
+        if kind == "things":
+            rows = [self._encoder.things(row, rng.permutation(self._encoder.n_things(row))) for row in rows]
         if blind:
             rows = [self._encoder.without_image(row) for row in rows]
         ids, weights = self.collate(rows, size, blind)

@@ -57,6 +57,7 @@ def hidden(
     ids: Int64[Tensor, "B T"],
     pixels: Float[Tensor, "B 3 S S"] | None,
     language: Callable[..., Any] | None = None,
+    frozen: bool = False,
 ) -> Tensor:
     """Return the language model's last hidden states `[B, T, E]`.
 
@@ -65,10 +66,12 @@ def hidden(
         ids: rows padded on the right; with `pixels`, tokens 1..P of each row are its image tokens.
         pixels: one picture a row, or None for rows without image.
         language: stands for `model.model.language_model` (its compiled form).
+        frozen: no gradients for vision tower and projector.
     """
     embedded = model.get_input_embeddings()(ids)
     if pixels is not None:
-        features = image_features(model, pixels)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            features = image_features(model, pixels)
         embedded = torch.cat([embedded[:, :1], features.to(embedded.dtype), embedded[:, 1 + features.shape[1] :]], 1)
     run = model.model.language_model if language is None else language
     # Padding on the right needs no mask: nothing before it can attend to it.

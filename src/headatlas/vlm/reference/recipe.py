@@ -27,6 +27,9 @@ class Recipe:
     steps: tuple[int, int, int] = (1500, 2200, 7500)
     rates: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
     """Peak learning rate of each stage: linear warm-up, then cosine to `floor` of it."""
+    vision_share: float = 0.1
+    """Of stage 3's rate that vision tower and projector get, after its first third, in which they are frozen: at the full rate
+    the language model's first, blind gradients wipe out what stage 1 learned (seen: classes at chance after 1,700 steps)."""
     floor: float = 0.02
     warmup: int = 150
     weight_decay: float = 0.05
@@ -35,8 +38,9 @@ class Recipe:
     vision_batch: int = 64
     tokens: int = 6144
     """Tokens of a batch of conversations, padding included."""
-    captions: tuple[float, float] = (0.7, 0.15)
-    """Share of caption batches in the first third of stage 3, and later."""
+    descriptions: tuple[tuple[float, float, float], ...] = ((2 / 15, 0.7, 0.0), (1 / 3, 0.25, 0.35), (1.0, 0.05, 0.1))
+    """Stage 3 in phases: until which share of its steps; share of batches that are captions of the whole picture; and of
+    batches that describe single things by name. Captions come first: they teach to read patches out, names then to find them."""
     directs: float = 0.03
     """Share of batches of answers without steps."""
     blinds: float = 0.05
@@ -57,14 +61,23 @@ class Recipe:
             n_scenes=max(64, round(min(1.0, share) * self.n_scenes)),
         )  # fmt: skip
 
+    def early(self, step: int) -> bool:
+        """Whether a step of stage 3 lies in its first third: mostly captions, vision frozen."""
+        return 3 * step < self.steps[2]
+
     def shares(self, stage: str, step: int) -> dict[str, float]:
         """Return the chance of each kind of batch at a step of stage 2 or 3."""
         if stage == "language":
             return {"blind": 0.5, "blind_more": 0.5}
-        caption = self.captions[0 if 3 * step < self.steps[2] else 1]
-        left = 1.0 - caption
+        phases = (phase[1:] for phase in self.descriptions if step < phase[0] * self.steps[2])
+        captions, things = next(phases)
+        left = 1.0 - captions - things
         talk = left * (1.0 - self.directs - self.blinds)
         return {
-            "caption": caption, "own": 0.5 * talk, "more": 0.5 * talk, "direct": left * self.directs,
+            "things": things,
+            "caption": captions,
+            "own": 0.5 * talk,
+            "more": 0.5 * talk,
+            "direct": left * self.directs,
             "blind_more": left * self.blinds,
-        }  # fmt: skip
+        }

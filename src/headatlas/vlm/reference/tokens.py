@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int16, UInt8
+from jaxtyping import Int16, Int64, UInt8
 from transformers import PreTrainedTokenizerFast
 
 from headatlas.cogvsr.functions import FUNCTIONS
@@ -24,6 +24,9 @@ from headatlas.vlm.reference.build import ASSISTANT, END, IMAGE, USER, words
 
 CAPTION_REQUEST = "describe the picture."
 """What the user says before a caption."""
+
+THING_REQUEST = "describe the"
+"""What the user says before the colour and class of one thing."""
 
 OTHER = len(FUNCTIONS)
 """The mark of an answer that is no step: a caption, or an answer without steps."""
@@ -43,7 +46,7 @@ class Row:
 @lru_cache
 def scene_words(seed: int = 0, n: int = 1500) -> tuple[str, ...]:
     """Return every word that scenes' questions, steps, answers and captions use, in alphabetical order."""
-    return words([CAPTION_REQUEST, "0 1 2 3 4 5 6 7 8 9", *_texts(seed, n)])
+    return words([CAPTION_REQUEST, THING_REQUEST, "0 1 2 3 4 5 6 7 8 9", *_texts(seed, n)])
 
 
 def _texts(seed: int, n: int) -> Iterator[str]:
@@ -63,6 +66,8 @@ class Encoder:
         self._tokenizer = tokenizer
         self._memory: dict[str, list[int]] = {}
         self.user, self.assistant, self.end, self.image = tokenizer.convert_tokens_to_ids([USER, ASSISTANT, END, IMAGE])
+        self.ask = self._ids(THING_REQUEST)
+        self.stop = self._ids(".")[0]
         self.newline = [tokenizer.convert_tokens_to_ids("ĠĊ")]
         self.image_tokens = image_tokens
 
@@ -82,6 +87,24 @@ class Encoder:
     def caption(self, scene: Scene) -> Row:
         """The request for a caption, and the caption."""
         return self._row([(CAPTION_REQUEST, caption(scene), 1 + OTHER)])
+
+    def things(self, caption: Row, order: Int64[np.ndarray, " things"]) -> Row:
+        """The caption's things, each asked for by name and told in a turn of its own, in the given order (0-based)."""
+        said = caption.ids[caption.marks > 0][:-1].tolist()
+        stops = [i for i, token in enumerate(said) if token == self.stop]
+        parts = [said[a + 1 : b] for a, b in zip(stops, stops[1:], strict=False)]
+        ids: list[int] = [self.user, *[self.image] * self.image_tokens, *self.newline]
+        marks = [0] * len(ids)
+        for turn, i in enumerate(order):
+            part = parts[i]
+            prompt = [*([self.user] if turn else []), *self.ask, *part[2:4], self.stop, self.assistant]
+            ids += prompt + part + [self.end]
+            marks += [0] * len(prompt) + [1 + OTHER] * (len(part) + 1)
+        return Row(np.array(ids, np.int16), np.array(marks, np.uint8))
+
+    def n_things(self, caption: Row) -> int:
+        """How many things a caption tells of."""
+        return int((caption.ids[caption.marks > 0] == self.stop).sum()) - 1
 
     def without_image(self, row: Row) -> Row:
         """The same conversation as the template writes it when there is no image."""

@@ -133,24 +133,29 @@ class Trainer:
         load_model(self.heads, str(folder / "heads.safetensors"))
         if not self.finished:
             self.optimizer = self._optimizer()
+        if not self.finished and self.step:
             self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
         self._say(f"going on at stage {self.stage + 1}, step {self.step}")
 
-    def _trained(self) -> list[nn.Parameter]:
-        parts: dict[str, list[nn.Module]] = {
-            "vision": [self.model.model.vision_tower, self.model.model.multi_modal_projector, self.heads],
-            "language": [self.model.model.language_model],
-            "whole": [self.model],
+    def _trained(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """What the stage trains: at its full rate, and at `vision_share` of it."""
+        llava = self.model.model
+        vision = [*llava.vision_tower.parameters(), *llava.multi_modal_projector.parameters()]
+        language = list(llava.language_model.parameters())
+        parts = {
+            "vision": ([*vision, *self.heads.parameters()], []),
+            "language": (language, []),
+            "whole": (language, vision),
         }
-        name = STAGES[min(self.stage, len(STAGES) - 1)]
-        return [p for part in parts[name] for p in part.parameters()]
+        return parts[STAGES[min(self.stage, len(STAGES) - 1)]]
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        trained = self._trained()
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in part if (p.ndim > 1) == matrix], "share": share, "weight_decay": decay}
+            for part, share in zip(self._trained(), (1.0, self.recipe.vision_share), strict=True)
+            for matrix, decay in ((True, self.recipe.weight_decay), (False, 0.0))
         ]
+        groups = [group for group in groups if group["params"]]
         return torch.optim.AdamW(groups, lr=1e-3, betas=self.recipe.betas, fused=True)
 
     def _rate(self, total: int) -> float:
@@ -163,13 +168,14 @@ class Trainer:
     def _one_step(self, total: int) -> dict[str, Any]:
         rate = self._rate(total)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self.model.train()
         loss, facts = self._vision_loss() if STAGES[self.stage] == "vision" else self._text_loss()
         self.optimizer.zero_grad()
         loss.backward()
-        self._team.sum_gradients(self._trained())
-        norm = nn.utils.clip_grad_norm_(self._trained(), self.recipe.clip)
+        trained = [p for part in self._trained() for p in part]
+        self._team.sum_gradients(trained)
+        norm = nn.utils.clip_grad_norm_(trained, self.recipe.clip)
         self.optimizer.step()
         return {"loss": round(float(loss.detach()), 5), "rate": round(rate, 6), "norm": round(float(norm), 3), **facts}
 
@@ -189,8 +195,9 @@ class Trainer:
         mine = slice(self._team.rank, None, self._team.size)
         ids = batch.ids[mine]
         pixels = None if batch.blind else to_float(self.processor, self.pool.images(batch.scenes[mine]))
+        frozen = self.recipe.early(self.step)
         with self._autocast():
-            states = hidden(self.model, ids, pixels, self._language)
+            states = hidden(self.model, ids, pixels, self._language, frozen)
             loss = answer_loss(self.model, states, ids, batch.weights[mine])
         # Each process's mean counts as much as the weight it is the mean of.
         share = float(batch.weights[mine].sum() / batch.weights.sum())
