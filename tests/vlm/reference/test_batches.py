@@ -22,7 +22,7 @@ def test_rows_go_with_their_pictures(trained):
     pool = trained.pool
     batch = trained.sampler.text("whole", 1, {"more": 1.0})
     for ids, scene in zip(batch.ids.tolist(), batch.scenes, strict=True):
-        own = [pool.row("more", i).ids.tolist() for i in np.flatnonzero(pool.scene["more"] == scene)]
+        own = [pool.row("more", int(i)).ids.tolist() for i in np.flatnonzero(pool.scene["more"] == scene)]
         assert any(ids[: len(row)] == row and set(ids[len(row) :]) <= {trained.tokenizer.pad_token_id} for row in own)
 
 

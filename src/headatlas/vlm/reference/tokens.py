@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Int16, Int64, UInt8
@@ -92,7 +93,7 @@ class Encoder:
         """The caption's things, each asked for by name and told in a turn of its own, in the given order (0-based)."""
         said = caption.ids[caption.marks > 0][:-1].tolist()
         stops = [i for i, token in enumerate(said) if token == self.stop]
-        parts = [said[a + 1 : b] for a, b in zip(stops, stops[1:], strict=False)]
+        parts = [said[a + 1 : b] for a, b in pairwise(stops)]
         ids: list[int] = [self.user, *[self.image] * self.image_tokens, *self.newline]
         marks = [0] * len(ids)
         for turn, i in enumerate(order):
