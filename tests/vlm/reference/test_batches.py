@@ -60,10 +60,13 @@ def test_descriptions_tell_the_captions_things_by_name(trained, tokenizer):
 
 def test_descriptions_are_many_at_first():
     recipe = Recipe()
-    total = recipe.steps[2]
-    first, last = recipe.shares("whole", 0), recipe.shares("whole", total - 1)
+    last_step = recipe.horizons[2] - 1
+    first, last = recipe.shares("whole", 0), recipe.shares("whole", last_step)
     assert first["caption"] == recipe.descriptions[0][1] > last["caption"] == recipe.descriptions[-1][1]
     assert abs(sum(last.values()) - 1) < 1e-9
+    assert recipe.shares("finish", 0)["things"] == recipe.finish[0][2]
     assert recipe.shares("language", 0) == {"blind": 0.5, "blind_more": 0.5}
-    assert recipe.early(0)
-    assert not recipe.early(total - 1)
+    assert recipe.early("whole", 0)
+    assert recipe.early("finish", 0)
+    assert not recipe.early("whole", last_step)
+    assert not recipe.early("language", 0)

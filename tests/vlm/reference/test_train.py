@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.reference.recipe import Recipe
+from headatlas.vlm.reference.recipe import FULL_MINUTES, Recipe
 from headatlas.vlm.reference.train import Trainer, train
 
 
@@ -61,7 +61,7 @@ def test_two_processes_train_what_one_does(tiny_recipe, trained, exported, tmp_p
 
 def test_minutes_scale_the_steps():
     full = Recipe()
-    half = full.scaled(35)
+    half = full.scaled(FULL_MINUTES / 2)
     assert half.steps == tuple(round(steps / 2) for steps in full.steps)
     assert half.n_scenes == full.n_scenes // 2
     assert full.scaled(1000).n_scenes == full.n_scenes

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.reference.build import Shape
 
-STAGES = ("vision", "language", "whole")
-"""1: the vision tower alone, 2: the language model alone, 3: all of it."""
+STAGES = ("vision", "language", "whole", "finish")
+"""1: the vision tower alone, 2: the language model alone, 3: all of it, 4: all of it again, from a full rate to almost none."""
 
-FULL_MINUTES = 70.0
+FULL_MINUTES = 50.0
 """What the default recipe takes on two cores with AMX (bfloat16 matrix units)."""
 
 
@@ -24,14 +24,16 @@ class Recipe:
     """Rendered scenes; with their mirror images there are twice as many."""
     n_held_out: int = 256
     """Further scenes of split "train", from another seed, that are only looked at while training."""
-    steps: tuple[int, int, int] = (1500, 2200, 7500)
-    rates: tuple[float, float, float] = (1e-3, 1e-3, 1e-3)
+    steps: tuple[int, int, int, int] = (1500, 2200, 3250, 3100)
+    horizons: tuple[int, int, int, int] = (1500, 2200, 7500, 3100)
+    """Steps that each stage's rate and phases are laid out for: stage 3 is cut before its rate has fallen."""
+    rates: tuple[float, float, float, float] = (1e-3, 1e-3, 1e-3, 1e-3)
     """Peak learning rate of each stage: linear warm-up, then cosine to `floor` of it."""
     vision_share: float = 0.1
-    """Of stage 3's rate that vision tower and projector get, after its first third, in which they are frozen: at the full rate
+    """Of the rate that vision tower and projector get in stages 3 and 4, after a first third in which they are frozen: at the full rate
     the language model's first, blind gradients wipe out what stage 1 learned (seen: classes at chance after 1,700 steps)."""
     floor: float = 0.02
-    warmup: int = 150
+    warmups: tuple[int, int, int, int] = (150, 150, 150, 80)
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
@@ -41,6 +43,8 @@ class Recipe:
     descriptions: tuple[tuple[float, float, float], ...] = ((2 / 15, 0.7, 0.0), (1 / 3, 0.25, 0.35), (1.0, 0.05, 0.1))
     """Stage 3 in phases: until which share of its steps; share of batches that are captions of the whole picture; and of
     batches that describe single things by name. Captions come first: they teach to read patches out, names then to find them."""
+    finish: tuple[tuple[float, float, float], ...] = ((0.4, 0.05, 0.35), (1.0, 0.03, 0.08))
+    """The same of stage 4."""
     directs: float = 0.03
     """Share of batches of answers without steps."""
     blinds: float = 0.05
@@ -55,22 +59,23 @@ class Recipe:
         if minutes <= 0:
             raise HeadAtlasError(f"expected a training time above 0 minutes, came {minutes}")
         share = minutes / FULL_MINUTES
-        first, second, third = (max(1, round(share * steps)) for steps in self.steps)
+        steps, horizons, warmups = (
+            tuple(max(1, round(share * n)) for n in which) for which in (self.steps, self.horizons, self.warmups)
+        )
         return replace(
-            self, steps=(first, second, third), warmup=max(1, min(self.warmup, third // 10)),
-            n_scenes=max(64, round(min(1.0, share) * self.n_scenes)),
+            self, steps=steps, horizons=horizons, warmups=warmups, n_scenes=max(64, round(min(1.0, share) * self.n_scenes)),
         )  # fmt: skip
 
-    def early(self, step: int) -> bool:
-        """Whether a step of stage 3 lies in its first third: mostly captions, vision frozen."""
-        return 3 * step < self.steps[2]
+    def early(self, stage: str, step: int) -> bool:
+        """Whether a step lies in the first third of stage 3 or 4, in which vision is frozen."""
+        return stage in STAGES[2:] and 3 * step < self.horizons[STAGES.index(stage)]
 
     def shares(self, stage: str, step: int) -> dict[str, float]:
-        """Return the chance of each kind of batch at a step of stage 2 or 3."""
+        """Return the chance of each kind of batch at a step of stage 2, 3 or 4."""
         if stage == "language":
             return {"blind": 0.5, "blind_more": 0.5}
-        phases = (phase[1:] for phase in self.descriptions if step < phase[0] * self.steps[2])
-        captions, things = next(phases)
+        told = self.descriptions if stage == "whole" else self.finish
+        captions, things = next(phase[1:] for phase in told if step < phase[0] * self.horizons[STAGES.index(stage)])
         left = 1.0 - captions - things
         talk = left * (1.0 - self.directs - self.blinds)
         return {

@@ -1,4 +1,4 @@
-"""Trains a reference VLM from scratch, in three stages, so that a killed run goes on where it was and ends the same.
+"""Trains a reference VLM from scratch, in four stages, so that a killed run goes on where it was and ends the same.
 
 Knows the order of things: pool, stages, optimizer, checkpoints, log. What a batch is lies in `batches.py`, what a loss is in
 `losses.py`. Every batch follows from the seed and the step alone; a checkpoint is weights, optimizer and step.
@@ -74,7 +74,7 @@ class Trainer:
             while self.step < total:
                 if left <= 0:
                     return
-                facts = self._one_step(total)
+                facts = self._one_step()
                 self.step += 1
                 left -= 1
                 if self._team.first and (self.step % 20 == 0 or self.step == total):
@@ -146,6 +146,7 @@ class Trainer:
             "vision": ([*vision, *self.heads.parameters()], []),
             "language": (language, []),
             "whole": (language, vision),
+            "finish": (language, vision),
         }
         return parts[STAGES[min(self.stage, len(STAGES) - 1)]]
 
@@ -158,15 +159,16 @@ class Trainer:
         groups = [group for group in groups if group["params"]]
         return torch.optim.AdamW(groups, lr=1e-3, betas=self.recipe.betas, fused=True)
 
-    def _rate(self, total: int) -> float:
-        peak, warmup, floor = self.recipe.rates[self.stage], self.recipe.warmup, self.recipe.floor
+    def _rate(self) -> float:
+        total = self.recipe.horizons[self.stage]
+        peak, warmup, floor = self.recipe.rates[self.stage], self.recipe.warmups[self.stage], self.recipe.floor
         if self.step < warmup:
             return peak * (self.step + 1) / warmup
         done = (self.step - warmup) / max(1, total - warmup)
         return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
 
-    def _one_step(self, total: int) -> dict[str, Any]:
-        rate = self._rate(total)
+    def _one_step(self) -> dict[str, Any]:
+        rate = self._rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self.model.train()
@@ -195,7 +197,7 @@ class Trainer:
         mine = slice(self._team.rank, None, self._team.size)
         ids = batch.ids[mine]
         pixels = None if batch.blind else to_float(self.processor, self.pool.images(batch.scenes[mine]))
-        frozen = self.recipe.early(self.step)
+        frozen = self.recipe.early(stage, self.step)
         with self._autocast():
             states = hidden(self.model, ids, pixels, self._language, frozen)
             loss = answer_loss(self.model, states, ids, batch.weights[mine])
