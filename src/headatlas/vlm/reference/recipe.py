@@ -30,8 +30,9 @@ class Recipe:
     rates: tuple[float, float, float, float] = (1e-3, 1e-3, 1e-3, 1e-3)
     """Peak learning rate of each stage: linear warm-up, then cosine to `floor` of it."""
     vision_share: float = 0.1
-    """Of the rate that vision tower and projector get in stages 3 and 4, after a first third in which they are frozen: at the full rate
-    the language model's first, blind gradients wipe out what stage 1 learned (seen: classes at chance after 1,700 steps)."""
+    """Of the rate that vision tower and projector get in stages 3 and 4, after a first third in which they are frozen: at the
+    full rate the language model's first, blind gradients wipe out what stage 1 learned (seen: classes at chance after 1,700
+    steps)."""
     floor: float = 0.02
     warmups: tuple[int, int, int, int] = (150, 150, 150, 80)
     weight_decay: float = 0.05
