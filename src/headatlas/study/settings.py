@@ -86,7 +86,7 @@ def make_settings(model: str, *, preset: str = "strict", quick: bool = False, **
         raise HeadAtlasError(f"unknown preset {preset!r}: expected one of {', '.join(_PRESETS)}")
     values = _PRESETS[preset] | (_QUICK if quick else {}) | {k: v for k, v in chosen.items() if v is not None}
     try:
-        return Settings(model=model, preset=preset, quick=quick, **values)
+        return Settings.model_validate({"model": model, "preset": preset, "quick": quick, **values})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -102,7 +102,13 @@ class Study:
         """A runner whose answers are cached in the run directory."""
         known = {**arms(), "no_image": NO_IMAGE}
         return Runner(
-            self.vlm, self.data, self.run.root / "answers", mode, context, self.settings.batch_size, arms=known
+            self.vlm,
+            cast(Any, self.data),
+            self.run.root / "answers",
+            mode,
+            context,
+            self.settings.batch_size,
+            arms=known,
         )
 
     def head_set(self, function: str, scorer: str) -> HeadSet:

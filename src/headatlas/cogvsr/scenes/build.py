@@ -51,7 +51,7 @@ def split_sizes(n: int, splits: Sequence[str] = tuple(SHARES)) -> dict[Split, in
             raise HeadAtlasError(f"unknown split {split!r}: expected one of {', '.join(SHARES)}")
     chosen: dict[Split, float] = {split: share for split, share in SHARES.items() if split in splits}
     total = sum(chosen.values())
-    sizes = {split: max(1, round(n * share / total)) for split, share in chosen.items()}
+    sizes: dict[Split, int] = {split: max(1, round(n * share / total)) for split, share in chosen.items()}
     sizes[list(sizes)[-1]] += n - sum(sizes.values())
     return sizes
 

@@ -98,7 +98,7 @@ def _both(
 ) -> Claim:
     """One verdict over the spatial functions that have heads: all must agree, else it is inconclusive."""
     told = [tell(row) for _, row in rows.iterrows()]  # type: ignore[operator]
-    verdicts = {
+    verdicts: set[Verdict] = {
         verdict_of(float(row["low"]), float(row["high"]), 0.0, "above", beaten)
         for (_, row), (_, _, beaten) in zip(rows.iterrows(), told, strict=True)
     }

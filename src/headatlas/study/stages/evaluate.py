@@ -33,10 +33,9 @@ def run(study: Study) -> None:
 
 def baseline_table(answers: pd.DataFrame, context: str, n: int, seed: int) -> pd.DataFrame:
     """Accuracy by function (all its steps), by family and over all (their final answers): rows of results/baseline.csv."""
-    groups = {"function": (answers, "function"), "family": (metrics.final(answers), "family")}
-    groups["final"] = (metrics.final(answers), None)
+    last = metrics.final(answers)
     tables = []
-    for kind, (part, by) in groups.items():
+    for kind, part, by in (("function", answers, "function"), ("family", last, "family"), ("final", last, None)):
         table = metrics.accuracy_by(part, by, n=n, seed=seed)
         table.insert(0, "group_kind", kind)
         table.insert(0, "context", context)

@@ -95,6 +95,13 @@ def build_tokenizer(vocabulary: Iterable[str]) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """Return the number of one token of the vocabulary."""
+    found = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(found, int), token
+    return found
+
+
 def build_processor(tokenizer: PreTrainedTokenizerFast, shape: Shape) -> LlavaProcessor:
     """Return LLaVA's processor: CLIP's image processor (resize, crop, mean and deviation 0.5) and the chat template."""
     pictures = CLIPImageProcessor(
@@ -117,14 +124,14 @@ def build_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> 
         num_hidden_layers=shape.vision_layers, num_attention_heads=shape.vision_heads,
         intermediate_size=4 * shape.vision_width, projection_dim=shape.vision_width, hidden_act="quick_gelu",
     )  # fmt: skip
-    pad, end = tokenizer.convert_tokens_to_ids([PAD, END])
+    pad, end, image = (token_id(tokenizer, token) for token in (PAD, END, IMAGE))
     text = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=shape.width, intermediate_size=shape.mlp, num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads, num_key_value_heads=shape.heads, max_position_embeddings=shape.max_length,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=end, pad_token_id=pad,
     )  # fmt: skip
     config = LlavaConfig(
-        vision_config=vision, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        vision_config=vision, text_config=text, image_token_index=image,
         image_seq_length=shape.image_tokens, vision_feature_layer=-1, vision_feature_select_strategy="default",
         tie_word_embeddings=True,
     )  # fmt: skip

@@ -48,8 +48,9 @@ def image_features(model: LlavaForConditionalGeneration, pixels: Float[Tensor, "
     made = model.get_image_features(
         pixel_values=pixels, vision_feature_layer=config.vision_feature_layer,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-    ).pooler_output  # fmt: skip
-    return made if isinstance(made, Tensor) else torch.stack(list(made))
+    )  # fmt: skip
+    pooled: Any = made.pooler_output  # type: ignore[union-attr]
+    return pooled if isinstance(pooled, Tensor) else torch.stack(list(pooled))
 
 
 def hidden(

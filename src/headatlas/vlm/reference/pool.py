@@ -188,7 +188,7 @@ def _open(folder: Path) -> Pool:
         owners, lengths = joined(f"{kind}.scene"), joined(f"{kind}.lengths")
         order = np.argsort(owners, kind="stable")
         ends = lengths.cumsum()
-        take = np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in order])
+        take = np.concatenate([np.arange(int(ends[i] - lengths[i]), int(ends[i])) for i in order])
         ids[kind], marks[kind] = joined(f"{kind}.ids")[take], joined(f"{kind}.marks")[take]
         bounds[kind] = np.concatenate([[0], lengths[order].cumsum()])
         scene[kind] = owners[order]

@@ -21,7 +21,7 @@ from headatlas.cogvsr.scenes.build import symbolic
 from headatlas.cogvsr.scenes.caption import caption
 from headatlas.cogvsr.scenes.world import Scene
 from headatlas.cogvsr.schema import Question
-from headatlas.vlm.reference.build import ASSISTANT, END, IMAGE, USER, words
+from headatlas.vlm.reference.build import ASSISTANT, END, IMAGE, USER, token_id, words
 
 CAPTION_REQUEST = "describe the picture."
 """What the user says before a caption."""
@@ -66,10 +66,12 @@ class Encoder:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, image_tokens: int):
         self._tokenizer = tokenizer
         self._memory: dict[str, list[int]] = {}
-        self.user, self.assistant, self.end, self.image = tokenizer.convert_tokens_to_ids([USER, ASSISTANT, END, IMAGE])
+        self.user, self.assistant, self.end, self.image = (
+            token_id(tokenizer, t) for t in (USER, ASSISTANT, END, IMAGE)
+        )
         self.ask = self._ids(THING_REQUEST)
         self.stop = self._ids(".")[0]
-        self.newline = [tokenizer.convert_tokens_to_ids("ĠĊ")]
+        self.newline = [token_id(tokenizer, "ĠĊ")]
         self.image_tokens = image_tokens
 
     def steps(self, question: Question) -> Row:
