@@ -109,7 +109,7 @@ def test_scorer_uses_means_of_p_and_keeps_every_step(tiny_vlm, data, store, runn
     assert scores.null.shape == (20, 8, *tiny_vlm.heads.shape)
     assert scores.info["mean_tokens"] == "gold"
     assert scores.info["absent"] == []
-    assert told[-1] == (f"ablating {Head(1, 3)}", 8, 8)
+    assert told[-1] == (f"ablating: {Head(1, 3)}", 8, 8)
 
 
 def test_a_killed_scan_goes_on_where_it_was(tiny_vlm, data, store, runner, tmp_path):

@@ -133,7 +133,7 @@ def single_head_damage(
             np.float32
         )
         if progress is not None:
-            progress(f"ablating {head}", i + 1, layers * heads)
+            progress(f"ablating: {head}", i + 1, layers * heads)
     return SingleHeadDamage(before, logprob, correct, time.perf_counter() - started)
 
 

@@ -20,6 +20,9 @@ def test_ref_llava_is_small_and_answers():
     assert (folder / "README.md").exists()
     vlm = load_vlm("ref-llava")
     assert vlm.heads.shape == (6, 8)
-    answers = evaluate(vlm, [made.rendered() for made in symbolic(36, "E", 77)])
-    easy = answers[answers["function"].isin(["information_extraction", "low_level_perception"])]
-    assert easy["correct"].mean() > 0.8
+    answers = evaluate(vlm, [made.rendered() for made in symbolic(60, "E", 77)])
+    by_function = answers.groupby("function")["correct"].mean()
+    # What it cannot do yet, finding things by name, stands in its card; this guards what it can.
+    for function in ("information_extraction", "knowledge_recall", "math_reasoning", "decision_making"):
+        assert by_function[function] > 0.85, by_function
+    assert not answers["unparsable"].any()

@@ -10,7 +10,7 @@ from headatlas.vlm.reference.build import Shape
 STAGES = ("vision", "language", "whole", "finish")
 """1: the vision tower alone, 2: the language model alone, 3: all of it, 4: all of it again, from a full rate to almost none."""
 
-FULL_MINUTES = 50.0
+FULL_MINUTES = 40.0
 """What the default recipe takes on two cores with AMX (bfloat16 matrix units)."""
 
 
@@ -24,7 +24,7 @@ class Recipe:
     """Rendered scenes; with their mirror images there are twice as many."""
     n_held_out: int = 256
     """Further scenes of split "train", from another seed, that are only looked at while training."""
-    steps: tuple[int, int, int, int] = (1500, 2200, 3250, 3100)
+    steps: tuple[int, int, int, int] = (1500, 2200, 3250, 1750)
     horizons: tuple[int, int, int, int] = (1500, 2200, 7500, 3100)
     """Steps that each stage's rate and phases are laid out for: stage 3 is cut before its rate has fallen."""
     rates: tuple[float, float, float, float] = (1e-3, 1e-3, 1e-3, 1e-3)
