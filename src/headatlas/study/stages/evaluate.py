@@ -37,6 +37,8 @@ def baseline_table(answers: pd.DataFrame, context: str, n: int, seed: int) -> pd
     tables = []
     for kind, part, by in (("function", answers, "function"), ("family", last, "family"), ("final", last, None)):
         table = metrics.accuracy_by(part, by, n=n, seed=seed)
+        if by is None:
+            table["group"] = kind
         table.insert(0, "group_kind", kind)
         table.insert(0, "context", context)
         tables.append(table)
