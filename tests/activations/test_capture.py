@@ -125,7 +125,9 @@ def load(name, path):
 
 conftest, tests = load("conftest", sys.argv[1]), load("test_capture", sys.argv[2])
 tests.module.UNIT = 2
-vlm = tests.load_vlm(sys.argv[3], device="cpu")
+from headatlas.vlm import load_vlm
+
+vlm = load_vlm(sys.argv[3], device="cpu")
 data = tests.Killed(conftest.make_questions(), 5)
 tests.capture(vlm, data, ("gold", "last"), out=sys.argv[4], batch_size=2)
 """

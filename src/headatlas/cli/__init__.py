@@ -9,13 +9,15 @@ import errno
 import sys
 from importlib.metadata import version
 
-import click
 import typer
 
 from headatlas.cli.data import data_app
 from headatlas.cli.reference import reference_app
 from headatlas.cli.study import add_study_commands
 from headatlas.errors import HeadAtlasError
+
+# Newer versions of typer carry a click of their own: its errors are found through the one that typer names.
+_UsageError = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="headatlas",
@@ -43,10 +45,10 @@ def main(arguments: list[str] | None = None) -> None:
         code = app(args=arguments, standalone_mode=False, prog_name="headatlas")
     except HeadAtlasError as error:
         _fail(str(error))
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("headatlas: stopped; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
