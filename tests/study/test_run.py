@@ -70,7 +70,8 @@ def test_ablation_scores_can_be_recomputed_from_the_cached_answers(finished):
         scores = table(finished, "scores")
         kept = scores[(scores["scorer"] == "ablation") & (scores["function"] == function)]
         value = kept[(kept["layer"] == 2) & (kept["head"] == 3)]["value"].item()
-        assert value == pytest.approx(fall[rows].mean(), abs=1e-5)
+        # A function that has no step in this small split has score 0.
+        assert value == pytest.approx(fall[rows].mean() if rows.any() else 0.0, abs=1e-5)
 
 
 def test_heads_are_never_chosen_on_the_split_they_are_evaluated_on(finished):
