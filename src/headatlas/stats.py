@@ -252,7 +252,9 @@ def wilson(successes: int | np.integer, n: int | np.integer) -> Estimate:
     if not 0 <= successes <= n or n == 0:
         raise HeadAtlasError(f"expected 0 <= successes <= n and n > 0, came {successes} of {n}")
     low, high = np.asarray(proportion_confint(successes, n, alpha=1 - LEVEL, method="wilson"))
-    return Estimate(successes / n, float(low), float(high), int(n))
+    # Rounding may leave a bound of a share of 0 or 1 a hair's breadth inside it.
+    share = successes / n
+    return Estimate(float(share), min(float(low), float(share)), max(float(high), float(share)), int(n))
 
 
 def gini(values: Values) -> float:
