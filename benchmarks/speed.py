@@ -25,7 +25,7 @@ import torch
 import headatlas as ha
 from headatlas.heads import ZReader
 from headatlas.vlm.batch import encode
-from headatlas.vlm.chat import conversation
+from headatlas.vlm.chat import Conversation, conversation
 from headatlas.vlm.generate import generate
 from headatlas.vlm.read import read
 
@@ -71,9 +71,8 @@ def main() -> None:
         with torch.inference_mode():
             for question in questions:
                 for k in range(len(question.steps)):
-                    answers = [step.answer for step in question.steps[: k + 1]]
-                    chat = conversation(question, answers=answers)
-                    chat = type(chat)(chat.images, chat.turns[: k + 1])
+                    whole = conversation(question)
+                    chat = Conversation(whole.images, whole.turns[: k + 1])
                     batch = encode(vlm, [chat])
                     kept: dict[int, torch.Tensor] = {}
                     with ZReader(vlm.heads, on_z=lambda layer, z, kept=kept: kept.update({layer: z})):
