@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 from importlib.metadata import version
+from typing import Any
 
 import typer
 
@@ -17,7 +18,7 @@ from headatlas.cli.study import add_study_commands
 from headatlas.errors import HeadAtlasError
 
 # Newer versions of typer carry a click of their own: its errors are found through the one that typer names.
-_UsageError = typer.BadParameter.__mro__[2]
+_UsageError: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="headatlas",
