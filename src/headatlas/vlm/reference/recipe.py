@@ -11,7 +11,8 @@ STAGES = ("vision", "language", "whole", "finish")
 """1: the vision tower alone, 2: the language model alone, 3: all of it, 4: all of it again, from a full rate to almost none."""
 
 FULL_MINUTES = 40.0
-"""What the default recipe takes on two cores with AMX (bfloat16 matrix units)."""
+"""About what the default recipe takes on two quiet cores with AMX (bfloat16 matrix units): steps times the seconds seen for one,
+not one run measured whole."""
 
 
 @dataclass(frozen=True)
