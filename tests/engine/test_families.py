@@ -10,8 +10,8 @@ from headatlas.engine.branch import branch
 from headatlas.engine.edits import compile_group, first_block
 from headatlas.engine.record import record
 from headatlas.engine.resume import resume
-from headatlas.engine.stack import find_stack
 from headatlas.heads import Head, HeadSet, edit_heads, patch, scale, zero
+from headatlas.vlm.stack import find_stack
 
 from .conftest import cut
 

@@ -7,6 +7,7 @@ from headatlas.engine import sweep as sweep_function
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, mean, patch, scale, zero
 from headatlas.vlm import generate, read
+from headatlas.vlm import stack as stacks
 from headatlas.vlm.chat import Conversation, Turn, conversation
 
 module = __import__(sweep_function.__module__, fromlist=["BRANCH_TOKENS"])
@@ -98,8 +99,8 @@ def test_a_model_that_cannot_be_taken_up_is_run_whole_and_says_so(tiny_vlm, chat
     def unfit(model, grid):
         raise module.Unfit("its blocks are odd")
 
-    monkeypatch.setattr(module, "find_stack", unfit)
-    monkeypatch.setattr(module, "_STACKS", {})
+    monkeypatch.setattr(stacks, "find_stack", unfit)
+    monkeypatch.setattr(stacks, "_STACKS", {})
     for scope, same in want.items():
         found = sweep(tiny_vlm, chats, some, scope)
         assert (found.how, found.reason) == ("rerun", "its blocks are odd")

@@ -20,9 +20,10 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from headatlas.engine.answers import Answers, Said, said_of
 from headatlas.engine.edits import GroupPlan
-from headatlas.engine.record import Recording, call_at, take
-from headatlas.engine.stack import Unfit
+from headatlas.engine.record import Recording
 from headatlas.heads.cache import CACHE_NAMES
+from headatlas.vlm.along import call_at, take
+from headatlas.vlm.stack import Unfit
 
 
 def branch(kept: Recording, answers: Answers, plan: GroupPlan, start: int, scope: str) -> Said:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -25,13 +24,13 @@ from headatlas.engine.edits import Edits, GroupPlan, compile_group, first_block
 from headatlas.engine.naive import BRANCHED, step_by_step
 from headatlas.engine.record import Recording, record
 from headatlas.engine.resume import resume
-from headatlas.engine.stack import Stack, Unfit, find_stack
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.scope import check_scope
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import Readout, in_batches, read, spell
+from headatlas.vlm.stack import Stack, Unfit, stack_of
 
 log = logging.getLogger("headatlas")
 
@@ -43,8 +42,6 @@ SLACK = {torch.float32: 2e-3, torch.float64: 1e-6}
 
 Progress = Callable[[int, int], None]
 """Called as `progress(done, total)`, in conversations x conditions."""
-
-_STACKS: WeakKeyDictionary[Any, Stack | str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,19 +127,6 @@ def _why(error: Unfit | RuntimeError) -> str:
     if isinstance(error, Unfit):
         return str(error)
     return "its blocks, on several devices, cannot be called alone" if "on the same device" in str(error) else ""
-
-
-def stack_of(vlm: VLM) -> Stack:
-    """The blocks of a model's language model, found once. Raises `Unfit`."""
-    if vlm not in _STACKS:
-        try:
-            _STACKS[vlm] = find_stack(vlm.model, vlm.heads)
-        except Unfit as why:
-            _STACKS[vlm] = str(why)
-    found = _STACKS[vlm]
-    if isinstance(found, str):
-        raise Unfit(found)
-    return found
 
 
 @dataclass

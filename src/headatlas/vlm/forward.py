@@ -19,6 +19,7 @@ from transformers.cache_utils import Cache
 
 from headatlas.heads import ZReader
 from headatlas.heads.cache import cache_name
+from headatlas.vlm.last_block import last_block_at
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
@@ -36,6 +37,8 @@ def logits_at(
 ) -> Float[Tensor, "n V"]:
     """Logits at the positions of `mask`, row by row in order, float32, on the model's device. Active edits apply.
 
+    The last block's MLP runs at these positions alone where the model allows it (`last_block.py`).
+
     Args:
         vlm: the model.
         batch: what it is given.
@@ -49,7 +52,7 @@ def logits_at(
     head: nn.Module | None = vlm.model.get_output_embeddings()
     handle = head.register_forward_pre_hook(gather) if head is not None else None
     try:
-        with vlm.running(batch, rows), reader or nullcontext():
+        with vlm.running(batch, rows), reader or nullcontext(), last_block_at(vlm, where):
             inputs = batch.to(vlm.device, vlm.dtype)
             kept = {"use_cache": False} if cache is None else {"use_cache": True, cache_name(vlm.model.forward): cache}
             logits = vlm.model(**inputs, **kept).logits

@@ -9,14 +9,22 @@ positions, no questions. What does not have this form is told (`Unfit`), never g
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from headatlas.heads import HeadGrid, Site
+
+if TYPE_CHECKING:
+    from headatlas.vlm.model import VLM
+
+_STACKS: WeakKeyDictionary[Any, Stack | str] = WeakKeyDictionary()
 
 
 class Unfit(Exception):
@@ -30,6 +38,70 @@ class Block:
     module: nn.Module
     attention: nn.Module
     site: Site
+
+    def told(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Call]:
+        """The hidden states that the block is called with, and how else it is called."""
+        names = [name for name in inspect.signature(self.module.forward).parameters if name != "self"]
+        told = dict(kwargs)
+        told.update(zip(names, args, strict=False))
+        hidden = told.pop(names[0])
+        # By position or by keyword is the same to the block; keywords can be looked at by name.
+        return hidden, Call((), told) if len(args) <= len(names) else Call(tuple(args[1:]), dict(kwargs))
+
+    @contextmanager
+    def watched(self) -> Iterator[Seen]:
+        """Within, what goes into and comes out of the block is kept.
+
+        Raises, in the forward:
+            Unfit: z has no batch axis, or the attention does more after its output projection.
+        """
+        seen = Seen()
+        said: list[Tensor] = []
+
+        def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            seen.times += 1
+            seen.hidden, seen.call = self.told(args, kwargs)
+
+        def speak(module: nn.Module, args: tuple[Any, ...]) -> None:
+            if args[0].dim() != 3:
+                raise Unfit("its output projections see tokens without a batch axis")
+            seen.z = args[0]
+
+        def answer(module: nn.Module, args: Any, output: Any) -> None:
+            if not said or not (first(output) is said[-1] or torch.equal(first(output), said[-1])):
+                raise Unfit(f"{type(module).__name__} does more after its output projection")
+            seen.n_outputs = len(output) if isinstance(output, tuple) else 0
+            said.clear()
+
+        def end(module: nn.Module, args: Any, output: Any) -> None:
+            seen.out = first(output)
+
+        with ExitStack() as hooks:
+            hooks.callback(self.module.register_forward_pre_hook(begin, with_kwargs=True).remove)
+            hooks.callback(self.site.module.register_forward_pre_hook(speak).remove)
+            hooks.callback(self.site.module.register_forward_hook(lambda m, args, out: said.append(out)).remove)
+            hooks.callback(self.attention.register_forward_hook(answer).remove)
+            hooks.callback(self.module.register_forward_hook(end).remove)
+            yield seen
+
+
+@dataclass(eq=False)
+class Seen:
+    """One run of a block: `hidden [B, T, d]` went into it, `z [B, T, H*D]` into its output projection, `out [B, T, d]` came out
+    of it; `call` is what else it was told; its attention returned `n_outputs` things (0: a bare tensor). `times`: how often it
+    has run."""
+
+    times: int = 0
+    hidden: Any = None
+    call: Any = None
+    z: Any = None
+    out: Any = None
+    n_outputs: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the block ran once, from beginning to end."""
+        return self.times == 1 and self.n_outputs is not None and isinstance(self.out, Tensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +151,11 @@ class Stack:
 
     def from_z(self, i: int, hidden: Tensor, z: Tensor, call: Call, n_outputs: int) -> Tensor:
         """Run block `i` from its output projection on: `hidden` `[B, T, d]` went into the block, `z` `[B, T, H*D]` into
-        its output projection; gives what comes out of the block. `n_outputs`: see `Recording`."""
+        its output projection, past whatever hooks are on it; gives what comes out of the block. `n_outputs`: see `Seen`."""
         block = self.blocks[i]
-        said = block.site.module(z)
+        said = block.site.module.forward(z)
         answer = said if n_outputs == 0 else (said, *([None] * (n_outputs - 1)))
-        with _forward(block.attention, lambda *args, **kwargs: answer):
+        with replaced_forward(block.attention, lambda *args, **kwargs: answer):
             return first(block.module(hidden, *call.args, **call.kwargs))
 
     def run(self, i: int, hidden: Tensor, call: Call) -> Tensor:
@@ -97,7 +169,7 @@ class _AtZ(Exception):
 
 
 @contextmanager
-def _forward(module: nn.Module, forward: Any) -> Iterator[None]:
+def replaced_forward(module: nn.Module, forward: Any) -> Iterator[None]:
     """`module.forward` replaced; one that a library has set on the instance (accelerate's) is put back."""
     before = module.__dict__.get("forward")
     module.forward = forward
@@ -113,6 +185,19 @@ def _forward(module: nn.Module, forward: Any) -> Iterator[None]:
 def first(output: Any) -> Tensor:
     """The hidden states among what a block returns."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def stack_of(vlm: VLM) -> Stack:
+    """The blocks of a model's language model, found once. Raises `Unfit`."""
+    if vlm not in _STACKS:
+        try:
+            _STACKS[vlm] = find_stack(vlm.model, vlm.heads)
+        except Unfit as why:
+            _STACKS[vlm] = str(why)
+    found = _STACKS[vlm]
+    if isinstance(found, str):
+        raise Unfit(found)
+    return found
 
 
 def find_stack(model: nn.Module, grid: HeadGrid) -> Stack:
