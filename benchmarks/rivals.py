@@ -7,7 +7,7 @@ log-probability of every step `[N]` under one condition (ablation). A library th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,35 @@ def published_capture(work: Work, chats: Sequence[Conversation]) -> np.ndarray:
             batch = encode(work.vlm, [Conversation(chat.images, chat.turns[: turn + 1])])
             rows.append(step_z(batch, hooked_pass(work, batch), 0, turn))
     return torch.stack(rows).cpu().numpy()
+
+
+@torch.inference_mode()
+def published_generate(work: Work, chats: Sequence[Conversation], tokens: int = 16) -> tuple[np.ndarray, list[bool]]:
+    """As the scripts of this method family do it (Cognitive Mirrors): batch size 1, every step's answer generated with hooks
+    on, z taken at each forward's last position. Gives z, and which steps were answered word for word."""
+    vlm, rows, exact = work.vlm, [], []
+    for chat in chats:
+        for turn in range(len(chat.turns)):
+            vlm.batches._kept.clear()  # nothing is kept between calls
+            vlm.pixels._rows.clear()
+            opened = Conversation(chat.images, (*chat.turns[:turn], replace(chat.turns[turn], answer=None)))
+            batch = encode(vlm, [opened], generation_prompt=True)
+            z: dict[int, list[Tensor]] = {i: [] for i in range(len(work.sites))}
+            handles = [
+                site.module.register_forward_pre_hook(lambda m, args, i=i: z[i].append(args[0][0, -1]))  # noqa: B023
+                for i, site in enumerate(work.sites)
+            ]
+            inputs = batch.to(vlm.device, vlm.dtype)
+            inputs.pop("position_ids", None)
+            said = vlm.model.generate(
+                **inputs, do_sample=False, max_new_tokens=tokens, pad_token_id=vlm.tokenizer.pad_token_id
+            )
+            for handle in handles:
+                handle.remove()
+            rows.append(torch.stack([torch.stack(one).float().mean(0) for one in z.values()]))
+            text = vlm.tokenizer.decode(said[0, batch.ids.shape[1] :], skip_special_tokens=True).strip()
+            exact.append(text == chat.turns[turn].answer)
+    return torch.stack(rows).cpu().numpy(), exact
 
 
 def nnsight_contenders(work: Work) -> dict[str, Callable[[], np.ndarray]]:

@@ -29,7 +29,7 @@ import torch
 from atp import atp_lines
 from growth import growth
 from probe import probe_lines
-from rivals import LIBRARIES, Work, bare, hooks_ablate, hooks_capture, published_capture
+from rivals import LIBRARIES, Work, bare, hooks_ablate, hooks_capture, published_capture, published_generate
 from steps import steps_lines
 from table import Line, race, show
 
@@ -100,25 +100,29 @@ def capture_lines(work: Work, rounds: int) -> tuple[list[Line], list[str]]:
         kept["headatlas"] = np.concatenate(parts)
 
     few = work.chats[: max(4, len(work.chats) // 8)]
+    forced, generated = "step by step, batch size 1", "step by step, batch size 1, answers generated"
     contenders: dict[str, Callable[[], object]] = {
         "bare forward": lambda: bare(work),
         "HeadAtlas": headatlas,
         "raw hooks, set for every call": lambda: hooks_capture(work),
-        "step by step, batch size 1": lambda: published_capture(work, few),
+        forced: lambda: published_capture(work, few),
+        generated: lambda: published_generate(work, few),
     }
     headatlas()
     z = kept["headatlas"]
     n = sum(len(chat.turns) for chat in few)
+    said, exact = published_generate(work, few)
     off = {
         "HeadAtlas": 0.0,
         "raw hooks, set for every call": float(np.abs(hooks_capture(work).reshape(z.shape) - z).max()),
-        "step by step, batch size 1": float(
-            np.abs(published_capture(work, few).reshape(n, *z.shape[1:]) - z[:n]).max()
-        ),
+        forced: float(np.abs(published_capture(work, few).reshape(n, *z.shape[1:]) - z[:n]).max()),
     }
+    if any(exact):  # another answer has other tokens, and so another z
+        off[generated] = float(np.abs(said.reshape(n, *z.shape[1:]) - z[:n])[exact].max())
     more, more_off, absent = library_work(work, "capture", z)
-    scale = {"step by step, batch size 1": sum(len(c.turns) for c in work.chats) / n}
-    notes = {"step by step, batch size 1": f"{len(few)} of {len(work.chats)} questions timed, scaled up by steps"}
+    scale = dict.fromkeys((forced, generated), sum(len(c.turns) for c in work.chats) / n)
+    part = f"{len(few)} of {len(work.chats)} questions timed, scaled up by steps"
+    notes = {forced: part, generated: f"{part}; {sum(exact)} of {n} answers are gold and compared"}
     return race("capture", contenders | more, "bare forward", rounds, off | more_off, notes, scale), absent
 
 

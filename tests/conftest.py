@@ -251,3 +251,12 @@ def make_questions():
             )
         )
     return questions
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """The address of a bucket, served on this machine."""
+    from object_store import s3_bucket
+
+    with s3_bucket() as address:
+        yield address

@@ -6,13 +6,14 @@ from headatlas.errors import HeadAtlasError
 from headatlas.storage import Folder
 
 
-@pytest.fixture(params=["disk", "file", "local", "memory"])
+@pytest.fixture(params=["disk", "file", "local", "memory", "s3"])
 def folder(request, tmp_path):
     where = {
         "disk": tmp_path / "a",
         "file": f"file://{tmp_path}/a",
         "local": f"local://{tmp_path}/a",
         "memory": f"memory://{tmp_path.name}/a",
+        "s3": f"{request.getfixturevalue('s3')}/{tmp_path.name}/a" if request.param == "s3" else "",
     }
     return Folder.of(where[request.param])
 

@@ -46,11 +46,14 @@ def test_chunks_of_a_unit(start, stop):
     assert start <= inner.start <= inner.stop <= stop
 
 
-@pytest.mark.parametrize("kind", ["disk", "memory"])
-def test_units_in_any_order_are_the_plain_capture(tiny_vlm, tiny_questions, tmp_path, small, monkeypatch, kind):
+@pytest.mark.parametrize("kind", ["disk", "memory", "s3"])
+def test_units_in_any_order_are_the_plain_capture(
+    tiny_vlm, tiny_questions, tmp_path, small, monkeypatch, kind, request
+):
     tokens = ("gold", "all")
     plain = capture(tiny_vlm, tiny_questions, tokens, out=tmp_path / "plain", batch_size=2)
-    out = tmp_path / "spread" if kind == "disk" else f"memory://{tmp_path.name}/acts"
+    out = {"disk": tmp_path / "spread", "memory": f"memory://{tmp_path.name}/acts"}.get(kind)
+    out = out or f"{request.getfixturevalue('s3')}/{tmp_path.name}/acts"
     alone = []
 
     def unit(*args):

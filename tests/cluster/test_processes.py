@@ -10,7 +10,7 @@ from headatlas.errors import HeadAtlasError
 
 
 @pytest.fixture(scope="module")
-def workers():
+def workers(s3):  # the bucket's address is in the environment that they inherit
     with Processes(["cpu", "cpu"], threads=torch.get_num_threads()) as started:
         yield started
 
@@ -29,6 +29,13 @@ def test_a_capture_with_one_worker_killed_is_the_same(workers, tiny_vlm, tiny_qu
 
 def test_answers_are_the_same(workers, tiny_vlm, tiny_questions, tmp_path, monkeypatch):
     answers_are_the_same(workers, tiny_vlm, tiny_questions, tmp_path, monkeypatch, kill=False)
+
+
+def test_a_capture_and_answers_in_a_bucket_with_one_worker_killed(
+    workers, s3, tiny_vlm, tiny_questions, tmp_path, monkeypatch
+):
+    capture_is_the_same(workers, tiny_vlm, tiny_questions, tmp_path, monkeypatch, s3)
+    answers_are_the_same(workers, tiny_vlm, tiny_questions, tmp_path, monkeypatch, store=s3)
 
 
 def test_mistakes_are_named(workers, tiny_vlm):

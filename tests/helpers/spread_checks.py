@@ -37,7 +37,7 @@ def killing(workers):
     return progress, killed
 
 
-def capture_is_the_same(workers, vlm, questions, folder, monkeypatch):
+def capture_is_the_same(workers, vlm, questions, folder, monkeypatch, store=None):
     monkeypatch.setattr(capture_module, "UNIT", 1)
     monkeypatch.setattr("headatlas.activations.arrays.chunk_rows", lambda shape: 2)
     plain = capture(vlm, questions, ("gold", "all"), out=folder / "plain", batch_size=2)
@@ -45,7 +45,7 @@ def capture_is_the_same(workers, vlm, questions, folder, monkeypatch):
     lost = workers.lost
     with vlm.edit(zero(["L0.H2"]), scope="answer"):
         edited = capture(vlm, questions, ("gold", "all"), out=folder / "edited", batch_size=2)
-        there = f"local://{folder}/spread"
+        there = f"{store or f'local://{folder}'}/{folder.name}/spread"
         found = capture(
             vlm, questions, ("gold", "all"), out=there, batch_size=2, workers=workers, progress=progress
         )  # fmt: skip
@@ -57,7 +57,7 @@ def capture_is_the_same(workers, vlm, questions, folder, monkeypatch):
     pd.testing.assert_frame_equal(found.steps, edited.steps, check_exact=True)
 
 
-def answers_are_the_same(workers, vlm, questions, folder, monkeypatch, kill=True):
+def answers_are_the_same(workers, vlm, questions, folder, monkeypatch, kill=True, store=None):
     monkeypatch.setattr(spread, "BATCHES", 1)
     monkeypatch.setattr(condition_module, "TOGETHER", dict.fromkeys(condition_module.TOGETHER, 4))
     heads = list(vlm.heads.heads())
@@ -66,7 +66,8 @@ def answers_are_the_same(workers, vlm, questions, folder, monkeypatch, kill=True
     plain = Runner(vlm, Data(questions), batch_size=2).run_many(todo)
     progress, killed = killing(workers)
     lost = workers.lost
-    runner = Runner(vlm, Data(questions), f"local://{folder}/answers", batch_size=2, workers=workers)
+    there = f"{store or f'local://{folder}'}/{folder.name}/answers"
+    runner = Runner(vlm, Data(questions), there, batch_size=2, workers=workers)
     found = runner.run_many(todo, progress=progress if kill else None)
     assert bool(killed) == kill
     assert workers.lost == lost + kill
