@@ -5,10 +5,12 @@ import sys
 
 import pytest
 import torch
+import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.load import fingerprint, load_vlm
+from headatlas.vlm.load import check_vlm, fingerprint, load_vlm
+from headatlas.vlm.manners import MANNERS, Manner
 
 
 @pytest.fixture
@@ -54,6 +56,13 @@ def test_no_such_model():
 def test_no_such_hub_id():
     with pytest.raises(HeadAtlasError, match=r"no model 'nobody/no-such-model': expected a shipped name"):
         load_vlm("nobody/no-such-model")
+
+
+def test_a_release_of_transformers_that_cannot_run_the_family_is_named(tiny_vlm_dir, monkeypatch):
+    broken = Manner(broken={transformers.__version__: "its forward fails"})
+    monkeypatch.setitem(MANNERS, "llava", broken)
+    with pytest.raises(HeadAtlasError, match=r"cannot run llava \(its forward fails\): install another release"):
+        check_vlm(tiny_vlm_dir)
 
 
 def test_a_text_model_is_not_a_vlm(tmp_path):

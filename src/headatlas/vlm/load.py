@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
 from torch import nn
 
@@ -52,8 +53,9 @@ def load_vlm(
         The model, in eval mode, without gradients, with its heads found.
 
     Raises:
-        HeadAtlasError: no such model, not a VLM, weights missing, remote code needed, or heads that cannot be
-            addressed; `device` and `device_map` both given; a quantization whose package or device is not there.
+        HeadAtlasError: no such model, not a VLM, one that this release of transformers cannot run, weights missing, remote code
+            needed, or heads that cannot be addressed; `device` and `device_map` both given; a quantization whose package or
+            device is not there.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -211,6 +213,12 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
         raise HeadAtlasError(
             f"model {name!r} is not a vision-language model: expected a family of AutoModelForImageTextToText, "
             f"came {config.model_type!r}"
+        )
+    why = MANNERS.get(config.model_type, Manner()).broken.get(transformers.__version__)
+    if why:
+        raise HeadAtlasError(
+            f"model {name!r}: transformers {transformers.__version__} cannot run {config.model_type} ({why}): "
+            "install another release of transformers"
         )
     return config
 

@@ -1,11 +1,12 @@
-"""What a family's conversations need that neither its processor nor its chat template tells: one small entry a family, data only.
+"""What a family needs said that neither its processor nor its chat template tells: one small entry a family, data only.
 
 Knows model types and text. A family that is not here needs nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Manner:
         appended: what the processor writes behind every text; it is taken off before, so that it stands there once.
         prefix: the family reads the picture and the first request in both directions and whatever follows causally (token types
             0 and 1). Its processor calls everything prefix, so that an answer would be seen before it is given.
+        broken: releases of transformers that cannot run the family, and why.
     """
 
     template: str | None = None
     appended: str = ""
     prefix: bool = False
+    broken: Mapping[str, str] = field(default_factory=dict)
 
 
 _REQUESTS = (
@@ -32,5 +35,10 @@ _REQUESTS = (
 )
 """A request ends in a line's end, an answer in the end-of-text token: PaliGemma's form, which knows no roles, again and again."""
 
-MANNERS: dict[str, Manner] = {"paligemma": Manner(template=_REQUESTS, appended="\n", prefix=True)}
+MANNERS: dict[str, Manner] = {
+    "llama4": Manner(
+        broken={"5.24.0": "its forward asks the language model's output for image_outputs, which it has not"}
+    ),
+    "paligemma": Manner(template=_REQUESTS, appended="\n", prefix=True),
+}
 """What is declared, by model type."""

@@ -40,14 +40,14 @@ class ImageKeys:
 
 
 def room(model: Any, part: int) -> int:
-    """Bytes that a memo may take beside a model: 40 MiB, or one `part`-th of the weights where that is more."""
-    return max(40 << 20, sum(parameter.nbytes for parameter in model.parameters()) // part)
+    """Bytes that a memo may take beside a model: 16 MiB, or one `part`-th of the weights where that is more."""
+    return max(16 << 20, sum(parameter.nbytes for parameter in model.parameters()) // part)
 
 
 class PixelMemo:
     """What an image processor made of each row of images, least recently used rows dropped above `max_bytes`."""
 
-    def __init__(self, keys: ImageKeys, max_bytes: int = 40 << 20) -> None:
+    def __init__(self, keys: ImageKeys, max_bytes: int = 16 << 20) -> None:
         self.keys = keys
         self.max_bytes = max_bytes
         self._rows: OrderedDict[tuple, Row] = OrderedDict()

@@ -29,7 +29,7 @@ def seeing(vlm: Any, again: bool = True) -> AbstractContextManager[Any]:
 
 
 class VisionMemo:
-    """Image features of one VLM by the content of the pixels, least recently used dropped above `max_bytes`: by default 40 MiB,
+    """Image features of one VLM by the content of the pixels, least recently used dropped above `max_bytes`: by default 16 MiB,
     or a fiftieth of the weights, which holds the pictures of a batch.
 
     `vlm` needs `model` and `heads`. `seen` and `run` count images (or packed calls) asked for and computed.
