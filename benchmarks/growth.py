@@ -1,4 +1,5 @@
-"""Time and peak memory as the dataset grows, each size in a process of its own that reads a dataset made beforehand."""
+"""Time and peak memory as the dataset grows, each size in a process of its own that reads a dataset made beforehand; and time as
+the number of swept heads grows."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ import time
 from pathlib import Path
 
 import torch
-from table import Line
+from table import Line, race
 
 import headatlas as ha
 from headatlas.engine import sweep
 from headatlas.heads import HeadSet, zero
-from headatlas.vlm import conversation
+from headatlas.vlm import VLM, Conversation, conversation
 from headatlas.vlm.batch import encode
 from headatlas.vlm.data import windows
 from headatlas.vlm.read import by_length
@@ -40,6 +41,21 @@ def growth(model: str, batch_size: int) -> list[Line]:
                 lines.append(
                     Line("growth", f"{what} x{n // SIZES[0]}", told["seconds"], told["seconds"] / first, None, note)
                 )
+    return lines
+
+
+def heads_lines(vlm: VLM, chats: list[Conversation], batch_size: int, rounds: int) -> list[Line]:
+    """Sweeps of a quarter, half and all of the heads, spread over the layers, beside no head at all (the bare pass)."""
+    heads = list(vlm.heads.heads())
+    lines = []
+    for scope in ("all", "answer"):
+        contenders = {
+            f"{len(some)} heads": lambda some=some, scope=scope: sweep(
+                vlm, chats, [[zero(HeadSet([head]))] for head in some], scope, batch_size
+            )
+            for some in ([], heads[::4], heads[::2], heads)
+        }
+        lines += race(f"heads, scope {scope}", contenders, "0 heads", rounds)
     return lines
 
 

@@ -7,8 +7,8 @@
 
 Workloads: `capture` (z of every step), `condition` (one head ablated, by every means), `sweep` (every head alone, scopes `all`
 and `answer`), `generate` (under an edit), `steps` (generated answers in own and gold context), `probe` (the paper's probe),
-`attribution` (AtP beside exact ablation), `growth` (time and peak memory over the number of questions). Peers (pyvene, nnsight,
-TransformerLens) take part where they are installed.
+`attribution` (AtP beside exact ablation), `heads` (time over the number of swept heads), `growth` (time and peak memory over the
+number of questions). Peers (pyvene, nnsight, TransformerLens) take part where they are installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from atp import atp_lines
-from growth import growth
+from growth import growth, heads_lines
 from probe import probe_lines
 from rivals import LIBRARIES, Work, bare, hooks_ablate, hooks_capture, published_capture, published_generate
 from steps import steps_lines
@@ -46,6 +46,8 @@ REFERENCE = {
     "one condition": "bare forward",
     "sweep all": "HeadAtlas",
     "sweep answer": "HeadAtlas",
+    "heads, scope all": "0 heads",
+    "heads, scope answer": "0 heads",
     "generate": "bare",
     "answers, own context": "HeadAtlas",
     "answers, gold context": "HeadAtlas",
@@ -259,7 +261,7 @@ def main() -> None:
     parser.add_argument(
         "--naive-questions", type=int, default=4, help="questions of the naive loop, which is scaled up"
     )
-    parser.add_argument("--only", default="capture,condition,sweep,generate,steps,probe,attribution,growth")
+    parser.add_argument("--only", default="capture,condition,sweep,heads,generate,steps,probe,attribution,growth")
     parser.add_argument("--out", type=Path, help="write the table here too")
     chosen = parser.parse_args()
     logging.getLogger("headatlas").setLevel(logging.ERROR)
@@ -292,6 +294,8 @@ def main() -> None:
             means = mean_z(vlm, questions, Path(folder))
             ordered = [conversation(question) for question in questions]
             lines += atp_lines(vlm, questions, ordered, means, chosen.batch_size)
+        if "heads" in only:
+            lines += heads_lines(vlm, chats, chosen.batch_size, chosen.rounds)
         if "growth" in only:
             lines += growth(
                 chosen.model if chosen.model not in ("small", "3b", "7b") else str(Path(folder) / chosen.model),
