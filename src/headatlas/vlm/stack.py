@@ -67,6 +67,9 @@ class Block:
                 raise Unfit("its output projections see tokens without a batch axis")
             seen.z = args[0]
 
+        def say(module: nn.Module, args: Any, output: Tensor) -> None:
+            said.append(output)
+
         def answer(module: nn.Module, args: Any, output: Any) -> None:
             if not said or not (first(output) is said[-1] or torch.equal(first(output), said[-1])):
                 raise Unfit(f"{type(module).__name__} does more after its output projection")
@@ -79,7 +82,7 @@ class Block:
         with ExitStack() as hooks:
             hooks.callback(self.module.register_forward_pre_hook(begin, with_kwargs=True).remove)
             hooks.callback(self.site.module.register_forward_pre_hook(speak).remove)
-            hooks.callback(self.site.module.register_forward_hook(lambda m, args, out: said.append(out)).remove)
+            hooks.callback(self.site.module.register_forward_hook(say).remove)
             hooks.callback(self.attention.register_forward_hook(answer).remove)
             hooks.callback(self.module.register_forward_hook(end).remove)
             yield seen
