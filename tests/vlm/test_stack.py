@@ -20,7 +20,7 @@ def test_a_block_cut_in_two_is_the_block(family):
     for i, block in enumerate(stack.blocks):
         with block.watched() as seen:
             run(made)
-        assert seen.whole
+        seen.check()
         with torch.no_grad():
             again = stack.from_z(i, seen.hidden, seen.z, seen.call, seen.n_outputs)
         torch.testing.assert_close(again, seen.out, atol=1e-5, rtol=1e-5)
@@ -51,10 +51,24 @@ def test_an_attention_that_does_more_behind_its_projection_is_refused():
     block = find_stack(made.model, made.grid).blocks[0]
     handle = block.attention.register_forward_hook(lambda m, args, out: (2 * out[0], *out[1:]))
     try:
-        with pytest.raises(Unfit, match="does more after its output projection"), block.watched():
+        with block.watched() as seen:
             run(made)
     finally:
         handle.remove()
+    with pytest.raises(Unfit, match="does more after its output projection"):
+        seen.check()
+
+
+def test_a_block_that_does_not_run_once_is_refused():
+    made = families.tiny("llava")
+    with find_stack(made.model, made.grid).blocks[0].watched() as seen:
+        with pytest.raises(Unfit, match="runs 0 times"):
+            seen.check()
+        run(made)
+        seen.check()
+        run(made)
+    with pytest.raises(Unfit, match="runs 2 times"):
+        seen.check()
 
 
 def test_a_forward_is_put_back():

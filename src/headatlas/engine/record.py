@@ -83,17 +83,17 @@ def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cache
         hooks.callback(stack.head.register_forward_pre_hook(gather).remove)
         options = {cache_name(model.forward): kept.cache, "use_cache": True} if cached else {"use_cache": False}
         logits = model(**inputs, **options).logits
-    n = len(stack.blocks)
-    if not all(block.whole for block in seen):
-        runs = sum(block.times for block in seen)
-        raise Unfit(f"its forward runs {runs} of {n} blocks, or some of them twice")
+    for block in seen:
+        block.check()
     kept.hidden, kept.z = [block.hidden for block in seen], [block.z for block in seen]
     kept.calls, kept.outputs = [block.call for block in seen], [block.n_outputs or 0 for block in seen]
     kept.final = seen[-1].out
     kept.logits = gather.pick(logits)
     kept.norm = next((m for m, given in candidates if given is kept.final), None)
     _check_tail(kept, model, where)
-    if kept.cache is not None and not all(getattr(layer, "is_initialized", False) for layer in kept.cache.layers[:n]):
+    if kept.cache is not None and not all(
+        getattr(layer, "is_initialized", False) for layer in kept.cache.layers[: len(seen)]
+    ):
         raise Unfit("its blocks do not keep their keys and values in the cache")
     return kept
 

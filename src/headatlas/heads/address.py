@@ -19,7 +19,8 @@ from headatlas.errors import HeadAtlasError
 
 Tower = Literal["L", "V", "X", "E", "C"]
 TOWERS: tuple[Tower, ...] = get_args(Tower)
-"""`L` language model (of an encoder-decoder: the decoder's self-attention), `V` vision tower, `X` cross-attention layers of
+"""`L` language model (of an encoder-decoder: the decoder's self-attention, also where one attention looks at both itself and the
+encoder), `V` vision tower, `X` cross-attention layers of
 the language model, `E` the text encoder of an encoder-decoder, `C` the connector between vision and language (a Q-former or
 resampler; its self- and cross-attention layers are counted together, in forward order)."""
 
@@ -33,7 +34,8 @@ _WRITTEN = re.compile(rf"([{''.join(TOWERS)}])(\d+)\.H(\d+)")
 
 @dataclass(frozen=True)
 class Head:
-    """One attention head: `layer` and `head` count from 0 within the `tower`, in forward order.
+    """One attention head: `layer` and `head` count from 0 within the `tower`; layers in forward order, except in the few vision
+    towers with two encoders (see `find_heads`).
 
     Layers are numbered over the *addressable* attention layers of the tower, so that a tower is always a dense
     `[L, H]` grid; `Site.name` gives the module's own path where a model also has other layers in between.

@@ -7,7 +7,8 @@ agree with the width of the projection. What does not add up is left out with it
 
 The language model is the smallest module around the input embeddings that contains attention, or, of an encoder-decoder,
 its decoder; the text encoder is a tower of its own. The vision tower is every other sub-model around a patch embedding, and
-what lies between the two under a connector's name is the connector. Knows torch modules only: no data, no weights are read.
+what lies between the two under a connector's name is the connector, also where it is registered inside the language model. Knows
+torch modules only: no data, no weights are read.
 """
 
 import inspect
@@ -24,7 +25,7 @@ from headatlas.heads.grid import HeadGrid, Site
 
 # A new family usually needs one more word in one of these lists. Dots reach into children (BERT-like blocks).
 OUTPUT_ROLES = (
-    *("o_proj", "out_proj", "wo", "c_proj", "proj", "dense", "projection", "projection_layer"),
+    *("o_proj", "out_proj", "wo", "c_proj", "proj", "dense", "projection", "projection_layer", "output_proj"),
     *("output.dense", "output", "o"),
 )
 QUERY_ROLES = (
@@ -32,6 +33,9 @@ QUERY_ROLES = (
     *("qkv", "qkv_proj", "query_key_value", "c_attn", "Wqkv", "in_proj"),
     *("self.query", "attention.query"),
 )
+# What else asks and is asked: a module with both, and no output projection known here, is named as not addressed.
+ASKING = (*QUERY_ROLES, "to_q")
+ASKED = ("k_proj", "wk", "key", "k", "to_k", "to_kv", "kv_proj")
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "attention_heads", "num_query_heads")
 HEAD_DIMS = ("v_head_dim", "head_dim", "attention_head_size", "d_head", "head_size")
 # Input names and own names that only cross attention has (`key_value_states` is also in many self-attentions).
@@ -60,12 +64,17 @@ def find_heads(model: nn.Module) -> HeadGrid:
     """
     found: list[_Attention] = []
     refused: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     for name, module in model.named_modules():
         result = _as_attention(name, module)
         if isinstance(result, str):
             refused[name] = f"{name} ({type(module).__name__}): {result}"
         elif result is not None:
             found.append(result)
+        elif _first_child(module, ASKING) and _first_child(module, ASKED):
+            unknown[name] = (
+                f"{name} ({type(module).__name__}): queries and keys, but no output projection by a known name"
+            )
     names = [a.name for a in found] + list(refused)
     encoder, language = _encoder_and_decoder(model) or ("", _language_root(model, names))
     towers: dict[Tower, list[_Attention]] = {tower: [] for tower in TOWERS}
@@ -86,7 +95,9 @@ def find_heads(model: nn.Module) -> HeadGrid:
         for tower, members in towers.items()
         for layer, a in enumerate(_forward_order(members))
     ]
-    return HeadGrid(tuple(sites), model.get_submodule(language), tuple(refused.values()))
+    # A part of an attention that is told already is no second one (BERT-like blocks, indexers of sparse attention).
+    inner = (reason for name, reason in unknown.items() if not any(_within(name, known) for known in names))
+    return HeadGrid(tuple(sites), model.get_submodule(language), (*refused.values(), *inner))
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +204,14 @@ def _tower(model: nn.Module, language: str, encoder: str, attention: _Attention)
         nearest = next((name for name, m in around if isinstance(m, PreTrainedModel)), language)
         if not encoder and nearest != language and _within(nearest, language):
             return None  # a model of its own inside the language model, such as an encoder of proteins
+        if _names_connector(attention.name[len(language) :].lower().split(".")):
+            return "C"  # where the text embeddings sit at the top, the connector is inside too
         return "X" if _is_cross(attention) else "L"
-    return "C" if any(word in part for part in parts for word in CONNECTOR_WORDS) else None
+    return "C" if _names_connector(parts) else None
+
+
+def _names_connector(parts: list[str]) -> bool:
+    return any(word in part for part in parts for word in CONNECTOR_WORDS)
 
 
 def _around(model: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:

@@ -16,9 +16,9 @@ from headatlas.heads.address import TOWERS, Head, HeadSet, Tower
 class Site:
     """One attention layer: its z is the *input* of `module`, the output projection W_O.
 
-    `name` is the projection's path in the model; `layer` counts within the `tower` in forward order; z's last axis is
-    `n_heads * d_head`, head-major. `n_heads` counts query heads. `owner` is the path of the attention module that the
-    projection belongs to.
+    `name` is the projection's path in the model; `layer` counts within the `tower`, in forward order as far as `find_heads` can
+    know it; z's last axis is `n_heads * d_head`, head-major. Where a family gates its heads before the projection, z is gated.
+    `n_heads` counts query heads. `owner` is the path of the attention module that the projection belongs to.
     """
 
     tower: Tower
@@ -64,7 +64,7 @@ class HeadGrid:
         object.__setattr__(self, "_towers", by_tower)
 
     def tower(self, tower: Tower = "L") -> tuple[Site, ...]:
-        """The sites of one tower in forward order; empty if the model has none."""
+        """The sites of one tower by layer number; empty if the model has none."""
         return self._towers[tower]
 
     def dims(self, tower: Tower = "L") -> tuple[int, int, int]:

@@ -196,8 +196,10 @@ ADAPTERS: dict[str, Adapter] = {
     "glmga": Adapter(config=_mrope(2, 3, 3)),
     "granite4_vision": Adapter(
         config={
+            # One layer of the language model for each projector: of two that write to one, the first would be lost.
+            "text_config": {"num_hidden_layers": 5, "layer_types": ["attention"] * 5},
             "deepstack_layer_map": [[-1, 0]],
-            "spatial_target_layers": [0, 1, 0, 1],
+            "spatial_target_layers": [1, 2, 3, 4],
             "downsample_rate": "1/2",
             "vision_config": {"hidden_size": 128},
             **_LARGER_TILES,
@@ -206,7 +208,7 @@ ADAPTERS: dict[str, Adapter] = {
         n_image_tokens=10,
     ),
     "hunyuan_vl": Adapter(config={"text_config": {"head_dim": 24, "rope_parameters": {"mrope_section": [3, 3, 3, 3]}}}),
-    "idefics": Adapter(pixels={"pixel_values": (1, 3, 56, 56)}, n_image_tokens=0),
+    "idefics": Adapter(config={"use_resampler": True}, pixels={"pixel_values": (1, 3, 56, 56)}, n_image_tokens=0),
     "idefics2": Adapter(pixels={"pixel_values": (1, 3, 128, 128)}),
     "idefics3": Adapter(pixels={"pixel_values": (1, 3, 128, 128)}),
     "inkling2": Adapter(processor_settings={"size": _square(40)}),

@@ -139,7 +139,10 @@ def _check(report: FamilyReport, seed: int) -> None:
         report.reason = f"the effect of single heads of tower {', '.join(unread)} on the logits could not be compared"
     else:
         report.status = "proven"
-        report.reason = "" if "V" in report.towers or not pictures else "the family has no vision tower with heads"
+    if report.status == "proven" and pictures:
+        report.reason = f"checked on text alone: {pictures}"
+    if report.status == "proven" and "V" not in report.towers:
+        report.reason = "; ".join([*filter(None, [report.reason]), "the family has no vision tower with heads"])
 
 
 def _runs(model: Any, maker: InputMaker) -> str:

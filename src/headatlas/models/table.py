@@ -14,12 +14,14 @@ _HEAD = """# Every VLM family, checked
 This page is made by `headatlas models table` from what `headatlas models check --all --json` measured. It is not written by hand.
 
 For each family of `AutoModelForImageTextToText` a tiny model with random weights is built from the family's own configuration
-class: small, but with every kind of layer the family mixes, grouped queries, and its own ratio of head size to width. Pictures
-go through the family's own image processor where that can make small ones. Every head of every site is then checked in float32:
+class: small, but with every kind of layer the family mixes, grouped queries, and a head size other than width / heads where the
+family has one. Pictures go through the family's own image processor where that can make small ones. Every head of every site is
+then checked in float32:
 
 * **sum**: the sum over heads of W_O's columns times z, plus the bias, is what the output projection gave.
 * **heads**: silencing head h inside the attention kernel (torch's own call) empties slice h of z and changes no other slice. This
-  asks the kernel, not HeadAtlas, how many heads there are and in which order.
+  asks the kernel, not HeadAtlas, how many heads there are and in which order. "Norm aside": behind the kernel a norm over all
+  heads scales each by the others; it was taken out for this check, and an edit acts behind it.
 * **zero**: the logits with a head edited to zero are those with its columns of W_O zeroed, and both differ from the bare model's.
 * **no-op**: hooks that change nothing leave every bit of the logits as it is.
 * **ragged left, right**: rows of different length, padded together, each under an edit of its own, are each row alone.
@@ -30,7 +32,7 @@ Differences up to 1e-4 of the largest value compared count as rounding; an effec
 the check says nothing and fails. "n/a" is where a check cannot say anything, with the reason: mostly that the bare model of
 transformers already tells the two apart. Towers: `L` language model, `V` vision, `X` cross attention, `E` text encoder,
 `C` connector (Q-former, resampler). A layer that a forward runs several times (inkling2_loop) is one site: an edit acts on every
-pass, z is read from the last.
+pass, z is read from the last. Where a family gates its heads before W_O (qwen3_5, step3p7, inkling2 and others), z is gated.
 """
 
 
@@ -54,11 +56,8 @@ def markdown(reports: Sequence[FamilyReport], about: dict[str, Any]) -> str:
         remarks = list(dict.fromkeys(_remarks(report)))
         if remarks:
             lines.append(f"* **{report.family}**: " + "; ".join(_plain(remark) for remark in remarks))
-    lines += ["", "## Attention that is not addressed", ""]
-    for report in reports:
-        if report.skipped:
-            more = f" (and {len(report.skipped) - 1} more)" if len(report.skipped) > 1 else ""
-            lines.append(f"* **{report.family}**: {_plain(report.skipped[0])}{more}")
+    lines += ["", "## What looks like attention and is not addressed", ""]
+    lines += [f"* **{report.family}**: {_skipped(report)}" for report in reports if report.skipped]
     return "\n".join(lines) + "\n"
 
 
@@ -135,13 +134,25 @@ def _cell(report: FamilyReport, check: str) -> str:
     verdict = "fails" if "fails" in verdicts else "holds" if "holds" in verdicts else "not applicable"
     largest = max((c["difference"] for c in found if c["difference"] is not None), default=None)
     number = "" if largest is None or verdict == "not applicable" else f" {largest:.0e}" if largest else " 0"
-    return MARKS[verdict] + number
+    aside = ", norm aside" if any("set aside" in c["reason"] for c in found) else ""
+    return MARKS[verdict] + number + aside
 
 
 def _remarks(report: FamilyReport) -> list[str]:
     own = [report.reason] if report.reason else []
     told = [f"{c['check']} {c['tower']}".strip() + f": {c['reason']}" for c in report.checks if c["reason"]]
     return own + [remark for remark in told if not remark.endswith(": sdpa")]
+
+
+def _skipped(report: FamilyReport) -> str:
+    """Every reason once, with the first module it is given for and how many there are."""
+    modules: dict[str, list[str]] = {}
+    for told in report.skipped:
+        module, _, reason = told.partition(": ")
+        modules.setdefault(reason, []).append(module)
+    counts = ((reason, names[0], len(names)) for reason, names in modules.items())
+    parts = (f"{first}{f' and {n - 1} more' if n > 1 else ''}: {reason}" for reason, first, n in counts)
+    return "; ".join(map(_plain, parts))
 
 
 def _plain(text: str) -> str:

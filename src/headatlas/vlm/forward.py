@@ -52,7 +52,7 @@ def logits_at(
     head: nn.Module | None = vlm.model.get_output_embeddings()
     handle = head.register_forward_pre_hook(gather) if head is not None else None
     try:
-        with vlm.running(batch, rows), reader or nullcontext(), last_block_at(vlm, where):
+        with vlm.running(batch, rows), reader or nullcontext(), last_block_at(vlm, mask):
             inputs = batch.to(vlm.device, vlm.dtype)
             kept = {"use_cache": False} if cache is None else {"use_cache": True, cache_name(vlm.model.forward): cache}
             logits = vlm.model(**inputs, **kept).logits

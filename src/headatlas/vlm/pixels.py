@@ -39,9 +39,9 @@ class ImageKeys:
         return self._of[key]
 
 
-def room(model: Any, part: int) -> int:
-    """Bytes that a memo may take beside a model: 16 MiB, or one `part`-th of the weights where that is more."""
-    return max(16 << 20, sum(parameter.nbytes for parameter in model.parameters()) // part)
+def room(model: Any, part: int, least: int = 16 << 20) -> int:
+    """Bytes that a memo may take beside a model: `least`, or one `part`-th of the weights where that is more."""
+    return max(least, sum(parameter.nbytes for parameter in model.parameters()) // part)
 
 
 class PixelMemo:

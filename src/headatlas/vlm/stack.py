@@ -50,11 +50,7 @@ class Block:
 
     @contextmanager
     def watched(self) -> Iterator[Seen]:
-        """Within, what goes into and comes out of the block is kept.
-
-        Raises, in the forward:
-            Unfit: z has no batch axis, or the attention does more after its output projection.
-        """
+        """Within, what goes into and comes out of the block is kept."""
         seen = Seen()
         said: list[Tensor] = []
 
@@ -63,16 +59,13 @@ class Block:
             seen.hidden, seen.call = self.told(args, kwargs)
 
         def speak(module: nn.Module, args: tuple[Any, ...]) -> None:
-            if args[0].dim() != 3:
-                raise Unfit("its output projections see tokens without a batch axis")
             seen.z = args[0]
 
         def say(module: nn.Module, args: Any, output: Tensor) -> None:
             said.append(output)
 
         def answer(module: nn.Module, args: Any, output: Any) -> None:
-            if not said or not (first(output) is said[-1] or torch.equal(first(output), said[-1])):
-                raise Unfit(f"{type(module).__name__} does more after its output projection")
+            seen.ends = bool(said) and (first(output) is said[-1] or torch.equal(first(output), said[-1]))
             seen.n_outputs = len(output) if isinstance(output, tuple) else 0
             said.clear()
 
@@ -91,8 +84,8 @@ class Block:
 @dataclass(eq=False)
 class Seen:
     """One run of a block: `hidden [B, T, d]` went into it, `z [B, T, H*D]` into its output projection, `out [B, T, d]` came out
-    of it; `call` is what else it was told; its attention returned `n_outputs` things (0: a bare tensor). `times`: how often it
-    has run."""
+    of it; `call` is what else it was told; its attention returned `n_outputs` things (0: a bare tensor), the first of them what
+    its output projection gave, if `ends`. `times`: how often the block has run."""
 
     times: int = 0
     hidden: Any = None
@@ -100,11 +93,20 @@ class Seen:
     z: Any = None
     out: Any = None
     n_outputs: int | None = None
+    ends: bool = False
 
-    @property
-    def whole(self) -> bool:
-        """Whether the block ran once, from beginning to end."""
-        return self.times == 1 and self.n_outputs is not None and isinstance(self.out, Tensor)
+    def check(self) -> None:
+        """Raise `Unfit` unless the block ran once and can be cut at its output projection."""
+        if self.times != 1:
+            raise Unfit(f"one of its blocks runs {self.times} times in a forward")
+        if self.z is None or self.n_outputs is None:
+            raise Unfit("one of its blocks runs without its attention")
+        if self.z.dim() != 3:
+            raise Unfit("its output projections see tokens without a batch axis")
+        if not self.ends:
+            raise Unfit("its attention does more after its output projection")
+        if not isinstance(self.out, Tensor):
+            raise Unfit("one of its blocks gives no hidden states")
 
 
 @dataclass(frozen=True, eq=False)

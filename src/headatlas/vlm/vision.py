@@ -29,14 +29,14 @@ def seeing(vlm: Any, again: bool = True) -> AbstractContextManager[Any]:
 
 
 class VisionMemo:
-    """Image features of one VLM by the content of the pixels, least recently used dropped above `max_bytes`: by default 16 MiB,
+    """Image features of one VLM by the content of the pixels, least recently used dropped above `max_bytes`: by default 40 MiB,
     or a fiftieth of the weights, which holds the pictures of a batch.
 
     `vlm` needs `model` and `heads`. `seen` and `run` count images (or packed calls) asked for and computed.
     """
 
     def __init__(self, vlm: Any, max_bytes: int | None = None) -> None:
-        self.max_bytes = room(vlm.model, 50) if max_bytes is None else max_bytes
+        self.max_bytes = room(vlm.model, 50, 40 << 20) if max_bytes is None else max_bytes
         self.seen = self.run = 0
         self._owner = _owner(vlm.model)
         self._vision = [site.module for site in vlm.heads.sites if site.tower not in ("L", "X", "E")]

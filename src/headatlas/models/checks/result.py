@@ -40,7 +40,12 @@ def worst(check: str, tower: str, results: list[Result]) -> Result:
     largest = max(differences, default=None)
     failed = [r for r in results if r.verdict == "fails"]
     if failed:
-        return Result(check, tower, "fails", largest, "; ".join(dict.fromkeys(r.reason for r in failed))[:300])
-    reasons = "; ".join(dict.fromkeys(r.reason for r in results if r.reason))
+        return Result(check, tower, "fails", largest, _told([r.reason for r in failed]))
     held = any(r.verdict == "holds" for r in results)
-    return Result(check, tower, "holds" if held else "not applicable", largest, reasons[:300])
+    return Result(check, tower, "holds" if held else "not applicable", largest, _told([r.reason for r in results]))
+
+
+def _told(reasons: list[str]) -> str:
+    """Different reasons, three of them at most, and how many more there are."""
+    known = list(dict.fromkeys(reason for reason in reasons if reason))
+    return "; ".join([*known[:3], *([f"and {len(known) - 3} more"] if len(known) > 3 else [])])
