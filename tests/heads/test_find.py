@@ -202,7 +202,22 @@ def test_vision_tower_inside_the_language_models_module_is_no_language():
     model.connector = attention(num_heads=6)
     grid = find_heads(model)
     assert [site.name for site in grid.tower("V")] == ["vision.attention.o_proj"]
-    assert [site.name for site in grid.tower("L")] == ["mixer.o_proj", "connector.o_proj"]
+    assert [site.name for site in grid.tower("L")] == ["mixer.o_proj"]
+    assert [site.name for site in grid.tower("C")] == ["connector.o_proj"]
+
+
+def test_what_has_queries_and_keys_but_no_known_output_is_named():
+    """Once, not again for its parts or what wraps it, and it does not change which module is the language model."""
+    model = nn.Module()
+    model.language = Fake(attention(num_heads=3))
+    model.language.mixer.inner = nn.Module()  # a part of an attention that is told
+    model.language.mixer.inner.query, model.language.mixer.inner.key = nn.Linear(12, 12), nn.Linear(12, 12)
+    model.get_input_embeddings = model.language.get_input_embeddings
+    model.codes = nn.Module()
+    model.codes.q, model.codes.k, model.codes.proj_out = (nn.Conv2d(3, 3, 1) for _ in range(3))
+    grid = find_heads(model)
+    assert grid.skipped == ("codes (Module): queries and keys, but no output projection by a known name",)
+    assert grid.language is model.language
 
 
 def test_linear_attention_layers_are_named_and_left_out():

@@ -7,6 +7,7 @@ import pytest
 from headatlas.heads import HeadGrid
 from headatlas.models import check_families, check_family
 from headatlas.models import family as module
+from headatlas.models.adapters import ADAPTERS, Adapter
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 REPRESENTATIVE = {
@@ -58,6 +59,14 @@ def test_kernels_are_told(reports):
     told = {name: next(c for c in reports[name].checks if c["check"] == "kernel") for name in ("llava", "git")}
     assert told["llava"]["reason"] == "sdpa"
     assert "eager" in told["git"]["reason"]
+
+
+def test_what_was_checked_without_a_picture_says_so(monkeypatch):
+    assert check_family("fuyu").reason == "the family has no vision tower with heads"
+    monkeypatch.setitem(ADAPTERS, "fuyu", Adapter())
+    report = check_family("fuyu")
+    assert (report.status, report.inputs) == ("proven", "text")
+    assert report.reason.startswith("checked on text alone: TypeError")
 
 
 def test_a_wrong_grid_is_a_failure_of_the_family(monkeypatch):

@@ -18,7 +18,7 @@ PROVEN = FamilyReport(
         result("sum", "holds", 0.0, tower="V"),
         result("kernel", "holds", 0.0, "sdpa", ""),
     ],
-    skipped=["pool (MultiheadAttention): why", "second"],
+    skipped=["pool (MultiheadAttention): why", "other: because", "pool2 (MultiheadAttention): why"],
 )
 FAILS = FamilyReport(
     "odd",
@@ -50,12 +50,18 @@ def test_one_failing_tower_fails_the_cell():
     assert "**fails** 5e-01" in row
 
 
+def test_a_norm_that_was_set_aside_stands_in_the_cell():
+    aside = result("heads", "holds", 0.0, "the norm over all heads before W_O set aside")
+    told = markdown([FamilyReport("kosmos-2", checks=[aside])], {})
+    assert "| holds 0, norm aside |" in told
+
+
 def test_reasons_stay_one_line_of_plain_text():
     told = next(text for text in page().splitlines() if text.startswith("* **odd**"))
     assert "a/b &lt;script> c" in told
     assert "zero V: x" in told
     assert "sdpa" not in page().split("## Reasons")[1]
-    assert "pool (MultiheadAttention): why (and 1 more)" in page()
+    assert "pool (MultiheadAttention) and 1 more: why; other: because" in page()
 
 
 def test_a_line_for_the_terminal():

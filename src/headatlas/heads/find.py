@@ -95,9 +95,13 @@ def find_heads(model: nn.Module) -> HeadGrid:
         for tower, members in towers.items()
         for layer, a in enumerate(_forward_order(members))
     ]
-    # A part of an attention that is told already is no second one (BERT-like blocks, indexers of sparse attention).
-    inner = (reason for name, reason in unknown.items() if not any(_within(name, known) for known in names))
-    return HeadGrid(tuple(sites), model.get_submodule(language), (*refused.values(), *inner))
+    # What is in or around an attention that is told already is no second one (BERT-like blocks, indexers, wrappers).
+    others = (
+        reason
+        for name, reason in unknown.items()
+        if not any(_within(name, known) or _within(known, name) for known in names)
+    )
+    return HeadGrid(tuple(sites), model.get_submodule(language), (*refused.values(), *others))
 
 
 @dataclass(frozen=True, eq=False)

@@ -171,6 +171,7 @@ ADAPTERS: dict[str, Adapter] = {
         },
         processor_settings={"size": _square(64), "crop_size": _square(64)},
     ),
+    "fuyu": Adapter(pixels={"pixel_values": (4, 2700)}, n_image_tokens=4),
     "gemma3n": Adapter(
         start={"vision_config": {"architecture": "resnet10t", "hidden_size": 512}},
         vision_unproven="its real vision tower is timm's MobileNet-V5 of 300 M weights, too large to be checked here; the "
@@ -187,6 +188,11 @@ ADAPTERS: dict[str, Adapter] = {
     ),
     "gemma4": Adapter(
         start={"vision_config": {"model_type": "gemma4_vision"}}, processor_settings={"max_soft_tokens": 70}
+    ),
+    "gemma4_unified": Adapter(
+        start={"vision_config": {"model_type": "gemma4_unified_vision"}},
+        config={"vision_config": {"output_proj_dims": 64}},
+        processor_settings={"max_soft_tokens": 70},
     ),
     "git": Adapter(n_image_tokens=0),
     "glm46v": Adapter(config=_mrope(2, 3, 3)),

@@ -72,7 +72,8 @@ def check_real(family: str, seed: int = 0) -> RealReport:
             vlm = load_vlm(write_real(family, Path(folder), seed), device="cpu")
             report.problem = "; ".join(problem for problem in _check(vlm, report) if problem)
         except Exception as error:
-            report.problem = str(error) if isinstance(error, HeadAtlasError) else told(error)
+            problem = str(error) if isinstance(error, HeadAtlasError) else told(error)
+            report.problem = problem.replace(f"model {folder!r}: ", "")
     return report
 
 
