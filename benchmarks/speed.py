@@ -1,7 +1,8 @@
 """What HeadAtlas costs beside the bare model, and what it saves beside other means. One run, one table, results compared.
 
     python benchmarks/speed.py                                 # ref-llava, what is installed beside it
-    python benchmarks/speed.py --model small                   # Qwen2.5-VL of 0.25 G parameters, random weights
+    python benchmarks/speed.py --model small --questions 4 --batch-size 4 --naive-questions 1 --rounds 1 --heads 12 \\
+        --only capture,condition,sweep                         # Qwen2.5-VL of 0.2 G parameters, random weights
     python benchmarks/speed.py --model 7b --questions 64       # the true 7B shape in bfloat16, for a GPU
     python benchmarks/speed.py --only capture,sweep --out speed.md
 
@@ -128,9 +129,11 @@ def capture_lines(work: Work, rounds: int) -> tuple[list[Line], list[str]]:
     return race("capture", contenders | more, "bare forward", rounds, off | more_off, notes, scale), absent
 
 
-def sweep_lines(work: Work, rounds: int, naive_questions: int) -> list[Line]:
+def sweep_lines(work: Work, rounds: int, naive_questions: int, n_heads: int | None) -> list[Line]:
     vlm, chats = work.vlm, work.chats
-    heads = list(vlm.heads.heads())
+    every = list(vlm.heads.heads())
+    # Evenly, and not the same head of every layer: an odd stride walks through layers and heads.
+    heads = every[:: max(1, len(every) // n_heads) | 1] if n_heads else every
     conditions = [[zero(HeadSet([head]))] for head in heads]
     size = len(work.batches[0].spans)
     some = heads[:: max(1, len(heads) // 6)]
@@ -261,6 +264,7 @@ def main() -> None:
     parser.add_argument(
         "--naive-questions", type=int, default=4, help="questions of the naive loop, which is scaled up"
     )
+    parser.add_argument("--heads", type=int, help="sweep about so many heads, spread over the layers, instead of all")
     parser.add_argument("--only", default="capture,condition,sweep,heads,generate,steps,probe,attribution,growth")
     parser.add_argument("--out", type=Path, help="write the table here too")
     chosen = parser.parse_args()
@@ -283,7 +287,7 @@ def main() -> None:
             made, missing = condition_lines(work, chosen.rounds)
             lines, absent = lines + made, absent + missing
         if "sweep" in only:
-            lines += sweep_lines(work, chosen.rounds, chosen.naive_questions)
+            lines += sweep_lines(work, chosen.rounds, chosen.naive_questions, chosen.heads)
         if "generate" in only:
             lines += generate_lines(work, chosen.rounds)
         if "steps" in only:
