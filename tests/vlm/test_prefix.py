@@ -21,8 +21,8 @@ ALONG = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "
 class Only:
     """As much of a VLM as decoding asks for."""
 
-    def __init__(self, model):
-        self.model, self.name = model, type(model).__name__
+    def __init__(self, model, heads):
+        self.model, self.heads, self.name = model, heads, type(model).__name__
         self.tokenizer, self.end_ids = SimpleNamespace(pad_token_id=0), frozenset([2])
         self.device, self.dtype = torch.device("cpu"), torch.float32
 
@@ -54,7 +54,7 @@ def turned(batch):
 def test_decoding_behind_a_prefix_is_decoding_from_the_beginning(family):
     made = families.tiny(family)
     batch = opened(dict(made.images))
-    vlm, length = Only(made.model), batch.ids.shape[1]
+    vlm, length = Only(made.model, made.grid), batch.ids.shape[1]
     want, _ = decoding.decode(vlm, batch, [0, 1], 6)
     # A shorter prompt, with the rows in the other order: its last tokens are other ones, as those of another step.
     short = {name: value[:, : length - 2] if name in ALONG else value for name, value in batch.inputs.items()}
@@ -88,7 +88,7 @@ def test_decoding_behind_a_prefix_is_decoding_from_the_beginning(family):
 def test_a_model_that_does_not_go_on_as_it_should_is_found_out(caplog):
     made = families.tiny("llava")
     batch = opened(dict(made.images))
-    vlm = Only(made.model)
+    vlm = Only(made.model, made.grid)
     want, prefix = decoding.decode(vlm, batch, [0, 1], 4, keep=True)
     with torch.inference_mode():
         prefix.cache.layers[1].values.mul_(-3.0)

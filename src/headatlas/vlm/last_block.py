@@ -141,10 +141,10 @@ def _try(vlm: VLM) -> Fit:
     """Raises `Unfit` if the last block cannot be run in part, for any reason."""
     stack = stack_of(vlm)
     module = stack.blocks[-1].module
-    ids = vlm.tokenizer(WORDS, add_special_tokens=False, return_tensors="pt")["input_ids"].to(vlm.device)
-    ids = torch.cat([ids, ids.flip(1)])
-    trial = _Trial(stack, module.forward, torch.tensor([[1, ids.shape[1] - 2], [0, 3]]))
     try:
+        ids = vlm.tokenizer(WORDS, add_special_tokens=False, return_tensors="pt")["input_ids"].to(vlm.device)
+        ids = torch.cat([ids, ids.flip(1)])
+        trial = _Trial(stack, module.forward, torch.tensor([[1, ids.shape[1] - 2], [0, 3]]))
         with _without_hooks(vlm.model), replaced_forward(module, trial):
             vlm.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     except torch.OutOfMemoryError:
