@@ -28,9 +28,8 @@ def test_the_models_own_attention_is_kept(tiny_vlm):
     assert tiny_vlm.model.config.text_config._attn_implementation == "sdpa"
 
 
-def test_half_precision_becomes_float32_on_the_cpu_unless_asked_for(copy, tiny_vlm):
-    tiny_vlm.model.to(torch.bfloat16).save_pretrained(copy)
-    tiny_vlm.model.to(torch.float32)
+def test_half_precision_becomes_float32_on_the_cpu_unless_asked_for(copy):
+    load_vlm(copy).model.to(torch.bfloat16).save_pretrained(copy)
     assert load_vlm(copy, device="cpu").dtype == torch.float32
     assert load_vlm(copy, device="cpu", dtype="bfloat16").dtype == torch.bfloat16
     assert load_vlm(copy, device="cpu", dtype=torch.float16).dtype == torch.float16
