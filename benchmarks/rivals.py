@@ -247,7 +247,7 @@ def lens_contenders(work: Work) -> dict[str, Callable[[], np.ndarray]]:
     """`capture` and `ablate` at the input of every block's output projection."""
     from transformer_lens.model_bridge import TransformerBridge
 
-    from headatlas.vlm import reference
+    from headatlas import reference
 
     where = reference.path(work.vlm.name) if work.vlm.name in reference.names() else work.vlm.name
     bridge = TransformerBridge.boot_transformers(str(where), hf_model=work.vlm.model, tokenizer=work.vlm.tokenizer)

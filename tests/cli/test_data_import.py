@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 
 from headatlas.cli.data import data_app
 from headatlas.cogvsr import load
-from headatlas.cogvsr.importing import IMPORTERS
+from headatlas.importing import IMPORTERS
 
 from ..cogvsr.conftest import make_question
 

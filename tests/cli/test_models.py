@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from headatlas.cli.models import models_app
 from headatlas.errors import HeadAtlasError
-from headatlas.models import FAMILIES, FamilyReport
-from headatlas.models import run as module
+from headatlas.families.proof import FAMILIES, FamilyReport
+from headatlas.families.proof import run as module
 
 
 @pytest.fixture

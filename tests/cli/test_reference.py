@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from headatlas.cli.reference import reference_app
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.reference import names, path
+from headatlas.reference import names, path
 
 
 def test_list_names_every_shipped_model():

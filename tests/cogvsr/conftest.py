@@ -3,8 +3,8 @@
 import pytest
 
 from headatlas.cogvsr import Box, Question, SceneObject, Step
-from headatlas.cogvsr.scenes.render import render
-from headatlas.cogvsr.scenes.world import Region, Scene, Thing
+from headatlas.scenes.render import render
+from headatlas.scenes.world import Region, Scene, Thing
 
 SCENE = Scene(
     (

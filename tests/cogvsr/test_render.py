@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headatlas.cogvsr.scenes.render import render, visible_shares
-from headatlas.cogvsr.scenes.world import CLASSES, COLORS, FRONTED, PLACES, SIZES, TEXTURES, Region, Scene, Thing
+from headatlas.scenes.render import render, visible_shares
+from headatlas.scenes.world import CLASSES, COLORS, FRONTED, PLACES, SIZES, TEXTURES, Region, Scene, Thing
 
 FLIP = {"left": "right", "right": "left", "up": "up", "down": "down"}
 

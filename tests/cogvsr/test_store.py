@@ -150,19 +150,18 @@ def test_without_images_decodes_nothing(data, monkeypatch):
     assert [q.images for q in data.without_images()] == [()] * 5
 
 
-def test_a_source_is_found_by_name_and_told_what_to_make(monkeypatch):
+def test_a_source_is_found_by_name_and_told_what_to_make():
     asked = []
 
     def hand(n, seed, splits):
         asked.append((n, seed, splits))
         return (make_question(i) for i in range(n))
 
-    monkeypatch.setattr("headatlas.cogvsr.sources.SOURCES", SOURCES)
     try:
         source("hand")(hand)
         assert len(load("hand", n=3, seed=7, splits=["P"])) == 3
     finally:
-        SOURCES.pop("hand", None)
+        SOURCES.remove("hand")
     assert asked == [(3, 7, ("P",))]
     assert "scenes" in SOURCES
     with pytest.raises(HeadAtlasError, match="n >= 1"):

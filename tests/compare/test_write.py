@@ -5,8 +5,8 @@ import pytest
 from compare_runs import keep_scorers
 
 from headatlas.compare import compare_runs, refuse_comparison
+from headatlas.compare.report.read import COLUMNS
 from headatlas.errors import HeadAtlasError
-from headatlas.report.comparison.read import COLUMNS
 
 
 def test_tables_charts_and_page(one, other, tmp_path):

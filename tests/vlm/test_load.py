@@ -9,8 +9,8 @@ import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from headatlas.errors import HeadAtlasError
+from headatlas.families.chat_quirks import MANNERS, Manner
 from headatlas.vlm.load import check_vlm, fingerprint, load_vlm
-from headatlas.vlm.manners import MANNERS, Manner
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from headatlas.errors import HeadAtlasError
+from headatlas.families.proof.real import write_real
 from headatlas.heads import Head, HeadSet, patch, scale, zero
-from headatlas.models.real import write_real
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.forward import logits_at

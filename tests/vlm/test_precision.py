@@ -5,8 +5,8 @@ import torch
 
 from headatlas.activations import capture
 from headatlas.errors import HeadAtlasError
+from headatlas.families.proof.real import write_real
 from headatlas.heads import HeadSet, ZReader, mean, scale, zero
-from headatlas.models.real import write_real
 from headatlas.vlm import conversation, encode, generate, load_vlm, read
 from headatlas.vlm.forward import logits_at
 

@@ -42,7 +42,7 @@ def compare(
 
 def tell_comparison(out: Path, as_json: bool) -> None:
     """Print the verdicts of the comparison in `out`, claim by model."""
-    from headatlas.report.comparison import read_comparison
+    from headatlas.compare.report import read_comparison
 
     tables = read_comparison(out).tables
     names, claims = list(tables["models"]["model"]), tables["claims"]

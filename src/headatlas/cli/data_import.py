@@ -62,8 +62,8 @@ def import_(
     come as one step a question, for `headatlas data decompose`.
     """
     from headatlas.cli.progress import Bars
-    from headatlas.cogvsr.importing import import_dataset
-    from headatlas.cogvsr.importing.run import report_path
+    from headatlas.importing import import_dataset
+    from headatlas.importing.run import report_path
 
     chosen = tuple(part.strip() for part in splits.split(",") if part.strip())
     with Bars() as bars:
@@ -89,8 +89,7 @@ def import_(
 
 def importers(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False) -> None:
     """List what `import` can read: name, licence, where steps come from, and what it was tested on."""
-    import headatlas.cogvsr.sources  # noqa: F401  (registers them)
-    from headatlas.cogvsr.importing import IMPORTERS
+    from headatlas.importing import IMPORTERS
 
     keys = ("name", "title", "home", "licence", "shareable", "steps", "tested_on")
     known = [{key: getattr(one, key) for key in keys} for _, one in sorted(IMPORTERS.items())]

@@ -13,7 +13,7 @@ from headatlas.cli import endpoint as options
 from headatlas.cli.progress import Bars
 
 if typing.TYPE_CHECKING:
-    from headatlas.cogvsr.decompose import Outcome
+    from headatlas.annotate.decompose import Outcome
 
 
 def add_decompose_commands(app: typer.Typer) -> None:
@@ -69,10 +69,10 @@ def decompose(
 
       headatlas data decompose data/vsr --out data/vsr-steps --model qwen2.5vl --base-url http://127.0.0.1:11434/v1
     """
+    from headatlas.annotate.decompose import Rules
+    from headatlas.annotate.decompose import decompose as go
+    from headatlas.annotate.llm import Endpoint
     from headatlas.cogvsr import load
-    from headatlas.cogvsr.decompose import Rules
-    from headatlas.cogvsr.decompose import decompose as go
-    from headatlas.llm import Endpoint
 
     def endpoint(name: str, url: str, key: str, cost_in: float | None, cost_out: float | None) -> Endpoint:
         known = options.prices(cost_in, cost_out)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from headatlas.annotate.llm import Endpoint, Prices
 from headatlas.errors import HeadAtlasError
-from headatlas.llm import Endpoint, Prices
 
 Model = Annotated[str, typer.Option("--model", help="The model's name, as the endpoint knows it.")]
 BaseUrl = Annotated[

@@ -14,7 +14,7 @@ from headatlas.cli.progress import Bars
 from headatlas.errors import HeadAtlasError
 
 if typing.TYPE_CHECKING:
-    from headatlas.cogvsr.judge import Agreement
+    from headatlas.annotate.judge import Agreement
 
 
 def add_judge_commands(app: typer.Typer) -> None:
@@ -58,9 +58,9 @@ def judge(
 
     Example: headatlas data judge answers.csv --model gpt-5-mini --out judged.csv
     """
+    from headatlas.annotate.judge import agreement, judge_answers, read_answers
+    from headatlas.annotate.llm import Endpoint
     from headatlas.cogvsr import load
-    from headatlas.cogvsr.judge import agreement, judge_answers, read_answers
-    from headatlas.llm import Endpoint
 
     endpoint = None
     if model is not None:

@@ -38,8 +38,8 @@ def check(
 
     from headatlas.cli.progress import Bars
     from headatlas.errors import HeadAtlasError
-    from headatlas.models import check_families, save
-    from headatlas.models.table import line, summary
+    from headatlas.families.proof import check_families, save
+    from headatlas.families.proof.table import line, summary
 
     if bool(families) == every:
         raise HeadAtlasError("expected families to check or --all, one of the two; `headatlas models list` prints them")
@@ -69,8 +69,8 @@ def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="What `check
 
     Example: headatlas models table models.json > docs/models.md
     """
-    from headatlas.models import load
-    from headatlas.models.table import markdown
+    from headatlas.families.proof import load
+    from headatlas.families.proof.table import markdown
 
     typer.echo(markdown(*load(file)), nl=False)
 
@@ -78,7 +78,7 @@ def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="What `check
 @models_app.command("list")
 def list_families() -> None:
     """Print the families that the installed transformers knows, one a line."""
-    from headatlas.models import FAMILIES
+    from headatlas.families.proof import FAMILIES
 
     for family in FAMILIES:
         typer.echo(family)
@@ -95,6 +95,6 @@ def show(
 
     A family's name (llava) shows the class's own default sizes, without any weights.
     """
-    from headatlas.models.show import show as describe
+    from headatlas.families.proof.show import show as describe
 
     typer.echo("\n".join(describe(model, trust_remote_code)))

@@ -26,7 +26,7 @@ def list_models(as_json: Json = False) -> None:
 
     Example: headatlas reference list
     """
-    from headatlas.vlm.reference import names, path
+    from headatlas.reference import names, path
 
     if as_json:
         print(json.dumps({name: str(path(name)) for name in names()}))
@@ -41,7 +41,7 @@ def card(name: Annotated[str, typer.Argument(help="A name that `list` prints.")]
 
     Example: headatlas reference card ref-llava
     """
-    from headatlas.vlm.reference import path
+    from headatlas.reference import path
 
     print((path(name) / "README.md").read_text(), end="")
 
@@ -78,9 +78,9 @@ def train(
     """
     from dataclasses import replace
 
-    from headatlas.vlm.reference.card import measure, write_card
-    from headatlas.vlm.reference.recipe import Recipe
-    from headatlas.vlm.reference.train import train as run
+    from headatlas.reference.card import measure, write_card
+    from headatlas.reference.recipe import Recipe
+    from headatlas.reference.train import train as run
 
     recipe = replace(Recipe.of(family), seed=seed, compiled=compiled)
     if minutes is not None:

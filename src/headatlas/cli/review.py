@@ -40,8 +40,8 @@ def review(
 
     Example: headatlas data review data/vsr-steps --db votes.sqlite
     """
+    from headatlas.annotate.review import Rule, VoteStore, serve
     from headatlas.cogvsr import load
-    from headatlas.review import Rule, VoteStore, serve
 
     def ready(address: str) -> None:
         typer.echo(f"{address} (votes in {db}; end with ctrl-C)")
@@ -63,8 +63,8 @@ def review_agreement(data: Data, db: Db = Path("votes.sqlite"), share: Share = 0
 
     Example: headatlas data review-agreement data/vsr-steps --db votes.sqlite
     """
+    from headatlas.annotate.review import Rule, VoteStore, agreement
     from headatlas.cogvsr import load
-    from headatlas.review import Rule, VoteStore, agreement
 
     with VoteStore(_there(db), load(data)) as store:
         table, names = agreement(store.votes(), Rule(share, 1)), store.annotators()
@@ -101,8 +101,8 @@ def review_export(
 
     Example: headatlas data review-export data/vsr-steps --db votes.sqlite --out data/vsr-final
     """
+    from headatlas.annotate.review import Rule, VoteStore, export
     from headatlas.cogvsr import load
-    from headatlas.review import Rule, VoteStore, export
 
     dataset = load(data)
     with VoteStore(_there(db), dataset) as store:

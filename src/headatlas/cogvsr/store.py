@@ -18,7 +18,6 @@ from typing import Any
 import pandas as pd
 
 from headatlas.cogvsr import files, mini, rows
-from headatlas.cogvsr.importing.registry import IMPORTERS
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.sources import SOURCES
 from headatlas.cogvsr.table import Table
@@ -178,11 +177,8 @@ def load(
         return CogVSR(files.open_path(path), path.name)
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)) and path.suffix not in (".parquet", ".jsonl"):
         return CogVSR(files.open_hub(str(source)), str(source))
-    if str(source) in IMPORTERS:
-        raise HeadAtlasError(
-            f"{source} is imported first: headatlas data import {source} --from ITS_FILES --out DIR, then load DIR"
-        )
     raise HeadAtlasError(
         f"no such dataset: {str(source)!r}; expected {', '.join(map(repr, [*SOURCES, mini.NAME]))}, a folder with Parquet files, "
-        "a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name)"
+        "a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name); an outside set that HeadAtlas can read "
+        "(headatlas data importers) is imported first: headatlas data import NAME --from ITS_FILES --out DIR"
     )

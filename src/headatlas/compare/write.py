@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headatlas.compare.across import likeness_table
+from headatlas.compare.report import render_comparison
 from headatlas.compare.runs import differences, read_models
 from headatlas.compare.within import (
     claims_table,
@@ -17,7 +18,6 @@ from headatlas.compare.within import (
     together,
 )
 from headatlas.errors import HeadAtlasError
-from headatlas.report.comparison import render_comparison
 from headatlas.report.export import write_whole
 
 FOLDER = "comparison"

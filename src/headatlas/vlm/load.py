@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.manners import MANNERS, Manner
+from headatlas.families.chat_quirks import MANNERS, Manner
 from headatlas.vlm.model import VLM
 
 HALF = (torch.float16, torch.bfloat16)
@@ -178,7 +178,7 @@ def _bits(quantization: str, device: Any) -> Any:
 def _source(name: str) -> str:
     if Path(name).is_dir():
         return name
-    from headatlas.vlm import reference
+    from headatlas import reference
 
     if name in reference.names():
         return str(reference.path(name))
@@ -191,7 +191,7 @@ def _source(name: str) -> str:
 def _config(name: str, source: str, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
-    from headatlas.vlm import reference
+    from headatlas import reference
 
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)

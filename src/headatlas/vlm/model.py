@@ -20,9 +20,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
+from headatlas.families.chat_quirks import MANNERS, Manner
 from headatlas.heads import Edit, edit_heads, find_heads
 from headatlas.heads.scope import check_scope
-from headatlas.vlm.manners import MANNERS, Manner
 from headatlas.vlm.memo import BatchMemo
 from headatlas.vlm.pixels import ImageKeys, PixelMemo, room
 

@@ -2,7 +2,7 @@ import json
 
 from headatlas.cogvsr import load
 from headatlas.cogvsr.export import export
-from headatlas.cogvsr.importing import import_dataset
+from headatlas.importing import import_dataset
 
 
 def test_the_published_form(data, tmp_path):

@@ -72,7 +72,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 def sources(data: CogVSR) -> list[dict[str, Any]]:
     """Each source with its counts and licence: name, title, licence, shareable, home, steps, questions, n_steps."""
-    from headatlas.cogvsr.importing import IMPORTERS
+    from headatlas.importing import IMPORTERS
 
     table = data.steps()
     questions, steps = Counter(table.drop_duplicates("question")["source"]), Counter(table["source"])

@@ -1,0 +1,7 @@
+"""Decomposing questions into steps by a language model: prompts in `prompts/`, checks of every step. No torch in this room."""
+
+from headatlas.annotate.decompose.ask import Chain, NotDecomposed, Rules, decompose_one
+from headatlas.annotate.decompose.checks import check_chain
+from headatlas.annotate.decompose.run import Failure, Outcome, decompose
+
+__all__ = ["Chain", "Failure", "NotDecomposed", "Outcome", "Rules", "check_chain", "decompose", "decompose_one"]

@@ -1,7 +1,0 @@
-"""Decomposing questions into steps by a language model: prompts in `prompts/`, checks of every step. No torch in this room."""
-
-from headatlas.cogvsr.decompose.ask import Chain, NotDecomposed, Rules, decompose_one
-from headatlas.cogvsr.decompose.checks import check_chain
-from headatlas.cogvsr.decompose.run import Failure, Outcome, decompose
-
-__all__ = ["Chain", "Failure", "NotDecomposed", "Outcome", "Rules", "check_chain", "decompose", "decompose_one"]

@@ -1,0 +1,20 @@
+"""The checks that prove a family, each told in its module. Torch and the heads room only."""
+
+from headatlas.families.proof.checks.result import CLOSE, SEEN, Result, Verdict, worst
+from headatlas.families.proof.checks.sequences import check_cache, check_kernel, check_ragged
+from headatlas.families.proof.checks.sites import check_heads, check_no_op, check_sum, check_zero
+
+__all__ = [
+    "CLOSE",
+    "SEEN",
+    "Result",
+    "Verdict",
+    "check_cache",
+    "check_heads",
+    "check_kernel",
+    "check_no_op",
+    "check_ragged",
+    "check_sum",
+    "check_zero",
+    "worst",
+]

@@ -1,0 +1,160 @@
+"""The table of families: as Markdown for the documentation, as lines for a terminal. Knows reports only."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from headatlas.families.proof.family import FamilyReport
+
+CHECKS = ("sum", "heads", "zero", "no-op", "ragged left", "ragged right", "cache", "kernel")
+MARKS = {"holds": "holds", "fails": "**fails**", "not applicable": "n/a"}
+
+_HEAD = """# Every VLM family, checked
+
+This page is made by `headatlas models table` from what `headatlas models check --all --json` measured. It is not written by hand.
+
+For each family of `AutoModelForImageTextToText` a tiny model with random weights is built from the family's own configuration
+class: small, but with every kind of layer the family mixes, grouped queries, and a head size other than width / heads where the
+family has one. Pictures go through the family's own image processor where that can make small ones. Every head of every site is
+then checked in float32:
+
+* **sum**: the sum over heads of W_O's columns times z, plus the bias, is what the output projection gave.
+* **heads**: silencing head h inside the attention kernel (torch's own call) empties slice h of z and changes no other slice. This
+  asks the kernel, not HeadAtlas, how many heads there are and in which order. "Norm aside": behind the kernel a norm over all
+  heads scales each by the others; it was taken out for this check, and an edit acts behind it.
+* **zero**: the logits with a head edited to zero are those with its columns of W_O zeroed, and both differ from the bare model's.
+* **no-op**: hooks that change nothing leave every bit of the logits as it is.
+* **ragged left, right**: rows of different length, padded together, each under an edit of its own, are each row alone.
+* **cache**: greedy decoding under an edit gives the same tokens and logits with a KV cache as without.
+* **kernel**: the calls of the attention kernel and the configuration are the same with hooks as without.
+
+Differences up to 1e-4 of the largest value compared count as rounding; an effect must be 50 times larger than the difference, or
+the check says nothing and fails. "n/a" is where a check cannot say anything, with the reason: mostly that the bare model of
+transformers already tells the two apart. Towers: `L` language model, `V` vision, `X` cross attention, `E` text encoder,
+`C` connector (Q-former, resampler). A layer that a forward runs several times (inkling2_loop) is one site: an edit acts on every
+pass, z is read from the last. Where a family gates its heads before W_O (qwen3_5, step3p7, inkling2 and others), z is gated.
+"""
+
+
+def markdown(reports: Sequence[FamilyReport], about: dict[str, Any]) -> str:
+    """The whole page, ending in a newline."""
+    counts = Counter(report.status for report in reports)
+    versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
+    took = f", {about['seconds']:.0f} s in all" if about.get("seconds") else ""
+    lines = [_HEAD]
+    lines.append(
+        f"**{counts['proven']} of {len(reports)} families proven** ({summary(counts)}), with {versions}{took}.\n"
+    )
+    lines.append("| family | class | sites | status | " + " | ".join(CHECKS) + " |")
+    lines.append("|---|---|---|---|" + "---|" * len(CHECKS))
+    for report in reports:
+        cells = [report.family, report.model or "", _sites(report), report.status]
+        lines.append("| " + " | ".join([*cells, *(_cell(report, check) for check in CHECKS)]) + " |")
+    lines += _real(reports)
+    lines += ["", "## Reasons and remarks", ""]
+    for report in reports:
+        remarks = list(dict.fromkeys(_remarks(report)))
+        if remarks:
+            lines.append(f"* **{report.family}**: " + "; ".join(_plain(remark) for remark in remarks))
+    lines += ["", "## What looks like attention and is not addressed", ""]
+    lines += [f"* **{report.family}**: {_skipped(report)}" for report in reports if report.skipped]
+    return "\n".join(lines) + "\n"
+
+
+_REAL_HEAD = """
+## Real processors
+
+The families people use, with the processor class of each in transformers, a small tokenizer trained on the spot that has the
+family's special tokens, the published chat form, and a tiny random model; saved as a checkpoint and loaded by `load_vlm`. Three
+ragged CogVSR conversations with pictures of different sizes go through `encode`, `read` and `generate`:
+
+* **image tokens**: positions of the text that hold the picture, for pictures of two sizes (width x height in pixels).
+* **spans**: answers whose tokens, decoded, spell them, of both sides of padding; and how many end in an end-of-turn token.
+* **located**: the positions that HeadAtlas says hold the picture are exactly those at which the language model is given something
+  else than the embeddings of its tokens.
+* **scope image**: zeroing every head there changes z of the first layer with heads there and nowhere else, and moves the answers;
+  refused where the picture reaches the text by cross-attention.
+* **sides, alone, steps**: largest difference of the logits (as a share of the largest) between left and right padding, between a
+  row in a batch and by itself, and between one pass over all steps and step after step.
+* **cache**: generated tokens that differ without a KV cache.
+"""
+
+
+def _real(reports: Sequence[FamilyReport]) -> list[str]:
+    found = [report for report in reports if report.real]
+    if not found:
+        return []
+    columns = ("image token", "image tokens", "spans", "located", "scope image", "sides", "alone", "steps", "cache")
+    lines = [_REAL_HEAD, f"**{sum(not r.real['problem'] for r in found)} of {len(found)} hold.**", ""]
+    lines += ["| family | processor | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
+    for report in found:
+        told = report.real
+        sizes = ", ".join(f"{size}: {n}" for size, n in told["image_tokens"].items())
+        spans = f"{told['spans']}, {told['ends']} end" if told["spans"] else ""
+        differences = [_difference(told["differences"].get(name)) for name in ("sides", "alone", "steps")]
+        wrong = told["differences"].get("cache")
+        cells = [
+            report.family, told["processor"], f"`{told['placeholder']}`" if told["placeholder"] else "none", sizes, spans,
+            told["located"], told["scope_image"], *differences, "" if wrong is None else f"{wrong:.0f}",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    broken = [f"* **{r.family}**: {_plain(r.real['problem'])}" for r in found if r.real["problem"]]
+    return [*lines, *(["", "What does not hold:", "", *broken] if broken else [])]
+
+
+def _difference(value: float | None) -> str:
+    return "" if value is None else f"{value:.0e}" if value else "0"
+
+
+def summary(counts: Counter[str]) -> str:
+    """`75 proven, 3 refused`, commonest first."""
+    return ", ".join(f"{n} {status}" for status, n in counts.most_common())
+
+
+def line(report: FamilyReport) -> str:
+    """One family in one line of plain text."""
+    reasons = [report.reason, f"real inputs: {report.real['problem']}" if report.real.get("problem") else ""]
+    reason = "".join(f"  {told}" for told in reasons if told)
+    return f"{report.family:24} {report.status:16} {_sites(report):52} {report.seconds:6.1f} s{reason}"
+
+
+def _sites(report: FamilyReport) -> str:
+    parts = []
+    for tower, told in report.towers.items():
+        sizes = ", ".join(f"{heads}x{d_head}" for heads, d_head in told["sizes"])
+        parts.append(f"{tower} {told['layers']}: {sizes}")
+    return "; ".join(parts)
+
+
+def _cell(report: FamilyReport, check: str) -> str:
+    found = [c for c in report.checks if c["check"] == check]
+    verdicts = {c["verdict"] for c in found}
+    if not found:
+        return ""
+    verdict = "fails" if "fails" in verdicts else "holds" if "holds" in verdicts else "not applicable"
+    largest = max((c["difference"] for c in found if c["difference"] is not None), default=None)
+    number = "" if largest is None or verdict == "not applicable" else f" {largest:.0e}" if largest else " 0"
+    aside = ", norm aside" if any("set aside" in c["reason"] for c in found) else ""
+    return MARKS[verdict] + number + aside
+
+
+def _remarks(report: FamilyReport) -> list[str]:
+    own = [report.reason] if report.reason else []
+    told = [f"{c['check']} {c['tower']}".strip() + f": {c['reason']}" for c in report.checks if c["reason"]]
+    return own + [remark for remark in told if not remark.endswith(": sdpa")]
+
+
+def _skipped(report: FamilyReport) -> str:
+    """Every reason once, with the first module it is given for and how many there are."""
+    modules: dict[str, list[str]] = {}
+    for told in report.skipped:
+        module, _, reason = told.partition(": ")
+        modules.setdefault(reason, []).append(module)
+    counts = ((reason, names[0], len(names)) for reason, names in modules.items())
+    parts = (f"{first}{f' and {n - 1} more' if n > 1 else ''}: {reason}" for reason, first, n in counts)
+    return "; ".join(map(_plain, parts))
+
+
+def _plain(text: str) -> str:
+    """Text that stays one line of Markdown, whatever an error message brought with it."""
+    return " ".join(text.replace("|", "/").replace("<", "&lt;").split())

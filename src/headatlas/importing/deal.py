@@ -1,0 +1,82 @@
+"""Who is chosen, and which split it goes to: questions that share an image or a group are never cut apart.
+
+Knows drafts by what they share; knows nothing of files. All drawing is from the seed and the questions' keys, so that the
+same set gives the same choice whatever order its files are read in.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+
+from headatlas.cogvsr.schema import Split
+from headatlas.importing.draft import Draft
+
+
+def components(shares: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
+    """Each key's component: keys that share a thing, directly or over others, have one. Named by its first key."""
+    parent = {key: key for key in shares}
+
+    def find(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    owner: dict[Hashable, str] = {}
+    for key, things in shares.items():
+        for thing in things:
+            first = owner.setdefault(thing, key)
+            if first != key:
+                a, b = find(first), find(key)
+                parent[max(a, b)] = min(a, b)
+    return {key: find(key) for key in shares}
+
+
+def shares_of(draft: Draft) -> list[Hashable]:
+    """What a draft shares with others before its images are read: its group, and its pictures' names or addresses."""
+    group = [("group", draft.group)] if draft.group else []
+    return [*group, *(("image", picture.url or picture.name) for picture in draft.pictures)]
+
+
+def in_turn(drafts: Sequence[Draft], seed: int) -> Iterator[Draft]:
+    """The drafts in the order they are chosen: one of each component in turn, so that few come of the same image."""
+    part = components({draft.key: shares_of(draft) for draft in drafts})
+    members: dict[str, list[Draft]] = defaultdict(list)
+    for draft in sorted(drafts, key=lambda d: d.key):
+        members[part[draft.key]].append(draft)
+    rng = random.Random(f"headatlas-import/{seed}")
+    groups = [members[name] for name in sorted(members)]
+    for group in groups:
+        rng.shuffle(group)
+    rng.shuffle(groups)
+    for turn in zip_longest(*groups):
+        yield from (draft for draft in turn if draft is not None)
+
+
+def deal(part: Mapping[str, str], shares: Mapping[Split, float], seed: int) -> dict[str, Split]:
+    """Each key's split: whole components, the largest first, to the split that is farthest below its share.
+
+    Args:
+        part: each key's component.
+        shares: what each split should get; any positive weights.
+        seed: breaks ties between components of one size.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for key, name in part.items():
+        members[name].append(key)
+    order = sorted(members)
+    random.Random(f"headatlas-deal/{seed}").shuffle(order)
+    order.sort(key=lambda name: -len(members[name]))
+    total = sum(shares.values())
+    want: dict[Split, float] = {split: len(part) * share / total for split, share in shares.items()}
+    found: dict[str, Split] = {}
+    for name in order:
+        # What is relatively emptiest, so that a small split is not left without anything.
+        split = max(shares, key=lambda s: (want[s] / shares[s], want[s]))
+        want[split] -= len(members[name])
+        for key in members[name]:
+            found[key] = split
+    return found

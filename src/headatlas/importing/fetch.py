@@ -1,0 +1,123 @@
+"""The images of chosen questions: found in folders, read out of tables, or downloaded, several at a time.
+
+Knows folders, downloads and what a good image is; knows nothing of questions. What is missing or broken is said in one line
+and never ends an import.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+
+from headatlas.cogvsr import rows
+from headatlas.cogvsr.pictures import SUFFIXES, fault_of_image, fault_of_name, inside, read_image
+from headatlas.importing.download import Downloads, NotHad
+from headatlas.importing.draft import Picture
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image that is there and whole."""
+
+    digest: str
+    """BLAKE2 of its bytes: the same picture under two names has one."""
+    read: Callable[[], bytes]
+
+
+class Missing(str):
+    """Why an image is not there, in its place."""
+
+
+class Pictures:
+    """Finds pictures under folders, else downloads them.
+
+    Args:
+        roots: folders looked through, in this order.
+        downloads: None if nothing may be downloaded.
+        workers: how many at a time.
+    """
+
+    def __init__(self, roots: Sequence[Path], downloads: Downloads | None, workers: int = 8):
+        self._roots, self._downloads, self._workers = [root.resolve() for root in roots], downloads, workers
+        self._known: dict[Picture, Found | Missing] = {}
+
+    def get(self, pictures: Sequence[Picture]) -> dict[Picture, Found | Missing]:
+        """Each picture, found or missing; asked for once."""
+        new = [picture for picture in dict.fromkeys(pictures) if picture not in self._known]
+        inner = [picture for picture in new if picture.read]  # tables are read in order, by one thread
+        self._known.update((picture, self._find(picture)) for picture in inner)
+        outer = [picture for picture in new if not picture.read]
+        if outer:
+            pool = ThreadPoolExecutor(self._workers)
+            try:
+                self._known.update(zip(outer, pool.map(self._find, outer), strict=True))
+            finally:
+                pool.shutdown(cancel_futures=True)  # ctrl-C waits for eight images, not for all
+        return {picture: self._known[picture] for picture in pictures}
+
+    def _find(self, picture: Picture) -> Found | Missing:
+        if picture.read:
+            return _judge(picture.read, picture.name)
+        fault = fault_of_name(picture.name)
+        if fault:
+            return Missing(fault)
+        path = self._local(picture.name)
+        if isinstance(path, Missing):
+            return path
+        if path is not None:
+            return _judge(partial(read_image, path), picture.name)
+        if not picture.url:
+            return Missing(f"no file {picture.name!r} under {', '.join(map(str, self._roots))}")
+        if self._downloads is None:
+            return Missing(f"no file {picture.name!r} under {', '.join(map(str, self._roots))}, and downloads are off")
+        try:
+            return _judge(partial(read_image, self._downloads.image(picture.url, fault_of_image)), picture.name)
+        except NotHad as error:
+            return Missing(f"{picture.url}: {error}")
+
+    def _local(self, name: str) -> Path | Missing | None:
+        """The file of a name: below a root as it stands, or without its first folders, or by its last part alone."""
+        parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "."]
+        for root in self._roots:
+            for start in range(len(parts)):
+                if path := inside(root, "/".join(parts[start:])):
+                    return path
+        candidates = self._by_name.get(parts[-1].lower() if parts else "", [])
+        if len(candidates) <= 1:
+            return candidates[0] if candidates else None
+        scored = sorted(((_common(path, parts), path) for path in candidates), reverse=True)
+        if scored[0][0] > scored[1][0]:
+            return scored[0][1]
+        return Missing(f"{len(candidates)} files are called {parts[-1]!r}; expected one, or its folders in the record")
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        found: dict[str, dict[Path, None]] = defaultdict(dict)
+        for root in self._roots:
+            for path in root.rglob("*"):
+                if path.suffix.lower() in SUFFIXES and inside(root, str(path.relative_to(root))):
+                    found[path.name.lower()][path.resolve()] = None
+        return {name: list(paths) for name, paths in found.items()}
+
+
+def _common(path: Path, parts: Sequence[str]) -> int:
+    """How many last folders a path and a name have in common."""
+    count = 0
+    for a, b in zip(reversed(path.parts), reversed(parts), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _judge(read: Callable[[], bytes], name: str) -> Found | Missing:
+    try:
+        data = read()
+    except OSError as error:
+        return Missing(f"{name}: cannot be read ({error.strerror or error})")
+    fault = fault_of_image(data)
+    return Missing(f"{name}: {fault}") if fault else Found(rows.digest(data), read)

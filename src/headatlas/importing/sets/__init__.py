@@ -1,0 +1,1 @@
+"""Importers of outside datasets, one file a set; each registers itself with `@importer(name)`."""

@@ -1,0 +1,58 @@
+"""BLINK: its five spatial subsets, one to four images a question.
+
+Reads records (`idx`, `sub_task`, `question`, `choices`, `answer` "(A)", `image_1`..`image_4`) from Parquet or JSON lines.
+Subsets that are not spatial are passed over, test records whose answer is hidden are listed. Records inside SpatialScore are
+real files (`spatialscore-blink`); the authors' own file was not at hand: this is written after its documented form (Fu et al.
+2024, arXiv 2404.12390, Hugging Face dataset `BLINK-Benchmark/BLINK`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headatlas.importing.chain import HIGH, MATH, RELATION, SPATIAL
+from headatlas.importing.choices import asked
+from headatlas.importing.draft import Draft, LeftOut, Picture, Unusable
+from headatlas.importing.origin import Origin
+from headatlas.importing.records import Record, each
+from headatlas.importing.registry import importer
+from headatlas.importing.single import single
+
+SUBSETS: dict[str, tuple[str, ...]] = {
+    "Spatial_Relation": (RELATION, SPATIAL),
+    "Relative_Depth": (SPATIAL, RELATION),
+    "Counting": (MATH, HIGH),
+    "Object_Localization": (SPATIAL,),
+    "Multi-view_Reasoning": (SPATIAL, RELATION),
+}
+
+
+@importer(
+    "blink",
+    title="BLINK, spatial subsets",
+    home="https://huggingface.co/datasets/BLINK-Benchmark/BLINK",
+    licence="Apache-2.0 (as its card says); images: their owners' terms",
+    shareable=False,
+    files=tuple(f"*{name}*/*.parquet" for name in SUBSETS),
+)
+def blink(origin: Origin) -> Iterator[Draft | LeftOut]:
+    """One choice a record of a spatial subset; the family is the subset."""
+    return each(origin, _drafts, *origin.prefer("*.parquet", "*.jsonl", "*.json"))
+
+
+def _drafts(record: Record) -> Iterator[Draft]:
+    key = record.text("idx")
+    subset = record.text("sub_task", default=key.removeprefix("val_").removeprefix("test_").rsplit("_", 1)[0])
+    if subset not in SUBSETS:
+        return
+    answer = record.text("answer")
+    if answer.lower() == "hidden":
+        raise Unusable("its answer is hidden: a record of the test split")
+    found = [record.get(f"image_{i}") for i in range(1, 5)]
+    pictures = [one if isinstance(one, Picture) else Picture(str(one)) for one in found if one]
+    # Parquet has a column for each image, empty where a question has fewer.
+    pictures = [one for i, one in enumerate(pictures) if i == 0 or one.read is None or one.read()]
+    if not pictures:
+        raise Unusable("field image_1: expected an image, came none")
+    question = asked(record.text("question"), answer, record.items_of("choices"))
+    yield single(key, question, pictures, SUBSETS[subset], family=subset)

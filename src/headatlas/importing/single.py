@@ -1,0 +1,45 @@
+"""Drafts of questions that a set gives without steps: one step, the question itself, to be decomposed later.
+
+Knows drafts and choices; knows nothing of any dataset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from headatlas.importing.chain import whole
+from headatlas.importing.choices import Asked
+from headatlas.importing.draft import Draft, Picture
+
+
+def single(
+    key: str,
+    question: Asked,
+    pictures: Sequence[Picture],
+    functions: Sequence[str],
+    family: str = "",
+    group: str = "",
+) -> Draft:
+    """A draft of one step; `functions` are what questions of this kind are known to need, primary first."""
+    return Draft(
+        key=key,
+        text=question.text,
+        answer=question.answer,
+        answer_type=question.answer_type,
+        steps=whole(question.answer, question.answer_type, *functions, options=question.options),
+        pictures=tuple(pictures),
+        options=question.options,
+        family=family,
+        group=group,
+    )
+
+
+def statement(text: str) -> str:
+    """The question whether a caption is true of the picture."""
+    return f'Is this statement true of the picture? "{text.strip()}"'
+
+
+def mark(text: str) -> str:
+    """Eight hex digits that stand for a text in a key."""
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

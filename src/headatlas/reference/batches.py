@@ -1,0 +1,126 @@
+"""Which rows the training sees at which step: a pure function of seed, stage and step, so that a resumed run is the same run.
+
+Knows the pool; knows no model. Rows of like length share a batch, padded to one of a few lengths (each is compiled once).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
+from headatlas.reference.pool import Pool
+from headatlas.reference.tokens import BLIND, Encoder, Row
+
+LENGTHS = {
+    "direct": (64,),
+    "caption": (128,),
+    "things": (160,),
+    "listing": (112,),
+    "quiz": (128, 160, 208),
+    "own": (160, 192, 224),
+    "more": (160, 192, 224),
+    "blind": (128, 192),
+    "blind_more": (128, 192),
+}
+"""The padded lengths of each kind of batch, in tokens, in LLaVA's short form of a conversation; families that write more around
+a turn stretch them (`padded_lengths`). `things` and `listing`: made of captions; `blind`, `blind_more`: as `own`, `more`, without
+the image."""
+
+_SOURCE = {"blind": "own", "blind_more": "more", "things": "caption", "listing": "caption"}
+_BLIND = ("blind", "blind_more")
+
+SPATIAL_MARKS = tuple(1 + FUNCTIONS.index(name) for name in SPATIAL)
+SPATIAL_WEIGHT = 2.0
+END_WEIGHT = 0.3
+"""Of the end of turn: it follows every answer and is learned soon."""
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Rows padded on the right; `weights` is 0 where there is nothing to learn; `scenes` index the pool's pictures."""
+
+    ids: Int64[Tensor, "B T"]
+    weights: Float[Tensor, "B T"]
+    scenes: Int64[np.ndarray, " B"]
+    kind: str
+    blind: bool
+
+
+def padded_lengths(sizes: tuple[int, ...], longest: int) -> tuple[int, ...]:
+    """Return `sizes`, stretched in proportion to multiples of 16 if the longest row would not fit."""
+    if longest <= sizes[-1]:
+        return sizes
+    top = -(-longest // 16) * 16
+    return tuple(-(-size * top // (16 * sizes[-1])) * 16 for size in sizes)
+
+
+class Sampler:
+    """Draws batches of about `tokens` tokens each."""
+
+    def __init__(self, pool: Pool, encoder: Encoder, pad: int, tokens: int, seed: int):
+        self._pool, self._encoder, self._pad, self._tokens, self._seed = pool, encoder, pad, tokens, seed
+        self._buckets: dict[str, dict[int, np.ndarray]] = {}
+        for kind, sizes in LENGTHS.items():
+            lengths = pool.lengths(_SOURCE.get(kind, kind))
+            if _SOURCE.get(kind) == "caption":
+                captions = [pool.row("caption", i) for i in range(len(lengths))]
+                told = (getattr(encoder, kind)(row, np.arange(encoder.n_things(row))) for row in captions)
+                lengths = np.array([len(row.ids) for row in told])
+            if kind in _BLIND:
+                lengths = lengths - encoder.picture_tokens
+            self._buckets[kind] = {}
+            below = 0
+            for size in padded_lengths(sizes, int(lengths.max())):
+                found = np.flatnonzero((lengths > below) & (lengths <= size))
+                if len(found):
+                    self._buckets[kind][size] = found
+                below = size
+
+    def generator(self, stage: str, step: int) -> np.random.Generator:
+        """Return the random generator of one step of one stage."""
+        return np.random.default_rng([self._seed, *stage.encode(), step])
+
+    def patches(self, step: int, n: int) -> Int64[np.ndarray, " B"]:
+        """Return the scenes of a step of stage 1."""
+        return self.generator("vision", step).integers(0, len(self._pool), n)
+
+    def text(self, stage: str, step: int, shares: dict[str, float]) -> TextBatch:
+        """Return the batch of a step; `shares` are the chances of each kind of batch."""
+        rng = self.generator(stage, step)
+        kinds = [kind for kind in shares if self._buckets[kind]]
+        chance = np.array([shares[kind] for kind in kinds])
+        kind = kinds[rng.choice(len(kinds), p=chance / chance.sum())]
+        buckets = self._buckets[kind]
+        sizes = list(buckets)
+        # A bucket of n rows, drawn B at a time, is drawn n / B times as often: every row is equally likely.
+        chance = np.array([len(buckets[size]) * size for size in sizes], float)
+        size = sizes[rng.choice(len(sizes), p=chance / chance.sum())]
+        chosen = buckets[size][rng.integers(0, len(buckets[size]), max(1, self._tokens // size))]
+        source, blind = _SOURCE.get(kind, kind), kind in _BLIND
+        rows = [self._pool.row(source, int(i)) for i in chosen]
+        if kind in ("things", "listing"):
+            retold = getattr(self._encoder, kind)
+            rows = [retold(row, rng.permutation(self._encoder.n_things(row))) for row in rows]
+        if blind:
+            rows = [self._encoder.without_image(row) for row in rows]
+        ids, weights = self.collate(rows, size, blind)
+        return TextBatch(ids, weights, self._pool.scene[source][chosen].astype(np.int64), kind, blind)
+
+    def collate(
+        self, rows: list[Row], size: int, blind: bool = False
+    ) -> tuple[Int64[Tensor, "B T"], Float[Tensor, "B T"]]:
+        """Return token ids and weights of rows, padded to `size`; `blind`: only steps that need no image have weight."""
+        ids = np.full((len(rows), size), self._pad, np.int64)
+        marks = np.zeros((len(rows), size), np.uint8)
+        for i, row in enumerate(rows):
+            ids[i, : len(row.ids)] = row.ids
+            marks[i, : len(row.ids)] = row.marks
+        weights = (marks >= BLIND if blind else marks > 0).astype(np.float32)
+        weights[np.isin(marks % BLIND, SPATIAL_MARKS)] *= SPATIAL_WEIGHT
+        weights[ids == self._encoder.end] *= END_WEIGHT
+        return torch.from_numpy(ids), torch.from_numpy(weights)

@@ -1,0 +1,108 @@
+"""What all reference VLMs are built with: their sizes, a tokenizer with one token a word, and the saving of a finished model.
+
+Knows the words that CogVSR's scenes use and how a family writes a conversation (`form.py`); processor and model classes lie in
+`families/`. What is saved is an ordinary model folder: `AutoModelForImageTextToText` and `AutoProcessor` load it without code
+of this project.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
+
+from headatlas.reference.form import Form
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a reference VLM. An image token is one cell of the scenes' board: `image_size / (patch_size * merge)` = 6."""
+
+    image_size: int = 144
+    patch_size: int = 24
+    vision_width: int = 128
+    vision_layers: int = 3
+    vision_heads: int = 4
+    width: int = 128
+    layers: int = 6
+    heads: int = 8
+    mlp: int = 512
+    max_length: int = 512
+    merge: int = 1
+    """Patches that make an image token, along each side."""
+    kv_heads: int | None = None
+    """Key-value heads; None: as many as heads."""
+
+    @property
+    def image_tokens(self) -> int:
+        """How many image tokens a picture takes: one a cell."""
+        return (self.image_size // (self.patch_size * self.merge)) ** 2
+
+
+def words(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct words, digits and signs of the texts, lower-cased, in alphabetical order."""
+    return tuple(sorted({word for text in texts for word in re.findall(r"[a-z]+|\d|[^\sa-z\d]", text.lower())}))
+
+
+def build_tokenizer(vocabulary: Iterable[str], form: Form) -> PreTrainedTokenizerFast:
+    """Return a byte-level BPE tokenizer that lower-cases, with one token for every given word and bytes for all others.
+
+    A word is the same token wherever it stands: each follows a space, which is added where there is none. The family's special
+    tokens come first, the words of its frame ("user") last.
+    """
+    table = {token: i for i, token in enumerate(form.specials)}
+    for byte in sorted(pre_tokenizers.ByteLevel.alphabet()):
+        table.setdefault(byte, len(table))
+    for word in ("\n", *vocabulary, *words([form.plain])):
+        for token in (f"Ġ{word}",) if word != "\n" else ("Ċ", "ĠĊ"):
+            table.setdefault(token, len(table))
+    # `ignore_merges`: a word that is in the vocabulary is one token, without the merges that would lead there.
+    core = Tokenizer(models.BPE(vocab=table, merges=[], ignore_merges=True))
+    core.normalizer = normalizers.Lowercase()
+    # Signs and line ends stand alone ("left," is "left" and ","): every one gets the space that words have, and is one token too.
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\n| ?\p{L}+| ?\d| ?[^\s\p{L}\d]"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
+        ]
+    )
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(list(form.specials))
+    roles: dict[str, Any] = {"eos_token": form.end, "pad_token": form.pad}
+    if form.bos is not None:
+        roles["bos_token"] = form.bos
+    others = [token for token in form.specials if token not in roles.values()]
+    if form.named:
+        roles["model_specific_special_tokens"] = dict(form.named)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, additional_special_tokens=others, **roles,
+        model_max_length=512, clean_up_tokenization_spaces=False, padding_side="right",
+    )  # fmt: skip
+
+
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """Return the number of one token of the vocabulary."""
+    found = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(found, int), token
+    return found
+
+
+def greedy(end: int, pad: int) -> GenerationConfig:
+    """How a reference VLM generates unless told otherwise: one short answer, greedily."""
+    return GenerationConfig(eos_token_id=end, pad_token_id=pad, do_sample=False, max_new_tokens=16)
+
+
+def save(model: PreTrainedModel, processor: ProcessorMixin, folder: Path) -> None:
+    """Write the model folder. Weights lie there as float16, half the size, and load as float32, which the config names."""
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    weights = folder / "model.safetensors"
+    halves = {name: tensor.to(torch.float16) for name, tensor in load_file(weights).items()}
+    save_file(halves, weights, metadata={"format": "pt"})

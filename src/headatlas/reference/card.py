@@ -1,0 +1,136 @@
+"""The model card of a reference VLM: what it is, how it was trained, how well it answers, measured here and not promised.
+
+Knows the answers table and the recipe. Figures come from questions of split E of a seed that no study and no training uses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+from headatlas.cogvsr.parsing import matches
+from headatlas.cogvsr.schema import Question
+from headatlas.errors import HeadAtlasError
+from headatlas.reference.families import family_named
+from headatlas.reference.recipe import Recipe
+from headatlas.scenes.build import symbolic
+from headatlas.stats import wilson
+from headatlas.vlm.chat import conversation
+from headatlas.vlm.evaluate import evaluate
+from headatlas.vlm.generate import generate
+from headatlas.vlm.load import load_vlm
+
+SEED = 20_260_320
+"""Of the questions that the card's figures are of."""
+
+WAYS = {
+    "own": "own context",
+    "gold": "gold context",
+    "own_no_image": "own context, no image",
+    "gold_no_image": "gold context, no image",
+}
+"""How a question is answered: with the model's own earlier answers or the right ones, with or without its image."""
+
+COLUMNS = ("way", "group_kind", "group", "accuracy", "low", "high", "unparsable", "n")
+
+
+def measure(
+    folder: Path, n: int = 600, seed: int = SEED, say: Callable[[str], None] = lambda line: None
+) -> pd.DataFrame:
+    """Let the model in `folder` answer `n` questions of split E in every way, generated greedily, and count.
+
+    Returns:
+        One row a group: way (`WAYS`, or `direct`: the question alone, no steps), group_kind (`function`, `family`: final
+        answers by family, `final`), group, accuracy and unparsable (0..1), low and high (95 % Wilson interval), n.
+
+    Raises:
+        HeadAtlasError: `folder` holds no loadable VLM, or n < 1.
+    """
+    if n < 1:
+        raise HeadAtlasError(f"expected at least one question to measure with, came {n}")
+    vlm = load_vlm(folder)
+    questions = [made.rendered() for made in symbolic(n, "E", seed)]
+    rows: list[dict[str, object]] = []
+    for way in WAYS:
+        say(f"measuring {n} questions: {WAYS[way]}")
+        # In gold context one teacher-forced pass says what generation would (method, section e).
+        context, mode = ("own", "generate") if way.startswith("own") else ("gold", "forced")
+        arm = _without_image if way.endswith("no_image") else None
+        rows += _count(way, evaluate(vlm, questions, mode=mode, context=context, arm=arm))
+    say(f"measuring {n} questions: the answer without steps")
+    said = generate(vlm, [conversation(question, upto=0, direct=True) for question in questions])
+    right = [matches(text, q.answer, q.answer_type, q.options) for text, q in zip(said, questions, strict=True)]
+    rows.append(_row("direct", "final", "final", pd.Series(right), float("nan")))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def write_card(folder: Path, recipe: Recipe, processes: int, figures: pd.DataFrame, name: str | None = None) -> None:
+    """Write README.md and figures.csv into the model folder; `name` is by default that of the family's shipped model."""
+    family = family_named(recipe.family)
+    figures.round(4).to_csv(folder / "figures.csv", index=False)
+    config = json.loads((folder / "config.json").read_text())
+    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(
+        (Path(__file__).parent / "card.md.jinja").read_text()
+    )
+    text = config["text_config"]
+    card = template.render(
+        name=name or family.shipped,
+        family=family,
+        recipe=recipe,
+        d_head=text.get("head_dim") or recipe.shape.width // recipe.shape.heads,
+        shape=recipe.shape,
+        processes=processes,
+        seed=SEED,
+        vocabulary=text["vocab_size"],
+        megabytes=sum(file.stat().st_size for file in folder.iterdir()) / 1e6,
+        by_function=_table(figures, "function", list(FUNCTIONS)),
+        final=_table(figures, "final", ["final"]),
+        by_family=_table(figures, "family", None),
+        direct=_cell(figures[figures["way"] == "direct"].iloc[0]),
+    )
+    (folder / "README.md").write_text(card)
+
+
+def _without_image(question: Question) -> tuple[tuple, str]:
+    return (), ""
+
+
+def _count(way: str, answers: pd.DataFrame) -> list[dict[str, object]]:
+    rows = []
+    for name in FUNCTIONS:
+        part = answers[answers["function"] == name]
+        if len(part):
+            rows.append(_row(way, "function", name, part["correct"], part["unparsable"].mean()))
+    final = answers[answers["step"] == answers["n_steps"] - 1]
+    rows.append(_row(way, "final", "final", final["correct"], final["unparsable"].mean()))
+    for family, part in final.groupby("family", sort=True):
+        rows.append(_row(way, "family", str(family), part["correct"], part["unparsable"].mean()))
+    return rows
+
+
+def _row(way: str, kind: str, group: str, correct: pd.Series, unparsable: float) -> dict[str, object]:
+    found = wilson(int(correct.sum()), len(correct))
+    values = (way, kind, group, found.value, found.low, found.high, float(unparsable), len(correct))
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _table(figures: pd.DataFrame, kind: str, groups: list[str] | None) -> str:
+    part = figures[(figures["group_kind"] == kind) & (figures["way"] != "direct")]
+    names = groups or sorted(part["group"].unique())
+    lines = [f"| | n | {' | '.join(WAYS.values())} |", "|---" * (len(WAYS) + 2) + "|"]
+    for name in names:
+        found = part[part["group"] == name].set_index("way")
+        if len(found):
+            cells = [_cell(found.loc[way]) for way in WAYS]
+            title = TITLES.get(name, name.replace("_", " "))
+            lines.append(f"| {title} | {int(found['n'].iloc[0])} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: pd.Series) -> str:
+    return f"{row['accuracy']:.2f} ({row['low']:.2f}-{row['high']:.2f})"

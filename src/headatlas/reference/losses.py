@@ -1,0 +1,134 @@
+"""What each training stage computes: forward passes that skip whatever no loss looks at, and the losses.
+
+Knows a family's parts and the pool's labels; knows no files, no schedule. `hidden` is the model's own forward pass on rows that
+are padded on the right and have their picture in the same place: a test holds it equal to `model(...)`, family by family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel
+
+from headatlas.reference.build import Shape
+from headatlas.reference.families import Family
+from headatlas.reference.pool import PATCH_FIELDS
+
+ATTENTION = "sdpa_float32"
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """PyTorch's attention in float32 whatever autocast says: its bfloat16 backward on CPUs is four times slower."""
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    if key.shape[1] < query.shape[1]:
+        key, value = (states.repeat_interleave(query.shape[1] // key.shape[1], 1) for states in (key, value))
+    with torch.autocast("cpu", enabled=False):
+        out = F.scaled_dot_product_attention(
+            query.float(),
+            key.float(),
+            value.float(),
+            attn_mask=attention_mask,
+            scale=scaling,
+            is_causal=causal and attention_mask is None,
+        )  # fmt: skip
+    return out.transpose(1, 2).to(query.dtype).contiguous(), None
+
+
+AttentionInterface.register(ATTENTION, _attention)
+
+
+def image_features(
+    family: Family, model: PreTrainedModel, pixels: Float[Tensor, "B 3 S S"], shape: Shape
+) -> Float[Tensor, "B P E"]:
+    """Return the projected patches of each picture, one a cell, as the language model sees them."""
+    find: Any = model.get_image_features
+    made: Any = find(**family.inputs(pixels, shape))
+    pooled: Any = made.pooler_output
+    return pooled if isinstance(pooled, Tensor) else torch.stack(list(pooled))
+
+
+def hidden(
+    family: Family,
+    model: PreTrainedModel,
+    ids: Int64[Tensor, "B T"],
+    pixels: Float[Tensor, "B 3 S S"] | None,
+    shape: Shape,
+    language: Callable[..., Any] | None = None,
+    frozen: bool = False,
+) -> Float[Tensor, "B T E"]:
+    """Return the language model's last hidden states.
+
+    Args:
+        family: the model's family.
+        model: the VLM.
+        ids: rows padded on the right; with `pixels`, the image tokens are in the same place in every row.
+        pixels: one normalized picture a row, or None for rows without picture.
+        shape: the model's sizes.
+        language: stands for the family's language model (its compiled form).
+        frozen: no gradients for vision tower and projector.
+    """
+    embedded = model.get_input_embeddings()(ids)
+    at = None
+    if pixels is not None:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            features = image_features(family, model, pixels, shape)
+        at = int((ids[0] == model.config.image_token_id).int().argmax())
+        embedded = torch.cat([embedded[:, :at], features.to(embedded.dtype), embedded[:, at + features.shape[1] :]], 1)
+    run = family.language_model(model) if language is None else language
+    # Padding on the right needs no mask: nothing before it can attend to it.
+    return run(inputs_embeds=embedded, use_cache=False, **family.context(model, ids, at, shape)).last_hidden_state
+
+
+def answer_loss(
+    model: PreTrainedModel, states: Tensor, ids: Int64[Tensor, "B T"], weights: Float[Tensor, "B T"]
+) -> Float[Tensor, ""]:
+    """Return the weighted mean cross-entropy (nats) of the tokens with a weight, each predicted one position earlier."""
+    rows, columns = weights[:, 1:].nonzero(as_tuple=True)
+    logits = model.lm_head(states[rows, columns]).float()  # type: ignore[operator]
+    each = F.cross_entropy(logits, ids[rows, columns + 1], reduction="none")
+    weight = weights[rows, columns + 1]
+    return (each * weight).sum() / weight.sum()
+
+
+class PatchHeads(nn.Module):
+    """Stage 1's classifiers, one linear layer a field over the projected patches; thrown away afterwards."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.heads = nn.ModuleDict({field: nn.Linear(width, len(values)) for field, values in PATCH_FIELDS.items()})
+
+    def forward(
+        self, features: Float[Tensor, "B P E"], labels: UInt8[Tensor, "B P fields"]
+    ) -> tuple[Float[Tensor, ""], dict[str, float]]:
+        """Return the loss, the mean over fields, and each field's accuracy on patches that hold a thing (else all)."""
+        features = self.norm(features.float())
+        total = features.new_zeros(())
+        accuracy = {}
+        for i, (field, head) in enumerate(self.heads.items()):
+            wanted = labels[..., i].long()
+            known = wanted != 255
+            logits = head(features[known])
+            each = F.cross_entropy(logits, wanted[known], reduction="none")
+            if field == "thing":
+                # Five patches of six are empty: weigh what is there.
+                weight = torch.where(wanted[known] > 0, 1.0, 0.15)
+                total = total + (each * weight).sum() / weight.sum()
+            else:
+                total = total + each.mean()
+            accuracy[field] = float((logits.argmax(-1) == wanted[known]).float().mean())
+        return total / len(self.heads), accuracy

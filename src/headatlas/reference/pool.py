@@ -1,0 +1,244 @@
+"""The training scenes, rendered and asked about once, kept in files: pixels memory-mapped, conversations as flat arrays.
+
+Knows scenes, tokenizers and pictures; knows no model. Everything follows from a seed and comes from the scenes' own split
+"train", which no study uses. A scene's mirror image is a second scene for the price of one. Pixels are the same for all
+families and are made once, which takes long; conversations are tokens, and so each family has its own.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, UInt8
+from transformers import ProcessorMixin
+
+from headatlas.cogvsr.schema import Question, Step
+from headatlas.reference.build import Shape, build_tokenizer
+from headatlas.reference.families import family_named
+from headatlas.reference.families.llava import clip_pictures
+from headatlas.reference.tokens import Encoder, Row, scene_words
+from headatlas.scenes.build import SceneQuestion, ask_all, symbolic
+from headatlas.scenes.families.hops import JUST_NAMED
+from headatlas.scenes.render import render
+from headatlas.scenes.world import CLASSES, COLORS, DIRECTIONS, PLACES, SIZES, TEXTURES, Scene
+
+KINDS = ("own", "more", "direct", "caption", "quiz")
+"""Conversations of the pool: the question the scene was made for, other questions that fit it, one without steps, a caption, and
+single steps of those questions that look at the picture."""
+
+QUIZ_STEPS = 8
+"""Steps of one quiz at most."""
+
+PATCH_FIELDS = {
+    "thing": (None, *CLASSES), "color": COLORS, "texture": TEXTURES, "size": SIZES, "depth": (0, 1, 2),
+    "facing": (None, *DIRECTIONS), "row": tuple(range(1, 7)), "column": tuple(range(1, 7)), "place": PLACES,
+    "frame": (None, False, True),
+}  # fmt: skip
+"""What stage 1 reads off each patch, and its values; fields of things have no label (-1) where there is none."""
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """`n_scenes` rendered scenes (twice as many with mirrors) of `seed`."""
+
+    n_scenes: int
+    seed: int
+    mirrors: bool = True
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Scenes `0..n-1`, then their mirrors `n..2n-1`; row i of kind k is `ids[k][bounds[k][i]:bounds[k][i+1]]`."""
+
+    pixels: np.ndarray
+    """UInt8 [n, 3, size, size]."""
+    patches: UInt8[np.ndarray, "scenes patches fields"]
+    """Index into the values of `PATCH_FIELDS`; 255: no label."""
+    ids: dict[str, np.ndarray]
+    marks: dict[str, np.ndarray]
+    bounds: dict[str, np.ndarray]
+    scene: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def row(self, kind: str, i: int) -> Row:
+        """Return one conversation."""
+        part = slice(self.bounds[kind][i], self.bounds[kind][i + 1])
+        return Row(self.ids[kind][part], self.marks[kind][part])
+
+    def lengths(self, kind: str) -> Int64[np.ndarray, " rows"]:
+        """Return how many tokens each conversation of a kind has."""
+        return np.diff(self.bounds[kind]).astype(np.int64)
+
+    def images(self, scenes: Int64[np.ndarray, " B"]) -> UInt8[np.ndarray, "B 3 S S"]:
+        """Return the pictures of scenes, those of mirrors flipped."""
+        n = len(self.pixels)
+        out = self.pixels[scenes % n]
+        flipped = scenes >= n
+        out[flipped] = out[flipped][..., ::-1]
+        return out
+
+
+def patch_labels(scene: Scene) -> UInt8[np.ndarray, "36 fields"]:
+    """Return the label of every field for each of the 36 cells, row by row."""
+    labels = np.full((36, len(PATCH_FIELDS)), 255, np.uint8)
+    at = {(t.row, t.column): t for t in scene.things}
+    for cell in range(36):
+        row, column = cell // 6 + 1, cell % 6 + 1
+        frame = scene.region.holds(row, column) if scene.region else None
+        values: dict[str, object] = {"thing": None, "row": row, "column": column, "place": scene.place, "frame": frame}
+        if thing := at.get((row, column)):
+            values |= asdict(thing) | {"thing": thing.cls}
+        for i, (field, known) in enumerate(PATCH_FIELDS.items()):
+            if field in values:
+                labels[cell, i] = known.index(values[field])  # type: ignore[arg-type]
+    return labels
+
+
+def looks_of(questions: list[Question]) -> list[Step]:
+    """Return the different steps that need the image and nothing that was said before."""
+    steps = {step.text: step for question in questions for step in question.steps if step.needs_image}
+    return [step for text, step in steps.items() if JUST_NAMED not in text]
+
+
+def to_uint8(images: list, size: int) -> UInt8[np.ndarray, "B 3 S S"]:
+    """Return pictures (PIL) as every family's image processor resizes and crops them, before it rescales and normalizes."""
+    made = clip_pictures(size)(images, do_rescale=False, do_normalize=False, return_tensors="pt")["pixel_values"]
+    return made.to(torch.uint8).numpy()
+
+
+def to_float(processor: ProcessorMixin, pixels: UInt8[np.ndarray, "B 3 S S"]) -> Float32[torch.Tensor, "B 3 S S"]:
+    """Rescale and normalize as the processor does."""
+    pictures = processor.image_processor  # type: ignore[union-attr]
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (pictures.image_mean, pictures.image_std))
+    return (torch.from_numpy(np.ascontiguousarray(pixels)).float() * pictures.rescale_factor - mean) / std
+
+
+def prepare(settings: PoolSettings, family: str, shape: Shape, folder: Path, workers: int = 2) -> Pool:
+    """Make the pool of a family in `folder`, or open what was made there before: pictures by any family, rows by this one."""
+    scenes, rows = folder / "scenes.json", folder / family / "rows.json"
+    made_of = {"pool": asdict(settings), "image_size": shape.image_size}
+    with _unless_done(scenes, made_of) as wanted:
+        if wanted:
+            n = settings.n_scenes * (2 if settings.mirrors else 1)
+            size = (settings.n_scenes, 3, shape.image_size, shape.image_size)
+            np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, size).flush()
+            np.lib.format.open_memmap(folder / "patches.npy", "w+", np.uint8, (n, 36, len(PATCH_FIELDS))).flush()
+            _share(_render, [(settings, shape, folder, w, workers) for w in range(workers)])
+    with _unless_done(rows, {"pool": asdict(settings), "image_tokens": shape.image_tokens}) as wanted:
+        if wanted:
+            for stale in rows.parent.glob("part*.npz"):
+                stale.unlink()
+            _share(_converse, [(settings, family, shape, rows.parent, w, workers) for w in range(workers)])
+    return _open(folder, rows.parent)
+
+
+@contextmanager
+def _unless_done(marker: Path, made_of: dict[str, Any]) -> Iterator[bool]:
+    """Whether the work that `marker` stands for is still to do; done within, it is marked as done."""
+    text = json.dumps(made_of, sort_keys=True)
+    wanted = not (marker.exists() and marker.read_text() == text)
+    if wanted:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.unlink(missing_ok=True)
+    yield wanted
+    if wanted:
+        marker.write_text(text)
+
+
+def _share(work: Callable[[Any], None], jobs: list) -> None:
+    """Do the jobs, one process each."""
+    if len(jobs) == 1:
+        work(jobs[0])
+        return
+    with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as processes:
+        list(processes.map(work, jobs))
+
+
+def _scenes(settings: PoolSettings, worker: int, workers: int) -> Iterator[tuple[int, SceneQuestion]]:
+    """One process's share, every `workers`-th scene, numbered."""
+    torch.set_num_threads(1)
+    return islice(enumerate(symbolic(settings.n_scenes, "train", settings.seed)), worker, None, workers)
+
+
+def _both(settings: PoolSettings, i: int, scene: Scene) -> list[tuple[int, Scene]]:
+    """A scene and its mirror image, numbered."""
+    return [(i, scene), (i + settings.n_scenes, scene.mirrored())] if settings.mirrors else [(i, scene)]
+
+
+def _render(job: tuple[PoolSettings, Shape, Path, int, int]) -> None:
+    settings, shape, folder, worker, workers = job
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "r+")
+    patches = np.lib.format.open_memmap(folder / "patches.npy", "r+")
+    for i, made in _scenes(settings, worker, workers):
+        pixels[i] = to_uint8([render(made.scene)], shape.image_size)[0]
+        for j, scene in _both(settings, i, made.scene):
+            patches[j] = patch_labels(scene)
+    pixels.flush()
+    patches.flush()
+
+
+def _converse(job: tuple[PoolSettings, str, Shape, Path, int, int]) -> None:
+    settings, family, shape, folder, worker, workers = job
+    form = family_named(family).form
+    encoder = Encoder(build_tokenizer(scene_words(), form), form, shape.image_tokens)
+    rows: dict[str, list[Row]] = {kind: [] for kind in KINDS}
+    owner: dict[str, list[int]] = {kind: [] for kind in KINDS}
+
+    def add(kind: str, scene: int, row: Row) -> None:
+        rows[kind].append(row)
+        owner[kind].append(scene)
+
+    for i, made in _scenes(settings, worker, workers):
+        add("own", i, encoder.steps(made.question))
+        for j, scene in _both(settings, i, made.scene):
+            rng = random.Random(f"pool/{settings.seed}/{j}")
+            add("caption", j, encoder.caption(scene))
+            asked = ask_all(scene, rng, "train")
+            for question in asked:
+                add("more", j, encoder.steps(question))
+            if asked:
+                add("direct", j, encoder.direct(rng.choice(asked)))
+            looks = looks_of(asked)
+            rng.shuffle(looks)
+            for start in range(0, min(len(looks), 2 * QUIZ_STEPS), QUIZ_STEPS):
+                add("quiz", j, encoder.quiz(looks[start : start + QUIZ_STEPS]))
+    arrays: dict[str, np.ndarray] = {}
+    for kind in KINDS:
+        arrays[f"{kind}.ids"] = np.concatenate([row.ids for row in rows[kind]])
+        arrays[f"{kind}.marks"] = np.concatenate([row.marks for row in rows[kind]])
+        arrays[f"{kind}.lengths"] = np.array([len(row.ids) for row in rows[kind]])
+        arrays[f"{kind}.scene"] = np.array(owner[kind])
+    np.savez(folder / f"part{worker}.npz", **arrays)  # type: ignore[arg-type]
+
+
+def _open(folder: Path, rows: Path) -> Pool:
+    """The rows of all processes as one, in the order of scenes: the same however many processes there were."""
+    parts = [dict(np.load(path)) for path in sorted(rows.glob("part*.npz"))]
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([part[name] for part in parts])
+
+    ids, marks, bounds, scene = {}, {}, {}, {}
+    for kind in KINDS:
+        owners, lengths = joined(f"{kind}.scene"), joined(f"{kind}.lengths")
+        order = np.argsort(owners, kind="stable")
+        ends = lengths.cumsum()
+        take = np.concatenate([np.arange(int(ends[i] - lengths[i]), int(ends[i])) for i in order])
+        ids[kind], marks[kind] = joined(f"{kind}.ids")[take], joined(f"{kind}.marks")[take]
+        bounds[kind] = np.concatenate([[0], lengths[order].cumsum()])
+        scene[kind] = owners[order]
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+    return Pool(pixels, np.load(folder / "patches.npy"), ids, marks, bounds, scene)

@@ -1,0 +1,301 @@
+"""Trains a reference VLM from scratch, in four stages, so that a killed run goes on where it was and ends the same.
+
+Knows the order of things: pool, stages, optimizer, checkpoints, log. What a batch is lies in `batches.py`, what a loss is in
+`losses.py`. Every batch follows from the seed and the step alone; a checkpoint is weights, optimizer and step.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from headatlas.errors import HeadAtlasError
+from headatlas.reference.batches import Sampler
+from headatlas.reference.build import build_tokenizer, save
+from headatlas.reference.families import family_named
+from headatlas.reference.held_out import accuracies, lookups
+from headatlas.reference.losses import ATTENTION, PatchHeads, answer_loss, hidden, image_features
+from headatlas.reference.parallel import Team, together
+from headatlas.reference.pool import Pool, PoolSettings, prepare, to_float
+from headatlas.reference.recipe import STAGES, Recipe
+from headatlas.reference.tokens import Encoder, scene_words
+
+Say = Callable[[str], None]
+
+_HELD_OUT_SEED = 1_000_003
+"""Added to the recipe's seed for the held-out scenes."""
+
+
+class Trainer:
+    """One training run in a work folder: `checkpoint/`, `log.jsonl`, `recipe.json`.
+
+    `pool/` and `held_out/` lie in the folder `scenes` (by default `work`), which all families' runs can share. Every process of
+    a team makes one; the pools must have been made before (`make_pools`).
+    """
+
+    def __init__(
+        self, recipe: Recipe, work: Path, team: Team | None = None, say: Say = print, scenes: Path | None = None
+    ):
+        self.recipe, self.work, self._say, self._team = recipe, work, say, team or Team()
+        self.family = family_named(recipe.family)
+        self.tokenizer = build_tokenizer(scene_words(), self.family.form)
+        self.processor = self.family.processor(self.tokenizer, recipe.shape)
+        self.encoder = Encoder(self.tokenizer, self.family.form, recipe.shape.image_tokens)
+        self.pool, self.held_out = make_pools(recipe, scenes or work)
+        pad = self.tokenizer.pad_token_id
+        assert isinstance(pad, int)
+        self.sampler = Sampler(self.pool, self.encoder, pad, recipe.tokens, recipe.seed)
+        self.model = self.family.model(self.tokenizer, recipe.shape, recipe.seed)
+        self.model.set_attn_implementation(ATTENTION if recipe.bfloat16 else "sdpa")
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed + 1)
+            self.heads = PatchHeads(recipe.shape.width)
+        self._language: Callable[..., Any] = self.family.language_model(self.model)
+        if recipe.compiled:
+            torch._dynamo.config.recompile_limit = 64
+            self._language = torch.compile(self._language, dynamic=False)
+        self.stage, self.step = 0, 0
+        self.optimizer = self._optimizer()
+        self._restore()
+
+    def run(self, until: int | None = None) -> None:
+        """Train to the end, or for at most `until` further steps."""
+        left = math.inf if until is None else until
+        while self.stage < len(STAGES):
+            total = self.recipe.steps[self.stage]
+            started, first = time.monotonic(), self.step
+            while self.step < total:
+                if left <= 0:
+                    return
+                facts = self._one_step()
+                self.step += 1
+                left -= 1
+                if self._team.first and (self.step % 20 == 0 or self.step == total):
+                    pace = (time.monotonic() - started) / (self.step - first)
+                    self._log(
+                        seconds_a_step=round(pace, 3), minutes_left=round(pace * (total - self.step) / 60, 1), **facts
+                    )
+                if self._team.first and (self.step % self.recipe.evaluate_every == 0 or self.step == total):
+                    self._evaluate()
+                if self.step % self.recipe.checkpoint_every == 0 and self.step < total:
+                    self.checkpoint()
+            if STAGES[self.stage] == "vision":
+                self._scale_features()
+            self.stage, self.step = self.stage + 1, 0
+            if self.stage < len(STAGES):
+                self.optimizer = self._optimizer()
+            self.checkpoint()
+            if self._team.first:
+                # Kept, so that later stages can be tried again with other settings.
+                name = STAGES[self.stage - 1]
+                shutil.copytree(self.work / "checkpoint", self.work / f"after_{name}", dirs_exist_ok=True)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last stage is done."""
+        return self.stage == len(STAGES)
+
+    def features(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B P E"]:
+        """Return the projected patches of pictures (`to_float`), as the language model sees them."""
+        return image_features(self.family, self.model, pixels, self.recipe.shape)
+
+    def hidden(self, ids: Int64[Tensor, "B T"], pixels: Float[Tensor, "B 3 S S"] | None) -> Float[Tensor, "B T E"]:
+        """Return the language model's last hidden states of rows padded on the right, not compiled."""
+        return hidden(self.family, self.model, ids, pixels, self.recipe.shape)
+
+    def export(self, folder: Path) -> None:
+        """Write the model folder."""
+        self.model.set_attn_implementation("sdpa")
+        save(self.model, self.processor, folder)
+
+    def checkpoint(self) -> None:
+        """Write weights, optimizer and place, beside the old ones, and then exchange them."""
+        if not self._team.first:
+            return
+        new, old, now = (self.work / name for name in ("checkpoint.new", "checkpoint.old", "checkpoint"))
+        new.mkdir(exist_ok=True)
+        save_model(self.model, str(new / "model.safetensors"))
+        save_model(self.heads, str(new / "heads.safetensors"))
+        torch.save(self.optimizer.state_dict(), new / "optimizer.pt")
+        (new / "place.json").write_text(json.dumps({"stage": self.stage, "step": self.step}))
+        _remove(old)
+        if now.exists():
+            os.replace(now, old)
+        os.replace(new, now)
+        _remove(old)
+
+    def _restore(self) -> None:
+        folder = self.work / "checkpoint"
+        if not folder.exists():
+            folder = self.work / "checkpoint.old"
+        if not folder.exists():
+            return
+        place = json.loads((folder / "place.json").read_text())
+        self.stage, self.step = place["stage"], place["step"]
+        load_model(self.model, str(folder / "model.safetensors"))
+        load_model(self.heads, str(folder / "heads.safetensors"))
+        if not self.finished:
+            self.optimizer = self._optimizer()
+        if not self.finished and self.step:
+            self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+        self._say(f"going on at stage {self.stage + 1}, step {self.step}")
+
+    def _trained(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """What the stage trains: at its full rate, and at `vision_share` of it."""
+        vision = self.family.vision_parameters(self.model)
+        language = list(self.family.language_model(self.model).parameters())
+        parts = {
+            "vision": ([*vision, *self.heads.parameters()], []),
+            "lookup": (language, []),
+            "whole": (language, vision),
+            "finish": (language, vision),
+        }
+        return parts[STAGES[min(self.stage, len(STAGES) - 1)]]
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        groups = [
+            {"params": [p for p in part if (p.ndim > 1) == matrix], "share": share, "weight_decay": decay}
+            for part, share in zip(self._trained(), (1.0, self.recipe.vision_share), strict=True)
+            for matrix, decay in ((True, self.recipe.weight_decay), (False, 0.0))
+        ]
+        groups = [group for group in groups if group["params"]]
+        return torch.optim.AdamW(groups, lr=1e-3, betas=self.recipe.betas, fused=True)
+
+    def _rate(self) -> float:
+        total = self.recipe.horizons[self.stage]
+        peak, warmup, floor = self.recipe.rates[self.stage], self.recipe.warmups[self.stage], self.recipe.floor
+        if self.step < warmup:
+            return peak * (self.step + 1) / warmup
+        done = (self.step - warmup) / max(1, total - warmup)
+        return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _one_step(self) -> dict[str, Any]:
+        rate = self._rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        self.model.train()
+        loss, facts = self._vision_loss() if STAGES[self.stage] == "vision" else self._text_loss()
+        self.optimizer.zero_grad()
+        loss.backward()
+        trained = [p for part in self._trained() for p in part]
+        self._team.sum_gradients(trained)
+        norm = nn.utils.clip_grad_norm_(trained, self.recipe.clip)
+        self.optimizer.step()
+        return {"loss": round(float(loss.detach()), 5), "rate": round(rate, 6), "norm": round(float(norm), 3), **facts}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16)
+
+    def _vision_loss(self) -> tuple[Tensor, dict[str, Any]]:
+        scenes = self.sampler.patches(self.step, self.recipe.vision_batch)[self._team.rank :: self._team.size]
+        with self._autocast():
+            features = self.features(to_float(self.processor, self.pool.images(scenes)))
+        loss, accuracy = self.heads(features, torch.from_numpy(self.pool.patches[scenes]))
+        return loss / self._team.size, {field: round(value, 3) for field, value in accuracy.items()}
+
+    def _text_loss(self) -> tuple[Tensor, dict[str, Any]]:
+        stage = STAGES[self.stage]
+        batch = self.sampler.text(stage, self.step, self.recipe.shares(stage, self.step))
+        mine = slice(self._team.rank, None, self._team.size)
+        ids = batch.ids[mine]
+        pixels = None if batch.blind else to_float(self.processor, self.pool.images(batch.scenes[mine]))
+        frozen = self.recipe.frozen(stage, self.step)
+        with self._autocast():
+            states = hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
+            loss = answer_loss(self.model, states, ids, batch.weights[mine])
+        # Each process's mean counts as much as the weight it is the mean of.
+        share = float(batch.weights[mine].sum() / batch.weights.sum())
+        return loss * share, {"kind": batch.kind}
+
+    @torch.inference_mode()
+    def _evaluate(self) -> None:
+        self.model.eval()
+        if STAGES[self.stage] == "vision":
+            labels = torch.from_numpy(self.held_out.patches)
+            with self._autocast():
+                pixels = to_float(self.processor, np.array(self.held_out.pixels))
+                features = torch.cat([self.features(part) for part in pixels.split(64)])
+            _, found = self.heads(features, labels)
+        else:
+            found = lookups(self) if STAGES[self.stage] == "lookup" else accuracies(self)
+        self._log(held_out={name: round(value, 3) for name, value in found.items()})
+
+    @torch.no_grad()
+    def _scale_features(self) -> None:
+        """Bring the projected patches to the length that stage 2 wants; stage 1 looked at their directions only."""
+        pixels = to_float(self.processor, np.array(self.held_out.pixels))
+        features = torch.cat([self.features(part) for part in pixels.split(64)])
+        factor = self.recipe.feature_norm / features.norm(dim=-1).mean()
+        for parameter in self.family.last_parameters(self.model):
+            parameter.mul_(factor)
+
+    def _log(self, **facts: Any) -> None:
+        line = json.dumps(
+            {"stage": STAGES[self.stage], "step": self.step, "of": self.recipe.steps[self.stage], **facts}
+        )
+        with (self.work / "log.jsonl").open("a") as file:
+            file.write(line + "\n")
+        self._say(line)
+
+
+def train(
+    recipe: Recipe, work: Path, out: Path, processes: int = 2, say: Say = print, scenes: Path | None = None
+) -> None:
+    """Train by the recipe in `work`, going on if it was begun there, and write the model folder to `out`.
+
+    `processes` share every batch; another number of them rounds otherwise, and so ends in slightly other weights. `scenes` is
+    where the rendered scenes lie or are made, by default `work`: one folder serves all families.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    _same_recipe(recipe, processes, work / "recipe.json")
+    scenes = scenes or work
+    say(f"rendering {recipe.n_scenes} scenes, kept in {scenes / 'pool'}")
+    make_pools(recipe, scenes, processes)
+    together(_train, processes, work, (recipe, work, out, scenes), say)
+
+
+def _train(team: Team, recipe: Recipe, work: Path, out: Path, scenes: Path, say: Say) -> None:
+    trainer = Trainer(recipe, work, team, say, scenes)
+    trainer.run()
+    if team.first:
+        trainer.export(out)
+    team.wait()
+
+
+def make_pools(recipe: Recipe, folder: Path, workers: int = 1) -> tuple[Pool, Pool]:
+    """Make, or open, the scenes to train on and the held-out ones, with the conversations of the recipe's family."""
+    held_out = PoolSettings(recipe.n_held_out, recipe.seed + _HELD_OUT_SEED, mirrors=False)
+    return (
+        prepare(PoolSettings(recipe.n_scenes, recipe.seed), recipe.family, recipe.shape, folder / "pool", workers),
+        prepare(held_out, recipe.family, recipe.shape, folder / "held_out", workers),
+    )
+
+
+def _same_recipe(recipe: Recipe, processes: int, path: Path) -> None:
+    wanted = json.dumps({**asdict(recipe), "processes": processes}, indent=2) + "\n"
+    if path.exists() and path.read_text() != wanted:
+        raise HeadAtlasError(
+            f"{path.parent} holds a training run of another recipe: expected the same settings to go on with it; "
+            "give another --work folder, or remove that one"
+        )
+    path.write_text(wanted)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()

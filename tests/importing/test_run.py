@@ -1,0 +1,152 @@
+import json
+
+import pytest
+
+from headatlas.cogvsr import load
+from headatlas.cogvsr.validate import validate
+from headatlas.errors import HeadAtlasError
+from headatlas.importing import import_dataset
+from headatlas.importing.registry import IMPORTERS, find_importer
+
+from .conftest import png
+
+
+def records(n: int, url: str = "") -> list[dict]:
+    return [
+        {
+            "image": f"{i // 2:012d}.jpg",  # two captions a photograph
+            "image_link": f"{url}/val2017/{i // 2:012d}.jpg" if url else "",
+            "caption": f"The cat is left of dog {i}.",
+            "label": i % 2,
+            "relation": "left of",
+        }
+        for i in range(n)
+    ]
+
+
+@pytest.fixture
+def vsr(tmp_path):
+    def write(n: int, url: str = "", without: tuple[int, ...] = ()):
+        folder = tmp_path / "vsr"
+        folder.mkdir(exist_ok=True)
+        (folder / "dev.jsonl").write_text("\n".join(json.dumps(row) for row in records(n, url)))
+        if not url:
+            for i in range((n + 1) // 2):
+                if i not in without:
+                    (folder / f"{i:012d}.jpg").write_bytes(png("red", i + 2))
+        return folder
+
+    return write
+
+
+def test_a_set_becomes_a_dataset_that_loads_and_holds(vsr, tmp_path):
+    report = import_dataset("vsr", vsr(60), tmp_path / "out", n=40, seed=3, cache=tmp_path / "cache")
+    data = load(tmp_path / "out")
+    assert (len(data), report.questions, report.read, report.decomposed) == (40, 40, 60, 0)
+    assert report.splits == data.splits
+    assert set(report.splits) == {"P", "S", "T", "E"}
+    assert list(validate(tmp_path / "out")) == []
+    split_of = {}
+    for question in data:
+        assert question.source == "vsr"
+        assert split_of.setdefault(question.scene, question.split) == question.split
+        assert question.images[0].size[0] >= 2
+    assert report.groups == len(split_of) == 30
+    written = json.loads((tmp_path / "out.import.json").read_text())
+    assert (written["licence"], written["seed"]) == (IMPORTERS["vsr"].licence, 3)
+
+
+def test_the_same_seed_gives_the_same_dataset_and_images_keep_their_bytes(vsr, tmp_path):
+    folder = vsr(60)
+    made = [
+        import_dataset("vsr", folder, tmp_path / f"o{i}", n=20, seed=seed).questions for i, seed in enumerate((0, 0, 1))
+    ]
+    a, b, c = (load(tmp_path / f"o{i}").fingerprint for i in range(3))
+    assert made == [20, 20, 20]
+    assert a == b != c
+    row = next(iter(load(tmp_path / "o0").rows()))
+    assert row["images"][0]["bytes"] in [png("red", i + 2) for i in range(30)]
+
+
+def test_missing_images_are_listed_and_others_taken_in_their_place(vsr, tmp_path):
+    report = import_dataset("vsr", vsr(40, without=(0, 1, 2)), tmp_path / "out", n=30)
+    assert report.questions == 30
+    assert all("no file 'val2017/" in one.reason or "no file '0" in one.reason for one in report.missing)
+    everything = import_dataset("vsr", vsr(40, without=(0, 1, 2)), tmp_path / "all", n=400)
+    assert everything.questions == 34
+    assert len(everything.missing) == 6
+
+
+def test_images_come_from_their_addresses(vsr, server, tmp_path):
+    for i in range(10):
+        server.answers[f"/val2017/{i:012d}.jpg"] = [(404, b"")] if i == 4 else [(200, png("red", i + 2))]
+    folder = vsr(20, server.url)
+    report = import_dataset("vsr", folder, tmp_path / "out", cache=tmp_path / "cache")
+    assert report.questions == 18
+    assert {"the server said 404" in one.reason for one in report.missing} == {True}
+    asked = sum(server.asked.values())
+    import_dataset("vsr", folder, tmp_path / "out", cache=tmp_path / "cache")
+    assert sum(server.asked.values()) == asked + 1  # only what was not had is asked for again
+    with pytest.raises(HeadAtlasError, match=r"none of 20 questions can be used; the first: .*downloads are off"):
+        import_dataset("vsr", folder, tmp_path / "out", download=False, cache=tmp_path / "cache")
+
+
+def test_the_same_picture_under_two_names_is_in_one_split(vsr, tmp_path):
+    folder = vsr(60)
+    for i in range(30):
+        (folder / f"{i:012d}.jpg").write_bytes(png("red", 2 + i % 10))  # three names for each picture
+    report = import_dataset("vsr", folder, tmp_path / "out")
+    assert report.groups == 10
+    assert list(validate(tmp_path / "out")) == []
+
+
+def test_mistakes_are_one_line(vsr, tmp_path):
+    folder = vsr(4)
+    for changes, message in (
+        ({"name": "vrs"}, "no importer 'vrs': expected one of 3dsrbench, blink"),
+        ({"n": 0}, "expected n >= 1"),
+        ({"splits": ("P", "Q")}, "unknown split 'Q'"),
+        ({"source": tmp_path / "gone"}, "no such file or folder"),
+        ({"images": [tmp_path / "none"]}, "expected a folder with images"),
+    ):
+        options = {"name": "vsr", "source": folder, "out": tmp_path / "out", **changes}
+        with pytest.raises(HeadAtlasError, match=message):
+            import_dataset(**options)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(HeadAtlasError, match="vsr is imported first: headatlas data import vsr"):
+        load("vsr")
+
+
+def test_every_importer_says_what_it_is():
+    find_importer("vsr")
+    assert len(IMPORTERS) >= 19
+    for one in IMPORTERS.values():
+        assert one.steps in ("one", "derived", "given")
+        assert one.tested_on in ("real files", "documented form")
+        assert one.licence
+        assert one.home.startswith("https://")
+
+
+def test_hostile_records_end_in_the_list_and_nowhere_else(vsr, tmp_path):
+    folder = vsr(4)
+    bad = [
+        {"image": "../../../etc/passwd"},
+        {"image": "<script>.jpg", "image_link": "javascript:alert(1)"},
+        {"caption": "\ud800"},
+        {"label": float("nan")},
+        {"image": ["a"]},
+    ]
+    lines = [json.dumps({**records(1)[0], **changes}) for changes in bad]
+    lines += ["[1]", '{"x": "' + "y" * 17_000_000 + '"}', '{"image": "a\\u001b[2Jb.jpg", "caption": "c", "label": 1}']
+    with (folder / "dev.jsonl").open("a") as file:
+        file.write("\n" + "\n".join(lines))
+    report = import_dataset("vsr", folder, tmp_path / "out", cache=tmp_path / "cache")
+    assert report.questions == 4
+    assert len(report.missing) + len(report.left_out) == len(lines)
+    assert all(str(one).isprintable() for one in [*report.missing, *report.left_out])
+    html = {**records(1)[0], "caption": "<b>&amp;</b>", "relation": "<i>on</i>"}
+    (folder / "dev.jsonl").write_text(json.dumps(html))
+    import_dataset("vsr", folder, tmp_path / "html")
+    (question,) = load(tmp_path / "html")
+    assert "<b>&amp;</b>" in question.text
+    assert question.family == "<i>on</i>"
