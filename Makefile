@@ -1,4 +1,4 @@
-# Two commands for a new machine with Python 3.10+, pip and make: `make study` and `make test`.
+# Two commands for a new machine with Python 3.11+, pip and make: `make study` and `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from dataclasses import astuple, dataclass, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from headatlas.errors import HeadAtlasError
@@ -59,7 +59,7 @@ class ReplyCache:
 
     def put(self, key: str, reply: Reply, asked: str, prompt: str) -> None:
         """Keep a reply; on return it is on the disk. `asked` is the model asked, `prompt` the prompt's version."""
-        values = (key, asked, prompt, *astuple(reply), datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        values = (key, asked, prompt, *astuple(reply), datetime.now(UTC).isoformat(timespec="seconds"))
         with self._lock:
             self._db.execute(
                 f"INSERT OR REPLACE INTO replies (key, asked, prompt, {', '.join(_COLUMNS)}, at) "

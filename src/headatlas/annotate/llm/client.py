@@ -199,7 +199,7 @@ class LLM:
         try:
             # httpx counts the seconds between two bytes; a server that drips must end too.
             return await asyncio.wait_for(exchange(self._http), self.endpoint.timeout)
-        except (asyncio.TimeoutError, TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
+        except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
             raise _Again(f"no answer within {self.endpoint.timeout:g} s", silent=True, late=True) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _Again(f"cannot connect ({self._clean(str(error)) or type(error).__name__})", silent=True) from error

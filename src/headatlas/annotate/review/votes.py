@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -138,7 +138,7 @@ class VoteStore:
 
     def add(self, vote: Vote) -> Vote:
         """Keep a vote and return it with its time; on return it is on the disk. A vote whose id is known is not kept twice."""
-        kept = vote.model_copy(update={"at": datetime.now(timezone.utc).isoformat(timespec="milliseconds")})
+        kept = vote.model_copy(update={"at": datetime.now(UTC).isoformat(timespec="milliseconds")})
         change = kept.change.model_dump_json() if kept.change else None
         values = (kept.id, kept.question, kept.step, kept.annotator, kept.role, kept.verdict,
                   json.dumps(kept.functions), change, kept.note, kept.at)  # fmt: skip
