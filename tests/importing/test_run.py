@@ -103,7 +103,7 @@ def test_the_same_picture_under_two_names_is_in_one_split(vsr, tmp_path):
 def test_mistakes_are_one_line(vsr, tmp_path):
     folder = vsr(4)
     for changes, message in (
-        ({"name": "vrs"}, "no importer 'vrs': expected one of 3dsrbench, blink"),
+        ({"name": "vrs"}, "importer must be one of blink, .*; got 'vrs', did you mean 'vsr'"),
         ({"n": 0}, "expected n >= 1"),
         ({"splits": ("P", "Q")}, "unknown split 'Q'"),
         ({"source": tmp_path / "gone"}, "no such file or folder"),
@@ -113,7 +113,7 @@ def test_mistakes_are_one_line(vsr, tmp_path):
         with pytest.raises(HeadAtlasError, match=message):
             import_dataset(**options)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(HeadAtlasError, match="vsr is imported first: headatlas data import vsr"):
+    with pytest.raises(HeadAtlasError, match="imported first: headatlas data import NAME"):
         load("vsr")
 
 
