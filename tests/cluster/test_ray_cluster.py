@@ -3,7 +3,7 @@
 import pytest
 from spread_checks import answers_are_the_same, capture_is_the_same
 
-from headatlas.activations.spread import capture_unit
+from headatlas.activations.sharding import capture_unit
 from headatlas.cluster import RayWorkers, Shard
 from headatlas.cluster.ray_cluster import _ray
 from headatlas.errors import HeadAtlasError

@@ -9,7 +9,7 @@ import pandas as pd
 from headatlas.activations import capture
 from headatlas.activations import capture as capture_function
 from headatlas.heads import HeadSet, mean, zero
-from headatlas.intervention import Condition, Runner, spread
+from headatlas.intervention import Condition, Runner, sharding
 
 capture_module = __import__(capture_function.__module__, fromlist=["UNIT"])
 condition_module = __import__(Runner.__module__, fromlist=["TOGETHER"])

@@ -21,7 +21,7 @@ import pandas as pd
 import zarr
 
 from headatlas.activations.arrays import array_of, create_arrays, has_arrays, open_arrays
-from headatlas.activations.spread import capture_unit
+from headatlas.activations.sharding import capture_unit
 from headatlas.activations.store import Activations, read_frame
 from headatlas.activations.tokens import check_tokens
 from headatlas.activations.unit import run_unit

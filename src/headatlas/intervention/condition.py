@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from headatlas.cluster import Workers
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import SCOPES, Edit
-from headatlas.intervention.held import HeldSplit
+from headatlas.intervention.split_cache import SplitCache
 from headatlas.storage import Folder
 
 TOGETHER = {"all": 32, "image": 32, "prompt": 32, "answer": 256, "last": 256}
@@ -144,7 +144,7 @@ class Runner:
         self.evaluated = 0
         """Conditions this runner had to evaluate because no cache held them."""
         self._evaluate = evaluate
-        self._held = HeldSplit(data)
+        self._held = SplitCache(data)
         self._memory: dict[str, pd.DataFrame] = {}
         self._vision: Any = None
 
@@ -221,7 +221,7 @@ class Runner:
 
     def _spread(self, todo: list[Condition], keys: list[str], split: str, progress: Progress | None) -> set[str]:
         """Have workers answer what the engine can share and no cache holds; gives their keys, of which progress was told."""
-        from headatlas.intervention.spread import Group, answers_spread
+        from headatlas.intervention.sharding import Group, answer_on_workers
 
         missing = {key: one for key, one in zip(keys, todo, strict=True) if self._shares(one) and not self._kept(key)}
         rest, groups, named = dict(missing), [], []
@@ -238,7 +238,7 @@ class Runner:
             return told
         assert self.workers is not None
         vlm: Any = self.vlm
-        for g, made in answers_spread(self.workers, vlm, self._some(split), groups, self.batch_size, self.cache):
+        for g, made in answer_on_workers(self.workers, vlm, self._some(split), groups, self.batch_size, self.cache):
             for (key, condition), table in zip(named[g].items(), made, strict=True):
                 self._store(key, table, condition, split)
                 self.evaluated += 1
@@ -257,7 +257,7 @@ class Runner:
         key, condition = next(iter(todo.items()))
         if not self._shares(condition):
             return {key: self._answer(condition, split)}
-        from headatlas.intervention.together import answers_together
+        from headatlas.intervention.batched_answers import answer_conditions
 
         alike = (
             (other, one)
@@ -269,7 +269,7 @@ class Runner:
         edits = [list(one.edits) for one in some.values()]
         vlm: Any = self.vlm
         with self._seeing():
-            made = answers_together(vlm, self._some(split), edits, condition.scope, self.batch_size, arm)
+            made = answer_conditions(vlm, self._some(split), edits, condition.scope, self.batch_size, arm)
         return dict(zip(some, made, strict=True))
 
     def _answer(self, condition: Condition, split: str) -> pd.DataFrame:
@@ -289,9 +289,9 @@ class Runner:
             from headatlas.vlm import evaluate
 
             return evaluate
-        from headatlas.intervention.spread import evaluate_spread
+        from headatlas.intervention.sharding import evaluate_on_workers
 
-        return partial(evaluate_spread, self.workers)
+        return partial(evaluate_on_workers, self.workers)
 
     def _seeing(self) -> AbstractContextManager[Any]:
         """Within, a picture goes through the vision tower once, however many conditions show it."""

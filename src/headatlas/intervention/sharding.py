@@ -22,7 +22,7 @@ from headatlas.cogvsr.schema import Question
 from headatlas.engine import Sweep, sweep
 from headatlas.engine.edits import Edits
 from headatlas.errors import HeadAtlasError
-from headatlas.intervention.together import WINDOW, tables
+from headatlas.intervention.batched_answers import WINDOW, tables
 from headatlas.storage import Folder
 from headatlas.vlm.chat import Conversation, conversation
 from headatlas.vlm.data import Questions, windows
@@ -58,7 +58,7 @@ class Window:
     runs: list[list[int]]
 
 
-def answers_spread(
+def answer_on_workers(
     workers: Workers,
     vlm: VLM,
     data: Questions,
@@ -66,7 +66,7 @@ def answers_spread(
     batch_size: int = 32,
     store: Folder | None = None,
 ) -> Iterator[tuple[int, list[pd.DataFrame]]]:
-    """As `answers_together` for each group; gives the group's number and one answers table a condition as groups are done.
+    """As `answer_conditions` for each group; gives the group's number and one answers table a condition as groups are done.
 
     Args:
         workers: where shards run.
@@ -161,7 +161,7 @@ def sweep_shard(
     return None
 
 
-def evaluate_spread(
+def evaluate_on_workers(
     workers: Workers,
     vlm: VLM,
     questions: Questions,

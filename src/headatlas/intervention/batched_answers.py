@@ -24,7 +24,7 @@ WINDOW = 512
 """Questions whose images are in memory at a time."""
 
 
-def answers_together(
+def answer_conditions(
     vlm: VLM,
     questions: Questions,
     conditions: Sequence[Edits],

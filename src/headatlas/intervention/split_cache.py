@@ -11,7 +11,7 @@ HOLD = 256 * 2**20
 """Bytes of decoded pictures that are held at most: 600 questions with a picture of 384 x 384."""
 
 
-class HeldSplit:
+class SplitCache:
     """One split of a dataset at a time, as a list of questions, or read anew each time where its pictures exceed `hold` bytes."""
 
     def __init__(self, data: Any, hold: int = HOLD) -> None:

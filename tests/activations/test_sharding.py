@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headatlas.activations import Activations, capture, spread
+from headatlas.activations import Activations, capture, sharding
 from headatlas.activations import capture as capture_function
-from headatlas.activations.spread import capture_unit, whole_chunks
+from headatlas.activations.sharding import capture_unit, whole_chunks
 from headatlas.cluster import Local
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import zero
@@ -119,4 +119,4 @@ def test_an_edit_and_an_arm_reach_the_workers(tiny_vlm, tiny_questions, tmp_path
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tiny_vlm, tmp_path):
     with pytest.raises(HeadAtlasError, match="does not see the capture"):
-        spread._group(str(tmp_path))
+        sharding._group(str(tmp_path))
