@@ -1,20 +1,171 @@
-"""A folder on a disk or on object storage, asked alike: files are there whole or not at all.
+"""Files that are there whole or not at all: folders on a disk or on object storage, seals against damage, locks.
 
-Knows bytes, names and fsspec's addresses (`s3://bucket/run`, `gs://...`, `memory://...`); knows nothing of what the files say.
-On a disk a file is written beside its place and renamed; an object store puts an object whole by itself.
+Addresses are fsspec's (`s3://bucket/run`, `gs://...`, `memory://...`). On a disk a file is written next to its place under
+a name that ends in `PART`, then renamed; an object store puts an object whole by itself.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import io
 import itertools
+import json
 import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from headatlas.errors import HeadAtlasError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _NUMBER = itertools.count()
+
+PART = re.compile(r".+\.\d+-\d+\.ha\.part")
+"""Names of files that HeadAtlas had not finished writing when it was killed."""
+
+LOCK = ".headatlas.lock"
+"""Name of the lock file in a folder that one process at a time may write to."""
+
+SEAL = b"sha256:" + b"0" * 64
+"""What a file that is to be sealed holds, once, where its digest goes."""
+
+_SEALED = re.compile(rb"sha256:([0-9a-f]{64})")
+
+
+class DamagedError(HeadAtlasError):
+    """A file is not what HeadAtlas wrote: cut off, changed or removed since. What it held can be computed again."""
+
+
+def seal(data: bytes) -> bytes:
+    """`data` with its own SHA-256 digest in the place that `SEAL` marks, so that a change of any byte is noticed.
+
+    Raises:
+        ValueError: `SEAL` is not in `data` exactly once.
+    """
+    if data.count(SEAL) != 1:
+        raise ValueError(f"a file to be sealed must hold SEAL once, got {data.count(SEAL)}")
+    return data.replace(SEAL, b"sha256:" + hashlib.sha256(data).hexdigest().encode())
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether `data` is, byte for byte, what `seal` returned."""
+    for found in _SEALED.finditer(data):
+        blank = data[: found.start()] + SEAL + data[found.end() :]
+        if hashlib.sha256(blank).hexdigest().encode() == found[1]:
+            return True
+    return False
+
+
+def file_digest(path: Path) -> str:
+    """Hex SHA-256 digest of a file on this machine."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_error(path: str | Path, error: OSError) -> HeadAtlasError:
+    """The one line for a file or folder that cannot be written; a full disk says that freeing space is enough."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HeadAtlasError(f"no space left to write {str(path)!r}: free some and run the same command again")
+    return HeadAtlasError(f"cannot write {str(path)!r}: {error.strerror or error}")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of this machine in one step: whatever happens meanwhile, the old file or the new one is there.
+
+    Raises:
+        HeadAtlasError: it cannot be written, such as on a full disk; an earlier file stays as it is.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}-{next(_NUMBER)}.ha.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()  # an empty folder in the file's place; any other is left alone and named
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half written directly in `folder`. No process may be writing there."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if PART.fullmatch(path.name):
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Make the folder `path` anew by `write(new folder)` and put it in the place of an earlier one.
+
+    Killed before the end, either the old folder is still there, or the new one is, or `path` is missing for the moment
+    between two renames; `remove_parts(path.parent)` clears the rest.
+
+    Raises:
+        HeadAtlasError: the folder cannot be written; an earlier one stays as it is.
+    """
+    number = f"{os.getpid()}-{next(_NUMBER)}"
+    new, old = (path.with_name(f"{path.name}-{what}.{number}.ha.part") for what in ("new", "old"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(new)
+        if path.exists() or path.is_symlink():
+            os.replace(path, old)
+        os.replace(new, path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise write_error(path, error) from error
+    finally:
+        for left in (new, old):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Within, no other process may write to `folder`, which is made if it is missing; nested use in one process is fine.
+
+    Args:
+        folder: a folder of this machine.
+        what: what it is called in the message, such as `"run"`.
+
+    Raises:
+        HeadAtlasError: another process is working in the folder, or it cannot be written.
+    """
+    lock: FileLock | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.resolve() / LOCK, timeout=0, is_singleton=True, thread_local=False)
+        lock.acquire()
+    except Timeout:
+        raise HeadAtlasError(
+            f"another process is working in the {what} {str(folder)!r}: wait until it ends, or name another folder"
+        ) from None
+    except NotImplementedError:  # a file system without locks
+        lock = None
+    except OSError as error:
+        raise write_error(folder, error) from error
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 @dataclass(frozen=True)
@@ -58,41 +209,40 @@ class Folder:
     def has(self, name: str) -> bool:
         """Whether there is a file `name`, such as `parts/000001.parquet`."""
         if self.local is not None:
-            return (self.local / name).exists()
+            return (self.local / name).is_file()
         fs, root = self._fs()
         fs.invalidate_cache()
-        return bool(fs.exists(f"{root}/{name}"))
+        return bool(fs.isfile(f"{root}/{name}"))
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file; `FileNotFoundError` if it is not there."""
-        if self.local is not None:
-            return (self.local / name).read_bytes()
-        fs, root = self._fs()
-        return bytes(fs.cat_file(f"{root}/{name}"))
+        """The bytes of a file.
+
+        Raises:
+            FileNotFoundError: it is not there, or a folder is in its place.
+        """
+        try:
+            if self.local is not None:
+                return (self.local / name).read_bytes()
+            fs, root = self._fs()
+            return bytes(fs.cat_file(f"{root}/{name}"))
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise FileNotFoundError(errno.ENOENT, "not a file", f"{self.where}/{name}") from error
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole, in place of an earlier one.
 
         Raises:
-            HeadAtlasError: it cannot be written; a full disk stays an `OSError`.
+            HeadAtlasError: it cannot be written.
         """
-        if self.local is None:
-            fs, root = self._fs()
-            try:
-                fs.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
-                fs.pipe_file(f"{root}/{name}", data)
-            except OSError as error:
-                raise HeadAtlasError(f"cannot write {name} to {self.where!r}: {error}") from error
+        if self.local is not None:
+            write_whole(self.local / name, data)
             return
-        path = self.local / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes may write the same file at a time, each its own one beside it.
-        beside = path.with_name(f"{path.name}.{os.getpid()}-{next(_NUMBER)}.part")
+        fs, root = self._fs()
         try:
-            beside.write_bytes(data)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+            fs.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(f"{root}/{name}", data)
+        except OSError as error:
+            raise HeadAtlasError(f"cannot write {name} to {self.where!r}: {error}") from error
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
@@ -101,6 +251,29 @@ class Folder:
         elif self.has(name):
             fs, root = self._fs()
             fs.rm_file(f"{root}/{name}")
+
+    def remove_folder(self, name: str) -> None:
+        """Remove the folder `name` and all that is in it, or a file of that name."""
+        if self.local is not None:
+            path = self.local / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            return
+        fs, root = self._fs()
+        fs.invalidate_cache()
+        if fs.exists(f"{root}/{name}"):
+            fs.rm(f"{root}/{name}", recursive=True)
+
+    @contextmanager
+    def locked(self, what: str) -> Iterator[None]:
+        """As `locked`; on object storage, which has no locks, it does nothing."""
+        if self.local is None:
+            yield
+            return
+        with locked(self.local, what):
+            yield
 
     def _fs(self) -> tuple[Any, str]:
         """The file system and the folder's path on it."""
@@ -113,3 +286,55 @@ class Folder:
                 f"cannot open {self.where!r}: {error}; s3:// and gs:// need `pip install 'headatlas[store]'`"
             ) from error
         return fs, path.rstrip("/")
+
+
+def write_frame(folder: Folder, name: str, frame: pd.DataFrame, info: dict[str, Any] | None = None) -> None:
+    """Write a table as a sealed Parquet file, with `info` (plain values) in its metadata.
+
+    Raises:
+        HeadAtlasError: it cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    own = {b"headatlas": json.dumps(info or {}).encode(), b"seal": SEAL}
+    data = io.BytesIO()
+    pq.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), **own}), data, compression="zstd", store_schema=True
+    )
+    folder.write(name, seal(data.getvalue()))
+
+
+def read_frame(folder: Folder, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A table that `write_frame` wrote, and its `info`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: it is not what was written.
+    """
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    data = folder.read(name)
+    if not is_sealed(data):
+        raise DamagedError(f"{name} in {str(folder)!r} was cut off or changed since it was written")
+    table = pq.read_table(io.BytesIO(data))
+    info = json.loads((table.schema.metadata or {}).get(b"headatlas", b"{}"))
+    return pd.read_parquet(io.BytesIO(data)), info
+
+
+def difference(there: Any, wanted: Any, name: str = "") -> str:
+    """The first difference of two records, such as `chat_template: "a1b2" there, "c3d4" now`; empty if there is none."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for key in dict.fromkeys([*there, *wanted]):
+            found = difference(there.get(key), wanted.get(key), str(key))
+            if found:
+                return found
+        return ""
+    return "" if there == wanted else f"{name}: {_short(there)} there, {_short(wanted)} now"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -37,7 +37,7 @@ def names(questions):
 
 def test_a_small_split_is_read_once():
     data = Data()
-    held = SplitCache(data, hold=900)
+    held = SplitCache(data, limit=900)
     for _ in range(3):
         assert names(held.questions("E")) == ["E0", "E1", "E2"]
     assert data.read == 3
@@ -45,7 +45,7 @@ def test_a_small_split_is_read_once():
 
 def test_a_split_with_larger_pictures_is_read_anew_each_time():
     data = Data()
-    held = SplitCache(data, hold=899)
+    held = SplitCache(data, limit=899)
     for _ in range(3):
         assert names(held.questions("E")) == ["E0", "E1", "E2"]
     assert not isinstance(held.questions("E"), list)

@@ -1,38 +1,42 @@
-"""The questions of one split, held decoded where they are small enough: every condition reads the same images.
-
-Knows a dataset as something with splits; knows no condition.
-"""
+"""The questions of a split with their pictures decoded, kept in memory while they are small: every condition reads the same."""
 
 from __future__ import annotations
 
 from typing import Any
 
-HOLD = 256 * 2**20
-"""Bytes of decoded pictures that are held at most: 600 questions with a picture of 384 x 384."""
+from cachetools import LRUCache
+
+LIMIT = 256 * 2**20
+"""Bytes of decoded pictures that are kept at most: 600 questions with a picture of 384 x 384."""
 
 
 class SplitCache:
-    """One split of a dataset at a time, as a list of questions, or read anew each time where its pictures exceed `hold` bytes."""
+    """Splits of a dataset as lists of questions; a split whose pictures exceed `limit` bytes is read again each time."""
 
-    def __init__(self, data: Any, hold: int = HOLD) -> None:
-        self._data, self._hold = data, hold
-        self._name: str | None = None
-        self._kept: Any = ()
+    def __init__(self, data: Any, limit: int = LIMIT) -> None:
+        self._data, self._limit = data, limit
+        self._splits: LRUCache[str, list[Any]] = LRUCache(limit, getsizeof=lambda some: sum(map(_size, some)))
 
     def questions(self, name: str) -> Any:
         """The questions of split `name`: a list, or the dataset's own sequence, which decodes a question when it is read."""
-        if name != self._name:
-            self._kept = ()  # before the next one is read: the two need never be there together
+        if name not in self._splits:
             whole = self._data.split(name)
-            self._kept = whole if (held := self._decoded(whole)) is None else held
-            self._name = name
-        return self._kept
+            decoded = self._decoded(whole)
+            if decoded is None:
+                return whole
+            self._splits[name] = decoded
+        return self._splits[name]
 
     def _decoded(self, whole: Any) -> list[Any] | None:
-        held, size = [], 0
+        decoded, size = [], 0
         for question in whole:
-            size += sum(image.width * image.height * len(image.getbands()) for image in question.images)
-            if size > self._hold:
+            size += _size(question)
+            if size > self._limit:
                 return None
-            held.append(question)
-        return held
+            decoded.append(question)
+        return decoded
+
+
+def _size(question: Any) -> int:
+    """Bytes of a question's decoded pictures."""
+    return sum(image.width * image.height * len(image.getbands()) for image in question.images)
