@@ -55,8 +55,6 @@ class Layout:
             raise HeadAtlasError("a layout must plant one or more functions, each once")
         for plant in self.plants:
             check_function(plant.function)
-            if plant.role not in get_args(Role):
-                raise HeadAtlasError(f"role must be one of {', '.join(get_args(Role))}, got {plant.role!r}")
             if len(plant.heads) != ROLE_SIZES[plant.role]:
                 raise HeadAtlasError(
                     f"{plant.function}: role {plant.role!r} needs {ROLE_SIZES[plant.role]} heads, got {len(plant.heads)}"
@@ -120,11 +118,11 @@ class Layout:
         """Read a layout that `save` wrote or a person did. Raises `HeadAtlasError` with one line for anything else."""
         try:
             kept = json.loads(Path(path).read_text(encoding="utf-8"))
-            plants = tuple(
-                Plant(str(p["function"]), p["role"], tuple(Head.parse(str(head)) for head in p["heads"]))
-                for p in kept["plants"]
+            return cls(
+                tuple(_read_plant(plant) for plant in kept["plants"]),
+                int(kept.get("first_layer", 0)),
+                int(kept.get("seed", 0)),
             )
-            return cls(plants, int(kept.get("first_layer", 0)), int(kept.get("seed", 0)))
         except HeadAtlasError:
             raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -132,3 +130,9 @@ class Layout:
                 f'{path}: a layout must be JSON like {{"plants": [{{"function": "recall", "role": "single", "heads": '
                 f'["L4.H2"]}}]}}, got {type(error).__name__}: {error}'
             ) from error
+
+
+def _read_plant(kept: dict[str, Any]) -> Plant:
+    if kept["role"] not in get_args(Role):
+        raise HeadAtlasError(f"role must be one of {', '.join(get_args(Role))}, got {kept['role']!r}")
+    return Plant(str(kept["function"]), kept["role"], tuple(Head.parse(str(head)) for head in kept["heads"]))
