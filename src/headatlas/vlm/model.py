@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.chat_quirks import MANNERS, Manner
+from headatlas.families import counts_positions, family_of
 from headatlas.heads import Edit, edit_heads, find_heads
 from headatlas.heads.scope import check_scope
 from headatlas.vlm import identity
@@ -76,13 +76,9 @@ class VLM:
         self.image_ids = _image_ids(self.model.config, processor)
         # A picture that is attended to across, or stands in front of the text, is at none of the text's positions.
         self.image_in_text = bool(self.image_ids) and not self.heads.tower("X")
-        self.manner = MANNERS.get(self.model.config.model_type, Manner())
-        # Families with multimodal rotary positions work them out from the mask and must not be given plain ones.
-        own_positions = hasattr(self.model, "get_rope_index") or hasattr(
-            getattr(self.model, "model", None), "get_rope_index"
-        )
+        self.chat_format = family_of(self.model.config.model_type).chat
         self.takes_position_ids = (
-            not own_positions and "position_ids" in inspect.signature(self.model.forward).parameters
+            not counts_positions(self.model) and "position_ids" in inspect.signature(self.model.forward).parameters
         )
         self._active: list[_Active] = []
         self._within_batch = False
