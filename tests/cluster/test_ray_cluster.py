@@ -54,7 +54,7 @@ def test_it_listens_on_this_machine_alone(workers):
 
 
 def test_mistakes_are_named(monkeypatch):
-    with pytest.raises(HeadAtlasError, match="one worker or more"):
+    with pytest.raises(HeadAtlasError, match="workers must be at least 1"):
         RayWorkers("local", workers=0)
     import builtins
 

@@ -106,7 +106,7 @@ def test_a_model_that_cannot_be_taken_up_is_run_whole_and_says_so(tiny_vlm, chat
         assert (found.how, found.reason) == ("rerun", "its blocks are odd")
         np.testing.assert_allclose(found.logprob, same.logprob, atol=2e-5)
         assert found.text == same.text
-    assert "its blocks are odd; every condition is run whole" in caplog.text
+    assert "its blocks are odd; every condition is run in full" in caplog.text
 
 
 def test_a_wrong_bare_pass_is_noticed(tiny_vlm, chats, conditions, monkeypatch):
@@ -127,10 +127,10 @@ def test_progress_and_mistakes(tiny_vlm, chats, conditions):
     told = []
     sweep(tiny_vlm, chats, conditions, "answer", batch_size=3, progress=lambda *call: told.append(call))
     total = len(chats) * len(conditions)
-    assert told[-1] == (total, total)
-    with pytest.raises(HeadAtlasError, match=r"expected no vlm.edit"), tiny_vlm.edit(*conditions[0]):
+    assert told[-1] == ("sweep", total, total)
+    with pytest.raises(HeadAtlasError, match=r"call it outside vlm.edit"), tiny_vlm.edit(*conditions[0]):
         sweep(tiny_vlm, chats, conditions)
-    with pytest.raises(HeadAtlasError, match="came none"):
+    with pytest.raises(HeadAtlasError, match="got none"):
         sweep(tiny_vlm, [], conditions)
     with pytest.raises(HeadAtlasError, match="scope"):
         sweep(tiny_vlm, chats, conditions, "everywhere")

@@ -15,7 +15,7 @@ from headatlas.storage import Folder
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.evaluate import evaluate
 
-condition_module = __import__(Runner.__module__, fromlist=["TOGETHER"])
+condition_module = __import__(Runner.__module__, fromlist=["GROUP_SIZES"])
 
 
 class Shuffled(Local):
@@ -50,7 +50,7 @@ def small(monkeypatch):
     monkeypatch.setattr(sharding, "WINDOW", 5)
     monkeypatch.setattr(sharding, "BATCHES", 1)
     monkeypatch.setattr("headatlas.intervention.batched_answers.WINDOW", 5)
-    monkeypatch.setattr(condition_module, "TOGETHER", dict.fromkeys(condition_module.TOGETHER, 3))
+    monkeypatch.setattr(condition_module, "GROUP_SIZES", dict.fromkeys(condition_module.GROUP_SIZES, 3))
 
 
 def conditions(vlm, scope):
@@ -166,6 +166,6 @@ def test_mistakes_are_named(tiny_vlm, data, tmp_path):
         def run(self, vlm, task, shards):
             return ((shard.number, None) for shard in shards)
 
-    groups = [Group("k", "c", [[]], "all")]
+    groups = [Group("k", "c", [[]], "all", store=Folder.of(tmp_path))]
     with pytest.raises(HeadAtlasError, match="all machines share"):
-        list(answer_on_workers(Elsewhere(), tiny_vlm, data, groups, 2, Folder.of(tmp_path)))
+        list(answer_on_workers(Elsewhere(), tiny_vlm, data, groups, 2))

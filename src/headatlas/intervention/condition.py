@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import pandas as pd
 
@@ -27,10 +27,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import SCOPES, Edit
 from headatlas.intervention.split_cache import SplitCache
 from headatlas.progress import Progress
-from headatlas.storage import DamagedError, Folder, read_frame, write_frame
-
-if TYPE_CHECKING:
-    from headatlas.cogvsr import CogVSR
+from headatlas.storage import DamagedError, Folder, is_sealed, read_frame, write_frame
 
 log = logging.getLogger("headatlas")
 
@@ -124,7 +121,7 @@ class Runner:
 
     Args:
         vlm: The model (`headatlas.vlm.VLM`).
-        data: The dataset (`headatlas.cogvsr.CogVSR`).
+        data: The dataset: a `CogVSR`, or anything with its `fingerprint` and `split(name)`.
         cache_dir: Folder of cached answers tables, or an address such as `s3://bucket/run`; None keeps them in memory
             only. One process at a time may evaluate into a folder.
         mode: `forced` (one teacher-forced pass) or `generate`, see `vlm.evaluate`.
@@ -143,7 +140,7 @@ class Runner:
     def __init__(
         self,
         vlm: Editable,
-        data: CogVSR,
+        data: Any,
         cache_dir: str | Path | None = None,
         mode: str = "forced",
         context: str = "gold",
@@ -354,17 +351,22 @@ class Runner:
 
     def _has(self, key: str) -> bool:
         """Whether answers are cached and intact."""
-        return key in self._memory or self._read(key) is not None
+        if key in self._memory or self.cache is None:
+            return key in self._memory
+        try:
+            intact = is_sealed(self.cache.read(f"{key}.parquet"))
+        except FileNotFoundError:
+            return False
+        if not intact:
+            log.warning("%s.parquet in %s was cut off or changed since it was written: computed again", key, self.cache)
+        return intact
 
     def _read(self, key: str) -> pd.DataFrame | None:
         if self.cache is None:
             return None
         try:
             return read_frame(self.cache, f"{key}.parquet")[0]
-        except FileNotFoundError:
-            return None
-        except DamagedError as error:
-            log.warning("%s; these answers are computed again", error)
+        except (FileNotFoundError, DamagedError):
             return None
 
     def _table(self, key: str, condition: Condition, split: str) -> pd.DataFrame:

@@ -161,7 +161,7 @@ def _one(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int, see
     }
 
 
-def _many(before: pd.DataFrame, answers: list[pd.DataFrame], rows: Rows, steered: float) -> dict[str, float]:
+def _many(before: pd.DataFrame, answers: Sequence[pd.DataFrame], rows: Rows, steered: float) -> dict[str, float]:
     gains = [change(before, after, rows) for after in answers]
     low, high = np.quantile(gains, [0.025, 0.975])
     was = float(before["correct"].to_numpy(float)[rows].mean()) if rows.any() else np.nan

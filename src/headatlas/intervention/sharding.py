@@ -1,29 +1,29 @@
-"""Answers under many conditions, and evaluations, on several workers: questions x conditions cut into shards.
+"""Answers under many conditions, and evaluations, on several workers.
 
-Knows groups of conditions, the batches that one machine would make, and workers; knows nothing of which heads are worth
-editing. A shard is a few whole batches of one window of questions under one group of conditions: the same batches under the same
-groups as on one machine, so the same numbers. Its result is a file of its own in the store, written by the worker; a killed sweep
-goes on from these.
+A shard is a few whole batches of one window of questions under one group of conditions: the batches and groups that one machine
+would make, so the numbers are the same. A worker writes its result to a file of its own in the store; a sweep that was killed
+continues from these files.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pandas as pd
+from jaxtyping import Float
 
 from headatlas.cluster import Shard, Shared, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.engine import Sweep, sweep
 from headatlas.engine.edits import Edits
 from headatlas.errors import HeadAtlasError
-from headatlas.intervention.batched_answers import WINDOW, tables
-from headatlas.storage import Folder
+from headatlas.intervention.batched_answers import WINDOW, ConditionAnswers, WindowAnswers
+from headatlas.storage import SEAL, Folder, is_sealed, seal
 from headatlas.vlm.chat import Conversation, conversation
 from headatlas.vlm.data import Questions, windows
 from headatlas.vlm.evaluate import Arm, evaluate, table
@@ -31,114 +31,158 @@ from headatlas.vlm.model import VLM
 from headatlas.vlm.read import by_length
 from headatlas.vlm.vision import VisionMemo
 
-BATCHES = 4
-"""Batches of a shard: each shard takes up the bare pass once for checking, so a few of them together cost less."""
+log = logging.getLogger("headatlas")
 
-_SEEN: WeakKeyDictionary[VLM, VisionMemo] = WeakKeyDictionary()
+BATCHES = 4
+"""Batches of a shard: every shard checks once that its passes can be shared, so a few batches together cost less."""
+
+_VISION: WeakKeyDictionary[VLM, VisionMemo] = WeakKeyDictionary()
 """Image features that a worker keeps from shard to shard."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Conditions that share their bare passes: edits of each, scope and arm; `key` names all that decides their answers,
-    `content` what is shown alone."""
+    """Conditions that share their bare passes.
+
+    Attributes:
+        key: names all that decides their answers.
+        shown: names all that decides what is shown: model, data, split and arm.
+        edits: of each condition.
+        scope: of all of them.
+        arm: how questions are shown.
+        store: where workers leave their results, seen by all machines; None: results travel to this process, and a killed
+            sweep starts the group again.
+    """
 
     key: str
-    content: str
+    shown: str
     edits: Sequence[Edits]
     scope: str
     arm: Arm | None = None
+    store: Folder | None = None
 
 
 @dataclass(frozen=True)
 class Window:
-    """Questions `start`.. of a dataset, without images, and which of them make up each run of batches."""
+    """Consecutive questions of a dataset, without images, and the rows of each run of batches."""
 
     questions: list[Question]
     runs: list[list[int]]
 
 
 def answer_on_workers(
-    workers: Workers,
-    vlm: VLM,
-    data: Questions,
-    groups: Sequence[Group],
-    batch_size: int = 32,
-    store: Folder | None = None,
-) -> Iterator[tuple[int, list[pd.DataFrame]]]:
-    """As `answer_conditions` for each group; gives the group's number and one answers table a condition as groups are done.
+    workers: Workers, vlm: VLM, data: Questions, groups: Sequence[Group], batch_size: int = 32
+) -> Iterator[tuple[int, ConditionAnswers]]:
+    """As `answer_conditions` for each group; gives the group's number and its answers as groups are done.
 
     Args:
         workers: where shards run.
         vlm: the model; workers load it by its name.
         data: the questions.
-        groups: run one after the other, so that the first is done first.
+        groups: run in their order.
         batch_size: conversations a batch.
-        store: where workers leave their shards, seen by all machines; None: results travel to this process and a killed
-            sweep starts its groups again.
+
+    Raises:
+        HeadAtlasError: what a shard raised, or workers that do not see the store.
     """
-    plans: dict[int, list[Window]] = {}
-    left: dict[int, int] = {}
-    found: dict[int, dict[tuple[int, int], Sweep]] = {g: {} for g in range(len(groups))}
-    where: list[tuple[int, int, int, str]] = []  # of each shard: group, window, run, file
-    ready: list[int] = []
-    held: dict[tuple[int, int], list[Conversation]] = {}
+    job = _Job(data, groups, batch_size)
+    for number, result in workers.run(vlm, sweep_shard, job.shards()):
+        job.take(number, result)
+        yield from job.finished()
+    yield from job.finished()
 
-    def plan(arm: Arm | None) -> list[Window]:
-        if id(arm) not in plans:
-            plans[id(arm)] = [_plan(window, arm, batch_size) for window in windows(data, WINDOW)]
-        return plans[id(arm)]
 
-    def shards() -> Iterator[Shard]:
-        for g, group in enumerate(groups):
-            cut = plan(group.arm)
-            left[g] = sum(len(window.runs) for window in cut)
+@dataclass(frozen=True)
+class _Place:
+    """Where a shard belongs: numbers of its group, window and run, and its file in the store."""
+
+    group: int
+    window: int
+    run: int
+    file: str
+
+
+class _Job:
+    """Groups of conditions on their way through the workers."""
+
+    def __init__(self, data: Questions, groups: Sequence[Group], batch_size: int) -> None:
+        self._data, self._groups, self._batch_size = data, groups, batch_size
+        self._plans: dict[int, list[Window]] = {}  # by arm
+        self._left: dict[int, int] = {}  # shards of each group that are not done
+        self._found: dict[int, dict[tuple[int, int], Sweep]] = {g: {} for g in range(len(groups))}
+        self._places: list[_Place] = []  # of each shard
+        self._ready: list[int] = []  # groups that are done
+        self._chats: dict[tuple[int, int], list[Conversation]] = {}  # of one window
+
+    def shards(self) -> Iterator[Shard]:
+        """The shards of all groups that no earlier attempt left in the store."""
+        for g, group in enumerate(self._groups):
+            plan = self._plan(group.arm)
+            self._left[g] = sum(len(window.runs) for window in plan)
             edits = _same_tensors(group.edits)
-            for w, window in enumerate(cut):
+            for w, window in enumerate(plan):
                 for r, rows in enumerate(window.runs):
-                    file = f"shards/{group.key}-{batch_size}-{w}-{r}.npz"
-                    where.append((g, w, r, file))
-                    if store is not None and store.has(file):
-                        take(len(where) - 1, None)
-                        continue
-                    args = (
-                        _of_rows(edits, rows),
-                        group.scope,
-                        batch_size,
-                        None if store is None else store.full,
-                        file,
-                    )
-                    shown = Shared(f"{group.content}-{batch_size}-{w}-{r}", _chats(data, group.arm, w, rows, held))
-                    yield Shard(len(where) - 1, args, (shown,))
+                    file = f"shards/{group.key}-{self._batch_size}-{w}-{r}.npz"
+                    self._places.append(_Place(g, w, r, file))
+                    number = len(self._places) - 1
+                    if group.store is not None and group.store.has(file):
+                        try:
+                            self._add(self._places[number], unpacked(group.store.read(file)))
+                            continue
+                        except ValueError:
+                            log.warning("%s in %s was cut off or changed: the shard runs again", file, group.store)
+                    where = None if group.store is None else group.store.full
+                    args = (_of_rows(edits, rows), group.scope, self._batch_size, where, file)
+                    shown = f"{group.shown}-{self._batch_size}-{w}-{r}"
+                    yield Shard(number, args, (Shared(shown, self._conversations(group.arm, w, rows)),))
 
-    def take(number: int, result: bytes | None) -> None:
-        g, w, r, file = where[number]
+    def take(self, number: int, result: bytes | None) -> None:
+        """Take the result of a shard; None: it is in the store."""
+        place = self._places[number]
+        store = self._groups[place.group].store
         if result is None:
             assert store is not None
             try:
-                result = store.read(file)
+                result = store.read(place.file)
             except FileNotFoundError:
                 raise HeadAtlasError(
-                    f"a worker wrote {file} to {str(store)!r}, but it is not there for this machine: expected a folder that all "
-                    "machines share, or an address such as s3://bucket/run"
+                    f"a worker wrote {place.file} to {str(store)!r}, but this machine does not see it: it must be a folder "
+                    "that all machines share, or an address such as s3://bucket/run"
                 ) from None
-        found[g][w, r] = unpacked(result)
-        left[g] -= 1
-        if not left[g]:
-            ready.append(g)
+        self._add(place, unpacked(result))
 
-    def finished() -> Iterator[tuple[int, list[pd.DataFrame]]]:
-        while ready:
-            g = ready.pop(0)
-            yield g, _joined(plan(groups[g].arm), found.pop(g))
-            for _, _, _, file in [place for place in where if place[0] == g]:
-                if store is not None:
-                    store.remove(file)
+    def finished(self) -> Iterator[tuple[int, ConditionAnswers]]:
+        """The groups that have become complete; their files are removed once their answers have been taken."""
+        while self._ready:
+            g = self._ready.pop(0)
+            group = self._groups[g]
+            yield g, _joined(self._plan(group.arm), self._found.pop(g), len(group.edits))
+            for place in self._places:
+                if place.group == g and group.store is not None:
+                    group.store.remove(place.file)
 
-    for number, result in workers.run(vlm, sweep_shard, shards()):
-        take(number, result)
-        yield from finished()
-    yield from finished()
+    def _add(self, place: _Place, found: Sweep) -> None:
+        self._found[place.group][place.window, place.run] = found
+        self._left[place.group] -= 1
+        if not self._left[place.group]:
+            self._ready.append(place.group)
+
+    def _plan(self, arm: Arm | None) -> list[Window]:
+        if id(arm) not in self._plans:
+            self._plans[id(arm)] = [_plan(window, arm, self._batch_size) for window in windows(self._data, WINDOW)]
+        return self._plans[id(arm)]
+
+    def _conversations(self, arm: Arm | None, window: int, rows: list[int]) -> Any:
+        """A function that makes the conversations of a run when a worker needs them; those of one window are kept."""
+
+        def make() -> list[Conversation]:
+            key = id(arm), window
+            if key not in self._chats:
+                self._chats.clear()
+                self._chats[key] = _asked(next(windows(self._data, WINDOW, skip=window)), arm)
+            return [self._chats[key][row] for row in rows]
+
+        return make
 
 
 def sweep_shard(
@@ -150,14 +194,14 @@ def sweep_shard(
     where: str | None,
     file: str,
 ) -> bytes | None:
-    """Sweep a few batches under a group of conditions; the result goes to `file` in the folder `where`, or is given."""
-    if vlm not in _SEEN:
-        _SEEN[vlm] = VisionMemo(vlm)
-    with _SEEN[vlm].installed():
-        made = packed(sweep(vlm, chats, conditions, scope, batch_size))
+    """Sweep a few batches under a group of conditions; the result is written to `file` in the folder `where`, or returned."""
+    if vlm not in _VISION:
+        _VISION[vlm] = VisionMemo(vlm)
+    with _VISION[vlm].installed():
+        result = packed(sweep(vlm, chats, conditions, scope, batch_size))
     if where is None:
-        return made
-    Folder.of(where).write(file, made)
+        return result
+    Folder.of(where).write(file, result)
     return None
 
 
@@ -171,7 +215,7 @@ def evaluate_on_workers(
     arm: Arm | None = None,
 ) -> pd.DataFrame:
     """As `vlm.evaluate` under the model's active edits, a window of questions a shard."""
-    # Mistakes in the arguments are told by the function that knows them, before anything is sent.
+    # `evaluate` itself names mistakes in the arguments, before anything is sent.
     if mode != "forced" or context != "gold" or not len(questions):
         _check(vlm, questions, mode, context)
     size = 16 * batch_size
@@ -188,12 +232,12 @@ def evaluate_on_workers(
 def evaluate_window(
     vlm: VLM, questions: list[Question], shown: dict[str, Any], mode: str, context: str, batch_size: int
 ) -> list[dict[str, Any]]:
-    """Rows of the answers table of one window; `shown` says by question id what is shown and said before."""
-    if vlm not in _SEEN:
-        _SEEN[vlm] = VisionMemo(vlm)
-    with _SEEN[vlm].installed():
-        made = evaluate(vlm, questions, mode, context, batch_size, arm=lambda question: shown[question.id])
-    plain = made.astype(object)
+    """Rows of the answers table of one window; `shown` has by question id the images and the preamble."""
+    if vlm not in _VISION:
+        _VISION[vlm] = VisionMemo(vlm)
+    with _VISION[vlm].installed():
+        answers = evaluate(vlm, questions, mode, context, batch_size, arm=lambda question: shown[question.id])
+    plain = answers.astype(object)
     return [
         {str(name): None if value is None or value != value else value for name, value in row.items()}
         for row in plain.to_dict("records")
@@ -204,7 +248,7 @@ def _check(vlm: VLM, questions: Questions, mode: str, context: str) -> None:
     if mode not in ("forced", "generate") or context not in ("gold", "own") or (context, mode) == ("own", "forced"):
         evaluate(vlm, questions, mode, context)
     if not len(questions):
-        raise HeadAtlasError("expected at least one question to evaluate, came an empty dataset")
+        raise HeadAtlasError("evaluation needs at least one question, got an empty dataset")
 
 
 def _shown(window: Sequence[Question], arm: Arm | None) -> dict[str, Any]:
@@ -223,23 +267,8 @@ def _asked(questions: Sequence[Question], arm: Arm | None) -> list[Conversation]
     return [conversation(q, images=s[0], preamble=s[1]) for q, s in zip(questions, shown, strict=True)]
 
 
-def _chats(
-    data: Questions, arm: Arm | None, window: int, rows: list[int], held: dict[tuple[int, int], list[Conversation]]
-) -> Any:
-    """A function that makes the conversations of a run, when a worker needs them; those of one window are held."""
-
-    def make() -> list[Conversation]:
-        key = id(arm), window
-        if key not in held:
-            held.clear()
-            held[key] = _asked(next(windows(data, WINDOW, skip=window)), arm)
-        return [held[key][row] for row in rows]
-
-    return make
-
-
 def _same_tensors(conditions: Sequence[Edits]) -> list[list[Any]]:
-    """The same edits, with tensors of the same memory as one object, which then travels once."""
+    """The same edits, with tensors that share memory as one object, which is then sent once."""
     known: dict[tuple[Any, ...], Any] = {}
 
     def same(edit: Any) -> Any:
@@ -258,22 +287,20 @@ def _of_rows(conditions: list[list[Any]], rows: list[int]) -> list[list[Any]]:
     ]
 
 
-def _joined(plan: list[Window], found: dict[tuple[int, int], Sweep]) -> list[pd.DataFrame]:
-    """One answers table a condition of all shards of a group."""
-    parts: list[list[pd.DataFrame]] = []
+def _joined(plan: list[Window], found: dict[tuple[int, int], Sweep], n: int) -> ConditionAnswers:
+    """The answers of all shards of a group of `n` conditions."""
+    parts = []
     for w, window in enumerate(plan):
-        whole = joined(
-            [(rows, found[w, r]) for r, rows in enumerate(window.runs)], [len(q.steps) for q in window.questions]
-        )
-        parts.append(tables(window.questions, whole))
-    return [made[0] if len(made) == 1 else pd.concat(made, ignore_index=True) for made in zip(*parts, strict=True)]
+        runs = [(rows, found[w, r]) for r, rows in enumerate(window.runs)]
+        parts.append(WindowAnswers(window.questions, joined(runs, [len(q.steps) for q in window.questions])))
+    return ConditionAnswers(parts, n)
 
 
 def joined(parts: Sequence[tuple[list[int], Sweep]], turns: Sequence[int]) -> Sweep:
     """One sweep over all conversations from sweeps over some, each with the numbers of its conversations."""
     starts = np.concatenate([[0], np.cumsum(turns)]).astype(int)
     n, groups = int(starts[-1]), len(parts[0][1].text)
-    logprob, exact = np.zeros((groups + 1, n)), np.zeros((groups + 1, n), bool)
+    logprob, exact = np.full((groups + 1, n), np.nan), np.zeros((groups + 1, n), bool)
     text = [[""] * n for _ in range(groups + 1)]
     for rows, part in parts:
         place = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
@@ -282,27 +309,35 @@ def joined(parts: Sequence[tuple[list[int], Sweep]], turns: Sequence[int]) -> Sw
         for whole, some in zip(text, [*part.text, part.bare[2]], strict=True):
             for at, said in zip(place.tolist(), some, strict=True):
                 whole[at] = said
-    how = sorted({(part.how, part.reason) for _, part in parts}, key=lambda told: told[0] == "rerun")[-1]
+    # One run that had to be done by whole passes is enough to say so of the whole.
+    how = sorted({(part.how, part.reason) for _, part in parts}, key=lambda pair: pair[0] == "rerun")[-1]
     bare = (logprob[-1], exact[-1], text[-1])
     return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, tuple(int(turn) for turn in turns), *how)
 
 
 def packed(found: Sweep) -> bytes:
-    """A sweep as the bytes of an .npz."""
+    """A sweep as bytes: a sealed line, then an .npz."""
     out = io.BytesIO()
     text = np.array([*found.text, found.bare[2]], dtype=np.str_)
-    told = np.array([found.how, found.reason])
+    how = np.array([found.how, found.reason])
     np.savez_compressed(
         out, logprob=np.vstack([found.logprob, found.bare[0]]), exact=np.vstack([found.exact, found.bare[1]]),
-        text=np.char.encode(text, "utf-8"), turns=np.array(found.turns), told=told,
+        text=np.char.encode(text, "utf-8"), turns=np.array(found.turns), how=how,
     )  # fmt: skip
-    return out.getvalue()
+    return seal(SEAL + b"\n" + out.getvalue())
 
 
 def unpacked(data: bytes) -> Sweep:
-    """What `packed` gave."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-        text = np.char.decode(kept["text"], "utf-8").tolist()
-        logprob, exact, (how, reason) = kept["logprob"], kept["exact"], kept["told"].tolist()
-        turns = tuple(kept["turns"].tolist())
+    """What `packed` was given.
+
+    Raises:
+        ValueError: the bytes were cut off or changed.
+    """
+    if not is_sealed(data):
+        raise ValueError("cut off or changed since it was written")
+    with np.load(io.BytesIO(data[len(SEAL) + 1 :]), allow_pickle=False) as arrays:
+        text = np.char.decode(arrays["text"], "utf-8").tolist()
+        logprob: Float[np.ndarray, "C1 N"] = arrays["logprob"]
+        exact, (how, reason) = arrays["exact"], arrays["how"].tolist()
+        turns = tuple(arrays["turns"].tolist())
     return Sweep(logprob[:-1], exact[:-1], text[:-1], (logprob[-1], exact[-1], text[-1]), turns, how, reason)

@@ -15,15 +15,18 @@ class SplitCache:
 
     def __init__(self, data: Any, limit: int = LIMIT) -> None:
         self._data, self._limit = data, limit
+        self._large: dict[str, Any] = {}  # splits that are not kept decoded
         self._splits: LRUCache[str, list[Any]] = LRUCache(limit, getsizeof=lambda some: sum(map(_size, some)))
 
     def questions(self, name: str) -> Any:
         """The questions of split `name`: a list, or the dataset's own sequence, which decodes a question when it is read."""
+        if name in self._large:
+            return self._large[name]
         if name not in self._splits:
             whole = self._data.split(name)
             decoded = self._decoded(whole)
             if decoded is None:
-                return whole
+                return self._large.setdefault(name, whole)
             self._splits[name] = decoded
         return self._splits[name]
 

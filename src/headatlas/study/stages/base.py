@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from headatlas.errors import HeadAtlasError
 from headatlas.registry import Registry
@@ -19,6 +20,8 @@ from headatlas.storage import DamagedError, write_error
 from headatlas.study.study import Study
 
 log = logging.getLogger("headatlas")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,12 @@ class Stage:
     version: int = 1
     intact: Callable[[Study], bool] = lambda study: True
 
-    def fingerprint(self, study: Study) -> str:
-        """Hex digest of everything the stage's results depend on."""
-        parts = [self.name, self.version, study.fingerprint()]
+    def fingerprint(self, study: Study, inputs: dict[str, Any] | None = None) -> str:
+        """Hex digest of everything the stage's results depend on; `inputs` is `study.fingerprint()` if it is known."""
+        inputs = study.fingerprint() if inputs is None else inputs
+        parts: list[Any] = [self.name, self.version, inputs]
         for name in self.needs:
-            parts += [STAGES[name].fingerprint(study), study.run.outputs(name)]
+            parts += [STAGES[name].fingerprint(study, inputs), study.run.outputs(name)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -87,8 +91,7 @@ def run_stage(study: Study, name: str, *, again: bool = False) -> bool:
                     f"{name!r} needs the files of {before!r}, which {str(study.run.root)!r} does not have: "
                     f"run `headatlas {STAGES[before].command}` on it first"
                 )
-            if not _intact(study, STAGES[before]):
-                run_stage(study, before)
+            repair(study, before)
         if not again and study.run.is_done(name, chosen.fingerprint(study)) and chosen.intact(study):
             return False
         study.begin()
@@ -102,7 +105,7 @@ def run_stage(study: Study, name: str, *, again: bool = False) -> bool:
             )
         try:
             with study.run.running(name, chosen.fingerprint(study)):
-                _run(study, chosen)
+                with_intact_activations(study, lambda: chosen.run(study))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EISDIR):
                 raise
@@ -113,19 +116,22 @@ def run_stage(study: Study, name: str, *, again: bool = False) -> bool:
     return True
 
 
-def _run(study: Study, chosen: Stage) -> None:
-    """Run a stage, a second time if activations turn out to be damaged while it reads them and can be captured again."""
+def repair(study: Study, name: str) -> None:
+    """Run a stage that ended again if its files, or those of the stages it needs, were damaged since."""
+    chosen = STAGES[name]
+    if study.run.damaged(name) or not chosen.intact(study):
+        run_stage(study, name)
+
+
+def with_intact_activations(study: Study, work: Callable[[], T]) -> T:
+    """Do some work; if activations turn out to be damaged while it reads them, capture those again and start over."""
     try:
-        chosen.run(study)
+        return work()
     except DamagedError as error:
-        if "capture" not in chosen.needs:
+        if not study.run.has_run("capture"):
             raise
         log.warning("%s; capturing again", error)
         study.forget()
         STAGES["capture"].run(study)
         study.forget()
-        chosen.run(study)
-
-
-def _intact(study: Study, chosen: Stage) -> bool:
-    return not study.run.damaged(chosen.name) and chosen.intact(study)
+        return work()

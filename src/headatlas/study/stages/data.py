@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pandas as pd
 
 from headatlas.cogvsr import load
 from headatlas.cogvsr.surface import answer_without_image, function_from_text
+from headatlas.storage import replace_folder
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
@@ -17,12 +16,9 @@ def run(study: Study) -> None:
     """Write RUN/data, settings.json and results/surface.csv."""
     study.report("data", 0, 1)
     data = study.data
-    kept, beside = study.run.root / "data", study.run.root / "data.part"
-    for left in (beside, kept):
-        shutil.rmtree(left, ignore_errors=True)
-    data.save(str(beside))
-    beside.rename(kept)
-    study.data = load(str(kept))
+    folder = study.run.root / "data"
+    replace_folder(folder, data.save)
+    study.data = load(str(folder))
     study.write_settings()
     study.run.write_table("surface", _surface(study))
     study.report("data", 1, 1)
