@@ -301,7 +301,10 @@ def write_frame(folder: Folder, name: str, frame: pd.DataFrame, info: dict[str, 
     own = {b"headatlas": json.dumps(info or {}).encode(), b"seal": SEAL}
     data = io.BytesIO()
     pq.write_table(
-        table.replace_schema_metadata({**(table.schema.metadata or {}), **own}), data, compression="zstd", store_schema=True
+        table.replace_schema_metadata({**(table.schema.metadata or {}), **own}),
+        data,
+        compression="zstd",
+        store_schema=True,
     )
     folder.write(name, seal(data.getvalue()))
 

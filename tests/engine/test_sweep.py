@@ -146,3 +146,25 @@ def test_vision_heads_are_run_whole(tiny_vlm, chats):
     assert found.how == "rerun"
     with tiny_vlm.edit(*edits):
         np.testing.assert_allclose(found.logprob[0], flat(read(tiny_vlm, chats), "logprob"), atol=1e-5)
+
+
+@pytest.mark.parametrize("scope", ["all", "answer"])
+def test_numbers_that_are_not_finite_are_an_error(tiny_vlm, chats, scope, monkeypatch):
+    """NaN must not be read as a wrong answer, under an edit or in the bare model."""
+    shape = tiny_vlm.heads.dims("L")
+    bad = [mean(HeadSet([Head(0, 1)]), torch.full(shape, torch.nan))]
+    with pytest.raises(
+        HeadAtlasError, match=r"in float32: a log-probability under the edit mean of L0\.H1 is not finite"
+    ):
+        sweep(tiny_vlm, chats, [[zero(HeadSet([Head(0, 0)]))], bad], scope)
+    real = module.record
+
+    def broken(*args):
+        kept = real(*args)
+        kept.z[1] = torch.full_like(kept.z[1], torch.inf)
+        kept.logits = torch.full_like(kept.logits, torch.nan)
+        return kept
+
+    monkeypatch.setattr(module, "record", broken)
+    with pytest.raises(HeadAtlasError, match=r"z of block 1 is not finite .*bfloat16"):
+        sweep(tiny_vlm, chats, [[]], scope)

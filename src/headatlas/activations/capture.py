@@ -150,7 +150,9 @@ class _Capture:
             )
         differs = difference(*(_compared(one) for one in (there or self.settings, self.settings)))
         if differs:
-            raise HeadAtlasError(f"{str(self.folder)!r} holds a capture that differs in {differs}: choose another folder")
+            raise HeadAtlasError(
+                f"{str(self.folder)!r} holds a capture that differs in {differs}: choose another folder"
+            )
         tokens, shape = self.settings["tokens"], self.settings["shape"]
         self.kept = there is not None
         try:
@@ -257,7 +259,9 @@ class _Capture:
 
     def _finished(self) -> bool:
         with suppress(FileNotFoundError, DamagedError):
-            return not difference(_compared(read_frame(self.folder, "steps.parquet")[1]["settings"]), _compared(self.settings))
+            return not difference(
+                _compared(read_frame(self.folder, "steps.parquet")[1]["settings"]), _compared(self.settings)
+            )
         return False
 
     def _finish(self, units: range) -> None:

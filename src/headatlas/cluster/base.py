@@ -88,7 +88,9 @@ def connect(
         HeadAtlasError: both are given, a device is unknown, or the cluster cannot be reached.
     """
     if devices is not None and ray is not None:
-        raise HeadAtlasError("devices and ray must not be given together: name devices of this machine or a Ray cluster")
+        raise HeadAtlasError(
+            "devices and ray must not be given together: name devices of this machine or a Ray cluster"
+        )
     if workers is not None and ray is None:
         raise HeadAtlasError("workers must be given with ray, got no Ray cluster: name one, or give devices instead")
     if devices is not None:

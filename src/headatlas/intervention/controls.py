@@ -103,7 +103,7 @@ def other_functions(sets: Mapping[str, HeadSet], function: str) -> HeadSet:
         HeadAtlasError: `sets` has no entry for `function`.
     """
     if function not in sets:
-        raise HeadAtlasError(f"no head set of {function!r}: expected one of {', '.join(sets)}")
+        raise HeadAtlasError(f"function must be one of {', '.join(sets)}, which have head sets; got {function!r}")
     others = {head for name, heads in sets.items() if name != function for head in heads}
     return HeadSet(sorted(others - set(sets[function])), reason=f"heads of other functions than {function}")
 

@@ -67,7 +67,9 @@ def greedy_set(
     if split.startswith("E"):
         raise HeadAtlasError("heads must not be chosen on split E, on which they are evaluated: use 'S' or 'T'")
     if not candidates or not 0 < share <= 1:
-        raise HeadAtlasError(f"candidates must not be empty and share must be in (0, 1], got {len(candidates)} and {share}")
+        raise HeadAtlasError(
+            f"candidates must not be empty and share must be in (0, 1], got {len(candidates)} and {share}"
+        )
     trial = _Trial(runner, function, operation, means, split, scope, progress)
     whole = trial.drops([tuple(candidates)])[0][0]
     if whole <= 0:

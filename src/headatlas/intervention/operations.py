@@ -81,7 +81,9 @@ def split_rows(acts: ActivationsLike, split: str) -> Int[np.ndarray, " N"]:
     return rows
 
 
-def _chunks(acts: ActivationsLike, tokens: str, rows: Int[np.ndarray, " N"]) -> Iterator[Float32[np.ndarray, "n L H D"]]:
+def _chunks(
+    acts: ActivationsLike, tokens: str, rows: Int[np.ndarray, " N"]
+) -> Iterator[Float32[np.ndarray, "n L H D"]]:
     for start in range(0, len(rows), CHUNK):
         yield np.asarray(acts.z(tokens, rows=rows[start : start + CHUNK]), dtype=np.float32)
 

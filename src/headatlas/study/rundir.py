@@ -139,7 +139,9 @@ class RunDir:
         except FileNotFoundError:
             return default
         except (OSError, ValueError, RecursionError) as error:
-            raise DamagedError(f"{str(path)!r} cannot be read ({error}): it was damaged since it was written") from error
+            raise DamagedError(
+                f"{str(path)!r} cannot be read ({error}): it was damaged since it was written"
+            ) from error
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write `results/<name>.csv`, whole, numbers with all their digits."""
@@ -157,7 +159,9 @@ class RunDir:
         except (FileNotFoundError, pd.errors.EmptyDataError):
             return pd.DataFrame()
         except (OSError, ValueError) as error:
-            raise DamagedError(f"{str(path)!r} cannot be read ({error}): it was damaged since it was written") from error
+            raise DamagedError(
+                f"{str(path)!r} cannot be read ({error}): it was damaged since it was written"
+            ) from error
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
@@ -209,11 +213,8 @@ class RunDir:
         return lost
 
     def outputs(self, stage: str) -> str:
-        """Hex digest of the files that a stage wrote, empty if it has not ended: what later stages build on."""
-        marker = self.marker(stage)
-        if marker is None:
-            return ""
-        return hashlib.sha256(json.dumps(marker["files"], sort_keys=True).encode()).hexdigest()[:16]
+        """Hex digest of what a stage wrote, running times left out, empty if it has not ended: what later stages build on."""
+        return (self.marker(stage) or {"outputs": ""})["outputs"]
 
     @contextmanager
     def running(self, stage: str, fingerprint: str) -> Iterator[None]:
@@ -232,7 +233,11 @@ class RunDir:
         seconds = time.perf_counter() - start
         files = {name: self._digest(name) for name, stat in self._files().items() if before.get(name) != stat}
         marker = {"stage": stage, "fingerprint": fingerprint, "seconds": round(seconds, 2), "resumed": resumed}
-        self._write_sealed(f"stages/{stage}.json", {**marker, "files": files, "run": self.record()})
+        outputs = hashlib.sha256(
+            json.dumps({name: self._content(name, files[name]) for name in sorted(files)}).encode()
+        )
+        marker |= {"files": files, "outputs": outputs.hexdigest()[:16], "run": self.record()}
+        self._write_sealed(f"stages/{stage}.json", marker)
         begun.unlink(missing_ok=True)
 
     def timings(self, stages: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -266,6 +271,16 @@ class RunDir:
         except OSError:
             return ""
 
+    def _content(self, name: str, digest: str) -> str:
+        """Digest of a file; of a JSON file without its running times, which differ whenever it is written."""
+        if not name.endswith(".json"):
+            return digest
+        try:
+            value = json.loads((self.root / name).read_bytes())
+        except (OSError, ValueError):
+            return digest
+        return hashlib.sha256(json.dumps(_without_seconds(value), sort_keys=True).encode()).hexdigest()
+
     # -- identity --------------------------------------------------------------------------------------------------
 
     def record(self) -> dict[str, Any] | None:
@@ -288,6 +303,12 @@ def _read_sealed(path: Path) -> dict[str, Any] | None:
         return json.loads(data) if is_sealed(data) else None
     except (OSError, ValueError):
         return None
+
+
+def _without_seconds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_seconds(one) for key, one in value.items() if key != "seconds"}
+    return [_without_seconds(one) for one in value] if isinstance(value, list) else value
 
 
 def _stat(path: Path) -> tuple[int, ...]:

@@ -140,9 +140,7 @@ def _heads(request: SweepRequest) -> list[Path]:
     return list(found.save(study.run.root / "sweep"))
 
 
-def _each_function(
-    name: str, one: Callable[[SweepRequest, str], pd.DataFrame]
-) -> Callable[[SweepRequest], list[Path]]:
+def _each_function(name: str, one: Callable[[SweepRequest, str], pd.DataFrame]) -> Callable[[SweepRequest], list[Path]]:
     """A sweep that writes the rows of every function to `sweep/<name>.csv`."""
 
     def run(request: SweepRequest) -> list[Path]:
