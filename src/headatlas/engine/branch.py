@@ -78,19 +78,19 @@ def _prefix(kept: Recording, i: int) -> DynamicCache:
     return cache
 
 
-def _mask(kept: Recording, i: int, answers: Answers, groups: int, made: dict[int, Tensor]) -> Tensor:
+def _mask(kept: Recording, i: int, answers: Answers, groups: int, masks: dict[int, Tensor]) -> Tensor:
     """The tree mask of a block, `[B, 1, G*M, T + G*M]`, boolean or additive like the mask of the bare pass."""
     bare = kept.calls[i].kwargs.get("attention_mask")
     key = id(bare)
-    if key not in made:
+    if key not in masks:
         device = kept.hidden[i].device
         allowed = tree(_allowed(bare, answers, kept.hidden[0].shape[1]).to(device), answers.to(device), groups)
         if isinstance(bare, Tensor) and bare.is_floating_point():
             blocked = torch.finfo(bare.dtype).min
-            made[key] = torch.zeros(allowed.shape, dtype=bare.dtype, device=device).masked_fill_(~allowed, blocked)
+            masks[key] = torch.zeros(allowed.shape, dtype=bare.dtype, device=device).masked_fill_(~allowed, blocked)
         else:
-            made[key] = allowed
-    return made[key]
+            masks[key] = allowed
+    return masks[key]
 
 
 def _allowed(bare: Any, answers: Answers, length: int) -> Bool[Tensor, "B M T"]:

@@ -55,12 +55,12 @@ def cumulative_curve(
     conditions = [Condition(f"{operation} top {len(s)}", (ablate(s, operation, means),), scope) for s in sets]
     tables = [before, *runner.run_many(conditions, split, progress)]
     questions = before["question"].to_numpy()[rows]
-    made = []
+    table_rows = []
     for k, table in enumerate(tables):
         right = table["correct"].to_numpy(float)[rows]
         low, high = interval(right, questions, n_boot, seed)
         drop = float((before["logprob"] - table["logprob"]).to_numpy(float)[rows].mean())
         odd = float(table["unparsable"].to_numpy(float)[rows].mean())
         head = str(ranking[k - 1]) if k else ""
-        made.append((scorer, function, k, head, float(right.mean()), low, high, drop, odd, int(np.sum(rows))))
-    return pd.DataFrame(made, columns=COLUMNS)
+        table_rows.append((scorer, function, k, head, float(right.mean()), low, high, drop, odd, int(np.sum(rows))))
+    return pd.DataFrame(table_rows, columns=COLUMNS)

@@ -77,11 +77,11 @@ def pair_effects(
     lost = {some: (before["logprob"] - table["logprob"]).to_numpy(float)[rows] for some, table in tables.items()}
     right = before["correct"].to_numpy(float)[rows]
     questions = before["question"].to_numpy()[rows]
-    made = []
+    table_rows = []
     for a, b in combinations(heads, 2):
         more = lost[a, b] - lost[(a,)] - lost[(b,)]
         low, high = interval(more, questions, n_boot, seed)
         drops = [float(lost[some].mean()) for some in ((a,), (b,), (a, b))]
         fell = float((right - tables[a, b]["correct"].to_numpy(float)[rows]).mean())
-        made.append((function, str(a), str(b), *drops, float(more.mean()), low, high, fell, int(np.sum(rows))))
-    return pd.DataFrame(made, columns=COLUMNS)
+        table_rows.append((function, str(a), str(b), *drops, float(more.mean()), low, high, fell, int(np.sum(rows))))
+    return pd.DataFrame(table_rows, columns=COLUMNS)
