@@ -36,6 +36,7 @@ _MOST_BYTES = 16 * 2**20  # of one response: a server that never stops must not 
 TOO_LARGE = "too_large"
 """Why a reply ended that had more bytes than that."""
 
+_MOST_ERROR_BYTES = 2**16  # that are read of a response with another status than 2xx
 _PATIENCE = 3  # calls of one request that may run out of time
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
 
@@ -245,13 +246,14 @@ class LLM:
         async def exchange(http: Any) -> _Response:
             async with http.stream("POST", self.endpoint.url, content=sent, headers=headers) as response:
                 chunks, size = [], 0
+                most = _MOST_BYTES if response.is_success else _MOST_ERROR_BYTES
                 async for chunk in response.aiter_bytes():
                     chunks.append(chunk)
                     size += len(chunk)
-                    if size > _MOST_BYTES:
+                    if size > most:
                         break
                 received = {name.lower(): value for name, value in response.headers.items()}
-                return _Response(response.status_code, received, b"".join(chunks), size > _MOST_BYTES)
+                return _Response(response.status_code, received, b"".join(chunks), size > most)
 
         try:
             # httpx counts the seconds between two bytes; a server that sends byte by byte must end too.

@@ -95,7 +95,7 @@ async def ask_for(
         reasons.append("; ".join(faults))
         wrong = "\n".join(f"- {fault}" for fault in faults)
         request = request.followed_by(
-            without_thoughts(reply.content[:LONGEST_REPLY])[:4000] or "(nothing)",
+            (without_thoughts(reply.content[:LONGEST_REPLY]) or "(nothing)")[:4000],
             f"That reply cannot be used:\n{wrong}\nReply again with the whole JSON object, corrected, and nothing else.",
         )
     raise Unusable(reasons, last)
@@ -132,9 +132,12 @@ def read_record(text: str, form: type[M]) -> tuple[M | None, str]:
     """
     if len(text) > LONGEST_REPLY:
         return None, f"it has more than {LONGEST_REPLY:,} characters"
+    said = without_thoughts(text)
+    if said is None:
+        return None, "it has thoughts only, and no JSON object after them"
     records: list[M] = []
     problem = ""
-    for found in _json_values(without_thoughts(text)):
+    for found in _json_values(said):
         if isinstance(found, ValueError):
             problem = problem or f"its JSON is broken or cut short ({found})"
             continue
