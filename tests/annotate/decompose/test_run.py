@@ -11,7 +11,7 @@ import pytest
 from chat_server import Act, ChatServer, error
 
 from headatlas.annotate.decompose import Rules, decompose
-from headatlas.annotate.llm import Endpoint, EndpointDown, Prices
+from headatlas.annotate.llm import Endpoint, EndpointDown, Prices, ReplyCache
 from headatlas.cogvsr import CogVSR, load
 from headatlas.errors import HeadAtlasError
 
@@ -91,7 +91,7 @@ def test_bad_drafts_are_asked_again_and_after_three_listed(data, models, good_ch
     failed = lines(tmp_path / "out.decompose" / "failures.jsonl")
     assert [f["question"] for f in failed] == ["q3", "q4"]
     assert len(failed[0]["reasons"]) == 3
-    assert "must be the main question's answer 'yes', came 'no'" in failed[0]["reasons"][0]
+    assert "must be the main question's answer 'yes', got 'no'" in failed[0]["reasons"][0]
     assert len(failed[0]["steps"]) == 3  # the draft is not lost: people can mend it
     assert "filter" in failed[1]["reasons"][-1]
 
@@ -237,3 +237,82 @@ def _rows(path):
         return 0
     finally:
         db.close()
+
+
+KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH"
+
+
+def test_no_part_of_the_key_is_in_anything_that_is_written(data, models, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    model = models()
+
+    def script(body, n):
+        which = n % 7
+        if which == 0:
+            return Act(body=f"{KEY} is not JSON")
+        if which == 1:
+            return error(400, f"bad key {KEY} {KEY[:35]}")
+        if which == 2:
+            return Act(body=json.dumps({"error": {"message": f"Bearer {KEY}", "code": 500}}), headers={"x-key": KEY})
+        if which == 3:
+            return f"the key is {KEY}"
+        return model(body, n)
+
+    with ChatServer(script) as server:
+        outcome = go(data, server, tmp_path / "out", tries=1)
+    assert outcome.failures
+    assert outcome.chains
+    written = [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+    for text in [*written, *capfd.readouterr(), repr(outcome)]:
+        assert not [i for i in range(len(KEY) - 9) if KEY[i : i + 10] in text]
+
+
+def test_a_second_process_on_the_same_folder_is_one_clear_line(data, models, tmp_path):
+    with ChatServer(models()) as server:
+        with ReplyCache(tmp_path / "out.decompose" / "replies.sqlite"), pytest.raises(HeadAtlasError, match="another process"):
+            go(data, server, tmp_path / "out")
+        assert not server.bodies
+        assert go(data, server, tmp_path / "out").report()["decomposed"] == 6
+
+
+STOPPED = """
+import sys
+from headatlas.cogvsr import load
+from headatlas.annotate.decompose import decompose
+from headatlas.annotate.llm import Endpoint, Stopped
+print("ready", flush=True)
+try:
+    decompose(load(sys.argv[1]), Endpoint("m", sys.argv[2], timeout=60.0, concurrency=2), sys.argv[3])
+except Stopped as stopped:
+    print(stopped)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_say_how_to_go_on(data, tmp_path, number):
+    data.save(tmp_path / "data")
+    asked, release = threading.Event(), threading.Event()
+
+    def script(body, n):
+        asked.set()
+        release.wait(60)
+        return Act(drop=True)
+
+    with ChatServer(script) as server:
+        child = subprocess.Popen(
+            [sys.executable, "-c", STOPPED, str(tmp_path / "data"), server.url, str(tmp_path / "out")],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert asked.wait(120)
+        child.send_signal(number)
+        said, errors = child.communicate(timeout=60)
+        release.set()
+    assert errors == ""
+    cache = tmp_path / "out.decompose" / "replies.sqlite"
+    assert said.splitlines()[1:] == [
+        f"stopped; all replies so far are in {cache}: run the same command again to go on, nothing is paid for twice"
+    ]
+    assert not (tmp_path / "out").exists()
