@@ -52,7 +52,14 @@ def test_every_orientation_is_applied_once(form, orientation):
         opened, converted = upright(image), upright(image.convert("RGB") if form != "TIFF" else image)
     stored, found = stored_upright(data)
     assert found == orientation
-    for image in (open_picture(data), opened, converted, upright(opened), open_picture(stored), open_picture(encode(opened))):
+    for image in (
+        open_picture(data),
+        opened,
+        converted,
+        upright(opened),
+        open_picture(stored),
+        open_picture(encode(opened)),
+    ):
         assert np.array_equal(np.asarray(image), expected)
         assert image.mode == "RGB"
         assert not image.getexif()
@@ -116,7 +123,9 @@ def palette(transparent: int | None) -> bytes:
     image = Image.new("P", (2, 1))
     image.putpalette([0, 0, 0, 200, 30, 30])
     image.putpixel((1, 0), 1)
-    return encoded(image, "GIF" if transparent is None else "PNG", **({} if transparent is None else {"transparency": transparent}))
+    return encoded(
+        image, "GIF" if transparent is None else "PNG", **({} if transparent is None else {"transparency": transparent})
+    )
 
 
 def half_clear(mode: str) -> Image.Image:

@@ -28,7 +28,9 @@ def test_boxes_in_stored_pixels_turn_with_the_picture(orientation):
     question = make_question(0, images=(photograph(orientation),))
     step = question.steps[0].model_copy(update={"boxes": (patch,)})
     thing = question.objects[0].model_copy(update={"box": patch})
-    question = question.model_copy(update={"steps": (step, *question.steps[1:]), "objects": (thing, *question.objects[1:])})
+    question = question.model_copy(
+        update={"steps": (step, *question.steps[1:]), "objects": (thing, *question.objects[1:])}
+    )
     turned = question.turned(orientation)
     (image,) = turned.images
     for box in (turned.steps[0].boxes[0], turned.objects[0].box):

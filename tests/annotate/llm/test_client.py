@@ -122,8 +122,18 @@ def test_no_part_of_the_key_is_written_anywhere(tmp_path, monkeypatch, capfd, ca
         assert server.headers[0]["authorization"] == f"Bearer {KEY}"
         assert reply.content.startswith("you sent [key] and ")
     said = []
-    bodies = (KEY, f"{'x' * 45} {KEY}", json.dumps({"echo": f"Bearer {KEY}"}), json.dumps({"choices": [KEY]}), f'{"["} {basic}')
-    acts = [Act(body=text, status=status, headers={"x-echo": KEY}) for text in bodies for status in (200, 400, 401, 404, 500)]
+    bodies = (
+        KEY,
+        f"{'x' * 45} {KEY}",
+        json.dumps({"echo": f"Bearer {KEY}"}),
+        json.dumps({"choices": [KEY]}),
+        f"{'['} {basic}",
+    )
+    acts = [
+        Act(body=text, status=status, headers={"x-echo": KEY})
+        for text in bodies
+        for status in (200, 400, 401, 404, 500)
+    ]
     acts += [error(status, f"bad key {text}") for text in (KEY, KEY[:16], KEY.upper()) for status in (400, 401, 500)]
     with ChatServer(lambda body, n: acts[n]) as server, ReplyCache(tmp_path / "c.sqlite") as cache:
         for _ in acts:

@@ -7,7 +7,7 @@ import pytest
 
 from headatlas.annotate.llm.redact import PLACEHOLDER, Redactor
 
-KEY = "sk-proj-7Hq/2+Zx9&pL\"4vT=wR8yB1nM5kD3cF6gJ0a"
+KEY = 'sk-proj-7Hq/2+Zx9&pL"4vT=wR8yB1nM5kD3cF6gJ0a'
 
 
 def pieces(text, secret=KEY, n=10):

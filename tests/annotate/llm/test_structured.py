@@ -65,7 +65,19 @@ def test_the_record_is_found_in_what_models_say(text):
         ("[" * 200_000, "broken or cut short"),
         ('{"a":' * 100_000, "broken or cut short"),
     ],
-    ids=["empty", "words", "half", "missing", "literal", "thought", "channel", "two", "long", "deep-list", "deep-object"],
+    ids=[
+        "empty",
+        "words",
+        "half",
+        "missing",
+        "literal",
+        "thought",
+        "channel",
+        "two",
+        "long",
+        "deep-list",
+        "deep-object",
+    ],
 )
 def test_what_is_wrong_is_said_in_words(text, said):
     value, problem = read_record(text, Form)

@@ -110,9 +110,7 @@ def _final(proposed: DraftStep, question: Question) -> Step | str:
     if problem := _form(proposed):
         return problem
     if not matches(proposed.answer, question.answer, question.answer_type, question.options):
-        return (
-            f"the last step's answer must be the main question's answer {question.answer!r}, got {proposed.answer!r}"
-        )
+        return f"the last step's answer must be the main question's answer {question.answer!r}, got {proposed.answer!r}"
     return _made(proposed, question.answer, question.answer_type, question.options)
 
 

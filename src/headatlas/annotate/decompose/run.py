@@ -113,7 +113,9 @@ def decompose(
             "--all (everything=True) writes them anew"
         )
     replies = work / "replies.sqlite"
-    message = f"stopped; all replies so far are in {replies}: run the same command again to go on, nothing is paid for twice"
+    message = (
+        f"stopped; all replies so far are in {replies}: run the same command again to go on, nothing is paid for twice"
+    )
     with ReplyCache(replies) as cache, stoppable(message):
         run(
             lambda: _all(

@@ -50,7 +50,9 @@ def read_answers(path: str | Path, data: CogVSR | None = None) -> pd.DataFrame:
         raise HeadAtlasError(f"{path}: not a readable CSV file ({reason})") from error
     missing = [name for name in ("text", "gold") if name not in table]
     if missing:
-        raise HeadAtlasError(f"{path}: no column {' and no column '.join(missing)}; it has {', '.join(map(str, table.columns))[:300]}")
+        raise HeadAtlasError(
+            f"{path}: no column {' and no column '.join(missing)}; it has {', '.join(map(str, table.columns))[:300]}"
+        )
     if table.empty:
         raise HeadAtlasError(f"{path}: no answers; there must be at least one line below the header")
     for name in ("question", "answer_type", "options", "human"):
@@ -146,7 +148,9 @@ def _refuse(path: str | Path, column: pd.Series, known: set[str], name: str, exp
 def _look_up(table: pd.DataFrame, data: CogVSR, path: str | Path) -> None:
     """Fill in the words, options and answer types of the steps that the rows name."""
     if "step" not in table:
-        raise HeadAtlasError(f"{path}: no column step; with a dataset, the columns question (id) and step (from 0) name an answer")
+        raise HeadAtlasError(
+            f"{path}: no column step; with a dataset, the columns question (id) and step (from 0) name an answer"
+        )
     steps = {(q.id, str(i)): (q, s) for q in data.without_images() for i, s in enumerate(q.steps)}
     asked, kinds, options = [], [], []
     for i, (name, step) in enumerate(zip(table["question"], table["step"], strict=True)):

@@ -68,7 +68,9 @@ class ReplyCache:
             ) from error
         except (sqlite3.Error, OSError, NotImplementedError) as error:
             self._unlock()
-            raise HeadAtlasError(f"{path}: cannot be used as a cache of replies ({error}); name another file") from error
+            raise HeadAtlasError(
+                f"{path}: cannot be used as a cache of replies ({error}); name another file"
+            ) from error
 
     def get(self, key: str) -> Reply | None:
         """The reply stored under `key`, None if there is none or its row is damaged."""

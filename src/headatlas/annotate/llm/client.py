@@ -107,7 +107,9 @@ class LLM:
             )
         except (httpx.InvalidURL, ValueError, OSError, ImportError) as error:
             reason = self._redactor().message(str(error))
-            raise HeadAtlasError(f"cannot use {self.endpoint.base_url} or the proxy of this machine ({reason})") from error
+            raise HeadAtlasError(
+                f"cannot use {self.endpoint.base_url} or the proxy of this machine ({reason})"
+            ) from error
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self._redact_record)
         return self
@@ -295,13 +297,19 @@ class LLM:
         endpoint = self.endpoint
         base = redactor.message(endpoint.base_url)
         if status in (AUTHENTICATION, 403):
-            key = f"the key in {endpoint.key_env}" if endpoint.key() else f"a call without a key ({endpoint.key_env} is empty)"
+            key = (
+                f"the key in {endpoint.key_env}"
+                if endpoint.key()
+                else f"a call without a key ({endpoint.key_env} is empty)"
+            )
             return (
                 f"{base} refuses {key}: HTTP {status} {message}; set {endpoint.key_env}, or name another variable with "
                 "--key-env"
             )
         if status == UNKNOWN_MODEL:
-            return f"{base}/chat/completions has no model {endpoint.model!r}, or is no chat endpoint: HTTP 404 {message}"
+            return (
+                f"{base}/chat/completions has no model {endpoint.model!r}, or is no chat endpoint: HTTP 404 {message}"
+            )
         if status == PAYMENT:
             return (
                 f"{base} reports that the quota is spent: {message}; replies so far are kept, run the same command again when "

@@ -10,7 +10,10 @@ from typing import Any
 PAYMENT, AUTHENTICATION, UNKNOWN_MODEL, BAD_GATEWAY = 402, 401, 404, 502
 
 _NAMES = (
-    (PAYMENT, re.compile(r"insufficient_?(?:quota|balance|credit|fund)|billing|payment|credits?_|quota_(?:exhaust|spent)")),
+    (
+        PAYMENT,
+        re.compile(r"insufficient_?(?:quota|balance|credit|fund)|billing|payment|credits?_|quota_(?:exhaust|spent)"),
+    ),
     (AUTHENTICATION, re.compile(r"api_?key|authenticat|authoriz|permission|forbidden|access_denied")),
     (UNKNOWN_MODEL, re.compile(r"model_not_found|notfound|not_found|unknown_model|no_such_model")),
     (429, re.compile(r"rate_?limit|too_many|resource_exhausted|throttl")),
@@ -122,7 +125,9 @@ def _values(error: Any) -> list[Any]:
         return []
     values = [error.get(name) for name in _CODES]
     inner = error.get("error")
-    return [v for v in values if isinstance(v, (str, int)) and not isinstance(v, bool)] + (_values(inner) if inner else [])
+    return [v for v in values if isinstance(v, (str, int)) and not isinstance(v, bool)] + (
+        _values(inner) if inner else []
+    )
 
 
 def _said(message: str) -> int | None:
