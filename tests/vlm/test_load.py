@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -10,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families.chat_quirks import MANNERS, Manner
-from headatlas.vlm.load import check_vlm, fingerprint, load_vlm
+from headatlas.vlm.load import check_vlm, load_vlm
 
 
 @pytest.fixture
@@ -35,16 +33,6 @@ def test_half_precision_becomes_float32_on_the_cpu_unless_asked_for(copy):
     assert load_vlm(copy, device="cpu", dtype=torch.float16).dtype == torch.float16
     with pytest.raises(HeadAtlasError, match="unknown dtype"):
         load_vlm(copy, dtype="float99")
-
-
-def test_the_fingerprint_is_the_same_elsewhere_and_another_for_other_weights(tiny_vlm_dir, copy, tiny_vlm):
-    code = f"from headatlas.vlm import load_vlm; print(load_vlm({str(copy)!r}, device='cpu').fingerprint)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
-    assert said == load_vlm(tiny_vlm_dir, device="cpu").fingerprint
-    other = load_vlm(copy, device="cpu")
-    with torch.no_grad():
-        other.model.get_output_embeddings().weight.mul_(1.01)
-    assert fingerprint(other.model) != said
 
 
 def test_no_such_model():
