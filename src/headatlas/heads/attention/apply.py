@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from headatlas.heads.grid import HeadGrid, Site
 from headatlas.heads.scope import Positions, Scope, Window, current_mask
 
 
+@runtime_checkable
 class Where(Protocol):
     """What says where in the sequence a forward is: `ActiveEdit` does."""
 
@@ -61,7 +62,9 @@ def attention_sites(grid: HeadGrid, rows: Sequence[Sequence[AttentionEdit]]) -> 
                         f"{edit.name}: per-row edits cannot act in tower {site.tower}, whose rows are images, not batch rows"
                     )
                 if site.tower not in TEXT_TOWERS and not isinstance(edit.keys, (Tensor, tuple)):
-                    raise HeadAtlasError(f"{edit.name}: keys of tower {site.tower} must be a mask or positions, got {edit.keys!r}")
+                    raise HeadAtlasError(
+                        f"{edit.name}: keys of tower {site.tower} must be a mask or positions, got {edit.keys!r}"
+                    )
                 made.setdefault(site, []).append(_Entry(row if len(rows) > 1 else None, heads, one))
     return made
 
@@ -93,10 +96,11 @@ def edited_attention(
 
 def _edited(site: Site, call: AttentionCall, entries: list[_Entry], where: Where, check: bool) -> Tensor | None:
     n_rows, device = call.query.shape[0], call.query.device
-    if site.tower in TEXT_TOWERS:
-        mask = current_mask(where.scope, where.positions, where.window, n_rows, call.length)
-    else:
-        mask = None
+    mask = (
+        current_mask(where.scope, where.positions, where.window, n_rows, call.length)
+        if site.tower in TEXT_TOWERS
+        else None
+    )
     rows = torch.ones(n_rows, dtype=torch.bool, device=device)
     if all(entry.row is not None for entry in entries):
         rows = torch.zeros_like(rows).index_fill_(0, torch.tensor([e.row for e in entries], device=device), True)
@@ -187,7 +191,9 @@ def _on_keys(site: Site, call: AttentionCall, mask: Tensor, where: Where) -> Ten
     if site.tower == "L":
         mask = mask[:, first_key(call, where.window) :]
     elif mask.shape[1] != call.n_keys:
-        raise HeadAtlasError(f"a mask over the keys of {site.tower}{site.layer} must have {call.n_keys} places, got {mask.shape[1]}")
+        raise HeadAtlasError(
+            f"a mask over the keys of {site.tower}{site.layer} must have {call.n_keys} places, got {mask.shape[1]}"
+        )
     mask = mask[:, : call.n_keys].to(call.query.device)
     padded = torch.zeros(mask.shape[0], call.n_keys, dtype=torch.bool, device=mask.device)
     padded[:, : mask.shape[1]] = mask

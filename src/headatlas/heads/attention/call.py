@@ -179,8 +179,8 @@ class AttentionCall:
     def softmax(
         self, logits: Float[Tensor, "B n Q K"], heads: Sequence[int], at: Int[Tensor, "B Q"]
     ) -> Float[Tensor, "B n Q K"]:
-        """Weights of logits as `logits` gives them, under the call's own mask. They sum to 1 less the sink's share; a row in which
-        no key is left is 0."""
+        """Weights of logits as `logits` gives them, under the call's own mask. They sum to 1 less the sink's share; a row
+        without any key left is 0."""
         mask = self.mask_rows(heads, at)
         if mask is not None:
             logits = logits + mask
@@ -207,7 +207,9 @@ class AttentionCall:
             grouped = weights.unflatten(1, (-1, each)).flatten(2, 3)
             made = (grouped @ value).reshape(*weights.shape[:3], -1)
         else:
-            made = weights @ (value if each == 1 and len(heads) == self.n_heads else value[:, [h // each for h in heads]])
+            made = weights @ (
+                value if each == 1 and len(heads) == self.n_heads else value[:, [h // each for h in heads]]
+            )
         return made.transpose(1, 2)
 
     def own(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B Q n E"]:

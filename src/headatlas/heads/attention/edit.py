@@ -26,7 +26,7 @@ class AttentionEdit:
         kind: `add` amount to the logits of `keys` (and `others` to the logits of the other image tokens), `scale` them by
             amount, or `block` them (-infinity).
         keys: `"image"` (all image tokens; in cross-attention all keys), a bool mask `[T]` or `[B, T]` over the sequence, or
-            positions in it. `vlm.edit` also takes a `Box` of the picture, and counts positions from each conversation's first token.
+            positions in it. `vlm.edit` also takes a `Box` of the picture, and counts positions from a conversation's first token.
         amount, others: in logits for `add`, a factor for `scale`.
     """
 
@@ -96,7 +96,7 @@ def block(heads: Iterable[Head | str], keys: Any) -> AttentionEdit:
 def split_edits(edits: Sequence[Any]) -> tuple[list[Any], list[list[AttentionEdit]] | None]:
     """Edits of z in the form they were given, and edits of attention as one list a row (one list in all: for every row); None
     where there are none of the latter."""
-    if any(isinstance(item, (list, tuple)) for item in edits):
+    if edits and all(isinstance(item, Sequence) for item in edits):
         plain = [[edit for edit in row if not isinstance(edit, AttentionEdit)] for row in edits]
         attention = [[edit for edit in row if isinstance(edit, AttentionEdit)] for row in edits]
         return plain, attention if any(attention) else None

@@ -1,8 +1,8 @@
 """Watch, and change, the attention calls of chosen modules where transformers dispatches them.
 
 Every attention module of transformers asks `ALL_ATTENTION_FUNCTIONS` for the function of the configured implementation (`sdpa`,
-`flash_attention_2`, `flex_attention`, a kernel from the hub), or takes the `eager_attention_forward` of its own file, and calls it
-with query, key and value after projections, norms and rotary angles. Within `intercepted`, these functions are wrapped: the
+`flash_attention_2`, `flex_attention`, a kernel from the hub), or takes the `eager_attention_forward` of its own file, and calls
+it with query, key and value after projections, norms and rotary angles. Within `intercepted`, these functions are wrapped: the
 model's own function still computes the output, and the observer of the module then sees the call and may replace the output.
 Configurations, masks and kernels stay as they are. Works with transformers >= 5.0.
 """

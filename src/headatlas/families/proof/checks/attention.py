@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from transformers import PreTrainedConfig
 
+from headatlas.errors import HeadAtlasError
 from headatlas.families.proof.checks.kernel import SOFTMAX, KernelCalls
 from headatlas.families.proof.checks.result import CLOSE, SEEN, Result
 from headatlas.families.proof.checks.sites import Forward, difference
@@ -30,7 +32,7 @@ def check_attention(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) 
     sites = grid.tower(tower)
     bare = forward()
     worst, remarks = 0.0, []
-    rows: dict[Site, Tensor] = {}
+    rows: dict[Site, list[Tensor]] = {site: [] for site in sites}
     gated: set[Site] = set()
     outputs: dict[Site, Tensor] = {}
 
@@ -44,7 +46,7 @@ def check_attention(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) 
         sink = call.sink(heads, at) is not None
         off = torch.where(seen, total - 1, 0.0)
         worst = max(worst, float(off.max()) if sink else float(off.abs().max()))
-        rows[site] = weights
+        rows[site].append(weights)
         outputs[site] = call.output
 
     def z(site: Site) -> Callable[..., None]:
@@ -63,10 +65,12 @@ def check_attention(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) 
         for handle in handles:
             handle.remove()
     if gated:
-        remarks.append(f"gated or normed behind the kernel in {len(gated)} of {len(sites)} layers, so that a . V is its output")
+        remarks.append(
+            f"z is not the kernel's output itself in {len(gated)} of {len(sites)} layers (gate, norm or windows)"
+        )
     if not torch.equal(bare, read):
         return Result("attention", tower, "fails", difference(bare, read), "reading changes the logits")
-    gap = _eager_gap(forward, model, sites, rows)
+    gap = _eager_gap(forward, model, sites, rows, bare)
     if isinstance(gap, str):
         remarks.append(gap)
     else:
@@ -77,28 +81,46 @@ def check_attention(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) 
     return Result("attention", tower, "fails", worst, f"rows do not give what the kernel gives ({worst:.1e}); {reason}")
 
 
-def _eager_gap(forward: Forward, model: Any, sites: tuple[Site, ...], rows: dict[Site, Tensor]) -> float | str:
+def check_rows(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) -> tuple[Result, Result]:
+    """Both checks of one tower; not applicable where its attention is refused by name."""
+    try:
+        return check_attention(forward, model, grid, tower), check_attention_edit(forward, model, grid, tower)
+    except HeadAtlasError as error:
+        refused = (
+            Result(check, tower, "not applicable", None, str(error)) for check in ("attention", "attention edit")
+        )
+        first, second = refused
+        return first, second
+
+
+def _eager_gap(
+    forward: Forward, model: Any, sites: tuple[Site, ...], rows: dict[Site, list[Tensor]], bare: Tensor
+) -> float | str:
     """The largest difference between rows and the family's own eager weights; why they cannot be compared."""
     gaps: list[float] = []
+    calls = {site: iter(each) for site, each in rows.items()}
 
     def see(site: Site, call: AttentionCall) -> None:
-        own = call.own_weights
-        if own is not None and site in rows and own.shape == rows[site].shape:
-            seen = rows[site].sum(-1, keepdim=True) > 0
-            gaps.append(float(torch.where(seen, (own - rows[site]).abs(), 0.0).max()))
+        own, read = call.own_weights, next(calls[site], None)
+        if own is not None and read is not None and own.shape == read.shape:
+            seen = read.sum(-1, keepdim=True) > 0
+            gaps.append(float(torch.where(seen, (own - read).abs(), 0.0).max()))
 
     try:
         with eager(model), observed(model, sites, see):
-            forward()
+            apart = difference(forward(), bare)
     except Exception as error:
         return f"no eager run to compare with: {type(error).__name__}"
+    if apart > CLOSE:
+        return f"the bare model's eager logits differ by {apart:.1e} from its own"
     return max(gaps) if gaps else "no eager weights to compare with"
 
 
 @contextmanager
 def eager(model: Any) -> Iterator[None]:
     """Within, the model runs its own eager code."""
-    configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
+    found = (getattr(module, "config", None) for module in model.modules())
+    configs = {id(config): config for config in found if isinstance(config, PreTrainedConfig)}
     kept = [(config, config.__dict__.get("_attn_implementation_internal")) for config in configs.values()]
     for config, _ in kept:
         config.__dict__["_attn_implementation_internal"] = "eager"
@@ -121,19 +143,31 @@ def check_attention_edit(forward: Forward, model: Any, grid: HeadGrid, tower: To
     heads = [f"{tower}{site.layer}.H{site.layer % site.n_heads}" for site in sites]
     bare = forward()
     key = _seen_key(forward, model, sites)
-    nothing = [attend(heads, (), 2.0), attend(heads, (key,), 0.0), scale_attention(heads, (key,), 1.0), block(heads, ())]
+    nothing = [
+        attend(heads, (), 2.0),
+        attend(heads, (key,), 0.0),
+        scale_attention(heads, (key,), 1.0),
+        block(heads, ()),
+    ]
     with edit_heads(model, grid, nothing):
         if not torch.equal(bare, forward()):
             return Result("attention edit", tower, "fails", None, "edits that change nothing change the logits")
+    try:
+        with eager(model):
+            apart = difference(forward(), bare)
+    except Exception as error:
+        return Result("attention edit", tower, "not applicable", None, f"no eager run: {type(error).__name__}")
+    if apart > CLOSE:
+        reason = f"the bare model's eager logits differ by {apart:.1e} from its own"
+        return Result("attention edit", tower, "not applicable", None, reason)
     gaps, effects = [], []
     for edit in (attend(heads, (key,), BETA), scale_attention(heads, (key,), 0.5), block(heads, (key,))):
         with edit_heads(model, grid, _width(edit, forward, model, sites)):
             edited = forward()
-        try:
-            with eager(model), _SoftmaxEdit(model, grid, sites, edit, key) as reference:
-                wanted = forward()
-        except Exception as error:
-            return Result("attention edit", tower, "not applicable", None, f"no eager run: {type(error).__name__}")
+        with eager(model), _SoftmaxEdit(model, grid, sites, edit, key) as reference:
+            wanted = forward()
+        if reference.shifted and edit.kind == "scale":
+            continue  # it is not the logits themselves that the softmax is given
         if not reference.done:
             return Result("attention edit", tower, "not applicable", None, "no eager softmax to compare with")
         gaps.append(difference(edited, wanted))
@@ -179,9 +213,11 @@ def _seen_key(forward: Forward, model: Any, sites: tuple[Site, ...]) -> int:
 class _SoftmaxEdit(TorchFunctionMode):
     """The same edit done to the input of the softmax that eager code calls, at head `layer % n_heads` of each layer."""
 
-    def __init__(self, model: nn.Module, grid: HeadGrid, sites: tuple[Site, ...], edit: AttentionEdit, key: int) -> None:
+    def __init__(
+        self, model: nn.Module, grid: HeadGrid, sites: tuple[Site, ...], edit: AttentionEdit, key: int
+    ) -> None:
         super().__init__()
-        self.done = False
+        self.done = self.shifted = False
         self._edit, self._key, self._sites = edit, key, set(sites)
         self._inside = KernelCalls(model, grid)
 
@@ -199,18 +235,21 @@ class _SoftmaxEdit(TorchFunctionMode):
         kwargs = kwargs or {}
         site = self._inside.current
         logits = args[0] if args else None
-        if func in SOFTMAX and site in self._sites and isinstance(logits, Tensor) and logits.dim() == 4:
-            if logits.shape[1] == site.n_heads:
-                self.done = True
-                args = (self._edited(site, logits), *args[1:])
-        return func(*args, **kwargs)
+        attends = func in SOFTMAX and isinstance(logits, Tensor) and logits.dim() == 4
+        if site is None or site not in self._sites or not attends or logits.shape[1] != site.n_heads:
+            return func(*args, **kwargs)
+        self.done = True
+        self.shifted |= bool((logits.amax(-1) == 0).all())
+        made = func(self._edited(site, logits), *args[1:], **kwargs)
+        return torch.nan_to_num(made)  # a query with no other key sees nothing
 
     def _edited(self, site: Site, logits: Tensor) -> Tensor:
         head, key = site.layer % site.n_heads, self._key
         changed = logits.clone()
         old = logits[:, head, :, key]
-        new = {"add": old + self._edit.amount, "scale": old * self._edit.amount, "block": old - torch.inf}[self._edit.kind]
+        new = {"add": old + self._edit.amount, "scale": old * self._edit.amount, "block": old - torch.inf}[
+            self._edit.kind
+        ]
         masked = old < torch.finfo(torch.float16).min
         changed[:, head, :, key] = torch.where(masked, old, new)
-        # A query with no other key sees nothing.
         return changed
