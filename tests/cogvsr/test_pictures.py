@@ -123,9 +123,7 @@ def palette(transparent: int | None) -> bytes:
     image = Image.new("P", (2, 1))
     image.putpalette([0, 0, 0, 200, 30, 30])
     image.putpixel((1, 0), 1)
-    return encoded(
-        image, "GIF" if transparent is None else "PNG", **({} if transparent is None else {"transparency": transparent})
-    )
+    return encoded(image, "GIF") if transparent is None else encoded(image, "PNG", transparency=transparent)
 
 
 def half_clear(mode: str) -> Image.Image:

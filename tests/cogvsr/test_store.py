@@ -242,10 +242,10 @@ def test_a_record_that_breaks_the_schema_is_named_with_its_field(tmp_path, pictu
 
 def test_unreadable_images_name_their_question(tmp_path, picture):
     data = load(write_jsonl(tmp_path, record(), record(id="gone", images=["pictures/b.png"])))
-    with pytest.raises(HeadAtlasError, match=r"question 'gone': image 0: cannot read image '.*b\.png"):
+    with pytest.raises(HeadAtlasError, match=r"question 'gone': image 0 cannot be read: '.*b\.png"):
         data[1]
     picture.write_bytes(b"not a picture")
-    with pytest.raises(HeadAtlasError, match="question 'q0': image 0: cannot read image .* not an image"):
+    with pytest.raises(HeadAtlasError, match=r"question 'q0': image 0 cannot be read: .* not an image"):
         data[0]
     with pytest.raises(HeadAtlasError, match="question 'gone'"):
         data.save(tmp_path / "never")

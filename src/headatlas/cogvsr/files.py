@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -181,10 +181,8 @@ def embedded(row: Mapping[str, Any]) -> dict[str, Any]:
                 raise HeadAtlasError(
                     f"question {row['id']!r}: image {i} cannot be read ({error.strerror or error})"
                 ) from error
-        try:
+        with suppress(HeadAtlasError):  # a broken picture is reported when it is decoded
             data, _ = stored_upright(data)
-        except HeadAtlasError:
-            pass  # a broken picture is reported when it is decoded
         cells.append({"bytes": data, "path": None})
     return {**row, "images": cells}
 

@@ -88,13 +88,17 @@ def upright(image: Image.Image) -> Image.Image:
     try:
         image.load()
         turn = _TURNS.get(orientation(image))
-        if image.mode == "RGB" and turn is None and "transparency" not in image.info:
-            if not image.info.keys() & {"exif", "xmp", "Raw profile type exif"} and not hasattr(image, "tag_v2"):
-                return image
+        marked = image.info.keys() & {"exif", "xmp", "Raw profile type exif", "transparency"} or hasattr(
+            image, "tag_v2"
+        )
+        if image.mode == "RGB" and turn is None and not marked:
+            return image
         shown = _rgb(image)
     except HeadAtlasError:
         raise
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError and more
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError and more
         raise HeadAtlasError(f"image of mode {image.mode} cannot be shown: {_line(error)}") from error
     shown = shown.copy() if shown is image else shown
     shown = shown.transpose(turn) if turn is not None else shown
@@ -240,7 +244,11 @@ def inside(root: Path, name: str) -> Path | None:
     try:
         path = (base / name.replace("\\", "/")).resolve()
         return path if path.is_relative_to(base) and path.is_file() else None
-    except (OSError, ValueError, RuntimeError):  # a name too long, with characters the disk does not know, a loop of links
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ):  # a name too long, with characters the disk does not know, a loop of links
         return None
 
 
@@ -250,7 +258,9 @@ def _header(data: bytes) -> Image.Image:
         raise HeadAtlasError(f"more than {MAX_BYTES:,} bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, which are judged by a lower limit, and of broken headers
+            warnings.simplefilter(
+                "ignore"
+            )  # of large pictures, which are judged by a lower limit, and of broken headers
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError as error:
         message = f"not an image that can be read ({len(data):,} bytes); it must be {READABLE}"

@@ -87,7 +87,8 @@ def _decode(cell: Mapping[str, Any], name: str, index: int) -> Image.Image:
     try:
         return pictures.open_picture(data if data is not None else path)
     except HeadAtlasError as error:
-        raise HeadAtlasError(f"question {name!r}: image {index}: {error}") from error
+        fault = str(error).removeprefix("cannot read image ")
+        raise HeadAtlasError(f"question {name!r}: image {index} cannot be read: {fault}") from error
 
 
 def without_nulls(value: Any) -> Any:

@@ -129,10 +129,12 @@ class Question(_Record):
         `orientation` is the EXIF orientation that the picture had, 1 to 8. For data whose boxes were made without looking at it.
         """
         objects = tuple(
-            thing.model_copy(update={"box": thing.box.turned(orientation)}) if thing.box else thing for thing in self.objects
+            thing.model_copy(update={"box": thing.box.turned(orientation)}) if thing.box else thing
+            for thing in self.objects
         )
         steps = tuple(
-            step.model_copy(update={"boxes": tuple(box.turned(orientation) for box in step.boxes)}) for step in self.steps
+            step.model_copy(update={"boxes": tuple(box.turned(orientation) for box in step.boxes)})
+            for step in self.steps
         )
         return self.model_copy(update={"objects": objects, "steps": steps})
 
