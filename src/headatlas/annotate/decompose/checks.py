@@ -91,7 +91,7 @@ def same_question(one: str, other: str) -> bool:
 
 
 def content_words(text: str) -> list[str]:
-    """The words that carry a question's meaning, singular, numbers as digits: "Where's the dog in the image?" gives where, dog."""
+    """The words that carry a question's meaning, singular, numbers as digits ("Where's the dog in the image?": where, dog)."""
     return [word for word in tokens(_IN_PICTURE.sub(" ", plain(text).replace("'s ", " "))) if word not in _EMPTY]
 
 

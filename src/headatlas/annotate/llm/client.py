@@ -230,8 +230,8 @@ class LLM:
         asked = retry_after(response.headers)
         if asked is not None and asked > LONGEST:
             raise EndpointDown(
-                f"{self.endpoint.base_url} asks to wait {asked:,.0f} s: HTTP {status} {message}; replies so far are kept, run the "
-                "same command again then"
+                f"{self.endpoint.base_url} asks to wait {asked:,.0f} s: HTTP {status} {message}; replies so far are kept, run "
+                "the same command again then"
             )
         raise _Again(f"HTTP {status} {message}".strip(), asked)
 
