@@ -105,7 +105,15 @@ def remove_parts(folder: Path) -> None:
     for path in folder.iterdir():
         if PART.fullmatch(path.name):
             with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                remove_tree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all that is in it, or a file; nothing if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
@@ -131,10 +139,7 @@ def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
         raise write_error(path, error) from error
     finally:
         for left in (new, old):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+            remove_tree(left)
 
 
 @contextmanager
@@ -255,11 +260,7 @@ class Folder:
     def remove_folder(self, name: str) -> None:
         """Remove the folder `name` and all that is in it, or a file of that name."""
         if self.local is not None:
-            path = self.local / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            remove_tree(self.local / name)
             return
         fs, root = self._fs()
         fs.invalidate_cache()

@@ -52,7 +52,7 @@ def check_tokens(tokens: str | tuple[str, ...]) -> tuple[str, ...]:
     """Token selections as a tuple; `HeadAtlasError` if one is unknown or given twice, or if there is none."""
     chosen = (tokens,) if isinstance(tokens, str) else tuple(tokens)
     for name in chosen:
-        TOKENS[name]  # noqa: B018  (raises for an unknown name)
+        TOKENS[name]
     if not chosen or len(set(chosen)) != len(chosen):
         raise HeadAtlasError(f"tokens must be one or more different selections, got {chosen}")
     return chosen

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from headatlas.storage import (
     is_sealed,
     locked,
     remove_parts,
+    remove_tree,
     seal,
     write_whole,
 )
@@ -53,7 +54,9 @@ class RunDir:
         self.results = self.root / "results"
         self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
         self._stack: ExitStack | None = None
-        self._made: list[Path] = []
+        self._before: dict[str, tuple[int, ...]] | None = None  # files that were there before `begin`
+        self._made: list[Path] = []  # folders that `begin` made, the innermost first
+        self._had_lock = True
 
     def __repr__(self) -> str:
         done = sorted(path.stem for path in (self.root / "stages").glob("*.json"))
@@ -95,25 +98,27 @@ class RunDir:
         if self.record() == json.loads(json.dumps(record)) and _read_sealed(self.root / RUN) is not None:
             return
         new = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        had_lock = (self.root / LOCK).exists()
         if self._stack is not None and not self.is_run():
             self._stack.enter_context(locked(self.root, "run"))
             if self.is_run() and self.record() not in (None, json.loads(json.dumps(record))):  # begun meanwhile
                 raise HeadAtlasError(f"{str(self.root)!r} holds another run: name another folder")
+        if self.record() is None:
+            self._before, self._made, self._had_lock = self._files(), new, had_lock
         self._write_sealed(RUN, {"run": record})
-        self._made = new
 
     def abandon(self) -> None:
         """Remove what `begin` made, after a first stage that failed before it wrote anything."""
-        files = [path for path in self.root.rglob("*") if path.is_file()]
-        if not self._made or {path.name for path in files} - {RUN, LOCK} - {f"{self._first}.begun"}:
+        if self._before is None or self._files() != self._before or any((self.root / "stages").glob("*.json")):
             return
-        for path in files:
-            path.unlink(missing_ok=True)
-        for folder in sorted((path for path in self.root.rglob("*") if path.is_dir()), reverse=True):
-            folder.rmdir()
+        (self.root / RUN).unlink(missing_ok=True)
+        remove_tree(self.root / "stages")
+        if not self._had_lock:
+            (self.root / LOCK).unlink(missing_ok=True)
         for folder in self._made:
-            folder.rmdir()
-        self._made = []
+            with suppress(OSError):  # somebody else put something there
+                folder.rmdir()
+        self._before = None
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -225,7 +230,6 @@ class RunDir:
         """
         begun = self.root / "stages" / f"{stage}.begun"
         resumed = begun.exists()
-        self._first = stage
         write_whole(begun, b"")
         before = self._files()
         start = time.perf_counter()
