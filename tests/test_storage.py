@@ -12,7 +12,7 @@ from headatlas.storage import (
     Folder,
     difference,
     is_sealed,
-    locked,
+    lock_folder,
     read_frame,
     remove_parts,
     replace_folder,
@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
 
 def test_locks_nest_within_a_process(tmp_path):
-    with locked(tmp_path, "run"), locked(tmp_path, "run"):
+    with lock_folder(tmp_path, "run"), lock_folder(tmp_path, "run"):
         pass
 
 

@@ -143,7 +143,7 @@ def replace_folder(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
+def lock_folder(folder: Path, what: str) -> Iterator[None]:
     """Within, no other process may write to `folder`, which is made if it is missing; nested use in one process is fine.
 
     Args:
@@ -269,11 +269,11 @@ class Folder:
 
     @contextmanager
     def locked(self, what: str) -> Iterator[None]:
-        """As `locked`; on object storage, which has no locks, it does nothing."""
+        """As `lock_folder`; on object storage, which has no locks, it does nothing."""
         if self.local is None:
             yield
             return
-        with locked(self.local, what):
+        with lock_folder(self.local, what):
             yield
 
     def _fs(self) -> tuple[Any, str]:

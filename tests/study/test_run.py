@@ -18,7 +18,7 @@ from headatlas.cogvsr.functions import TITLES
 from headatlas.errors import HeadAtlasError
 from headatlas.storage import LOCK
 from headatlas.study import kept_settings, make_settings, open_study, run_command, run_stages
-from headatlas.study.run import how_to_continue, stoppable
+from headatlas.study.run import damaged_files, how_to_continue, stoppable
 from headatlas.study.stages import STAGES
 
 TABLES = (
@@ -173,6 +173,9 @@ def test_damaged_files_are_computed_again_with_the_same_numbers(finished, tmp_pa
             path.mkdir()
         elif how:
             path.write_bytes([b"", data[: len(data) // 2], data][how - 1] if how < 3 else data)
+    assert set(DAMAGED) & set(damaged_files(out)) == {
+        name for name in DAMAGED if name != "run.json" and not name.startswith("capture/")
+    } - {"atlas.npz", "atlas.json"}  # listed in the marker of `score`, which is damaged itself
     run_stages(open_study(kept_settings(out), out))
     for path in sorted((finished / "results").iterdir()):
         assert path.read_bytes() == (out / "results" / path.name).read_bytes(), path.name

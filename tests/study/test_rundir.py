@@ -72,12 +72,17 @@ def test_half_written_files_of_a_killed_run_are_removed_and_no_others(run):
 
 
 def test_a_second_process_is_refused(run):
-    code = "import sys\nfrom headatlas.study.rundir import RunDir\nwith RunDir(sys.argv[1]).locked(): print('in')"
-    command = [sys.executable, "-c", code, str(run.root)]
-    with run.locked():
-        other = subprocess.run(command, capture_output=True, text=True)
-    assert "another process is working in the run" in other.stderr
-    assert subprocess.run(command, capture_output=True, text=True).stdout == "in\n"
+    code = (
+        "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(); print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(run.root / ".headatlas.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(HeadAtlasError, match="another process is working in the run"), run.locked():
+            pass
+        other.stdin.close()
+    with run.locked(), run.locked():
+        pass
 
 
 def test_a_stage_is_done_only_when_its_block_ends_and_its_inputs_are_the_same(run):

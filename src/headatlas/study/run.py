@@ -112,6 +112,12 @@ def kept_settings(out: str | Path) -> Settings | None:
         ) from error
 
 
+def damaged_files(out: str | Path) -> list[str]:
+    """Files of the run in `out` that are missing or not what its stages wrote; `run_stages` computes them again."""
+    run = RunDir(out)
+    return sorted(name for stage in STAGES for name in run.damaged(stage))
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Within, SIGTERM raises `KeyboardInterrupt` as Ctrl-C does, so that both end a command in the same way.

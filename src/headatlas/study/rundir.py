@@ -26,7 +26,7 @@ from headatlas.storage import (
     DamagedError,
     file_digest,
     is_sealed,
-    locked,
+    lock_folder,
     remove_parts,
     remove_tree,
     seal,
@@ -85,7 +85,7 @@ class RunDir:
     def _lock(self) -> None:
         assert self._stack is not None
         if self.is_run():
-            self._stack.enter_context(locked(self.root, "run"))
+            self._stack.enter_context(lock_folder(self.root, "run"))
             for folder in (".", "results", "stages", "sweep", "answers", "answers/shards", "capture", "capture/parts"):
                 remove_parts(self.root / folder)
 
@@ -100,7 +100,7 @@ class RunDir:
         new = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
         had_lock = (self.root / LOCK).exists()
         if self._stack is not None and not self.is_run():
-            self._stack.enter_context(locked(self.root, "run"))
+            self._stack.enter_context(lock_folder(self.root, "run"))
             if self.is_run() and self.record() not in (None, json.loads(json.dumps(record))):  # begun meanwhile
                 raise HeadAtlasError(f"{str(self.root)!r} holds another run: name another folder")
         if self.record() is None:
