@@ -46,6 +46,8 @@ CHOICE_MORE = [
     ("Point B", ("Point B", "Point A"), "Point B"),
     ("The object marked with a B", ("Object A", "Object B"), "Object B"),
     ("Person C is tallest", ("Person A", "Person B", "Person C"), "Person C"),
+    ("(A)", ("A > B", "B > A"), "A > B"),  # by its place in the list: both options have both letters
+    ("B", ("A > B", "B > A"), "B > A"),
     # options with letters of their own
     ("A", OWN, "A. left"),
     ("B.", OWN, "B. right"),

@@ -14,7 +14,7 @@ import zarr
 from zarr import storage
 
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import DamagedError, Folder, replace_folder
+from headatlas.storage import DamagedError, Folder, replacing
 
 NAME = "z.zarr"
 
@@ -56,7 +56,8 @@ def create_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str]) ->
         HeadAtlasError: it cannot be written.
     """
     if folder.local is not None:
-        replace_folder(folder.local / NAME, lambda path: _create(os.fspath(path), shape, names))
+        with replacing(folder.local / NAME, "the activations") as new:
+            _create(os.fspath(new), shape, names)
         return
     try:
         folder.remove_folder(NAME)

@@ -376,8 +376,12 @@ def _label(text: str, options: tuple[str, ...]) -> tuple[tuple[str, ...], str, d
     )  # else "B" may be the second option or "Point B"
 
     bare = re.fullmatch(r"\W*(?:(?:the )?(?:answer|option|choice|letter)(?: is)?)?\W*([a-z])\W*", text)
-    if not alone and bare and bare[1] in every:
-        text = ""
+    if bare and bare[1] in every and (not inner or not alone):
+        place = order.get(bare[1], -1)
+        if place < 0 or bare[1] not in found[place]:
+            text = ""  # by its place it means one option, by its words another
+        else:
+            return options, text, {bare[1]: place}
 
     def word(letter: str) -> str:
         return f"label{letter}x"

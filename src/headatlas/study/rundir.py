@@ -254,11 +254,12 @@ class RunDir:
         found = {}
         for folder, folders, names in os.walk(self.root):
             here = Path(folder)
-            if here == self.root:
-                folders[:] = [name for name in folders if name not in OWN_CHECKS]
+            hidden = {name for name in (*folders, *names) if name.startswith(".")}  # locks, and what is being written
+            own = set(OWN_CHECKS) if here == self.root else set()
+            folders[:] = [name for name in folders if name not in hidden | own]
             for name in names:
                 path = here / name
-                if name != LOCK and not PART.fullmatch(name) and path != self.root / RUN and path.is_file():
+                if name not in hidden and not PART.fullmatch(name) and path != self.root / RUN and path.is_file():
                     found[path.relative_to(self.root).as_posix()] = _stat(path)
         return found
 

@@ -6,7 +6,6 @@ import pandas as pd
 
 from headatlas.cogvsr import load
 from headatlas.cogvsr.surface import answer_without_image, function_from_text
-from headatlas.storage import replace_folder
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
@@ -17,7 +16,7 @@ def run(study: Study) -> None:
     study.report("data", 0, 1)
     data = study.data
     folder = study.run.root / "data"
-    replace_folder(folder, data.save)
+    data.save(folder)
     study.data = load(str(folder))
     study.write_settings()
     study.run.write_table("surface", _surface(study))
