@@ -65,7 +65,7 @@ def test_a_projection_that_is_not_the_output_fails(tiny):
 
     def query(site):
         attention = tiny.model.get_submodule(site.owner)
-        return replace(site, module=attention.q_proj, name=f"{site.owner}.q_proj")
+        return replace(site, projection=attention.q_proj, attention=None, name=f"{site.owner}.q_proj")
 
     assert set(verdicts(check_heads(tiny.forward, tiny.model, grid_of(tiny, query)))) == {"fails"}
 
