@@ -7,7 +7,7 @@ import transformers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.chat_quirks import MANNERS, Manner
+from headatlas.families import FAMILIES, Family
 from headatlas.vlm.load import check_vlm, load_vlm
 
 
@@ -46,8 +46,8 @@ def test_no_such_hub_id():
 
 
 def test_a_release_of_transformers_that_cannot_run_the_family_is_named(tiny_vlm_dir, monkeypatch):
-    broken = Manner(broken={transformers.__version__: "its forward fails"})
-    monkeypatch.setitem(MANNERS, "llava", broken)
+    broken = Family("llava", broken={transformers.__version__: "its forward fails"})
+    monkeypatch.setitem(FAMILIES._things, "llava", broken)
     with pytest.raises(HeadAtlasError, match=r"cannot run llava \(its forward fails\): install another release"):
         check_vlm(tiny_vlm_dir)
 

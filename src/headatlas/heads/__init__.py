@@ -2,6 +2,7 @@
 
 from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS, TOWERS, Head, Heads, HeadSet, Tower, as_heads
 from headatlas.heads.apply import ActiveEdit, compile_edits, edit_heads
+from headatlas.heads.attention import AttentionEdit, AttentionReader, AttentionRows, attend, block, scale_attention
 from headatlas.heads.edit import Edit, mean, patch, scale, steer, zero
 from headatlas.heads.find import find_heads
 from headatlas.heads.grid import HeadGrid, Site
@@ -15,6 +16,9 @@ __all__ = [
     "TEXT_TOWERS",
     "TOWERS",
     "ActiveEdit",
+    "AttentionEdit",
+    "AttentionReader",
+    "AttentionRows",
     "Edit",
     "Head",
     "HeadGrid",
@@ -27,12 +31,15 @@ __all__ = [
     "ZReader",
     "as_heads",
     "at_sites",
+    "attend",
+    "block",
     "compile_edits",
     "edit_heads",
     "find_heads",
     "mean",
     "patch",
     "scale",
+    "scale_attention",
     "steer",
     "zero",
 ]

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS
-from headatlas.heads.cache import cache_in
+from headatlas.heads.attention.apply import edited_attention
+from headatlas.heads.attention.edit import AttentionEdit, split_edits
+from headatlas.heads.attention.sites import window_of
 from headatlas.heads.edit import Edit
 from headatlas.heads.grid import HeadGrid, Site
 from headatlas.heads.hooks import at_sites
@@ -164,7 +166,7 @@ def _compose(plan: LayerPlan, site: Site, row: int, heads: list[int], edit: Edit
 def edit_heads(
     model: nn.Module,
     grid: HeadGrid,
-    edits: Sequence[Edit] | Sequence[Sequence[Edit]],
+    edits: Sequence[Edit | AttentionEdit] | Sequence[Sequence[Edit | AttentionEdit]],
     scope: str = "all",
     positions: Positions | None = None,
 ) -> Iterator[ActiveEdit]:
@@ -176,7 +178,8 @@ def edit_heads(
     Args:
         model: the model that is called.
         grid: its heads.
-        edits: one list for all rows, or one list for each batch row; several edits act in order.
+        edits: one list for all rows, or one list for each batch row; several edits act in order, those of attention before
+            those of z.
         scope: one of `SCOPES`.
         positions: masks over the batch's full sequence, which every scope but `all` needs; may be set later as
             `active.positions`, before each batch.
@@ -186,6 +189,7 @@ def edit_heads(
             do not fit, or an edit that did not take place (see `hooks.py`). Every hook is removed on leaving.
     """
     checked = check_scope(scope)
+    edits, attention = split_edits(edits)
     plans, rows = compile_edits(grid, edits)
     if checked != "all" and any(site.tower not in TEXT_TOWERS for site in plans):
         raise HeadAtlasError(
@@ -194,19 +198,17 @@ def edit_heads(
         )
     active = ActiveEdit(plans, rows, checked, positions)
     with ExitStack() as hooks:
-        if checked != "all":
+        if checked != "all" or attention:
             root = grid.language if grid.language is not None else model
             hooks.callback(root.register_forward_pre_hook(_watch(active), with_kwargs=True).remove)
+        if attention:
+            hooks.enter_context(edited_attention(model, grid, attention, active))
         hooks.enter_context(at_sites(grid, list(plans), active.apply, "edit", model))
         yield active
 
 
 def _watch(active: ActiveEdit) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tokens = next((kwargs[k] for k in ("inputs_embeds", "input_ids") if kwargs.get(k) is not None), None)
-        tokens = args[0] if tokens is None and args else tokens
-        cache = cache_in(kwargs)
-        past = int(cache.get_seq_length()) if cache is not None else 0
-        active.window = None if tokens is None else Window(past, tokens.shape[1])
+        active.window = window_of(args, kwargs)
 
     return hook

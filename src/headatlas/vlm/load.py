@@ -16,7 +16,7 @@ import transformers
 from safetensors import SafetensorError
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.chat_quirks import MANNERS, Manner
+from headatlas.families import family_of
 from headatlas.vlm.model import VLM
 
 HALF = (torch.float16, torch.bfloat16)
@@ -69,9 +69,8 @@ def load_vlm(
             f"model {str(name)!r}: expected a processor with image processor and tokenizer, came "
             f"{type(processor).__name__}"
         )
-    manner = MANNERS.get(config.model_type, Manner())
     if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
-        processor.chat_template = manner.template
+        processor.chat_template = family_of(config.model_type).chat.template
     if not (processor.chat_template or processor.tokenizer.chat_template):
         raise HeadAtlasError(
             f"model {str(name)!r} has no chat template: expected a chat (instruct) checkpoint, came a base one"
@@ -184,7 +183,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             f"model {name!r} is not a vision-language model: expected a family of AutoModelForImageTextToText, "
             f"came {config.model_type!r}"
         )
-    why = MANNERS.get(config.model_type, Manner()).broken.get(transformers.__version__)
+    why = family_of(config.model_type).broken.get(transformers.__version__)
     if why:
         raise HeadAtlasError(
             f"model {name!r}: transformers {transformers.__version__} cannot run {config.model_type} ({why}): "
