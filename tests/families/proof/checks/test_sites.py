@@ -96,7 +96,7 @@ def test_hooks_that_change_a_bit_fail(tiny, monkeypatch):
 
 
 def test_a_site_that_is_not_called_fails(tiny):
-    idle = replace(tiny.grid.tower("L")[0], module=torch.nn.Linear(64, 64), name="idle")
+    idle = replace(tiny.grid.tower("L")[0], projection=torch.nn.Linear(64, 64), attention=None, name="idle")
     results = [result for _, result in check_sum(tiny.forward, HeadGrid((idle,)))]
     assert results[0].verdict == "fails"
     assert "is not called" in results[0].reason
