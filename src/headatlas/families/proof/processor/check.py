@@ -18,8 +18,8 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families.proof.checks.result import CLOSE, SEEN
-from headatlas.families.proof.checks.sequences import told
-from headatlas.families.proof.real.build import entry_of, write_real
+from headatlas.families.proof.checks.sequences import error_text
+from headatlas.families.proof.processor.build import tiny_processor_of, write_checkpoint
 from headatlas.heads import HeadSet, ZReader, zero
 from headatlas.vlm import VLM, Batch, Conversation, conversation, encode, load_vlm
 from headatlas.vlm.forward import logits_at
@@ -29,7 +29,7 @@ SIZES = ((112, 112), (196, 84))
 
 
 @dataclass
-class RealReport:
+class ProcessorReport:
     """What holds of one family's real inputs.
 
     Attributes:
@@ -61,18 +61,18 @@ class RealReport:
         return asdict(self)
 
 
-def check_real(family: str, seed: int = 0) -> RealReport:
+def check_processor(family: str, seed: int = 0) -> ProcessorReport:
     """Build `family` with its real processor, load it, and check what becomes of conversations. Never raises for the family."""
-    report = RealReport()
+    report = ProcessorReport()
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         try:
-            entry = entry_of(family)
+            entry = tiny_processor_of(family)
             report.processor, report.placeholder = entry.processor, entry.placeholder or ""
-            vlm = load_vlm(write_real(family, Path(folder), seed), device="cpu")
+            vlm = load_vlm(write_checkpoint(family, Path(folder), seed), device="cpu")
             report.problem = "; ".join(problem for problem in _check(vlm, report) if problem)
         except Exception as error:
-            problem = str(error) if isinstance(error, HeadAtlasError) else told(error)
+            problem = str(error) if isinstance(error, HeadAtlasError) else error_text(error)
             report.problem = problem.replace(f"model {folder!r}: ", "")
     return report
 
@@ -92,7 +92,7 @@ def _drawn(n: int) -> tuple[tuple[Any, Image.Image], ...]:
     return tuple((question, question.images[0]) for question in build(n, 0, ("E",)))
 
 
-def _check(vlm: VLM, report: RealReport) -> list[str]:
+def _check(vlm: VLM, report: ProcessorReport) -> list[str]:
     chats = sample()
     right, left = (encode(vlm, chats, side=side) for side in ("right", "left"))
     for row, size in enumerate(SIZES):
@@ -110,7 +110,7 @@ def _check(vlm: VLM, report: RealReport) -> list[str]:
     return problems
 
 
-def _spans(vlm: VLM, chats: Sequence[Conversation], batches: Sequence[Batch], report: RealReport) -> str:
+def _spans(vlm: VLM, chats: Sequence[Conversation], batches: Sequence[Batch], report: ProcessorReport) -> str:
     asked = found = 0
     for batch in batches:
         for row, chat in enumerate(chats):
@@ -125,7 +125,7 @@ def _spans(vlm: VLM, chats: Sequence[Conversation], batches: Sequence[Batch], re
     return "" if found == asked else f"{asked - found} of {asked} spans do not spell their answers"
 
 
-def _located(vlm: VLM, batches: Sequence[Batch], report: RealReport) -> list[str]:
+def _located(vlm: VLM, batches: Sequence[Batch], report: ProcessorReport) -> list[str]:
     """Compare the batch's image positions with those where the language model is not given the embeddings of its tokens."""
     problems = []
     for batch in batches:
@@ -152,13 +152,13 @@ def _located(vlm: VLM, batches: Sequence[Batch], report: RealReport) -> list[str
     return problems
 
 
-def _same(name: str, a: Tensor, b: Tensor, report: RealReport) -> str:
+def _same(name: str, a: Tensor, b: Tensor, report: ProcessorReport) -> str:
     difference = float((a - b).abs().max() / a.abs().max())
     report.differences[name] = max(difference, report.differences.get(name, 0.0))
     return "" if difference < CLOSE else f"{name}: the logits differ by {difference:.0e}"
 
 
-def _steps(vlm: VLM, chats: Sequence[Conversation], right: Batch, whole: Tensor, report: RealReport) -> str:
+def _steps(vlm: VLM, chats: Sequence[Conversation], right: Batch, whole: Tensor, report: ProcessorReport) -> str:
     """Each step alone, open, gives the same first token's logits as the one pass over everything."""
     at = 0
     for row, chat in enumerate(chats):
@@ -179,7 +179,7 @@ def _steps(vlm: VLM, chats: Sequence[Conversation], right: Batch, whole: Tensor,
     return ""
 
 
-def _cache(vlm: VLM, chats: Sequence[Conversation], report: RealReport) -> str:
+def _cache(vlm: VLM, chats: Sequence[Conversation], report: ProcessorReport) -> str:
     """Greedy decoding with a cache is decoding without, and its first token is the argmax of a plain forward."""
     opened = [Conversation(chat.images, (type(chat.turns[0])(chat.turns[0].user),)) for chat in chats]
     batch = encode(vlm, opened, generation_prompt=True)
@@ -206,7 +206,7 @@ def _cache(vlm: VLM, chats: Sequence[Conversation], report: RealReport) -> str:
     return f"{differ} of {said[0][:, length:].numel()} generated tokens differ without a cache" if differ else ""
 
 
-def _scope_image(vlm: VLM, batch: Batch, report: RealReport) -> str:
+def _scope_image(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
     heads = HeadSet(vlm.heads.heads("L"))
     if not vlm.image_in_text:
         try:
@@ -239,7 +239,7 @@ def _scope_image(vlm: VLM, batch: Batch, report: RealReport) -> str:
     )
 
 
-def _across(vlm: VLM, batch: Batch, report: RealReport) -> str:
+def _across(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
     """The picture does reach the answers: the heads of the cross-attention have an effect on them."""
     every, rows = batch.predict_mask(), range(len(batch.starts))
     before = logits_at(vlm, batch, every, rows)

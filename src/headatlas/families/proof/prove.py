@@ -1,10 +1,8 @@
-"""Prove one family: build its tiny model, make inputs, run every check, and say what came of it.
-
-Knows the checks and the model; knows no other family, no processes and no tables (run.py, table.py).
-"""
+"""Check one family: build its small model, make inputs, run every check, and report the results."""
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +10,8 @@ import torch
 import transformers
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.build import adapter_of, tiny_model
+from headatlas.families.family import family_of
+from headatlas.families.proof.build import tiny_model
 from headatlas.families.proof.checks import (
     Result,
     check_cache,
@@ -20,14 +19,15 @@ from headatlas.families.proof.checks import (
     check_kernel,
     check_no_op,
     check_ragged,
+    check_rows,
     check_sum,
     check_zero,
     worst,
 )
-from headatlas.families.proof.checks.sequences import told
+from headatlas.families.proof.checks.sequences import error_text
 from headatlas.families.proof.checks.sites import watch
 from headatlas.families.proof.inputs import InputMaker
-from headatlas.families.proof.real import REAL, check_real
+from headatlas.families.proof.processor import check_processor
 from headatlas.heads import TOWERS, HeadGrid, find_heads
 
 Status = Literal["proven", "language proven", "fails", "refused"]
@@ -35,7 +35,7 @@ Status = Literal["proven", "language proven", "fails", "refused"]
 
 @dataclass
 class FamilyReport:
-    """What is known of one family after its checks.
+    """The results of one family's checks.
 
     Attributes:
         family: its model type.
@@ -47,7 +47,7 @@ class FamilyReport:
         skipped: attention-like modules that are not addressed, each with its reason.
         checks: one result for each check and tower.
         inputs: `image` or `text`: what the checks ran on.
-        real: what holds of its real processor (`RealReport` as a dictionary); empty for a family that has no entry there.
+        processor: results with its own processor (`ProcessorReport` as a dictionary); empty for a family checked without one.
         seconds: how long it took.
     """
 
@@ -59,13 +59,13 @@ class FamilyReport:
     skipped: list[str] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
     inputs: str = ""
-    real: dict[str, Any] = field(default_factory=dict)
+    processor: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def sound(self) -> bool:
-        """Whether nothing that was checked failed, real inputs included."""
-        return self.status != "fails" and not self.real.get("problem")
+        """Whether no check failed, those with the family's own processor included."""
+        return self.status != "fails" and not self.processor.get("problem")
 
     def to_json(self) -> dict[str, Any]:
         """The same as a dictionary of plain values."""
@@ -73,22 +73,22 @@ class FamilyReport:
 
 
 def check_family(family: str, seed: int = 0) -> FamilyReport:
-    """Build `family` small, run every check on it and report. Never raises for what the family does wrong."""
+    """Build a small model of `family`, run every check on it and report. A failing family raises nothing."""
     report = FamilyReport(family)
     start = time.perf_counter()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # transformers warns about tiny configurations
         _check(report, seed)
-    if family in REAL:
-        report.real = check_real(family, seed).to_json()
+    if family_of(family).tiny_processor is not None:
+        report.processor = check_processor(family, seed).to_json()
     report.seconds = round(time.perf_counter() - start, 2)
     return report
 
 
 def _check(report: FamilyReport, seed: int) -> None:
-    adapter = adapter_of(report.family)
-    if adapter.refuse:
-        report.reason = adapter.refuse
+    tiny = family_of(report.family).tiny_model
+    if tiny.refused:
+        report.reason = tiny.refused
         return
     try:
         model = tiny_model(report.family, seed)
@@ -98,19 +98,19 @@ def _check(report: FamilyReport, seed: int) -> None:
         report.reason = str(error)
         return
     except Exception as error:
-        report.reason = f"no tiny model could be built: {told(error)}"
+        report.reason = f"no tiny model could be built: {error_text(error)}"
         return
-    grid = _without_idle(grid, adapter.idle)
+    grid = _without_idle(grid, tiny.idle)
     report.skipped = list(grid.skipped)
     report.towers = {tower: _tower(grid, tower) for tower in TOWERS if grid.tower(tower)}
-    maker = InputMaker(model, report.family, adapter, seed)
+    maker = InputMaker(model, report.family, tiny, seed)
     text, pictures = _runs(model, maker), ""
     try:
         pictures = _runs(model, maker.with_images())
     except Exception as error:
-        pictures = told(error)
+        pictures = error_text(error)
     if pictures:
-        maker = InputMaker(model, report.family, adapter, seed)
+        maker = InputMaker(model, report.family, tiny, seed)
         if text:
             both = text if text == pictures else f"{text} (text); {pictures} (with a picture)"
             report.reason = f"transformers {transformers.__version__} does not run the bare model: {both}"
@@ -119,9 +119,9 @@ def _check(report: FamilyReport, seed: int) -> None:
     if pictures:
         grid = _called(model, grid, maker)
     try:
-        report.checks = [result.to_json() for result in _results(model, grid, maker, adapter.discrete)]
+        report.checks = [result.to_json() for result in _results(model, grid, maker, tiny.discrete)]
     except Exception as error:
-        report.status, report.reason = "fails", f"a check broke: {told(error)}"
+        report.status, report.reason = "fails", f"a check broke: {error_text(error)}"
         return
     failed = [c for c in report.checks if c["verdict"] == "fails"]
     unread = [c["tower"] for c in report.checks if c["check"] == "zero" and c["verdict"] != "holds"]
@@ -132,8 +132,8 @@ def _check(report: FamilyReport, seed: int) -> None:
         report.reason = "; ".join(f"{c['check']} {c['tower']}: {c['reason']}" for c in failed)
     elif pictures and report.towers.keys() - {site.tower for site in grid.sites}:
         report.status, report.reason = "language proven", f"no image inputs could be made: {pictures}"
-    elif adapter.vision_unproven:
-        report.status, report.reason = "language proven", adapter.vision_unproven
+    elif tiny.vision_unproven:
+        report.status, report.reason = "language proven", tiny.vision_unproven
     elif unread:
         report.status = "language proven"
         report.reason = f"the effect of single heads of tower {', '.join(unread)} on the logits could not be compared"
@@ -150,22 +150,22 @@ def _runs(model: Any, maker: InputMaker) -> str:
     try:
         logits = model(**maker([0])).logits
     except Exception as error:
-        return told(error)
+        return error_text(error)
     return "" if bool(torch.isfinite(logits).all()) else "the logits are not finite"
 
 
 def _called(model: Any, grid: HeadGrid, maker: InputMaker) -> HeadGrid:
-    """The sites that a forward without an image calls."""
+    """The grid with the sites that a forward pass without an image calls."""
     inputs = maker([0])
     seen = watch(lambda: model(**inputs).logits, grid)
     return HeadGrid(tuple(s for s in grid.sites if s.tower == "L" or s in seen), grid.language, grid.skipped)
 
 
-def _without_idle(grid: HeadGrid, idle: dict[str, str]) -> HeadGrid:
-    """The grid without the sites of modules that are declared to take no part, which are listed with the reason."""
-    told = tuple(f"{path}: {reason}" for path, reason in idle.items())
+def _without_idle(grid: HeadGrid, idle: Mapping[str, str]) -> HeadGrid:
+    """The grid without the sites of modules declared idle, which are listed as skipped with the reason."""
+    reasons = tuple(f"{path}: {reason}" for path, reason in idle.items())
     kept = tuple(s for s in grid.sites if not s.owner.startswith(tuple(f"{path}." for path in idle)))
-    return HeadGrid(kept, grid.language, grid.skipped + told)
+    return HeadGrid(kept, grid.language, grid.skipped + reasons)
 
 
 def _results(model: Any, grid: HeadGrid, maker: InputMaker, discrete: bool) -> list[Result]:
@@ -191,6 +191,9 @@ def _results(model: Any, grid: HeadGrid, maker: InputMaker, discrete: bool) -> l
     results.append(check_no_op(forward, model, grid))
     results += [check_ragged(model, grid, maker, side) for side in ("left", "right")]
     results += [check_cache(model, grid, maker), check_kernel(model, grid, inputs)]
+    for tower in TOWERS:
+        if grid.tower(tower):
+            results += check_rows(forward, model, grid, tower)
     return results
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from headatlas.families import FAMILIES, Family
 from headatlas.families.proof import check_families, check_family
-from headatlas.families.proof import family as module
-from headatlas.families.proof.adapters import ADAPTERS, Adapter
+from headatlas.families.proof import prove as module
 from headatlas.heads import HeadGrid
 
 PAGE = Path(__file__).parents[3] / "docs" / "models.md"
@@ -63,7 +63,7 @@ def test_kernels_are_told(reports):
 
 def test_what_was_checked_without_a_picture_says_so(monkeypatch):
     assert check_family("fuyu").reason == "the family has no vision tower with heads"
-    monkeypatch.setitem(ADAPTERS, "fuyu", Adapter())
+    monkeypatch.setitem(FAMILIES._things, "fuyu", Family("fuyu"))
     report = check_family("fuyu")
     assert (report.status, report.inputs) == ("proven", "text")
     assert report.reason.startswith("checked on text alone: TypeError")

@@ -5,8 +5,8 @@ import torch
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families.proof import check_family
-from headatlas.families.proof.real import REAL, check_real
-from headatlas.families.proof.real import check as module
+from headatlas.families.proof.processor import check as module
+from headatlas.families.proof.processor import check_processor, processor_families, tiny_processor_of
 from headatlas.vlm.model import VLM
 
 FAST = {
@@ -29,7 +29,7 @@ TOKENS = {
 
 @pytest.mark.parametrize("family", FAST)
 def test_a_few_families_hold(family):
-    report = check_real(family)
+    report = check_processor(family)
     assert report.problem == ""
     assert report.spans == "36/36"
     assert report.ends == 36
@@ -39,9 +39,9 @@ def test_a_few_families_hold(family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", REAL)
+@pytest.mark.parametrize("family", processor_families())
 def test_every_family_holds(family):
-    report = check_real(family)
+    report = check_processor(family)
     if report.problem and "does not run the bare model" in (reason := check_family(family).reason):
         pytest.skip(reason)
     assert report.problem == ""
@@ -56,7 +56,7 @@ def test_a_wrong_image_token_is_seen(monkeypatch):
         self.image_ids = (self.image_ids[0], self.tokenizer.convert_tokens_to_ids("<|vision_start|>"))
 
     monkeypatch.setattr(VLM, "__init__", wrong)
-    assert "wrongly told to hold the picture" in check_real("qwen2_vl").problem
+    assert "wrongly told to hold the picture" in check_processor("qwen2_vl").problem
 
 
 def test_answers_that_are_seen_before_they_are_given_are_told(monkeypatch):
@@ -64,18 +64,18 @@ def test_answers_that_are_seen_before_they_are_given_are_told(monkeypatch):
     from headatlas.vlm import batch
 
     monkeypatch.setattr(batch, "_types_of_prefix", lambda inputs, ends: None)
-    assert "steps: the logits differ" in check_real("paligemma").problem
+    assert "steps: the logits differ" in check_processor("paligemma").problem
 
 
 def test_a_difference_is_a_problem():
-    report = module.RealReport()
+    report = module.ProcessorReport()
     assert "differ by" in module._same("steps", torch.ones(2, 3), torch.ones(2, 3) * 1.01, report)
     assert report.differences["steps"] == pytest.approx(0.01, rel=1e-3)
 
 
 def test_families_without_an_entry_and_packages_that_lack(monkeypatch):
-    assert "expected a family with a real processor" in check_real("aria").problem
-    from headatlas.families.proof.real.build import real_processor
+    assert "family must be one with a processor entry" in check_processor("aria").problem
+    from headatlas.families.proof.processor.build import build_processor
 
     class Needy:
         def __init__(self, **parts):
@@ -83,4 +83,4 @@ def test_families_without_an_entry_and_packages_that_lack(monkeypatch):
 
     monkeypatch.setattr("transformers.SmolVLMProcessor", Needy, raising=False)
     with pytest.raises(HeadAtlasError, match="needs a package that is not installed: Package `num2words` is required"):
-        real_processor(REAL["smolvlm"])
+        build_processor(tiny_processor_of("smolvlm"))
