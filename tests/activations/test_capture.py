@@ -244,3 +244,12 @@ def test_a_layer_that_was_not_read_is_an_error(tiny_vlm, tiny_questions, tmp_pat
     monkeypatch.setattr(unit, "ZReader", Deaf)
     with pytest.raises(HeadAtlasError, match=r"z of layer 1 must be read once in a forward, got 0 times"):
         capture(tiny_vlm, tiny_questions, out=tmp_path / "acts")
+
+
+def test_without_a_folder_it_is_kept_as_long_as_it_is_used(tiny_vlm, tiny_questions, kept):
+    found = capture(tiny_vlm, tiny_questions, ALL, batch_size=3)
+    path = Path(found.path)
+    assert np.array_equal(found.z("all"), kept.z("all"))
+    assert path.exists()
+    del found
+    assert not path.exists()
