@@ -93,7 +93,7 @@ def capture(
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
     shape = [starts[-1], *vlm.heads.dims("L")]
     settings = _settings(vlm, data, chosen, shape, arm_name, arm)
-    new = folder.local is not None and not folder.local.exists()
+    new = out is None or (folder.local is not None and not folder.local.exists())
     job = _Capture(vlm, folder, settings, starts, batch_size, arm)
     with folder.locked("capture"):
         try:
