@@ -53,7 +53,7 @@ def check(
         typer.echo(line(report))
     counts = Counter(report.status for report in reports.values())
     typer.echo(f"{len(reports)} families in {seconds:.0f} s: {summary(counts)}")
-    real = [not report.real["problem"] for report in reports.values() if report.real]
+    real = [not report.processor["problem"] for report in reports.values() if report.processor]
     if real:
         typer.echo(f"real processors: {sum(real)} of {len(real)} hold")
     if json is not None:
@@ -78,9 +78,9 @@ def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="What `check
 @models_app.command("list")
 def list_families() -> None:
     """Print the families that the installed transformers knows, one a line."""
-    from headatlas.families.proof import FAMILIES
+    from headatlas.families.proof import MODEL_TYPES
 
-    for family in FAMILIES:
+    for family in MODEL_TYPES:
         typer.echo(family)
 
 

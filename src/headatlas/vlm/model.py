@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.chat_quirks import MANNERS, Manner
+from headatlas.families import counts_positions, family_of
 from headatlas.heads import Edit, edit_heads, find_heads
 from headatlas.heads.scope import check_scope
+from headatlas.vlm import identity
 from headatlas.vlm.memo import BatchMemo
 from headatlas.vlm.pixels import ImageKeys, PixelMemo, room
 
@@ -49,16 +50,14 @@ class VLM:
         model, processor, tokenizer: the Hugging Face objects, untouched.
         heads: its heads (`HeadGrid`).
         device: where its input embeddings are.
-        fingerprint: 16 hex digits that identify its weights and configuration.
         loaded_with: what `load_vlm` was given beside name, device and dtype, so that another process can load the same.
     """
 
-    def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str) -> None:
+    def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str | None = None) -> None:
         self.name = name
         self.model: Any = model
         self.processor = processor
-        self.tokenizer: Any = processor.tokenizer
-        self.fingerprint = fingerprint
+        self._fixed_fingerprint = fingerprint
         self.loaded_with: dict[str, Any] = {}
         self.heads = find_heads(model)
         if self.heads.tower("E") or getattr(model.config, "is_encoder_decoder", False):
@@ -77,13 +76,9 @@ class VLM:
         self.image_ids = _image_ids(self.model.config, processor)
         # A picture that is attended to across, or stands in front of the text, is at none of the text's positions.
         self.image_in_text = bool(self.image_ids) and not self.heads.tower("X")
-        self.manner = MANNERS.get(self.model.config.model_type, Manner())
-        # Families with multimodal rotary positions work them out from the mask and must not be given plain ones.
-        own_positions = hasattr(self.model, "get_rope_index") or hasattr(
-            getattr(self.model, "model", None), "get_rope_index"
-        )
+        self.chat_format = family_of(self.model.config.model_type).chat
         self.takes_position_ids = (
-            not own_positions and "position_ids" in inspect.signature(self.model.forward).parameters
+            not counts_positions(self.model) and "position_ids" in inspect.signature(self.model.forward).parameters
         )
         self._active: list[_Active] = []
         self._within_batch = False
@@ -91,6 +86,22 @@ class VLM:
     def __repr__(self) -> str:
         layers, heads = self.heads.shape
         return f"VLM({self.name!r}, {self.family}, {layers} layers x {heads} heads, {self.dtype}, {self.device})"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self.processor.tokenizer
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides this model's answers, now: weights, adapters, tokenizer, chat template, the date it writes, picture
+        sizes and so on, by name. Computed at every call; `identity.differences` compares two of them."""
+        return identity.identity(self.model, self.processor)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of `identity`, for cache keys; or what the constructor was given instead."""
+        return self._fixed_fingerprint or identity.fingerprint(self.identity)
 
     @contextmanager
     def edit(self, *edits: Edit, scope: str = "all", rows: Sequence[Sequence[Edit]] | None = None) -> Iterator[VLM]:
@@ -196,22 +207,21 @@ class VLM:
 
 
 def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
-    """A PIL image in RGB from an image, a path, or an array [height, width, 3] uint8.
+    """An upright PIL image in RGB from an image, a path, or an array [height, width, 3] of uint8.
+
+    Images and files are opened as `headatlas.cogvsr.pictures.open_picture` says: EXIF orientation applied, transparency on
+    white, 16-bit grey scaled to 8.
 
     Raises:
         HeadAtlasError: the file cannot be read as an image, or the array has another shape or dtype.
     """
-    if isinstance(image, Image.Image):
-        return image.convert("RGB") if image.mode != "RGB" else image
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise HeadAtlasError(f"expected an array [height, width, 3] of uint8, came {image.shape} of {image.dtype}")
+            raise HeadAtlasError(f"image must be [height, width, 3] of uint8, got {list(image.shape)} of {image.dtype}")
         return Image.fromarray(image)
-    try:
-        with Image.open(image) as opened:
-            return opened.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise HeadAtlasError(f"cannot read image {str(image)!r}: {error}") from error
+    from headatlas.cogvsr.pictures import open_picture  # here, because the room `cogvsr` takes a second to import
+
+    return open_picture(image)
 
 
 def _device(module: Any) -> torch.device:
