@@ -55,12 +55,12 @@ def test_splits_that_leak_are_refused(world, fields, message):
 def test_missing_splits_and_tokens_say_what_is_there(world):
     with pytest.raises(HeadAtlasError, match=r"no step of split 'X'.*E, P, S, T"):
         ScoringInputs(world[0]).rows("X")
-    with pytest.raises(HeadAtlasError, match="one of those captured .gold.*, got 'last'"):
+    with pytest.raises(HeadAtlasError, match=r"one of those captured .gold.*, got 'last'"):
         ScoringInputs(world[0], tokens="last").z("S")
 
 
 def test_unknown_function_in_the_steps(world):
-    with pytest.raises(HeadAtlasError, match="cognitive function must be one of .*; got 'smell'"):
+    with pytest.raises(HeadAtlasError, match=r"cognitive function must be one of .*; got 'smell'"):
         labels_of(world[0].steps.assign(functions="smell"))
 
 

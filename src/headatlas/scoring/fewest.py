@@ -17,10 +17,9 @@ from jaxtyping import Bool, Float, Int
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
+from headatlas.results import RESULTS
 from headatlas.scoring.base import PerSample, Scores
 from headatlas.scoring.select import selected_masks
-
-COLUMNS = ("scorer", "spatial", "other", "difference", "low", "high", "p", "n")
 
 
 def thresholds(scores: Scores, selector: str = "null") -> Float[np.ndarray, " F"]:
@@ -94,13 +93,14 @@ def fewest_table(
     n_boot: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """n_spatial - n_c for both spatial functions and their mean, against every other function and the mean of the
-    others.
+    """Heads of each spatial function and of their mean, minus those of every other function and of the others' mean.
 
-    Columns: scorer, spatial (function or "both"), other (function or "" for the mean of the others), difference (mean
-    over resamples, in heads), low, high (95 %), p (one-sided, that spatial heads are not fewer: (1 + #{difference >=
-    0}) / (B + 1)), all three NaN with a single question, n (steps of each function in a resample). Below zero: spatial heads are fewer. Raises
-    `HeadAtlasError` when the scores have no `per_sample`, or hold steps of only spatial or only other functions.
+    Returns:
+        Rows of results/fewest.csv: `difference` is the mean over resamples, `p` is one-sided, that spatial heads are not
+        fewer: (1 + #{difference >= 0}) / (B + 1). With a single question `low`, `high` and `p` are NaN.
+
+    Raises:
+        HeadAtlasError: the scores have no `per_sample`, or hold steps of only spatial or only other functions.
     """
     if scores.per_sample is None:
         raise HeadAtlasError(
@@ -130,7 +130,7 @@ def fewest_table(
                 low, high = np.quantile(draws, [0.025, 0.975])
                 p = (1 + (draws >= 0).sum()) / (len(draws) + 1)
             rows.append((scores.name, name, other, draws.mean(), low, high, p, size))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(RESULTS["fewest"].names))
 
 
 def _weights(rows: Int[np.ndarray, " m"], n: int) -> Float[np.ndarray, " n"]:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headatlas import latent
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Step
-from headatlas.latent import ARMS, METHODS, GroundTruth, Method, arm, arms
+from headatlas.latent import ARMS, METHODS, GroundTruth, Method, arms
 from headatlas.latent.methods.sha import elsewhere, outline
 
 BOX = Box(x0=0.25, y0=0.25, x1=0.5, y1=0.5)
@@ -135,12 +136,12 @@ def test_sha_is_a_method(question):
 
 
 def test_an_arm_from_outside_stands_beside_the_others(question):
-    @arm("upside_down", control="original")
+    @latent.arm("upside_down", control="original")
     def upside_down(question, detections):
         return (question.images[0].rotate(180),), ""
 
     try:
-        assert list(arms())[0] == "original"
+        assert next(iter(arms())) == "original"
         assert arms()["upside_down"].control == "original"
         assert arms()["upside_down"](question)[1] == ""
     finally:
