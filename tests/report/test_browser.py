@@ -7,6 +7,8 @@ import pytest
 from browser import READY, opened
 from playwright.sync_api import Page
 
+from headatlas.report import words
+
 
 @pytest.fixture(scope="module")
 def page(reported: Path) -> Iterator[Page]:
