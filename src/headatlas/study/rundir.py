@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from headatlas.errors import HeadAtlasError
+from headatlas.results import load, validate
 from headatlas.storage import (
     LOCK,
     PART,
@@ -149,24 +150,12 @@ class RunDir:
             ) from error
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write `results/<name>.csv`, whole, numbers with all their digits."""
-        self.write_text(f"results/{name}.csv", table.to_csv(index=False))
+        """Write `results/<name>.csv`, whole, numbers with all their digits, after a check against `headatlas.results`."""
+        self.write_text(f"results/{name}.csv", validate(name, table).to_csv(index=False))
 
     def read_table(self, name: str) -> pd.DataFrame:
-        """Read `results/<name>.csv`; empty if its stage has not run or had nothing to write.
-
-        Raises:
-            DamagedError: it is there, but is no table.
-        """
-        path = self.results / f"{name}.csv"
-        try:
-            return pd.read_csv(path, keep_default_na=False, na_values=[""])
-        except (FileNotFoundError, pd.errors.EmptyDataError):
-            return pd.DataFrame()
-        except (OSError, ValueError) as error:
-            raise DamagedError(
-                f"{str(path)!r} cannot be read ({error}): it was damaged since it was written"
-            ) from error
+        """Read `results/<name>.csv`, typed as in `headatlas.results`; no rows if its stage wrote none or has not run."""
+        return load(self.results, name)
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
