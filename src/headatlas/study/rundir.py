@@ -24,7 +24,6 @@ from headatlas.storage import (
     LOCK,
     PART,
     SEAL,
-    DamagedError,
     file_digest,
     is_sealed,
     lock_folder,
@@ -132,22 +131,6 @@ class RunDir:
     def write_json(self, name: str, value: Any) -> Path:
         """Write a JSON file, whole."""
         return self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-    def read_json(self, name: str, default: Any = None) -> Any:
-        """Read a JSON file; `default` if it is not there.
-
-        Raises:
-            DamagedError: it is there, but is no JSON.
-        """
-        path = self.root / name
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return default
-        except (OSError, ValueError, RecursionError) as error:
-            raise DamagedError(
-                f"{str(path)!r} cannot be read ({error}): it was damaged since it was written"
-            ) from error
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write `results/<name>.csv`, whole, numbers with all their digits, after a check against `headatlas.results`."""
