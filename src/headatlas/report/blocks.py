@@ -1,7 +1,4 @@
-"""What several chapters need: reasons for gaps, one view a scorer, the selector that the study stands on.
-
-Knows the run's tables and the page's parts; knows no single chapter.
-"""
+"""Blocks that several sections use: notes for missing tables, one view per scorer, intervals in words."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ OTHER_SWATCH = Swatch("Other function", GREY)
 
 
 def gap(run: Run, *names: str) -> tuple[Note, ...]:
-    """A weak note for those of the tables `names` that have no rows."""
+    """A weak note for those of the tables `names` that have no rows; empty if all have some."""
     why = run.why(*names)
     return (Note(why, weak=True),) if why else ()
 
@@ -28,26 +25,33 @@ def gap(run: Run, *names: str) -> tuple[Note, ...]:
 def per_scorer(
     run: Run, frame: pd.DataFrame, build: Callable[[str, pd.DataFrame], tuple[Block, ...]], table: str
 ) -> tuple[Block, ...]:
-    """One view a scorer of the *run*; a scorer without rows in `frame` gets a sentence instead of a view."""
+    """One view for each scorer of the run, switched by the buttons of the page.
+
+    Args:
+        run: the run.
+        frame: rows with a column `scorer`.
+        build: `(scorer, its rows) -> blocks`; not called for a scorer without rows, which gets a note.
+        table: the name of the table that `frame` comes from, for that note.
+    """
     if frame.empty:
         return gap(run, table)
     views: dict[str, tuple[Block, ...]] = {}
     for name in all_scorers(run):
         rows = only(frame, scorer=name)
-        none = Note(f"{run.folder}/{table}.csv has no rows for {words.scorer(name)}.", weak=True)
-        views[name] = build(name, rows) if len(rows) else (none,)
+        no_rows = Note(f"{run.folder}/{table}.csv has no rows for {words.scorer(name)}.", weak=True)
+        views[name] = build(name, rows) if len(rows) else (no_rows,)
     return (PerScorer(views),)
 
 
 def all_scorers(run: Run) -> list[str]:
-    """Every scorer that any table names, in the order of the page's switch."""
+    """Every scorer named in any table, in the order of the page's buttons."""
     return words.scorers_in_order(
         name for frame in run.tables.values() if "scorer" in frame.columns for name in frame["scorer"] if name
     )
 
 
 def headline_selector(run: Run, scorer: str | None = None) -> str:
-    """The selector whose heads the page outlines: the settings' own, else the preset's, else the first in the table."""
+    """The selector whose heads the page outlines: that of the settings, else of the preset, else the first in the table."""
     frame = run.tables["selection"]
     if scorer is not None:
         frame = only(frame, scorer=scorer)
@@ -57,11 +61,11 @@ def headline_selector(run: Run, scorer: str | None = None) -> str:
 
 
 def spatial_swatches(frame: pd.DataFrame, functions: pd.Series) -> tuple[pd.DataFrame, tuple[Swatch, ...]]:
-    """`frame` with a column `series` that tells the two spatial functions from the others, and the legend for it."""
+    """`frame` with a column `series` (spatial or other function of each row), and the legend for it."""
     series = [SPATIAL_SWATCH.text if name in SPATIAL else OTHER_SWATCH.text for name in functions]
     return frame.assign(series=series), (SPATIAL_SWATCH, OTHER_SWATCH)
 
 
-def tied(low: float, high: float) -> str:
-    """An interval of percentage points from shares."""
+def point_interval(low: float, high: float) -> str:
+    """Two shares as an interval of percentage points, such as "−1.0 to +2.0"; empty if one is missing."""
     return words.interval(words.points(low), words.points(high))
