@@ -51,9 +51,7 @@ def one_per_function(
     return tuple(charts)
 
 
-def legend(
-    names: Iterable[str], titles: Mapping[str, str], looks: Mapping[str, tuple[str, str]]
-) -> tuple[Swatch, ...]:
+def legend(names: Iterable[str], titles: Mapping[str, str], looks: Mapping[str, tuple[str, str]]) -> tuple[Swatch, ...]:
     """Swatches for the distinct `names`, those in `looks` first; `looks[name]` is (colour, shape), else a grey cross."""
     return tuple(
         Swatch(words.plain(name, titles), *looks.get(name, (GREY, "cross"))) for name in words.in_order(names, looks)

@@ -52,7 +52,7 @@ def write_page(page: Page, folder: Path) -> Path:
 def build_page(run: Run) -> Page:
     """The page of a study's report, as plain records."""
     settings = run.settings
-    # Altair's schema checks would take 90 % of the time. The form of our charts does not depend on the data, and tests draw them all.
+    # Altair's schema checks would take 90 % of the time; tests make them for every kind of chart.
     with debug_mode(False):
         sections = build_sections(run)
     model = str(settings.get("model") or run.path.name)

@@ -65,7 +65,9 @@ def _heads(run: Run) -> str:
         if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
         else " heads"
     )
-    return f"How many{total} are selected for a function depends on the scorer: {words.listing(parts)}." if parts else ""
+    return (
+        f"How many{total} are selected for a function depends on the scorer: {words.listing(parts)}." if parts else ""
+    )
 
 
 def _agreement(run: Run) -> str:
@@ -93,7 +95,9 @@ def _removal(run: Run) -> str:
         parts.append(f"{loss} points (as many random heads: {random}) with heads from {_the(scorer)}")
     if not parts:
         return ""
-    return f"Silencing the heads of the two spatial functions changes accuracy on their steps by {words.listing(parts)}."
+    return (
+        f"Silencing the heads of the two spatial functions changes accuracy on their steps by {words.listing(parts)}."
+    )
 
 
 def _activation(run: Run) -> str:

@@ -81,7 +81,9 @@ def _printable_texts(node: Any) -> Any:
     if isinstance(node, list):
         return [_printable_texts(item) for item in node]
     if isinstance(node, dict):
-        return {key: _printable_rows(value) if key == "datasets" else _printable_texts(value) for key, value in node.items()}
+        return {
+            key: _printable_rows(value) if key == "datasets" else _printable_texts(value) for key, value in node.items()
+        }
     return node
 
 

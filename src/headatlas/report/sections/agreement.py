@@ -36,7 +36,7 @@ def agreement_section(run: Run) -> Section:
     return Section(
         id="agreement",
         title="Do the scorers agree?",
-        intro="Exact ablation silences one head at a time and counts the answers lost. Cheaper scorers are compared with it here. "
+        intro="Exact ablation silences one head at a time and counts the answers lost. Cheaper scorers are compared with it. "
         "A probe says little if the words of a step already give its function away.",
         blocks=tuple(blocks),
         short="Do scorers agree?",
@@ -81,7 +81,13 @@ def _agreement(frame: pd.DataFrame) -> list[Block]:
         ),
         Figure(
             "agreement-top",
-            (Chart("agreement-top", top_spec, "Share of the five highest heads that a scorer shares with exact ablation."),),
+            (
+                Chart(
+                    "agreement-top",
+                    top_spec,
+                    "Share of the five highest heads that a scorer shares with exact ablation.",
+                ),
+            ),
             "Same five highest heads as exact ablation?",
             swatches=(*swatches, expected),
         ),

@@ -21,7 +21,9 @@ def settings_section(run: Run) -> Section:
     """Every setting and version of the run."""
     rows = tuple(flatten(run.settings))
     table = Table(columns=("Setting", "Value"), rows=rows, n_text=2)
-    files = Note("Every chart is also in charts/ as SVG and PNG, and every number in results/ as CSV, next to this file.")
+    files = Note(
+        "Every chart is also in charts/ as SVG and PNG, and every number in results/ as CSV, next to this file."
+    )
     missing = Note("There are no settings here because settings.json is missing.", weak=True)
     return Section(
         id="settings",
@@ -69,4 +71,6 @@ def _chart(timings: list[dict[str, Any]]) -> Figure:
     spec = bars(frame, swatches=(RAN, RESUMED), x_title="seconds", tooltip=(("text", "time"), ("series", " ")))
     label = "Seconds by stage: " + ", ".join(f"{row.row} {row.text}" for row in records(frame))
     swatches = tuple(s for s in (RAN, RESUMED) if s.text in set(frame["series"]))
-    return Figure("timings", (Chart("timings", spec, label),), f"{words.seconds(sum(spent))} in total", swatches=swatches)
+    return Figure(
+        "timings", (Chart("timings", spec, label),), f"{words.seconds(sum(spent))} in total", swatches=swatches
+    )

@@ -1,7 +1,7 @@
-"""How alike two models are, held against chance: what the same number would be if names or layers were dealt at random.
+"""How alike two models are, compared with the same number for names or layers in random order.
 
-Knows arrays only. Two nulls: *functions dealt anew* (all orders of the function names in one model, exactly; Mantel 1967 for
-matrices) and *layers shuffled* (each model's layers in random order, all functions together). p is one-sided,
+There are two nulls: *other orders of the functions* (all orders of the function names in one model, exactly; Mantel 1967
+for matrices) and *shuffled layers* (each model's layers in random order, all functions together). p is one-sided,
 (1 + #{chance >= measured}) / (N + 1).
 """
 
@@ -20,12 +20,12 @@ from headatlas.stats import random_control_p
 
 N_SHUFFLES = 1_999
 LEAST = 4
-"""Fewer functions than this have too few orders (3! = 6) for any p below 0.05."""
+"""With fewer functions there are too few orders (3! = 6) for any p below 0.05."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """A measured number, the middle 95 % of what chance gives, p, and of how many things it was measured (`n`)."""
+    """A measured number, the middle 95 % by chance, p, and the number of things it was measured on (`n`)."""
 
     value: float
     chance_low: float = float("nan")
@@ -35,7 +35,7 @@ class Likeness:
 
 
 def against(value: float, null: Float[np.ndarray, " N"], n: int, smaller: bool = False) -> Likeness:
-    """`value` beside its null; `smaller`: small values are the remarkable ones."""
+    """`value` compared with its null; `smaller`: small values are the remarkable ones."""
     known = null[np.isfinite(null)]
     if not np.isfinite(value) or not len(known):
         return Likeness(float(value), n=n)
@@ -45,7 +45,7 @@ def against(value: float, null: Float[np.ndarray, " N"], n: int, smaller: bool =
 
 
 def vectors(a: Float[np.ndarray, " F"], b: Float[np.ndarray, " F"]) -> Likeness:
-    """Spearman correlation of one number a function, in two models; null: function names dealt anew."""
+    """Spearman correlation of one number a function, in two models; null: other orders of the function names."""
     known = np.isfinite(a) & np.isfinite(b)
     one, two = rankdata(a[known]), rankdata(b[known])
     if len(one) < LEAST:
@@ -55,10 +55,10 @@ def vectors(a: Float[np.ndarray, " F"], b: Float[np.ndarray, " F"]) -> Likeness:
 
 
 def matrices(a: Float[np.ndarray, "F F"], b: Float[np.ndarray, "F F"], *, diagonal: bool = False) -> Likeness:
-    """Spearman correlation of the cells of two function-by-function matrices; null: function names dealt anew.
+    """Spearman correlation of the cells of two function-by-function matrices; null: other orders of the function names.
 
-    Functions that a matrix knows nothing of (a row or column of NaN) are left out of both. `diagonal`: whether a function
-    with itself counts. Cells of a symmetric matrix count once.
+    Functions with a row or column of NaN in one matrix are left out of both. `diagonal`: whether the cell of a function with
+    itself counts. Cells of a symmetric matrix count once.
     """
     keep = np.array([_known(a, f) and _known(b, f) for f in range(len(a))], dtype=bool)
     one, two = a[np.ix_(keep, keep)], b[np.ix_(keep, keep)]
@@ -71,14 +71,14 @@ def matrices(a: Float[np.ndarray, "F F"], b: Float[np.ndarray, "F F"], *, diagon
     table[rows, columns] = second
     if not diagonal and _symmetric(one, two):
         table = table + table.T
-    # Another order of the functions moves the cells' ranks about and leaves their mean and norm: a product is the correlation.
+    # Another order of the functions permutes the cells' ranks and keeps their mean and norm, so a product is the correlation.
     orders = _orders(size)
     null = table.ravel()[orders[:, rows] * size + orders[:, columns]] @ first
     return against(float(first @ second), null, len(rows))
 
 
 def without_means(matrix: Float[np.ndarray, "F F"]) -> Float[np.ndarray, "F F"]:
-    """The matrix less its row and column means (NaN left out): which pairs go together beyond what each is by itself."""
+    """The matrix without its row and column means (NaN left out): which pairs stand out beyond their row and column."""
     known = np.isfinite(matrix)
     if not known.any():
         return matrix
@@ -99,10 +99,10 @@ class ProfileLikeness:
 
 
 def profiles(a: Float[np.ndarray, "F L1"], b: Float[np.ndarray, "F L2"], bins: int, seed: int = 0) -> ProfileLikeness:
-    """Distances and correlations of two models' profiles with the null of shuffled layers, and whether functions match.
+    """Distances and correlations of two models' profiles, compared with shuffled layers, and whether functions match.
 
-    `match`: by how much nearer a function's profile lies to the same function's in the other model than to another
-    function's (mean distance, of the whole depth); null: function names dealt anew.
+    `match`: how much nearer a function's profile is to that of the same function in the other model than to those of other
+    functions (mean distance, 0..1 of the depth); null: other orders of the function names.
     """
     rng = np.random.default_rng(seed)
     one, two = (_shuffled(mass, rng) for mass in (a, b))  # [N, F, L]
@@ -122,7 +122,7 @@ def _mean(values: Float[np.ndarray, " F"], null: Float[np.ndarray, "N F"], small
     known = np.isfinite(values)
     if not known.any():
         return Likeness(float("nan"))
-    # A shuffle of layers can leave a constant profile; it then says nothing about that function.
+    # A shuffle of layers can give a constant profile, which has no correlation.
     draws = null[:, known]
     means = np.where(np.isfinite(draws).any(1), np.nansum(draws, 1) / np.maximum(np.isfinite(draws).sum(1), 1), np.nan)
     return against(float(values[known].mean()), means, int(known.sum()), smaller)
@@ -146,14 +146,14 @@ def _shuffled(mass: Float[np.ndarray, "F L"], rng: np.random.Generator) -> Float
 
 @cache
 def _orders(n: int) -> Int[np.ndarray, "N n"]:
-    """All orders of n things but the plain one; 9,999 random ones where there would be more than eight things."""
+    """All orders of n things except the first; 9,999 random ones for more than eight things."""
     if n > 8:
         return np.random.default_rng(0).permuted(np.tile(np.arange(n), (9_999, 1)), axis=1)
     return np.array(list(permutations(range(n))))[1:]
 
 
 def _standard(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The values less their mean, with norm 1; NaN if they are all equal."""
+    """The values minus their mean, with norm 1; NaN if they are all equal."""
     centred = values - values.mean()
     norm = np.sqrt(centred @ centred)
     return centred / norm if norm > 0 else np.full_like(centred, np.nan)

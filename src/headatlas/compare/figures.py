@@ -1,11 +1,6 @@
-"""What the comparison's chapters share: each model's look, and the figure of a number beside what chance gives.
-
-Knows models.csv and likeness.csv.
-"""
+"""Figures that several sections of a comparison share: the look of each model, and a number compared with chance."""
 
 from __future__ import annotations
-
-from itertools import combinations
 
 import pandas as pd
 
@@ -18,8 +13,8 @@ from headatlas.report.tables import Run, only, records
 COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY)
 
 MEASURED = Swatch("Between the two models", BLUE)
-CHANCE = Swatch("95 % of what chance gives", GREY, "square")
-SAME = Swatch("One model, other questions", GREEN, "diamond")
+CHANCE = Swatch("Middle 95 % by chance", GREY, "square")
+SAME = Swatch("Same model, other questions", GREEN, "diamond")
 
 
 def models_of(run: Run) -> list[str]:
@@ -28,33 +23,38 @@ def models_of(run: Run) -> list[str]:
 
 
 def looks(run: Run) -> tuple[Swatch, ...]:
-    """A colour and a shape for each model; seven colours and six shapes, so that no two of 42 are alike."""
+    """A colour and a shape for each model: seven colours and six shapes, so that 42 models all look different."""
     return tuple(
         Swatch(name, COLORS[i % len(COLORS)], SHAPES[i % len(SHAPES)]) for i, name in enumerate(models_of(run))
     )
 
 
-def pairs_of(run: Run) -> list[tuple[str, str]]:
-    """Every two models."""
-    return list(combinations(models_of(run), 2))
-
-
 def pair_name(a: str, b: str) -> str:
-    """Two models as the row of a chart."""
+    """Two models as the name of a chart's row."""
     return f"{a} – {b}"
 
 
 def likeness(run: Run, scorer: str, what: str | list[str]) -> pd.DataFrame:
-    """The rows of likeness.csv of one scorer and measure."""
+    """The rows of likeness.csv for one scorer and measure."""
     return only(run.tables["likeness"], scorer=scorer, what=what)
 
 
-def beside_chance(
+def against_chance(
     name: str, rows: pd.DataFrame, names: list[str], x_title: str, label: str, factor: float = 1.0, title: str = ""
 ) -> tuple[Chart, tuple[Swatch, ...]]:
-    """Each row's number, the middle 95 % of its null as a grey bar, and what one model gives against itself.
+    """A chart of each row's number, the middle 95 % by chance as a grey line, and the value between halves of one model.
 
-    `names`: what the rows of the chart are called. Returns the chart and the legend that it needs.
+    Args:
+        name: the chart's name.
+        rows: rows of likeness.csv.
+        names: what the rows of the chart are called, one for each of `rows`.
+        x_title: title of the value axis, with its unit.
+        label: what a screen reader says.
+        factor: what values are multiplied with, such as 100 for per cent.
+        title: heading of the chart.
+
+    Returns:
+        The chart and its legend.
     """
     base = {"row": names, "p": rows["p"].to_numpy(), "q": rows["q"].to_numpy()}
     measured = pd.DataFrame({**base, "series": MEASURED.text, "value": factor * rows["value"].to_numpy()})
@@ -78,9 +78,16 @@ def beside_chance(
 def likeness_table(
     rows: pd.DataFrame, titles: dict[str, str], in_percent: frozenset[str] = frozenset(), title: str = "All numbers"
 ) -> Table:
-    """Rows of likeness.csv as a folded table: what was measured, of which models, beside chance, with p and q."""
+    """Rows of likeness.csv as a folded table.
 
-    def told(what: str, value: float) -> str:
+    Args:
+        rows: rows of likeness.csv.
+        titles: the measures in words.
+        in_percent: measures that are shown as per cent.
+        title: heading of the table.
+    """
+
+    def text(what: str, value: float) -> str:
         return words.percent(value) if what in in_percent else words.number(value)
 
     return Table(
@@ -89,10 +96,10 @@ def likeness_table(
             "Models",
             "Function",
             "Value",
-            "95 % of chance",
+            "95 % by chance",
             "p",
             "q",
-            "One model, other questions",
+            "Same model, other questions",
             "n",
         ),
         rows=tuple(
@@ -100,11 +107,11 @@ def likeness_table(
                 titles[row.what],
                 pair_name(row.model_a, row.model_b),
                 words.group(row.function) if row.function else "All",
-                told(row.what, row.value),
-                words.interval(told(row.what, row.chance_low), told(row.what, row.chance_high)),
+                text(row.what, row.value),
+                words.interval(text(row.what, row.chance_low), text(row.what, row.chance_high)),
                 words.p_value(row.p),
                 words.p_value(row.q),
-                told(row.what, row.same),
+                text(row.what, row.same),
                 words.count(row.n),
             )
             for row in records(rows)
@@ -116,16 +123,16 @@ def likeness_table(
 
 
 def drawn(figure: Figure, why: str) -> Figure | Note:
-    """The figure, or a weak note in its place where no model has anything to draw."""
-    return figure if figure.charts else Note(f"{figure.title}: nothing to draw, {why}", weak=True)
+    """The figure, or a weak note in its place if no model has anything to draw."""
+    return figure if figure.charts else Note(f"{figure.title}: nothing to draw, because {why}", weak=True)
 
 
 def unknown(rows: pd.DataFrame, why: str) -> tuple[Note, ...]:
-    """A weak note naming the pairs of models whose measure is undefined."""
+    """A weak note that names the pairs of models whose measure is undefined."""
     missing = rows[rows["value"].isna()]
     if missing.empty:
         return ()
     pairs = words.listing(
         [pair_name(row.model_a, row.model_b) for row in records(missing.drop_duplicates(["model_a", "model_b"]))]
     )
-    return (Note(f"Nothing to compare for {pairs}: {why}", weak=True),)
+    return (Note(f"Nothing to compare for {pairs}, because {why}", weak=True),)

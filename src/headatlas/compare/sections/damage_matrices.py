@@ -1,11 +1,11 @@
-"""Does losing a function's heads cost the same functions in every model? Knows damage.csv and likeness.csv."""
+"""Does silencing a function's heads damage the same functions in every model?"""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from headatlas.compare.report.common import (
-    beside_chance,
+from headatlas.compare.figures import (
+    against_chance,
     drawn,
     likeness,
     likeness_table,
@@ -13,21 +13,23 @@ from headatlas.compare.report.common import (
     pair_name,
     unknown,
 )
+from headatlas.compare.registry import comparison_section
 from headatlas.report import words
+from headatlas.report.blocks import per_scorer
 from headatlas.report.page import Block, Figure, Section
-from headatlas.report.sections.common import per_scorer
 from headatlas.report.sections.negative import damage_chart, damage_ramp
 from headatlas.report.tables import Run, only, records
 
 TITLES = {
     "damage": "Correlation of the matrices",
-    "damage_pairs": "The same without the means of rows and columns",
+    "damage_pairs": "The same without row and column means",
 }
 WHY = "fewer than four functions have heads to silence and steps in both models."
 
 
+@comparison_section("damage", order=80)
 def damage_section(run: Run) -> Section:
-    """Each model's damage matrix, and how alike they are."""
+    """The damage matrix of each model, and how alike they are."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         both = likeness(run, scorer, ["damage", "damage_pairs"])
@@ -41,8 +43,8 @@ def damage_section(run: Run) -> Section:
     return Section(
         id="damage",
         title="Does silencing break the same things?",
-        intro="Each row silences the heads of one function, each column shows what that costs the steps of a function. The heads "
-        "differ from model to model; what their loss breaks can be compared.",
+        intro="Each row silences the heads of one function. Each column shows the cost for the steps of a function. The heads "
+        "differ between models, but what breaks without them can be compared.",
         blocks=per_scorer(run, run.tables["damage"], view, "damage"),
         short="Damage",
     )
@@ -62,7 +64,7 @@ def _matrices(run: Run, scorer: str, rows: pd.DataFrame) -> Figure:
         f"damage-{scorer}",
         tuple(charts),
         f"Damage: {words.scorer(scorer)}",
-        "A row that is missing had no heads to silence.",
+        "A function without a row had no heads to silence.",
         ramp=damage_ramp(largest),
         min_width=340,
     )
@@ -78,8 +80,8 @@ def _likeness(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         if part.empty:
             continue
         names = [pair_name(row.model_a, row.model_b) for row in records(part)]
-        label = f"{title}: rank correlation between the damage matrices of two models, beside chance."
-        chart, swatches = beside_chance(
+        label = f"{title}: rank correlation between the damage matrices of two models, compared with chance."
+        chart, swatches = against_chance(
             f"damage-likeness-{scorer}-{what}", part, names, "rank correlation", label, title=title
         )
         charts.append(chart)
@@ -88,9 +90,9 @@ def _likeness(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
             f"damage-likeness-{scorer}",
             tuple(charts),
             "Is the damage alike across models?",
-            "Left: cell by cell. It is high already if the same functions are fragile in both models, or the same sets large. "
-            "Right: with each row's and column's mean taken away, whether the same heads-and-steps pairs stand out. Chance: the "
-            "functions' names dealt anew in one model, all orders.",
+            "First: cell by cell. This is high already if the same functions are fragile in both models, or the same sets large. "
+            "Second: without the mean of each row and column, that is, whether the same pairs of heads and steps stand out. "
+            "Chance: all other orders of the functions' names in one model.",
             swatches,
             min_width=380,
         ),

@@ -1,20 +1,22 @@
-"""How many heads each function has in each model. Knows counts.csv and likeness.csv."""
+"""How many heads each function has in each model."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from headatlas.compare.report.common import beside_chance, likeness, looks, models_of, pair_name, unknown
+from headatlas.compare.figures import against_chance, likeness, looks, models_of, pair_name, unknown
+from headatlas.compare.registry import comparison_section
 from headatlas.report import words
+from headatlas.report.blocks import per_scorer
 from headatlas.report.charts import dots
+from headatlas.report.figures import in_points, one_chart
 from headatlas.report.page import Block, Figure, Section, Table
-from headatlas.report.sections.common import per_scorer
-from headatlas.report.sections.figures import in_points, one_chart
 from headatlas.report.tables import Run, records
 
 
+@comparison_section("counts", order=50)
 def counts_section(run: Run) -> Section:
-    """Shares of heads by function and model; whether models agree on which functions need many."""
+    """Shares of heads by function and model, and whether models agree on which functions have many."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         return (_shares(run, scorer, rows), *_agreement(run, scorer), _table(run, rows))
@@ -22,8 +24,8 @@ def counts_section(run: Run) -> Section:
     return Section(
         id="counts",
         title="How many heads does each function have?",
-        intro="As shares of all heads of a model, because models differ in size. The bars are 95 % intervals over the questions "
-        "that heads were scored on. The buttons choose whose heads are shown, here and below.",
+        intro="Given as a share of all heads, because models differ in size. The lines are 95 % intervals over the questions "
+        "that heads were scored on. The buttons choose the scorer, here and below.",
         blocks=per_scorer(run, run.tables["counts"], view, "counts"),
         short="How many heads",
     )
@@ -45,7 +47,7 @@ def _shares(run: Run, scorer: str, rows: pd.DataFrame) -> Figure:
         rows=[words.group(name) for name in words.functions_in_order(rows["function"])],
         tooltip=(("count", "heads", ",.0f"),),
     )
-    label = "Share of heads selected for each function, one mark a model."
+    label = "Share of heads selected for each function, one mark for each model."
     rules = sorted({words.plain(name, words.SELECTORS) for name in rows["selector"]})
     title = f"Selected heads per function: {words.scorer(scorer)}"
     return one_chart(f"counts-{scorer}", spec, label, title, f"Rule: {words.listing(rules)}.", swatches)
@@ -54,19 +56,19 @@ def _shares(run: Run, scorer: str, rows: pd.DataFrame) -> Figure:
 def _agreement(run: Run, scorer: str) -> tuple[Block, ...]:
     rows = likeness(run, scorer, "counts")
     known = rows[rows["value"].notna()]
-    why = "fewer than four functions have counts in both, or all counts are equal."
+    why = "fewer than four functions have counts in both models, or all counts are equal."
     if known.empty:
         return unknown(rows, why)
     names = [pair_name(row.model_a, row.model_b) for row in records(known)]
-    label = "Rank correlation between two models of how many heads each function has, beside chance."
+    label = "Rank correlation between two models of how many heads each function has, compared with chance."
     name = f"counts-likeness-{scorer}"
-    chart, swatches = beside_chance(name, known, names, "rank correlation", label)
+    chart, swatches = against_chance(name, known, names, "rank correlation", label)
     return (
         Figure(
             name,
             (chart,),
             "Do the models agree on which functions have many heads?",
-            "1: the same order of functions, 0: unrelated. Chance: the functions' names dealt anew in one model, all orders.",
+            "1: the same order of functions, 0: unrelated. Chance: all other orders of the functions' names in one model.",
             swatches,
         ),
         *unknown(rows, why),
@@ -94,7 +96,7 @@ def _table(run: Run, rows: pd.DataFrame) -> Table:
             for f in words.functions_in_order(rows["function"])
         ),
         title="All numbers",
-        caption="Gini: 0 if all heads matter alike, 1 if one head does it all. Mean depth of the selected heads: 0 % is the "
+        caption="Gini: 0 if all heads matter equally, 1 if only one head matters. Mean depth of the selected heads: 0 % is the "
         "first layer, 100 % the last.",
         folded=True,
     )

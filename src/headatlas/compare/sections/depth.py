@@ -1,22 +1,23 @@
-"""In which depth the heads of each function sit, model by model. Knows profiles.csv and likeness.csv."""
+"""At which depth the heads of each function sit, model by model."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from headatlas.cogvsr.functions import TITLES
-from headatlas.compare.report.common import (
+from headatlas.compare.figures import (
     MEASURED,
-    beside_chance,
+    against_chance,
     likeness,
     likeness_table,
     looks,
     pair_name,
 )
+from headatlas.compare.registry import comparison_section
 from headatlas.report import words
+from headatlas.report.blocks import per_scorer
 from headatlas.report.charts import lines
 from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch
-from headatlas.report.sections.common import per_scorer
 from headatlas.report.tables import Run, only, records
 
 MOST_PAIRS = 6
@@ -25,20 +26,21 @@ MOST_PAIRS = 6
 KINDS = {
     "score": (
         "Where the score lies",
-        "Share of a function's positive score in each stretch of depth. Bands are 95 % intervals.",
+        "Share of a function's positive score at each depth. Bands are 95 % intervals.",
     ),
-    "selected": ("Where the selected heads lie", "Share of a function's selected heads in each stretch of depth."),
+    "selected": ("Where the selected heads lie", "Share of a function's selected heads at each depth."),
 }
 MEASURES = {
     "profile_distance": "Distance (share of the depth)",
     "profile_correlation": "Correlation over depth",
-    "profile_match": "Same function nearer by (share of the depth)",
+    "profile_match": "How much nearer the same function is (share of the depth)",
 }
 IN_PERCENT = frozenset(("profile_distance", "profile_match"))
 
 
+@comparison_section("place", order=60)
 def place_section(run: Run) -> Section:
-    """Layer profiles over each other, their distances beside chance."""
+    """The layer profiles of all models, and their distances compared with chance."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         figures = [_profiles(rows, scorer, kind, looks(run)) for kind in KINDS]
@@ -47,8 +49,8 @@ def place_section(run: Run) -> Section:
     return Section(
         id="place",
         title="Where do the heads sit?",
-        intro="Layers of different models do not correspond, but depth does: 0 % is where a model begins to read, 100 % where it "
-        "gives its answer. Two models whose lines run together keep a function in the same part of themselves.",
+        intro="Layers of different models do not correspond, but relative depth does: 0 % is the first layer, 100 % the last. "
+        "Where the lines of two models run together, a function sits at the same depth in both.",
         blocks=per_scorer(run, run.tables["profiles"], view, "profiles"),
         short="Where heads sit",
     )
@@ -73,7 +75,7 @@ def _profiles(rows: pd.DataFrame, scorer: str, kind: str, swatches: tuple[Swatch
             }
         )
         spec = lines(frame, swatches=swatches, x_title="depth (%)", y_title="", height=120)
-        label = f"{words.group(name)}: {title.lower()}, by relative depth, one line a model."
+        label = f"{words.group(name)}: {title.lower()}, by relative depth, one line for each model."
         charts.append(Chart(f"place-{kind}-{scorer}-{name}", spec, label, words.group(name)))
     return Figure(
         f"place-{kind}-{scorer}", tuple(charts), f"{title}: {words.scorer(scorer)}", caption, swatches, min_width=215
@@ -92,16 +94,16 @@ def _distances(run: Run, scorer: str) -> tuple[Block, ...]:
             part = only(rows, model_a=a, model_b=b)
             part = part.set_index("function").loc[words.in_order(part["function"], ("", *TITLES))].reset_index()
             names = ["Mean of all" if f == "" else words.group(f) for f in part["function"]]
-            label = f"Distance between the layer profiles of {a} and {b}, function by function, beside chance."
-            chart, swatches = beside_chance(
+            label = f"Distance between the layer profiles of {a} and {b}, function by function, compared with chance."
+            chart, swatches = against_chance(
                 f"place-distance-{scorer}-{i}", part, names, "distance (% of the depth)", label, 100.0, pair_name(a, b)
             )
             charts.append(chart)
     else:
         part = only(rows, function="")
         names = [pair_name(row.model_a, row.model_b) for row in records(part)]
-        label = "Mean distance between the layer profiles of every two models, beside chance."
-        chart, swatches = beside_chance(
+        label = "Mean distance between the layer profiles of every two models, compared with chance."
+        chart, swatches = against_chance(
             f"place-distance-{scorer}", part, names, "distance (% of the depth)", label, 100.0
         )
         charts.append(chart)
@@ -110,9 +112,9 @@ def _distances(run: Run, scorer: str) -> tuple[Block, ...]:
             f"place-distance-{scorer}",
             tuple(charts),
             "How far apart are the profiles?",
-            "By how much of the depth the score of one model would have to be moved, on average, to lie as in the other (earth "
-            "mover's distance). Left of the grey bar: closer than with the layers of both models in random order. With few "
-            "layers chance is wide: of six layers, the same one is on top in one of six random orders.",
+            "How far the score of one model would have to be moved on average, in % of the depth, to lie as in the other (earth "
+            "mover's distance). Left of the grey line: closer than with the layers of both models in random order. With few "
+            "layers the range by chance is wide: of six layers, the same one is highest in one of six random orders.",
             swatches,
             min_width=380 if len(charts) > 1 else 0,
         ),
@@ -125,9 +127,9 @@ def _correlations(run: Run, scorer: str) -> tuple[Block, ...]:
     if rows.empty:
         return ()
     names = [pair_name(row.model_a, row.model_b) for row in records(rows)]
-    label = "Correlation of the layer profiles over depth, mean over functions, beside chance."
+    label = "Correlation of the layer profiles over depth, mean over functions, compared with chance."
     name = f"place-correlation-{scorer}"
-    chart, swatches = beside_chance(name, rows, names, "correlation, mean over functions", label)
+    chart, swatches = against_chance(name, rows, names, "correlation, mean over functions", label)
     caption = "1: the same rise and fall over depth, 0: unrelated. Chance: the layers of both models in random order."
     return (Figure(name, (chart,), "Do the profiles rise and fall together?", caption, swatches),)
 
@@ -135,7 +137,7 @@ def _correlations(run: Run, scorer: str) -> tuple[Block, ...]:
 def _match(run: Run, scorer: str) -> tuple[Block, ...]:
     every = run.tables["likeness"]
     rows = only(every, scorer=scorer, what="profile_match")
-    told = [
+    sentences = [
         f"{pair_name(row.model_a, row.model_b)}: {words.percent(row.value)} of the depth (chance {words.percent(row.chance_low)} "
         f"to {words.percent(row.chance_high)}, p {words.p_value(row.p)})"
         for row in records(rows[rows["value"].notna()])
@@ -143,12 +145,12 @@ def _match(run: Run, scorer: str) -> tuple[Block, ...]:
     notes = (
         (
             Note(
-                "Does each function keep to its own depth, or do all functions share one? By how much nearer a function's "
-                f"profile lies to the same function's in the other model than to other functions': {'; '.join(told)}. Above "
-                "chance, functions have places of their own that both models share; chance deals the functions' names anew."
+                "Does each function have its own depth, or do all share one? How much nearer a function's profile is to that of "
+                f"the same function in the other model than to those of other functions: {'; '.join(sentences)}. Above chance, "
+                "functions have places of their own that both models share. Chance: other orders of the functions' names."
             ),
         )
-        if told
+        if sentences
         else ()
     )
     table = likeness_table(only(every, scorer=scorer, what=list(MEASURES)), MEASURES, IN_PERCENT)

@@ -1,4 +1,4 @@
-"""Which claims hold where: claim by model, one row a scorer. Knows claims.csv."""
+"""Which claims hold in which model: claim by model, one row for each scorer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from headatlas.compare.report.common import models_of
+from headatlas.compare.figures import models_of
+from headatlas.compare.registry import comparison_section
 from headatlas.report import words
+from headatlas.report.blocks import gap
 from headatlas.report.page import Note, Section, Table
 from headatlas.report.sections.claims import claim_row, natural
-from headatlas.report.sections.common import gap
 from headatlas.report.tables import Run, only, records
 
 
+@comparison_section("claims", order=0)
 def claims_section(run: Run) -> Section:
-    """The verdicts of every model side by side."""
+    """The verdicts of every model, side by side."""
     frame = run.tables["claims"]
     blocks: list[Any] = [*gap(run, "claims")]
     if len(frame):
@@ -24,9 +26,9 @@ def claims_section(run: Run) -> Section:
     return Section(
         id="claims",
         title="Which claims hold where",
-        intro="Each claim of the paper is tested in each model by itself, once for each way of finding heads (“scorer”). A claim "
-        "is supported only if its effect is clear and beats its control; the range in brackets is the 95 % interval. q is p "
-        "corrected for all tests in this table. A finding that holds in one model and not in another is about that model.",
+        intro="Each claim of the paper is tested in each model separately, once for each way of finding heads (“scorer”). A "
+        "claim is supported if the 95 % interval of its effect (in brackets) lies wholly on the claimed side and the effect beats "
+        "its control. Verdicts use p; q is p corrected for all tests in this table.",
         blocks=tuple(blocks),
         kind="verdicts",
         data={"models": _headers(run), "groups": _groups(frame, models_of(run))},
@@ -35,14 +37,14 @@ def claims_section(run: Run) -> Section:
 
 
 def _headers(run: Run) -> list[dict[str, str]]:
-    """Every model, with a link to its own report where that lies beside the page."""
-    found = []
+    """Every model, with a link to its own report if that lies in a folder next to the page."""
+    headers = []
     for row in records(run.tables["models"]):
-        own = run.path / str(row.run) / "report.html"
-        found.append(
-            {"name": row.model, "href": f"./{quote(row.run)}/report.html" if row.run and own.is_file() else ""}
-        )
-    return found
+        # The folder's name comes from a table: only a plain name of a folder here is followed.
+        inside = row.run not in ("", ".", "..") and not set(row.run) & set("/\\\0")
+        has_report = inside and (run.path / row.run / "report.html").is_file()
+        headers.append({"name": row.model, "href": f"./{quote(row.run)}/report.html" if has_report else ""})
+    return headers
 
 
 def _groups(frame: pd.DataFrame, models: list[str]) -> list[dict[str, Any]]:
@@ -58,14 +60,14 @@ def _groups(frame: pd.DataFrame, models: list[str]) -> list[dict[str, Any]]:
 def _row(rows: pd.DataFrame, models: list[str]) -> dict[str, Any]:
     cells: list[dict[str, str] | None] = []
     for model in models:
-        found = only(rows, model=model)
-        entry = {str(key): value for key, value in found.iloc[0].items()} if len(found) else None
+        own = only(rows, model=model)
+        entry = {str(key): value for key, value in own.iloc[0].items()} if len(own) else None
         cells.append(None if entry is None else {**claim_row(entry), "q": _q(entry["q"])})
-    held = int((rows["verdict"] == "supported").sum())
+    supported = int((rows["verdict"] == "supported").sum())
     scorer = str(rows["scorer"].iloc[0])
     return {
         "scorer": words.scorer(scorer) if scorer else "No scorer needed",
-        "tally": f"supported in {held} of {len(rows)}",
+        "tally": f"supported in {supported} of {len(rows)}",
         "cells": cells,
     }
 
@@ -76,16 +78,16 @@ def _q(value: object) -> str:
 
 
 def _after_correction(frame: pd.DataFrame) -> tuple[Note, ...]:
-    lost = frame[(frame["verdict"] == "supported") & (frame["q"] > 0.05)]
-    if lost.empty:
+    uncertain = frame[(frame["verdict"] == "supported") & (frame["q"] > 0.05)]
+    if uncertain.empty:
         return ()
     named = [
-        f"{row.id} in {row.model}" + (f" by {words.scorer(row.scorer)}" if row.scorer else "") for row in records(lost)
+        f"{row.id} in {row.model}" + (f" with {words.scorer(row.scorer)}" if row.scorer else "")
+        for row in records(uncertain)
     ]
     return (
         Note(
-            f"Supported, but with q above 0.05 once all tests of this table are counted: {words.listing(named)}. "
-            "Expect some of these by chance."
+            f"Supported, but with q above 0.05, so possibly by chance among the many tests of this table: {words.listing(named)}."
         ),
     )
 

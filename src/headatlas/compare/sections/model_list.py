@@ -1,24 +1,27 @@
-"""Which model is what, and what differs in how they were studied. Knows models.csv, metrics.csv and differences.csv."""
+"""The models, and how their studies differ."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from headatlas.compare.report.common import models_of
+from headatlas.compare.figures import models_of
+from headatlas.compare.registry import comparison_section
 from headatlas.report import words
 from headatlas.report.page import Block, Note, Section, Table
+from headatlas.report.sections.task import spatial_score
 from headatlas.report.tables import Run, only, records
 
 NOT_RECORDED = "not recorded"
 
 
+@comparison_section("models", order=10)
 def models_section(run: Run) -> Section:
-    """A table of the models, then every setting in which their studies differ."""
+    """A table of the models, and every setting in which their studies differ."""
     return Section(
         id="models",
-        title="Which model is what",
-        intro="The models compared here, with the size of their language part, where all heads of this page lie. With grouped "
-        "queries several heads share their keys and values; each is still a head of its own.",
+        title="The models",
+        intro="The models compared here, with the size of their language model, to which all heads on this page belong. With "
+        "grouped queries, several heads share keys and values, but each is still a head of its own.",
         blocks=(_models(run), *_differences(run)),
         short="The models",
     )
@@ -31,7 +34,7 @@ def _models(run: Run) -> Table:
             "Family",
             "Heads",
             "Layers × heads",
-            "Query heads to a key head",
+            "Query heads for each key head",
             "Head size",
             "Spatial Score",
         ),
@@ -61,40 +64,35 @@ def _grouped(heads: float, kv_heads: float) -> str:
 
 def _spatial_score(metrics: pd.DataFrame, model: str) -> str:
     rows = only(metrics, model=model, condition="own", metric="SS")
-    if rows.empty:
-        return words.MISSING
-    value, low, high = (words.number(rows.iloc[0][key], 1) for key in ("value", "low", "high"))
-    span = words.interval(low, high)
-    return f"{value} ({span})" if span else value
+    return spatial_score(rows)
 
 
 def _differences(run: Run) -> tuple[Block, ...]:
     frame = run.tables["differences"]
     if frame.empty:
-        same = "All models were asked the same questions and studied with the same settings."
-        return (Note(same),)
+        return (Note("All models got the same questions and the same settings."),)
     settings = list(dict.fromkeys(frame["setting"]))
     models = models_of(run)
-    told = {(row.setting, row.model): row.told for row in records(frame)}
+    values = {(row.setting, row.model): row.value for row in records(frame)}
     meaning = {row.setting: row.meaning for row in records(frame)}
     notes: list[Block] = []
     if "data.fingerprint" in settings:
         notes.append(
             Note(
-                "The models were not asked the same questions. Differences between them below can come from the questions "
-                "as well as from the models."
+                "The models did not get the same questions. Differences between them can come from the questions as well as "
+                "from the models."
             )
         )
     else:
-        notes.append(Note("All models were asked the same questions. Some settings of their studies differ:"))
+        notes.append(Note("All models got the same questions, but some settings of their studies differ."))
     return (
         *notes,
         Table(
-            columns=("Setting", *models, "What it means here"),
+            columns=("Setting", *models, "What it means"),
             rows=tuple(
-                (name, *(told.get((name, m), words.MISSING) for m in models), meaning[name]) for name in settings
+                (name, *(values.get((name, m), words.MISSING) for m in models), meaning[name]) for name in settings
             ),
-            title="What differs in how they were studied",
+            title="How their studies differ",
             n_text=len(models) + 2,
         ),
     )

@@ -1,16 +1,16 @@
-"""Can the models do the task: accuracy by function, with and without the image. Knows accuracy.csv."""
+"""Can the models do the task: accuracy by function, with and without the image."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.compare.report.common import looks
+from headatlas.compare.figures import looks
+from headatlas.compare.registry import comparison_section
 from headatlas.report import words
-from headatlas.report.charts import dots
+from headatlas.report.blocks import gap
 from headatlas.report.page import Block, Chart, Figure, Section, Swatch
-from headatlas.report.sections.common import gap
-from headatlas.report.sections.figures import in_points
+from headatlas.report.sections.task import accuracy_dots
 from headatlas.report.tables import Run, only
 
 PAIRS = {
@@ -19,8 +19,9 @@ PAIRS = {
 }
 
 
+@comparison_section("task", order=30)
 def task_section(run: Run) -> Section:
-    """Accuracies of all models, seeing and blind."""
+    """The accuracy of every model, with and without the image."""
     frame = only(run.tables["accuracy"], group_kind=["function", "final"])
     blocks: list[Block] = [*gap(run, "accuracy")]
     for name, (seeing, blind, title) in PAIRS.items():
@@ -30,9 +31,8 @@ def task_section(run: Run) -> Section:
     return Section(
         id="task",
         title="Can the models do the task?",
-        intro="How often each model is right before anything is changed, by function and for the final answer. The distance "
-        "between a result and the same result without the image is what a model owes to seeing; heads of a function that a model "
-        "cannot do tell little.",
+        intro="How often each unchanged model is right, by function and for the final answer. The difference between a result "
+        "with and without the image is what the model gains by seeing. Heads of a function that a model cannot do say little.",
         blocks=tuple(blocks),
         short="Can they do the task?",
     )
@@ -43,26 +43,11 @@ def _figure(
 ) -> Figure:
     order = [words.group(group) for group in words.in_order(rows["group"], ("final", *FUNCTIONS))]
     charts = []
-    for context, heading in zip(contexts, ("Seeing the image", "Without the image"), strict=True):
+    for context, heading in zip(contexts, ("With the image", "Without the image"), strict=True):
         part = only(rows, context=context)
         if part.empty:
             continue
-        spec = dots(
-            pd.DataFrame(
-                {
-                    "row": [words.group(group) for group in part["group"]],
-                    "series": part["model"],
-                    **in_points(part, "accuracy"),
-                    "unparsable": 100 * part["unparsable"],
-                    "n": part["n"],
-                }
-            ),
-            swatches=swatches,
-            x_title="right answers (%)",
-            rows=order,
-            domain=(0.0, 100.0),
-            tooltip=(("unparsable", "unreadable answers (%)", ".1f"), ("n", "n", ",.0f")),
-        )
+        spec = accuracy_dots(part, "model", {}, swatches, order)
         label = f"{title}, {heading.lower()}: right answers of every model by function, with 95 % intervals."
         charts.append(Chart(f"task-{name}-{context}", spec, label, heading))
     return Figure(f"task-{name}", tuple(charts), title, swatches=swatches, min_width=380)

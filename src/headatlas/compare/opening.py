@@ -1,4 +1,4 @@
-"""The comparison's opening paragraph, put together from its own numbers. A sentence whose numbers are missing is left out."""
+"""The opening paragraph of a comparison, put together from its own numbers. A sentence without numbers is left out."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from headatlas.report.tables import Run, only, records
 LEVEL = 0.05
 
 
-def summarise(run: Run) -> list[str]:
-    """The sentences, in order."""
-    made = (_ability(run), _claims(run), _likeness(run))
-    return [sentence for sentence in made if sentence]
+def opening(run: Run) -> list[str]:
+    """The sentences of the opening paragraph, in order."""
+    sentences = (_ability(run), _claims(run), _likeness(run))
+    return [sentence for sentence in sentences if sentence]
 
 
 def _ability(run: Run) -> str:
     rows = only(run.tables["accuracy"], group_kind="final", context="own")
-    told = [f"{row.model} {words.percent(row.accuracy)}" for row in records(rows) if words.known(row.accuracy)]
-    return f"Final answers right, with the model's own earlier answers: {words.listing(told)}." if told else ""
+    shares = [f"{row.model} {words.percent(row.accuracy)}" for row in records(rows) if words.known(row.accuracy)]
+    return f"Right final answers, with the model's own earlier answers: {words.listing(shares)}." if shares else ""
 
 
 def _claims(run: Run) -> str:
@@ -28,13 +28,13 @@ def _claims(run: Run) -> str:
     everywhere, nowhere, mixed = [], [], []
     for name in sorted(set(frame["id"]), key=natural):
         verdicts = only(frame, id=name)["verdict"]
-        held = int((verdicts == "supported").sum())
-        (everywhere if held == len(verdicts) else mixed if held else nowhere).append(str(name))
+        supported = int((verdicts == "supported").sum())
+        (everywhere if supported == len(verdicts) else mixed if supported else nowhere).append(str(name))
     parts = [
-        f"{words.listing(ids)} {'holds' if len(ids) == 1 else 'hold'} {how}"
+        f"{words.listing(ids)} {'is' if len(ids) == 1 else 'are'} supported {how}"
         for ids, how in (
             (everywhere, "in every model with every scorer"),
-            (mixed, "in some models or with some scorers only"),
+            (mixed, "in some models or with some scorers"),
             (nowhere, "nowhere"),
         )
         if ids
@@ -48,7 +48,7 @@ def _likeness(run: Run) -> str:
     for what, name in (
         ("functions", "functions share heads in the same pattern"),
         ("profile_distance", "functions lie at the same depth"),
-        ("damage_pairs", "silencing heads breaks the same functions"),
+        ("damage_pairs", "silencing heads damages the same functions"),
     ):
         rows = only(frame, what=what, function="")
         rows = rows[rows["p"].notna()]
@@ -56,9 +56,7 @@ def _likeness(run: Run) -> str:
             parts.append(f"{name} in {_share(rows)}")
     if not parts:
         return ""
-    return (
-        f"More alike than chance (q at most {LEVEL}), counted over pairs of models and scorers: {words.listing(parts)}."
-    )
+    return f"Models are more alike than by chance (q at most {LEVEL}), in pairs of models and scorers: {words.listing(parts)}."
 
 
 def _share(rows: pd.DataFrame) -> str:

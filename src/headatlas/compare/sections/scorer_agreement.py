@@ -1,26 +1,28 @@
-"""Do the scorers agree within each model? Knows scorers.csv."""
+"""Do the scorers agree within each model?"""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from headatlas.compare.report.common import looks, models_of
+from headatlas.compare.figures import looks, models_of
+from headatlas.compare.registry import comparison_section
 from headatlas.report import words
+from headatlas.report.blocks import gap
 from headatlas.report.charts import dots
 from headatlas.report.page import Block, Chart, Figure, Section, Table
-from headatlas.report.sections.common import gap
 from headatlas.report.tables import Run, only
 
 
+@comparison_section("agreement", order=40)
 def agreement_section(run: Run) -> Section:
-    """Rank correlation of every two scorers by function, one mark a model."""
+    """Rank correlation between every two scorers by function, one mark for each model."""
     frame = run.tables["scorers"]
     blocks: tuple[Block, ...] = gap(run, "scorers") if frame.empty else (_figure(run, frame), _table(run, frame))
     return Section(
         id="agreement",
         title="Do the scorers agree within each model?",
-        intro="Two ways of finding heads, the same model: do they put its heads in the same order? Where they do not, what is "
-        "said of a function's heads depends on the way they were found, in whichever model.",
+        intro="Do two ways of finding heads put the heads of a model in the same order? If not, results on a function's heads "
+        "depend on how they were found.",
         blocks=blocks,
         short="Do scorers agree?",
     )
