@@ -1,7 +1,4 @@
-"""`headatlas models`: which families are proven, and what one model's heads look like. Thin: parses, calls, prints.
-
-Results go to stdout, progress to stderr. Errors are `HeadAtlasError`s, which the command line's entry prints.
-"""
+"""`headatlas models`: the families that are proven to work, and the heads of one model."""
 
 from __future__ import annotations
 
@@ -12,25 +9,23 @@ from typing import Annotated
 
 import typer
 
-models_app = typer.Typer(
-    name="models",
-    no_args_is_help=True,
-    help="Which families of VLMs HeadAtlas can address, proven check by check, and the heads of one model.",
-)
+from headatlas.cli.registry import command
+
+PANEL = "Data and models"
 
 
-@models_app.command()
+@command("models check", panel=PANEL, order=10)
 def check(
     families: Annotated[
         list[str] | None, typer.Argument(metavar="[FAMILY ...]", help="Model types, such as llava.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All families that the installed transformers knows.")] = False,
-    json: Annotated[Path | None, typer.Option("--json", help="Also write what was measured to this file.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes at a time; by default one for each core.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Also write the measurements to this JSON file.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Number of processes. [default: one for each core]")] = None,
 ) -> None:
-    """Build a tiny random model of each family and check every head of every site; exit code 1 if anything fails.
+    """Build a tiny random model of each family and check every head of every site; exit with 1 if a check fails.
 
-    The families people use are also checked with their real processors: answer spans, image tokens, scopes.
+    Widely used families are also checked with their real processors: answer spans, image tokens, scopes.
 
     Example: headatlas models check --all --json models.json
     """
@@ -42,7 +37,7 @@ def check(
     from headatlas.families.proof.table import line, summary
 
     if bool(families) == every:
-        raise HeadAtlasError("expected families to check or --all, one of the two; `headatlas models list` prints them")
+        raise HeadAtlasError("give either families or --all; `headatlas models list` prints the families")
     start = time.perf_counter()
     with Bars() as bars:
         reports = check_families(
@@ -63,8 +58,8 @@ def check(
         raise typer.Exit(1)
 
 
-@models_app.command()
-def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="What `check --json` wrote.")]) -> None:
+@command("models table", panel=PANEL, order=20)
+def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="File written by `check --json`.")]) -> None:
     """Print the table of families as Markdown.
 
     Example: headatlas models table models.json > docs/models.md
@@ -75,25 +70,27 @@ def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="What `check
     typer.echo(markdown(*load(file)), nl=False)
 
 
-@models_app.command("list")
+@command("models list", panel=PANEL, order=30)
 def list_families() -> None:
-    """Print the families that the installed transformers knows, one a line."""
+    """Print the families of the installed transformers, one per line."""
     from headatlas.families.proof import FAMILIES
 
     for family in FAMILIES:
         typer.echo(family)
 
 
-@models_app.command()
+@command("models show", panel=PANEL, order=40)
 def show(
-    model: Annotated[str, typer.Argument(help="A shipped model (ref-llava), a path, a Hugging Face id, or a family.")],
+    model: Annotated[
+        str, typer.Argument(help="A shipped model (ref-llava), a folder, a Hugging Face id, or a family.")
+    ],
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that comes with the model.")] = False,
 ) -> None:
-    """Print a model's heads tower by tower: layers, heads, d_head, attention kernel, and what is left out and why.
+    """Print the heads of a model: layers, heads, d_head and attention kernel of each tower, and what is left out and why.
 
     Example: headatlas models show ref-llava
 
-    A family's name (llava) shows the class's own default sizes, without any weights.
+    The name of a family (llava) shows the default sizes of its class, without weights.
     """
     from headatlas.families.proof.show import show as describe
 
