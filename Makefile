@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export HF_DATASETS_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install study test families lint types format bench clean
+.PHONY: help install study test families lint types format docs bench clean
 
 help: ## show what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,17 +29,21 @@ test: $(READY) ## run the tests
 families: $(READY) ## prove every VLM family of the installed transformers (docs/models.md)
 	$(BIN)/python -m pytest -m slow
 
-lint: $(READY) ## check style and types
+lint: $(READY) ## check style, types and the import rules between rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY) ## build the documentation site into site/; broken links fail
+	$(BIN)/zensical build --clean --strict
+
 bench: $(READY) ## measure capture, ablation sweep and editing against the bare model, side by side
 	$(BIN)/python benchmarks/speed.py
 
 clean: ## remove runs and build outputs, not the environment
-	rm -rf runs build dist .pytest_cache .ruff_cache
+	rm -rf runs build dist site .pytest_cache .ruff_cache .import_linter_cache .cache

@@ -171,7 +171,7 @@ def test_a_capture_of_something_else_is_refused(tiny_vlm, tiny_questions, kept):
     with tiny_vlm.edit(zero(tiny_vlm.heads.heads())), pytest.raises(HeadAtlasError, match="edits"):
         capture(tiny_vlm, tiny_questions, ALL, out=kept.path)
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(tiny_vlm, "fingerprint", "another")
+    monkey.setattr(tiny_vlm, "_fixed_fingerprint", "another")
     with pytest.raises(HeadAtlasError, match="model_fingerprint"):
         capture(tiny_vlm, tiny_questions, ALL, out=kept.path)
     monkey.undo()

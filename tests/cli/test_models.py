@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from headatlas.cli.models import models_app
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof import FAMILIES, FamilyReport
+from headatlas.families.proof import MODEL_TYPES, FamilyReport
 from headatlas.families.proof import run as module
 
 
@@ -39,8 +39,8 @@ def test_a_failure_is_exit_code_one(call):
 
 
 def test_all_is_all(call):
-    assert f"{len(FAMILIES)} families in" in call("check", "--all").stdout
-    assert call("list").stdout.split() == list(FAMILIES)
+    assert f"{len(MODEL_TYPES)} families in" in call("check", "--all").stdout
+    assert call("list").stdout.split() == list(MODEL_TYPES)
 
 
 @pytest.mark.parametrize("words", [("check",), ("check", "llava", "--all"), ("table", "nowhere.json")])

@@ -113,6 +113,6 @@ def test_edits_travel(tiny_vlm):
 def test_another_model_gets_new_workers(tiny_vlm, monkeypatch):
     with Script(1) as pool:
         dict(pool.run(tiny_vlm, square, SHARDS))
-        monkeypatch.setattr(tiny_vlm, "fingerprint", "another")
+        monkeypatch.setattr(tiny_vlm, "_fixed_fingerprint", "another")
         dict(pool.run(tiny_vlm, square, SHARDS))
         assert pool.stopped == 1

@@ -17,7 +17,7 @@ def test_the_driver_s_model_is_loaded_again(tiny_vlm):
 
 
 def test_another_model_under_its_name_is_refused(tiny_vlm, monkeypatch):
-    monkeypatch.setattr(tiny_vlm, "fingerprint", "0123")
+    monkeypatch.setattr(tiny_vlm, "_fixed_fingerprint", "0123")
     vlm, ready = started(Model.of(tiny_vlm), "cpu", None)
     assert vlm is None
     with pytest.raises(HeadAtlasError, match="the driver's model 0123"):

@@ -22,7 +22,7 @@ def spread_vlm(tiny_vlm, tmp_path):
     places |= {"model.language_model.layers.0": "cpu", "model.language_model.layers.1": "disk", "lm_head": "cpu"}
     model = dispatch_model(model, places, main_device="cpu", offload_dir=str(tmp_path), force_hooks=True)
     assert model.model.language_model.layers[1].self_attn.o_proj.weight.device.type == "meta"
-    return VLM("spread", model, tiny_vlm.processor, tiny_vlm.fingerprint)
+    return VLM("spread", model, tiny_vlm.processor)
 
 
 @pytest.mark.parametrize("scope", ["all", "answer"])

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.real import write_real
+from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import Head, HeadSet, patch, scale, zero
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import conversation
@@ -148,7 +148,7 @@ def test_images_that_are_none_are_refused(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_scope_image_is_refused_where_the_picture_is_not_in_the_text(tmp_path, tiny_questions):
-    vlm = load_vlm(write_real("mllama", tmp_path), device="cpu")
+    vlm = load_vlm(write_checkpoint("mllama", tmp_path), device="cpu")
     assert not vlm.image_in_text
     batch = encode(vlm, [conversation(tiny_questions[0])])
     assert not batch.image_mask.any()

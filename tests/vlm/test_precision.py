@@ -5,7 +5,7 @@ import torch
 
 from headatlas.activations import capture
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.real import write_real
+from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import HeadSet, ZReader, mean, scale, zero
 from headatlas.vlm import conversation, encode, generate, load_vlm, read
 from headatlas.vlm.forward import logits_at
@@ -17,7 +17,7 @@ HALF = ("bfloat16", "float16")
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def folder(request, tmp_path_factory):
-    return write_real(request.param, tmp_path_factory.mktemp(request.param))
+    return write_checkpoint(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.mark.parametrize("dtype", HALF)
@@ -57,7 +57,7 @@ def test_half_precision_says_about_what_single_says(folder, dtype, tiny_question
 
 def test_layers_on_disk_are_read_and_edited_like_those_in_memory(tmp_path, tiny_questions):
     """What one machine without a GPU can show of `device_map`: weights that are not there before the layer runs."""
-    folder = write_real("qwen2_5_vl", tmp_path / "model")
+    folder = write_checkpoint("qwen2_5_vl", tmp_path / "model")
     plain = load_vlm(folder, device="cpu")
     first = "model.language_model.layers.0"
     rest = {f"model.language_model.{name}": "cpu" for name in ("layers.1", "norm", "rotary_emb", "embed_tokens")}

@@ -7,6 +7,8 @@ import math
 import re
 import unicodedata
 
+from headatlas.cogvsr.thoughts import without_thoughts
+
 _GROUPS = (
     ("left", "leftward", "leftwards"),
     ("right", "rightward", "rightwards"),
@@ -50,8 +52,8 @@ _CONTRACTIONS = (("can't", "can not"), ("cannot", "can not"), ("won't", "will no
 
 def plain(text: str) -> str:
     """Lower-case text without thinking, tags, markdown, quotes or contractions; sentence punctuation and newlines stay."""
+    text = without_thoughts(text) or ""
     text = unicodedata.normalize("NFKC", _VULGAR.sub(r" \g<0>", text)).replace("\u2044", "/")
-    text = re.sub(r".*</think>", "", text, flags=re.DOTALL)
     text = re.sub(r"<answer>\s*(.*?)\s*(?:</answer>|$)", r" the answer is \1\n", text, flags=re.DOTALL | re.IGNORECASE)
     text = _SPECIAL.sub(" ", text)
     for old, new in (("’", "'"), ("‘", "'"), ("−", "-"), ("–", "-"), ("—", " ; ")):

@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from headatlas.cogvsr._words import canon, numbers, plain, short, tokens, variants
+from headatlas.cogvsr.thoughts import without_thoughts
 from headatlas.errors import HeadAtlasError
+
+__all__ = ["matches", "parse", "without_thoughts"]
 
 _YES = {"yes", "yeah", "yep", "yup", "true", "correct", "indeed", "certainly", "definitely", "absolutely"}
 _NO = {"no", "nope", "nah", "false", "incorrect", "negative", "wrong"}

@@ -156,7 +156,7 @@ def _encode(
     try:
         with vlm.pixels.installed(vlm.processor):
             made = vlm.processor(
-                text=[text.removesuffix(vlm.manner.appended) for text in texts],
+                text=[text.removesuffix(vlm.chat_format.appended) for text in texts],
                 images=images,
                 return_tensors="pt",
                 padding=True,
@@ -205,7 +205,7 @@ def _encode(
         _verify(
             vlm, chat, real, plain[row], [(a - first_real[row], b - first_real[row]) for a, b in spans[row]], ends[row]
         )
-    if vlm.manner.prefix:
+    if vlm.chat_format.two_way_prefix:
         _types_of_prefix(inputs, [row[0][0] if row else ids.shape[1] for row in spans])
     return Batch(
         inputs=inputs,

@@ -7,8 +7,6 @@ attention implementation: heads are read and edited by forward pre-hooks, which 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,10 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.chat_quirks import MANNERS, Manner
+from headatlas.families import family_of
+from headatlas.registry import near, near_folder
 from headatlas.vlm.model import VLM
 
 HALF = (torch.float16, torch.bfloat16)
@@ -72,9 +70,8 @@ def load_vlm(
             f"model {str(name)!r}: expected a processor with image processor and tokenizer, came "
             f"{type(processor).__name__}"
         )
-    manner = MANNERS.get(config.model_type, Manner())
     if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
-        processor.chat_template = manner.template
+        processor.chat_template = family_of(config.model_type).chat.template
     if not (processor.chat_template or processor.tokenizer.chat_template):
         raise HeadAtlasError(
             f"model {str(name)!r} has no chat template: expected a chat (instruct) checkpoint, came a base one"
@@ -99,7 +96,7 @@ def load_vlm(
     if not placing:
         model.to(where)
     model.eval().requires_grad_(False)
-    vlm = VLM(name=str(name), model=model, processor=processor, fingerprint=fingerprint(model))
+    vlm = VLM(name=str(name), model=model, processor=processor)
     given = {"trust_remote_code": trust_remote_code, "device_map": device_map, "quantization": quantization}
     vlm.loaded_with = {key: value for key, value in {**given, "options": options}.items() if value}
     return vlm
@@ -108,33 +105,6 @@ def load_vlm(
 def check_vlm(name: str | Path, trust_remote_code: bool = False) -> None:
     """Raise as `load_vlm` does for a name that is no vision-language model; reads its configuration only, no weights."""
     _config(str(name), _source(str(name)), trust_remote_code)
-
-
-def fingerprint(model: nn.Module) -> str:
-    """16 hex digits of what decides a model's answers: configuration, dtype, every weight's name, shape and 16 of its
-    values.
-
-    The same over processes, devices and file locations, and for weights that lie on disk. Cheap: it does not read whole
-    weights, so an edit of single values may go unseen.
-    """
-    config = model.config.to_dict()  # type: ignore[union-attr,operator]
-    digest = hashlib.sha256(json.dumps(_stable(config), sort_keys=True, default=str).encode())
-    for key, weight in sorted(model.named_parameters()):
-        if weight.is_meta:
-            weight = _offloaded(model, key)
-        digest.update(f"{key}{tuple(weight.shape)}{weight.dtype}".encode())
-        flat = weight.detach().reshape(-1)
-        digest.update(flat[:: max(1, flat.numel() // 16)][:16].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _offloaded(model: nn.Module, key: str) -> torch.Tensor:
-    """A weight that accelerate keeps on disk or in main memory, and brings in for each forward."""
-    path, _, own = key.rpartition(".")
-    weights: Any = getattr(getattr(model.get_submodule(path), "_hf_hook", None), "weights_map", None)
-    if weights is None:
-        raise HeadAtlasError(f"weight {key!r} has no values: expected a loaded model, came one on the meta device")
-    return weights[own]
 
 
 def _placing(device: Any, device_map: Any, quantization: Any) -> dict[str, Any]:
@@ -182,9 +152,15 @@ def _source(name: str) -> str:
 
     if name in reference.names():
         return str(reference.path(name))
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
-    if looks_local:
-        raise HeadAtlasError(f"no model at {name!r}: expected a folder with config.json, weights and processor")
+    folder = near_folder(name)
+    if folder or name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():
+        raise HeadAtlasError(f"no model at {name!r}{folder or ': it must be a folder with config.json, weights and processor'}")
+    if "/" not in name:  # the hub's ids are owner/name: a misspelled shipped name is not looked for there
+        shipped = reference.names()
+        raise HeadAtlasError(
+            f"model must be a shipped one ({', '.join(shipped)}), a folder or a Hugging Face id (owner/name); "
+            f"got {name!r}{near(name, shipped)}"
+        )
     return name
 
 
@@ -214,7 +190,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             f"model {name!r} is not a vision-language model: expected a family of AutoModelForImageTextToText, "
             f"came {config.model_type!r}"
         )
-    why = MANNERS.get(config.model_type, Manner()).broken.get(transformers.__version__)
+    why = family_of(config.model_type).broken.get(transformers.__version__)
     if why:
         raise HeadAtlasError(
             f"model {name!r}: transformers {transformers.__version__} cannot run {config.model_type} ({why}): "
@@ -233,13 +209,6 @@ def _dtype(dtype: str | torch.dtype | None, config: Any, device: torch.device) -
         return found
     own = config.dtype or getattr(config.get_text_config(), "dtype", None)
     return torch.float32 if device.type == "cpu" and own in HALF else "auto"
-
-
-def _stable(config: Any) -> Any:
-    volatile = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures"}
-    if isinstance(config, dict):
-        return {str(key): _stable(value) for key, value in config.items() if key not in volatile}
-    return config
 
 
 def _line(error: BaseException) -> str:

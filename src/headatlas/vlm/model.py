@@ -20,9 +20,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.chat_quirks import MANNERS, Manner
+from headatlas.families import counts_positions, family_of
 from headatlas.heads import Edit, edit_heads, find_heads
 from headatlas.heads.scope import check_scope
+from headatlas.vlm import identity
 from headatlas.vlm.memo import BatchMemo
 from headatlas.vlm.pixels import ImageKeys, PixelMemo, room
 
@@ -49,16 +50,14 @@ class VLM:
         model, processor, tokenizer: the Hugging Face objects, untouched.
         heads: its heads (`HeadGrid`).
         device: where its input embeddings are.
-        fingerprint: 16 hex digits that identify its weights and configuration.
         loaded_with: what `load_vlm` was given beside name, device and dtype, so that another process can load the same.
     """
 
-    def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str) -> None:
+    def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str | None = None) -> None:
         self.name = name
         self.model: Any = model
         self.processor = processor
-        self.tokenizer: Any = processor.tokenizer
-        self.fingerprint = fingerprint
+        self._fixed_fingerprint = fingerprint
         self.loaded_with: dict[str, Any] = {}
         self.heads = find_heads(model)
         if self.heads.tower("E") or getattr(model.config, "is_encoder_decoder", False):
@@ -77,13 +76,9 @@ class VLM:
         self.image_ids = _image_ids(self.model.config, processor)
         # A picture that is attended to across, or stands in front of the text, is at none of the text's positions.
         self.image_in_text = bool(self.image_ids) and not self.heads.tower("X")
-        self.manner = MANNERS.get(self.model.config.model_type, Manner())
-        # Families with multimodal rotary positions work them out from the mask and must not be given plain ones.
-        own_positions = hasattr(self.model, "get_rope_index") or hasattr(
-            getattr(self.model, "model", None), "get_rope_index"
-        )
+        self.chat_format = family_of(self.model.config.model_type).chat
         self.takes_position_ids = (
-            not own_positions and "position_ids" in inspect.signature(self.model.forward).parameters
+            not counts_positions(self.model) and "position_ids" in inspect.signature(self.model.forward).parameters
         )
         self._active: list[_Active] = []
         self._within_batch = False
@@ -91,6 +86,22 @@ class VLM:
     def __repr__(self) -> str:
         layers, heads = self.heads.shape
         return f"VLM({self.name!r}, {self.family}, {layers} layers x {heads} heads, {self.dtype}, {self.device})"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self.processor.tokenizer
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What decides this model's answers, now: weights, adapters, tokenizer, chat template, the date it writes, picture
+        sizes and so on, by name. Computed at every call; `identity.differences` compares two of them."""
+        return identity.identity(self.model, self.processor)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of `identity`, for cache keys; or what the constructor was given instead."""
+        return self._fixed_fingerprint or identity.fingerprint(self.identity)
 
     @contextmanager
     def edit(self, *edits: Edit, scope: str = "all", rows: Sequence[Sequence[Edit]] | None = None) -> Iterator[VLM]:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from headatlas.families import TinyModel
 from headatlas.families.proof import InputMaker, tiny_model
-from headatlas.families.proof.adapters import Adapter
 from headatlas.heads import find_heads
 
 
@@ -14,7 +14,7 @@ from headatlas.heads import find_heads
 def _tiny():
     with torch.no_grad():
         model = tiny_model("llava")
-        maker = InputMaker(model, "llava", Adapter()).with_images()
+        maker = InputMaker(model, "llava", TinyModel()).with_images()
     return SimpleNamespace(model=model, grid=find_heads(model), maker=maker)
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from headatlas.errors import HeadAtlasError
+from headatlas.families import family_of
 from headatlas.families.proof import InputMaker, tiny_model
-from headatlas.families.proof.build import adapter_of
 
 
 def test_image_tokens_are_as_many_as_features(tiny):
@@ -35,7 +35,7 @@ def test_rows_of_different_length_need_a_side(tiny):
 
 def test_qwen_gets_patches_grid_and_token_types():
     model = tiny_model("qwen2_5_vl")
-    inputs = InputMaker(model, "qwen2_5_vl", adapter_of("qwen2_5_vl")).with_images()([0])
+    inputs = InputMaker(model, "qwen2_5_vl", family_of("qwen2_5_vl").tiny_model).with_images()([0])
     merged = int(inputs["image_grid_thw"].prod()) // 4
     assert int(inputs["mm_token_type_ids"].sum()) == merged
     assert inputs["pixel_values"].shape[0] == 4 * merged
@@ -44,4 +44,4 @@ def test_qwen_gets_patches_grid_and_token_types():
 def test_a_family_without_a_processor_tells_why():
     model = tiny_model("mistral4")
     with pytest.raises(HeadAtlasError, match="no image processor"):
-        InputMaker(model, "mistral4", adapter_of("mistral4")).with_images()
+        InputMaker(model, "mistral4", family_of("mistral4").tiny_model).with_images()

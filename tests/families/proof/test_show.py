@@ -3,7 +3,7 @@
 import pytest
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof import describe, show, write_real
+from headatlas.families.proof import describe, show, write_checkpoint
 
 
 def test_towers_and_sizes(tiny):
@@ -38,7 +38,7 @@ def test_unknown_names_and_families_without_defaults_are_told():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_picture_that_is_attended_to_across_is_told(tmp_path):
-    lines = show(str(write_real("mllama", tmp_path)))
+    lines = show(str(write_checkpoint("mllama", tmp_path)))
     assert (
         "image tokens: the picture reaches the text by cross-attention, and no position of the text holds it" in lines
     )
@@ -53,4 +53,4 @@ def test_a_family_names_its_token():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_form_of_our_own_is_told(tmp_path):
-    assert "chat form: HeadAtlas' own" in show(str(write_real("paligemma", tmp_path)))[-1]
+    assert "chat form: HeadAtlas' own" in show(str(write_checkpoint("paligemma", tmp_path)))[-1]

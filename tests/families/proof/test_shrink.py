@@ -4,7 +4,6 @@ import pytest
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families.proof import tiny_config
-from headatlas.families.proof.adapters import Adapter
 from headatlas.families.proof.shrink import HEADS, VOCAB, shrink
 
 
@@ -23,9 +22,7 @@ def text(**more):
 
 def test_the_first_layer_of_each_kind_is_kept_and_indices_follow():
     kinds = ["slide", "slide", "full", "slide", "slide", "full"]
-    tiny = shrink(
-        text(layer_types=kinds, cross_attention_layers=[4], per_layer_config={"5": {"head_dim": 9}}), Adapter()
-    )
+    tiny = shrink(text(layer_types=kinds, cross_attention_layers=[4], per_layer_config={"5": {"head_dim": 9}}))
     assert tiny["num_hidden_layers"] == 4
     assert tiny["layer_types"] == ["slide", "full", "slide", "full"]
     assert tiny["cross_attention_layers"] == [2]
@@ -33,48 +30,46 @@ def test_the_first_layer_of_each_kind_is_kept_and_indices_follow():
 
 
 def test_one_kind_keeps_two_layers():
-    assert shrink(text(), Adapter())["num_hidden_layers"] == 2
+    assert shrink(text())["num_hidden_layers"] == 2
 
 
 @pytest.mark.parametrize(("default", "kept"), [(8, 2), (32, 2), (1, 1)])
 def test_grouped_queries_stay_and_multi_query_stays_one(default, kept):
-    assert shrink(text(num_key_value_heads=default), Adapter())["num_key_value_heads"] == kept
+    assert shrink(text(num_key_value_heads=default))["num_key_value_heads"] == kept
 
 
 def test_head_size_keeps_its_relation_to_the_width():
-    assert shrink(text(), Adapter())["head_dim"] * HEADS == 64
-    assert shrink(text(head_dim=256), Adapter())["head_dim"] * HEADS != 64
+    assert shrink(text())["head_dim"] * HEADS == 64
+    assert shrink(text(head_dim=256))["head_dim"] * HEADS != 64
 
 
 def test_latent_attention_keeps_its_sums():
     mla = text(
         kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128, qk_head_dim=192, head_dim=64
     )
-    tiny = shrink(mla, Adapter())
+    tiny = shrink(mla)
     assert tiny["qk_head_dim"] == tiny["qk_rope_head_dim"] + tiny["qk_nope_head_dim"]
     assert tiny["head_dim"] == tiny["qk_rope_head_dim"]
     assert tiny["num_key_value_heads"] == HEADS
 
 
 def test_rotary_sections_fill_half_a_head():
-    tiny = shrink(text(rope_parameters={"mrope_section": [16, 24, 24]}), Adapter())
+    tiny = shrink(text(rope_parameters={"mrope_section": [16, 24, 24]}))
     assert sum(tiny["rope_parameters"]["mrope_section"]) == tiny["head_dim"] // 2
 
 
 def test_special_tokens_fit_and_equal_ones_stay_equal():
     inner = text(image_token_id=31999, eos_token_id=[2, 30000])
-    tiny = shrink(
-        {"model_type": "whole", "text_config": inner, "image_token_index": 31999, "bos_token_id": 1}, Adapter()
-    )
+    tiny = shrink({"model_type": "whole", "text_config": inner, "image_token_index": 31999, "bos_token_id": 1})
     assert tiny["image_token_index"] == tiny["text_config"]["image_token_id"] < VOCAB
     assert tiny["text_config"]["eos_token_id"][0] == 2
     assert tiny["text_config"]["eos_token_id"][1] not in (30000, tiny["image_token_index"])
     assert tiny["bos_token_id"] == 1
 
 
-def test_adapter_is_merged_last_and_the_default_is_not_touched():
+def test_changes_are_merged_last_and_the_default_is_not_touched():
     default = {"model_type": "whole", "text_config": text()}
-    tiny = shrink(default, Adapter(config={"text_config": {"hidden_size": 7}}))
+    tiny = shrink(default, {"text_config": {"hidden_size": 7}})
     assert tiny["text_config"]["hidden_size"] == 7
     assert tiny["text_config"]["num_attention_heads"] == HEADS
     assert default["text_config"] == text()
@@ -88,5 +83,5 @@ def test_real_families_keep_their_mixture():
 
 
 def test_unknown_family_is_told():
-    with pytest.raises(HeadAtlasError, match="expected a family"):
+    with pytest.raises(HeadAtlasError, match="must be a model type"):
         tiny_config("no_such_family")

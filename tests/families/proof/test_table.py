@@ -83,13 +83,13 @@ def test_real_processors_have_a_table_of_their_own():
         "problem": "",
     }
     broken = {**holds, "problem": "3 of 36 spans | do not"}
-    told = markdown([FamilyReport("llava", real=holds), FamilyReport("odd", real=broken)], {})
+    told = markdown([FamilyReport("llava", processor=holds), FamilyReport("odd", processor=broken)], {})
     assert "**1 of 2 hold.**" in told
     row = (
         r"| llava | LlavaProcessor | `<\|image\|>` | 112x112: 16, 196x84: 21 | 36/36, 36 end | text | edits | 3e-07 | "
     )
     assert row in told
     assert "* **odd**: 3 of 36 spans / do not" in told
-    assert line(FamilyReport("odd", real=broken)).endswith("real inputs: 3 of 36 spans | do not")
-    assert not FamilyReport("odd", real=broken).sound
-    assert FamilyReport("llava", real=holds).sound
+    assert line(FamilyReport("odd", processor=broken)).endswith("real inputs: 3 of 36 spans | do not")
+    assert not FamilyReport("odd", processor=broken).sound
+    assert FamilyReport("llava", processor=holds).sound

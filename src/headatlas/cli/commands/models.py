@@ -48,7 +48,7 @@ def check(
         typer.echo(line(report))
     counts = Counter(report.status for report in reports.values())
     typer.echo(f"{len(reports)} families in {seconds:.0f} s: {summary(counts)}")
-    real = [not report.real["problem"] for report in reports.values() if report.real]
+    real = [not report.processor["problem"] for report in reports.values() if report.processor]
     if real:
         typer.echo(f"real processors: {sum(real)} of {len(real)} hold")
     if json is not None:
@@ -73,9 +73,9 @@ def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="File writte
 @command("models list", panel=PANEL, order=30)
 def list_families() -> None:
     """Print the families of the installed transformers, one per line."""
-    from headatlas.families.proof import FAMILIES
+    from headatlas.families.proof import MODEL_TYPES
 
-    for family in FAMILIES:
+    for family in MODEL_TYPES:
         typer.echo(family)
 
 

@@ -1,21 +1,21 @@
-"""Which families of VLMs are proven: tiny models of each, inputs for them, checks of every site, and the table."""
+"""Checks that HeadAtlas handles every model family of transformers: small models, inputs, checks, and the table of results."""
 
-from headatlas.families.proof.build import FAMILIES, tiny_config, tiny_model
-from headatlas.families.proof.family import FamilyReport, check_family
+from headatlas.families.proof.build import MODEL_TYPES, tiny_config, tiny_model
 from headatlas.families.proof.inputs import InputMaker
-from headatlas.families.proof.real import RealReport, check_real, write_real
+from headatlas.families.proof.processor import ProcessorReport, check_processor, write_checkpoint
+from headatlas.families.proof.prove import FamilyReport, check_family
 from headatlas.families.proof.run import check_families, load, save
 from headatlas.families.proof.show import describe, show
 from headatlas.families.proof.table import markdown
 
 __all__ = [
-    "FAMILIES",
+    "MODEL_TYPES",
     "FamilyReport",
     "InputMaker",
-    "RealReport",
+    "ProcessorReport",
     "check_families",
     "check_family",
-    "check_real",
+    "check_processor",
     "describe",
     "load",
     "markdown",
@@ -23,5 +23,5 @@ __all__ = [
     "show",
     "tiny_config",
     "tiny_model",
-    "write_real",
+    "write_checkpoint",
 ]

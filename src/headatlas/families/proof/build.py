@@ -1,7 +1,4 @@
-"""A tiny model of any family with random weights in which attention matters.
-
-Knows configurations (shrink.py) and torch modules; makes no inputs and checks nothing.
-"""
+"""Build a small model of any family with random weights, scaled so that every attention head has an effect."""
 
 import torch
 import transformers
@@ -10,32 +7,33 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.adapters import ADAPTERS, Adapter
+from headatlas.families.family import family_of
 from headatlas.families.proof.shrink import shrink
+from headatlas.registry import near
 
-FAMILIES: tuple[str, ...] = tuple(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
-"""Every family (model type) that `AutoModelForImageTextToText` of the installed transformers knows."""
-
-
-def adapter_of(family: str) -> Adapter:
-    """What is declared about `family`; an empty `Adapter` for most."""
-    return ADAPTERS.get(family, Adapter())
+MODEL_TYPES: tuple[str, ...] = tuple(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+"""The model types that `AutoModelForImageTextToText` of the installed transformers supports."""
 
 
 def tiny_config(family: str) -> PreTrainedConfig:
-    """A small configuration of the family's own class. Raises `HeadAtlasError` for a family that transformers lacks."""
-    if family not in FAMILIES:
+    """A small configuration of the family's own class.
+
+    Raises:
+        HeadAtlasError: the installed transformers does not have the family.
+    """
+    if family not in MODEL_TYPES:
         raise HeadAtlasError(
-            f"expected a family of AutoModelForImageTextToText, such as {FAMILIES[0]!r}, got {family!r}"
+            f"family must be a model type of AutoModelForImageTextToText, such as {MODEL_TYPES[0]!r}; "
+            f"got {family!r}{near(family, MODEL_TYPES)}"
         )
-    kind, adapter = CONFIG_MAPPING[family], adapter_of(family)
-    return kind.from_dict(shrink(kind(**adapter.start).to_dict(), adapter))
+    config_class, tiny = CONFIG_MAPPING[family], family_of(family).tiny_model
+    return config_class.from_dict(shrink(config_class(**tiny.config_arguments).to_dict(), tiny.config))
 
 
 def tiny_model(family: str, seed: int = 0, config: PreTrainedConfig | None = None) -> PreTrainedModel:
-    """A model of `family` with random weights, float32, on the CPU, in evaluation mode; the same for the same seed.
+    """A small model of `family`: random weights (the same for the same seed), float32, on the CPU, in evaluation mode.
 
-    `config` stands instead of `tiny_config(family)`.
+    `config` replaces `tiny_config(family)`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -51,10 +49,10 @@ def tiny_model(family: str, seed: int = 0, config: PreTrainedConfig | None = Non
 
 @torch.no_grad()
 def rescale(model: nn.Module) -> None:
-    """Weights of a size at which every layer has a say: with the usual 0.02, a head's effect drowns in rounding.
+    """Draw weights so large that every layer changes the output: with the usual 0.02 a head's effect is lost in rounding.
 
-    Matrices get entries of variance 1 / fan-in, embeddings of variance 1; biases and norms are spread a little; gates and
-    layer scales that start at or near zero are opened.
+    Matrices get entries of variance 1 / fan-in, embeddings of standard deviation 0.7; biases and norms get some noise; gates
+    and layer scales that start at or near zero are opened.
     """
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point():

@@ -1,9 +1,9 @@
-"""Inputs for a tiny model: token ids with the family's image tokens in the right number, and its image inputs.
+"""Make inputs for a small model: token ids with the right number of image tokens, and the family's image inputs.
 
 The picture goes through the family's own image processor class where it has one, with sizes taken from the configuration;
 the number of image tokens is counted from the image features that the model itself makes. Other inputs that a forward asks
-for (token types, masks, the decoder's tokens, boxes) are filled in by the name they have in its signature. What this cannot
-know stands in adapters.py. Makes inputs only; checks nothing.
+for (token types, masks, the decoder's tokens, boxes) are filled in by the name they have in its signature. What no rule can
+know is in the family's entry (`TinyModel`).
 """
 
 import inspect
@@ -21,37 +21,35 @@ from transformers.models.auto.image_processing_auto import (
 )
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.adapters import Adapter
+from headatlas.families.family import TinyModel, counts_positions
 from headatlas.families.proof.shrink import FIRST_SPECIAL, PLAIN
 
 Inputs = dict[str, Any]
 
 LENGTHS = (9, 6)
-"""Plain tokens of the two rows."""
+"""Number of plain tokens of each of the two rows."""
 IMAGE_AT = 3
 """How many plain tokens come before the image."""
 
 
 class InputMaker:
-    """Makes the same two rows again and again: alone, together, padded on either side, with an image each or without.
+    """Makes the same two rows every time: alone, together, padded on either side, with one image each or without.
 
-    Raises `HeadAtlasError` from `with_images` where the family's image inputs cannot be made, with the reason.
+    `with_images` raises `HeadAtlasError` with the reason where the family's image inputs cannot be made.
     """
 
-    def __init__(self, model: PreTrainedModel, family: str, adapter: Adapter, seed: int = 0) -> None:
+    def __init__(self, model: PreTrainedModel, family: str, tiny: TinyModel, seed: int = 0) -> None:
         self.model = model
         self.family = family
-        self.adapter = adapter
+        self.tiny = tiny
         self.accepts = set(inspect.signature(model.forward).parameters)
         self.encoder_decoder = "decoder_input_ids" in self.accepts and bool(
             model.config.is_encoder_decoder or model.config.get_text_config().is_encoder_decoder
         )
-        numbers = np.random.default_rng(seed)
-        self._rows = [numbers.integers(*PLAIN, size=n).tolist() for n in LENGTHS]
-        self._numbers = seed
-        own_positions = any(hasattr(m, "get_rope_index") for m in (model, getattr(model, "model", None)))
-        # Families with multimodal rotary positions work them out from the mask and must not be given plain ones.
-        self.takes_positions = not own_positions and "position_ids" in self.accepts
+        rng = np.random.default_rng(seed)
+        self._rows = [rng.integers(*PLAIN, size=n).tolist() for n in LENGTHS]
+        self._seed = seed
+        self.takes_positions = not counts_positions(model) and "position_ids" in self.accepts
         self._image_tokens: list[int] | None = None
         self.images = False
         self._own: Inputs = {}
@@ -101,7 +99,7 @@ class InputMaker:
 
     def _extras(self, inputs: Inputs) -> Inputs:
         for name, make in EXTRAS.items():
-            if name in self.accepts and name not in inputs and name not in self.adapter.leave_out:
+            if name in self.accepts and name not in inputs:
                 value = make(self, inputs)
                 if value is not None:
                     inputs[name] = value
@@ -109,15 +107,15 @@ class InputMaker:
 
     @property
     def special_tokens(self) -> list[int]:
-        """Ids that a random model must not say by chance, for they would ask for a further image."""
+        """Ids that must not be generated: a random model could ask for another image by chance."""
         vocabulary = self.model.config.get_text_config().vocab_size
         return [*range(FIRST_SPECIAL, vocabulary), *([self.image_token] if self.image_token in range(*PLAIN) else [])]  # pyright: ignore[reportReturnType]
 
     @property
     def image_token(self) -> int | None:
         """The id of the token that stands for a piece of the image."""
-        if self.adapter.image_token is not None:
-            return self.adapter.image_token
+        if self.tiny.image_token is not None:
+            return self.tiny.image_token
         for config in (self.model.config, self.model.config.get_text_config()):
             for name in ("image_token_id", "image_token_index", "image_patch_id"):
                 value = getattr(config, name, None)
@@ -128,21 +126,21 @@ class InputMaker:
     # ---------------------------------------------------------------- pictures
 
     def picture(self, row: int) -> Image.Image:
-        """The picture of one row: noise, always the same."""
-        width, height = self.adapter.picture
-        numbers = np.random.default_rng((self._numbers, row))
-        return Image.fromarray(numbers.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        """The picture of one row: noise, the same every time."""
+        width, height = self.tiny.picture_size
+        rng = np.random.default_rng((self._seed, row))
+        return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
     def pixels(self, rows: Sequence[int]) -> Inputs:
         """The image inputs of `rows`, as the family's forward takes them, floating ones in the model's dtype."""
         pictures = [self.picture(row) for row in rows]
-        made = self._made_by_hand(rows) if self.adapter.pixels else self._processed(pictures)
+        inputs = self._declared(rows) if self.tiny.pixels else self._processed(pictures)
         dtype = self.model.dtype
-        return {k: v.to(dtype) if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in made.items()}
+        return {k: v.to(dtype) if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in inputs.items()}
 
-    def _made_by_hand(self, rows: Sequence[int]) -> Inputs:
+    def _declared(self, rows: Sequence[int]) -> Inputs:
         made: Inputs = {}
-        for name, shape in self.adapter.pixels.items():
+        for name, shape in self.tiny.pixels.items():
             if callable(shape):
                 made[name] = shape(len(rows))
                 continue
@@ -151,13 +149,13 @@ class InputMaker:
         return made
 
     def _processed(self, pictures: list[Image.Image]) -> Inputs:
-        name = self.adapter.processor or _processor_name(self.family, self.model.config)
+        name = self.tiny.image_processor or _processor_name(self.family, self.model.config)
         if name is None:
             raise HeadAtlasError("transformers names no image processor for this family")
         kind: Any = get_image_processor_class_from_name(name)
-        settings = _sizes_for(kind, self.model.config) | self.adapter.processor_settings
+        settings = _sizes_for(kind, self.model.config) | self.tiny.image_settings
         processor: Any = kind(**settings)
-        images: Any = [[picture] for picture in pictures] if self.adapter.nested_images else pictures
+        images: Any = [[picture] for picture in pictures] if self.tiny.nested_images else pictures
         made = processor(images=images, return_tensors="pt")
         made = made if hasattr(made, "items") else {"pixel_values": made}
         # A processor's mask over patches is not the mask over the text's tokens.
@@ -167,18 +165,18 @@ class InputMaker:
     def _expand(self, pixels: Inputs) -> list[int]:
         """The image's tokens in a row's text."""
         token = self.image_token
-        declared = self.adapter.n_image_tokens
+        declared = self.tiny.n_image_tokens
         n = self._count_features(pixels) if declared is None else declared
         if n and token is None:
             raise HeadAtlasError("the configuration names no image token")
-        other, times = self.adapter.also or (0, 0)
+        other, times = self.tiny.extra_tokens or (0, 0)
         middle = [token] * n + [other] * times
         start, end = (getattr(self.model.config, f"{name}_token_id", None) for name in ("vision_start", "vision_end"))
         return [start, *middle, end] if isinstance(start, int) and isinstance(end, int) else middle  # pyright: ignore[reportReturnType]
 
     @torch.no_grad()
     def _count_features(self, pixels: Inputs) -> int:
-        """How many image tokens one picture becomes, told by the model's own image features."""
+        """The number of image tokens of one picture, from the size of the model's own image features."""
         if not hasattr(self.model, "get_image_features"):
             inner = getattr(self.model, "model", None)
             if not hasattr(inner, "get_image_features"):
@@ -234,8 +232,8 @@ def _sizes_for(kind: type, config: Any) -> dict[str, Any]:
     if getattr(kind, "crop_size", None):
         settings["crop_size"] = {"height": side, "width": side}
     if patch is not None and hasattr(kind, "patch_size"):
-        told = kind.patch_size  # pyright: ignore[reportAttributeAccessIssue]
-        settings["patch_size"] = {"height": patch, "width": patch} if isinstance(told, dict) else patch
+        default_patch = kind.patch_size  # pyright: ignore[reportAttributeAccessIssue]
+        settings["patch_size"] = {"height": patch, "width": patch} if isinstance(default_patch, dict) else patch
     if hasattr(kind, "merge_size"):
         settings["merge_size"] = merge
     if isinstance(depth := getattr(vision, "temporal_patch_size", None), int) and hasattr(kind, "temporal_patch_size"):
@@ -243,7 +241,7 @@ def _sizes_for(kind: type, config: Any) -> dict[str, Any]:
     return settings
 
 
-# What a forward may ask for besides tokens and pictures, by its name there: made from the inputs so far.
+# What a forward may need besides tokens and pictures, by its name in the signature; made from the inputs so far.
 
 
 def _image_positions(maker: InputMaker, inputs: Inputs) -> Tensor:

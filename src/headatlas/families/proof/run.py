@@ -19,8 +19,8 @@ import torch
 import transformers
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.build import FAMILIES
-from headatlas.families.proof.family import FamilyReport, check_family
+from headatlas.families.proof.build import MODEL_TYPES
+from headatlas.families.proof.prove import FamilyReport, check_family
 
 LIMIT = 300.0
 """Seconds that one family may take before its worker is ended."""
@@ -42,12 +42,12 @@ def check_families(
     Raises:
         HeadAtlasError: a family that the installed transformers does not have, before anything is run.
     """
-    wanted = list(dict.fromkeys(families)) or list(FAMILIES)
-    unknown = [family for family in wanted if family not in FAMILIES]
+    wanted = list(dict.fromkeys(families)) or list(MODEL_TYPES)
+    unknown = [family for family in wanted if family not in MODEL_TYPES]
     if unknown:
         raise HeadAtlasError(
-            f"expected families of AutoModelForImageTextToText (such as {FAMILIES[0]}, {FAMILIES[-3]}), got "
-            f"{', '.join(unknown)}; `headatlas models list` prints all {len(FAMILIES)}"
+            f"expected families of AutoModelForImageTextToText (such as {MODEL_TYPES[0]}, {MODEL_TYPES[-3]}), got "
+            f"{', '.join(unknown)}; `headatlas models list` prints all {len(MODEL_TYPES)}"
         )
     queue: Queue[str] = Queue()
     for family in wanted:

@@ -15,8 +15,8 @@ from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.build import FAMILIES, adapter_of
-from headatlas.families.proof.real import REAL
+from headatlas.families.family import family_of
+from headatlas.families.proof.build import MODEL_TYPES
 from headatlas.heads import SCOPES, TOWERS, Site, find_heads
 from headatlas.heads.address import TEXT_TOWERS
 
@@ -37,7 +37,7 @@ TITLES = {
 
 def show(name: str, trust_remote_code: bool = False) -> list[str]:
     """Lines about the model `name` (what `load_vlm` takes) or the family `name`. Raises `HeadAtlasError` as these do."""
-    if name in FAMILIES:
+    if name in MODEL_TYPES:
         model = default_model(name)
         lines = [f"{name} ({type(model).__name__}): the class's default sizes, no weights", *describe(model)]
         return [*lines, *_family_pictures(name, bool(find_heads(model).tower("X")))]
@@ -74,14 +74,15 @@ def _supported(vlm: "VLM") -> list[str]:
     if len(towers) > 1:
         beside = ", ".join(tower for tower in towers if tower not in TEXT_TOWERS)
         lines[0] += f" (of {beside}: all)" if beside else ""
-    if vlm.manner.template is not None and vlm.processor.chat_template == vlm.manner.template:
+    template = family_of(vlm.model.config.model_type).chat.template
+    if template is not None and vlm.processor.chat_template == template:
         lines.append("     chat form: HeadAtlas' own, for the checkpoint has none")
     return lines
 
 
 def _family_pictures(name: str, across: bool) -> list[str]:
     """What is known of a family's image tokens without a checkpoint."""
-    entry = REAL.get(name)
+    entry = family_of(name).tiny_processor
     if across:
         return ["image tokens: the picture reaches the text by cross-attention; scope image is refused"]
     if entry is None:
@@ -93,7 +94,7 @@ def _family_pictures(name: str, across: bool) -> list[str]:
 
 def default_model(family: str) -> nn.Module:
     """The family with its default configuration, on the meta device. Raises `HeadAtlasError` where the class refuses it."""
-    config = CONFIG_MAPPING[family](**adapter_of(family).start)
+    config = CONFIG_MAPPING[family](**family_of(family).tiny_model.config_arguments)
     kind = getattr(transformers, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family])
     try:
         with torch.device("meta"), warnings.catch_warnings():

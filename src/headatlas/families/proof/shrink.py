@@ -1,18 +1,14 @@
-"""A tiny configuration of any family, derived from the family's own default configuration.
+"""Make a family's default configuration small.
 
 Widths, head counts, vocabularies and expert counts become small; *which kinds of layer there are* stays: of a stack whose
 per-layer lists (layer types, dense or sparse, rotary or not) and layer indices (cross attention, full attention, deepstack)
 tell N kinds apart, the first layer of each kind is kept. Grouped-query ratios, a head size that is not hidden / heads, and
-the inner sizes of latent attention keep their relation. What a rule cannot know stands in adapters.py, family by family.
-
-Knows configurations only: builds no model (build.py).
+the inner sizes of latent attention keep their relation. What no rule can know is in the family's entry (`TinyModel.config`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-from headatlas.families.proof.adapters import Adapter
 
 VOCAB = 128
 """Tokens 20..99 are plain words; special tokens with larger ids are given new ones from 100 on."""
@@ -63,20 +59,20 @@ SIZES: dict[str, int] = {
         "laurel_rank": 8,
     },
 }
-"""What becomes of a size with this name, where it is larger by default."""
+"""The small value of a size with this name; smaller defaults stay."""
 INNER_SIZES = re.compile(r"(^|_)(intermediate_size|ffn_dim|d_ff|mlp_dim|expert_dim)|intermediate_size(_mlp)?$")
 INDEX_LISTS = re.compile(r"(_indexes|_indices|_idxs|^cross_attention_layers|^moe_layers|^rope_scaling_layers)$")
 TOKENS = re.compile(r"(token_ids?|token_index|_start_id|_end_id|_newline_id|image_patch_id)$")
 
 
-def shrink(default: dict[str, Any], adapter: Adapter) -> dict[str, Any]:
+def shrink(default: dict[str, Any], changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`default.to_dict()` of a family's configuration made small, as a dictionary for the same class.
 
-    `adapter.config` is merged in last, key by key. The default is not changed.
+    `changes` are merged in last, key by key. `default` itself is not changed.
     """
     tiny = _shrink(default)
     _renumber_tokens(tiny)
-    _merge(tiny, adapter.config)
+    _merge(tiny, changes or {})
     return tiny
 
 
@@ -226,9 +222,9 @@ def _renumber_tokens(tiny: dict[str, Any]) -> None:
     walk(tiny)
 
 
-def _merge(config: dict[str, Any], changes: dict[str, Any]) -> None:
+def _merge(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(config.get(key), dict) and not value.get("__whole__"):
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
             _merge(config[key], value)
         else:
             config[key] = value

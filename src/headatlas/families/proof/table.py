@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from headatlas.families.proof.family import FamilyReport
+from headatlas.families.proof.prove import FamilyReport
 
 CHECKS = ("sum", "heads", "zero", "no-op", "ragged left", "ragged right", "cache", "kernel")
 MARKS = {"holds": "holds", "fails": "**fails**", "not applicable": "n/a"}
@@ -81,14 +81,14 @@ ragged CogVSR conversations with pictures of different sizes go through `encode`
 
 
 def _real(reports: Sequence[FamilyReport]) -> list[str]:
-    found = [report for report in reports if report.real]
+    found = [report for report in reports if report.processor]
     if not found:
         return []
     columns = ("image token", "image tokens", "spans", "located", "scope image", "sides", "alone", "steps", "cache")
-    lines = [_REAL_HEAD, f"**{sum(not r.real['problem'] for r in found)} of {len(found)} hold.**", ""]
+    lines = [_REAL_HEAD, f"**{sum(not r.processor['problem'] for r in found)} of {len(found)} hold.**", ""]
     lines += ["| family | processor | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
     for report in found:
-        told = report.real
+        told = report.processor
         sizes = ", ".join(f"{size}: {n}" for size, n in told["image_tokens"].items())
         spans = f"{told['spans']}, {told['ends']} end" if told["spans"] else ""
         differences = [_difference(told["differences"].get(name)) for name in ("sides", "alone", "steps")]
@@ -98,7 +98,7 @@ def _real(reports: Sequence[FamilyReport]) -> list[str]:
             told["located"], told["scope_image"], *differences, "" if wrong is None else f"{wrong:.0f}",
         ]  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    broken = [f"* **{r.family}**: {_plain(r.real['problem'])}" for r in found if r.real["problem"]]
+    broken = [f"* **{r.family}**: {_plain(r.processor['problem'])}" for r in found if r.processor["problem"]]
     return [*lines, *(["", "What does not hold:", "", *broken] if broken else [])]
 
 
@@ -113,7 +113,7 @@ def summary(counts: Counter[str]) -> str:
 
 def line(report: FamilyReport) -> str:
     """One family in one line of plain text."""
-    reasons = [report.reason, f"real inputs: {report.real['problem']}" if report.real.get("problem") else ""]
+    reasons = [report.reason, f"real inputs: {report.processor['problem']}" if report.processor.get("problem") else ""]
     reason = "".join(f"  {told}" for told in reasons if told)
     return f"{report.family:24} {report.status:16} {_sites(report):52} {report.seconds:6.1f} s{reason}"
 

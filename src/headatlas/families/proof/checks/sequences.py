@@ -48,7 +48,7 @@ def check_ragged(model: nn.Module, grid: HeadGrid, maker: InputMaker, side: str)
         try:
             bare = _rows_differ(model, grid, maker, inputs, side, (None, None))
         except Exception as error:  # a family may simply not take this padding; it is told, not hidden
-            return Result(name, "", "not applicable", None, f"the bare model refuses: {told(error)}")
+            return Result(name, "", "not applicable", None, f"the bare model refuses: {error_text(error)}")
         tried.append(bare)
         if bare <= CLOSE:
             edited = _rows_differ(model, grid, maker, inputs, side, edits)
@@ -107,7 +107,7 @@ def check_cache(model: Any, grid: HeadGrid, maker: InputMaker) -> Result:
         bare_tokens, bare = decode(model, inputs, True, banned)
         bare_again, bare_uncached = decode(model, inputs, False, banned)
     except Exception as error:
-        return Result("cache", "", "not applicable", None, f"the bare model does not generate: {told(error)}")
+        return Result("cache", "", "not applicable", None, f"the bare model does not generate: {error_text(error)}")
     bare_gap = difference(bare, bare_uncached)
     if bare_gap > CLOSE or not torch.equal(bare_tokens, bare_again):
         return Result(
@@ -164,7 +164,7 @@ def _kernels(model: Any) -> dict[str, str]:
     return {name: getattr(config, "_attn_implementation", "") for name, config in parts.items()}
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """One line of an error, short enough for a table."""
     text = " ".join(str(error).split()) or type(error).__name__
     return f"{type(error).__name__}: {text[:160]}"

@@ -1,0 +1,75 @@
+"""Draw docs/rooms.svg, the picture of the rooms, from `.importlinter`: `python docs/draw_rooms.py`."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SAYS = {
+    "cli": "commands: parse, call, print",
+    "explore": "the live page",
+    "compare": "several studies side by side",
+    "study": "stages, settings, claims, resume",
+    "report": "charts and report.html, from tables alone",
+    "truth": "worlds whose truth is known",
+    "latent": "latent heads; methods that activate them",
+    "scoring": "scorers, null distributions, selectors, atlas",
+    "intervention": "conditions, controls, effects",
+    "engine": "many edits in one pass",
+    "activations": "capture and its store",
+    "cluster": "shards on devices and machines",
+    "reference": "the VLMs that ship, and their training",
+    "vlm": "load, chat, batch, read, generate, evaluate",
+    "families": "what model families need, and the proof",
+    "annotate": "steps by an LLM, judged, reviewed",
+    "importing": "outside datasets, one file a set",
+    "scenes": "rendered scenes with exact truth",
+    "cogvsr": "the dataset: schema, store, parsing, metrics",
+    "heads": "find, read and edit heads and attention",
+    "results": "every results table once",
+    "registry": "named extension points",
+    "progress": "the progress protocol",
+    "stats": "bootstrap, tests, corrections",
+    "storage": "whole files on disk or object storage",
+    "errors": "HeadAtlasError",
+}
+WIDTH, ROW, LEFT = 760, 34, 170
+
+
+def layers() -> list[list[str]]:
+    """The rooms, top layer first; those in one list do not import each other."""
+    config = configparser.ConfigParser()
+    config.read(HERE.parent / ".importlinter")
+    lines = config["importlinter:contract:rooms"]["layers"].split("\n")
+    rows = [[name.strip(" ()") for name in line.split("|")] for line in lines if line.strip()]
+    room = HERE.parent / "src" / "headatlas"
+    rows = [[name for name in row if (room / name).is_dir() or (room / f"{name}.py").is_file()] for row in rows]
+    return [row for row in rows if row]
+
+
+def draw() -> str:
+    """The picture as SVG text."""
+    parts: list[str] = []
+    y = 14
+    for row in layers():
+        height = ROW * len(row)
+        parts.append(f'<rect x="10" y="{y}" width="{WIDTH - 20}" height="{height - 4}" rx="5" class="room"/>')
+        for number, name in enumerate(row):
+            middle = y + ROW * number + ROW // 2 + 2
+            parts.append(f'<text x="26" y="{middle}" class="name">{name}</text>')
+            parts.append(f'<text x="{LEFT}" y="{middle}" class="says">{SAYS[name]}</text>')
+        y += height
+    style = (
+        "text{font:15px system-ui,sans-serif;fill:#1f2933}.name{font-weight:600}.says{fill:#52606d}"
+        ".room{fill:#f5f7fa;stroke:#9aa5b1}"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 10}" role="img" '
+        f'aria-label="The rooms of HeadAtlas, each importing only rooms below it"><style>{style}</style>'
+        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
+    )
+
+
+if __name__ == "__main__":
+    (HERE / "rooms.svg").write_text(draw(), encoding="utf-8")

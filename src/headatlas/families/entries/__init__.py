@@ -1,0 +1,1 @@
+"""One file per group of related families; each registers its entries when imported."""

@@ -1,0 +1,138 @@
+"""Which heads a function is planted in, and in which role: the plan that training follows.
+
+A layout is a wish. What came of it is measured afterwards (`verify.py`), and only that is called the truth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from headatlas.cogvsr.functions import FUNCTIONS, check_function
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head
+
+Role = Literal["single", "redundant", "distributed"]
+ROLE_SIZES: dict[Role, int] = {"single": 1, "redundant": 2, "distributed": 3}
+"""`single`: one head does it. `redundant`: either of two is enough. `distributed`: all three are needed."""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """One function's planted heads and their role."""
+
+    function: str
+    role: Role
+    heads: tuple[Head, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The plants of one model; no head is used twice.
+
+    Attributes:
+        plants: one for each planted function.
+        first_layer: heads below this layer are left as they are.
+        seed: what `drawn` was given; 0 for a layout written by hand.
+    """
+
+    plants: tuple[Plant, ...]
+    first_layer: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        used = [head for plant in self.plants for head in plant.heads]
+        twice = sorted({str(head) for head in used if used.count(head) > 1})
+        if twice:
+            raise HeadAtlasError(f"heads of a layout must be used once, got {', '.join(twice)} more than once")
+        functions = [plant.function for plant in self.plants]
+        if len(set(functions)) != len(functions) or not functions:
+            raise HeadAtlasError("a layout must plant one or more functions, each once")
+        for plant in self.plants:
+            check_function(plant.function)
+            if len(plant.heads) != ROLE_SIZES[plant.role]:
+                raise HeadAtlasError(
+                    f"{plant.function}: role {plant.role!r} needs {ROLE_SIZES[plant.role]} heads, got {len(plant.heads)}"
+                )
+            if any(head.layer < self.first_layer for head in plant.heads):
+                raise HeadAtlasError(f"{plant.function}: heads must be in layer {self.first_layer} or above")
+
+    @classmethod
+    def drawn(cls, seed: int, shape: tuple[int, int], functions: Sequence[str] = FUNCTIONS) -> Layout:
+        """A layout in the upper half of the layers: a quarter of the functions redundant, one distributed, the rest single.
+
+        Args:
+            seed: the same seed draws the same layout for models of the same shape.
+            shape: (layers, heads) of the language model.
+            functions: the functions to plant.
+
+        Raises:
+            HeadAtlasError: the upper half has too few heads.
+        """
+        layers, heads = shape
+        first = layers // 2
+        rng = np.random.default_rng([seed, layers, heads])
+        roles: list[Role] = ["redundant"] * max(1, len(functions) // 4) + ["distributed"]
+        roles = (roles + ["single"] * len(functions))[: len(functions)]
+        roles = [roles[i] for i in rng.permutation(len(functions))]
+        free = [Head(layer, head) for layer in range(first, layers) for head in range(heads)]
+        needed = sum(ROLE_SIZES[role] for role in roles)
+        if needed > len(free) // 2:
+            raise HeadAtlasError(
+                f"a layout of {needed} heads needs {2 * needed} heads in the upper layers, got {len(free)}"
+            )
+        order = iter(rng.permutation(len(free)))
+        plants = [
+            Plant(function, role, tuple(sorted(free[next(order)] for _ in range(ROLE_SIZES[role]))))
+            for function, role in zip(functions, roles, strict=True)
+        ]
+        return cls(tuple(plants), first, seed)
+
+    def plant(self, function: str) -> Plant | None:
+        """The plant of a function, None if it is not planted."""
+        return next((plant for plant in self.plants if plant.function == function), None)
+
+    @property
+    def heads(self) -> frozenset[Head]:
+        """All planted heads."""
+        return frozenset(head for plant in self.plants for head in plant.heads)
+
+    def to_json(self) -> dict[str, Any]:
+        """As written by `save`."""
+        plants = [
+            {"function": p.function, "role": p.role, "heads": [str(head) for head in p.heads]} for p in self.plants
+        ]
+        return {"seed": self.seed, "first_layer": self.first_layer, "plants": plants}
+
+    def save(self, path: str | Path) -> None:
+        """Write the layout as JSON."""
+        Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Layout:
+        """Read a layout that `save` wrote or a person did. Raises `HeadAtlasError` with one line for anything else."""
+        try:
+            kept = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(
+                tuple(_read_plant(plant) for plant in kept["plants"]),
+                int(kept.get("first_layer", 0)),
+                int(kept.get("seed", 0)),
+            )
+        except HeadAtlasError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HeadAtlasError(
+                f'{path}: a layout must be JSON like {{"plants": [{{"function": "recall", "role": "single", "heads": '
+                f'["L4.H2"]}}]}}, got {type(error).__name__}: {error}'
+            ) from error
+
+
+def _read_plant(kept: dict[str, Any]) -> Plant:
+    if kept["role"] not in get_args(Role):
+        raise HeadAtlasError(f"role must be one of {', '.join(get_args(Role))}, got {kept['role']!r}")
+    return Plant(str(kept["function"]), kept["role"], tuple(Head.parse(str(head)) for head in kept["heads"]))

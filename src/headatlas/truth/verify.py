@@ -1,0 +1,173 @@
+"""What a planted model's heads really do, by exact ablation of singles, pairs and whole sets: the truth of a world.
+
+A function's planted set is *necessary* if, without it, the function's accuracy falls to within `NEAR` of what the model reaches
+without its picture (or of chance, where that is higher), with zeros and with the means in its place. It is *specific* if no other
+function loses `SPARED` or more. The role is read off the subsets: the smallest ones that do at least `SHARE` of the set's damage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from headatlas.activations import capture
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.cogvsr.schema import Question
+from headatlas.cogvsr.store import CogVSR
+from headatlas.heads import Edit, Head, HeadSet, mean, zero
+from headatlas.intervention import Condition, Runner, mean_z
+from headatlas.truth.layout import Layout, Plant
+from headatlas.vlm import VLM, evaluate
+
+NEAR = 0.05
+SPARED = 0.03
+SHARE = 0.8
+"""A subset that does this share of the whole set's damage does the function's work by itself."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The verified truth of one planted function. Accuracies are in 0..1, in gold context, on split E.
+
+    Attributes:
+        function, wished, heads: as in the layout.
+        role: what the subsets show: `single`, `redundant`, `distributed`, `partial` (the set is necessary, its role is not clear)
+            or `failed` (the set is not necessary).
+        minimal: the smallest subsets that do at least `SHARE` of the damage, in the layout's order.
+        intact, floor: accuracy of the intact model; what counts as destroyed before `NEAR` is added.
+        without: accuracy without the whole set, by fill (`zero`, `mean`).
+        worst_other: largest loss of any other function, over both fills.
+        specific: whether `worst_other` is below `SPARED`.
+        n: steps of the function.
+    """
+
+    function: str
+    wished: str
+    heads: tuple[str, ...]
+    role: str
+    minimal: tuple[tuple[str, ...], ...]
+    intact: float
+    floor: float
+    without: dict[str, float]
+    worst_other: float
+    specific: bool
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As written to `truth.json`."""
+        return asdict(self)
+
+
+def verify(
+    vlm: VLM, layout: Layout, data: CogVSR, say: Callable[[str], None] = lambda line: None
+) -> tuple[list[Verified], pd.DataFrame]:
+    """Ablate every subset of every planted set, by zero and by mean, and read the truth off the effects.
+
+    Args:
+        vlm: the planted model.
+        layout: where the functions were planted.
+        data: questions with splits P (means) and E (effects), not seen in training.
+        say: called with a line for each part of the work.
+
+    Returns:
+        One `Verified` for each plant, and the table behind them: fill, heads (space-separated, `""` for the intact model),
+        function, accuracy, n.
+    """
+    say("capturing means")
+    activations = capture(vlm, data.split("P"), tokens=("all",))
+    means = mean_z(activations, "P")
+    fills: dict[str, Callable[[HeadSet], Edit]] = {"zero": zero, "mean": lambda heads: mean(heads, means)}
+    subsets = [subset for plant in layout.plants for subset in _subsets(plant)]
+    conditions = [Condition("intact")]
+    for fill, edit in fills.items():
+        conditions += [Condition(f"{fill} {' '.join(map(str, s))}", (edit(HeadSet(s)),)) for s in subsets]
+    say(f"ablating {len(subsets)} subsets in {len(fills)} ways")
+    runner = Runner(vlm, data, None)
+    answers = list(runner.run_many(conditions, "E"))
+    keys = [("", "")] + [(fill, " ".join(map(str, subset))) for fill in fills for subset in subsets]
+    table = pd.concat(
+        [_accuracies(part).assign(fill=fill, heads=heads) for (fill, heads), part in zip(keys, answers, strict=True)],
+        ignore_index=True,
+    )
+    say("answering without pictures")
+    blind = _accuracies(evaluate(vlm, list(data.split("E")), arm=_without_image)).set_index("function")["accuracy"]
+    chance = _chance(list(data.split("E")))
+    floors = {function: max(float(blind.get(function, 0.0)), chance.get(function, 0.0)) for function in FUNCTIONS}
+    return [judge(plant, table, floors[plant.function], tuple(fills)) for plant in layout.plants], table
+
+
+def judge(plant: Plant, table: pd.DataFrame, floor: float, fills: tuple[str, ...] = ("zero", "mean")) -> Verified:
+    """Read one plant's truth off the table that `verify` describes."""
+
+    def accuracy(heads: tuple[Head, ...], fill: str) -> pd.Series:
+        rows = table[(table["heads"] == " ".join(map(str, heads))) & (table["fill"] == (fill if heads else ""))]
+        return rows.set_index("function")["accuracy"]
+
+    intact = accuracy((), "")
+    own = float(intact[plant.function])
+    whole = {fill: accuracy(plant.heads, fill) for fill in fills}
+    without = {fill: round(float(part[plant.function]), 4) for fill, part in whole.items()}
+    worst = max(float((intact - part).drop(plant.function).max()) for part in whole.values())
+    damage = {fill: own - value for fill, value in without.items()}
+    doing = [
+        subset
+        for subset in _subsets(plant)
+        if all(own - float(accuracy(subset, fill)[plant.function]) >= SHARE * damage[fill] for fill in fills)
+    ]
+    minimal = tuple(s for s in doing if not any(set(other) < set(s) for other in doing))
+    necessary = own > floor + NEAR and all(value <= floor + NEAR for value in without.values())
+    role = _role(plant, minimal) if necessary else "failed"
+    rows = table[(table["heads"] == "") & (table["function"] == plant.function)]
+    return Verified(
+        function=plant.function,
+        wished=plant.role,
+        heads=tuple(map(str, plant.heads)),
+        role=role,
+        minimal=tuple(tuple(map(str, subset)) for subset in minimal),
+        intact=round(own, 4),
+        floor=round(floor, 4),
+        without=without,
+        worst_other=round(worst, 4),
+        specific=worst < SPARED,
+        n=int(rows["n"].iloc[0]),
+    )
+
+
+def _role(plant: Plant, minimal: tuple[tuple[Head, ...], ...]) -> str:
+    if len(minimal) == 1 and len(minimal[0]) == 1:
+        return "single"
+    if len(minimal) == 1 and len(minimal[0]) == len(plant.heads):
+        return "redundant"
+    if len(plant.heads) > 1 and len(minimal) == len(plant.heads) and all(len(subset) == 1 for subset in minimal):
+        return "distributed"
+    return "partial"
+
+
+def _subsets(plant: Plant) -> list[tuple[Head, ...]]:
+    return [subset for size in range(1, len(plant.heads) + 1) for subset in combinations(plant.heads, size)]
+
+
+def _accuracies(answers: pd.DataFrame) -> pd.DataFrame:
+    found = answers.groupby("function")["correct"].agg(["mean", "size"]).reset_index()
+    return found.rename(columns={"mean": "accuracy", "size": "n"})
+
+
+def _chance(questions: list[Question]) -> dict[str, float]:
+    """Accuracy of always giving the most frequent answer of the step's kind, by function."""
+    steps = pd.DataFrame(
+        [(step.functions[0], step.kind, step.answer) for question in questions for step in question.steps],
+        columns=["function", "kind", "answer"],
+    )
+    best = steps.groupby(["function", "kind"])["answer"].agg(
+        right=lambda answers: answers.value_counts().iloc[0], n="size"
+    )
+    sums = best.groupby(level=0).sum()
+    return {str(function): float(row["right"] / row["n"]) for function, row in sums.iterrows()}
+
+
+def _without_image(question: Question) -> tuple[tuple, str]:
+    return (), ""

@@ -1,0 +1,72 @@
+"""Surgery: its effects are exact, and the refusals come before the first change."""
+
+import pytest
+import torch
+
+import headatlas as ha
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head
+from headatlas.truth.surgery import permute_heads, scale_output
+from headatlas.vlm import conversation, read
+
+
+@pytest.fixture
+def vlm(tiny_vlm_dir):
+    return ha.load_vlm(tiny_vlm_dir, device="cpu")
+
+
+def logprobs(vlm, questions):
+    return torch.tensor([r.logprob for row in read(vlm, [conversation(q) for q in questions]) for r in row])
+
+
+def gain(vlm, heads, factor):
+    return vlm.edit(ha.scale(heads, factor))
+
+
+def test_a_latent_head_is_restored_by_the_inverse_gain(vlm, tiny_questions):
+    heads = [Head(0, 1), Head(1, 2)]
+    before = logprobs(vlm, tiny_questions)
+    scale_output(vlm, heads, 0.05)
+    after = logprobs(vlm, tiny_questions)
+    with gain(vlm, heads, 20.0):
+        restored = logprobs(vlm, tiny_questions)
+    assert (after - before).abs().max() > 1e-3
+    torch.testing.assert_close(restored, before, atol=1e-4, rtol=1e-4)
+
+
+def test_a_distractor_has_no_effect_at_all(vlm, tiny_questions):
+    scale_output(vlm, [Head(1, 0)], 0.0)
+    before = logprobs(vlm, tiny_questions)
+    with gain(vlm, [Head(1, 0)], 1000.0):
+        assert torch.equal(logprobs(vlm, tiny_questions), before)
+
+
+def test_permuted_heads_answer_alike_and_their_effects_move(vlm, tiny_questions):
+    site = vlm.heads.tower("L")[0]
+    groups = vlm.model.get_submodule(site.name.rpartition(".")[0]).k_proj.out_features // site.d_head
+    size = site.n_heads // groups
+    order = [g * size + i for g in reversed(range(groups)) for i in reversed(range(size))]
+    bare = logprobs(vlm, tiny_questions)
+    alone = []
+    for head in range(site.n_heads):
+        with vlm.edit(ha.zero([Head(0, head)])):
+            alone.append(logprobs(vlm, tiny_questions))
+    permute_heads(vlm, 0, order)
+    torch.testing.assert_close(logprobs(vlm, tiny_questions), bare, atol=1e-5, rtol=1e-5)
+    for new, old in enumerate(order):
+        with vlm.edit(ha.zero([Head(0, new)])):
+            torch.testing.assert_close(logprobs(vlm, tiny_questions), alone[old], atol=1e-5, rtol=1e-5)
+
+
+def test_refusals_come_before_any_change(vlm):
+    weight = vlm.heads.tower("L")[0].module.weight.clone()
+    for change, message in (
+        (lambda: scale_output(vlm, [], 0.5), "at least one head"),
+        (lambda: scale_output(vlm, [Head(0, 0), Head(99, 0)], 0.5), "must be in the language model's grid"),
+        (lambda: scale_output(vlm, [Head(0, 0)], float("nan")), "must be finite"),
+        (lambda: permute_heads(vlm, 0, [0, 0, 1, 2]), "must be a permutation"),
+        (lambda: permute_heads(vlm, 99, [0]), "existing layer"),
+    ):
+        with pytest.raises(HeadAtlasError, match=message):
+            change()
+    assert torch.equal(vlm.heads.tower("L")[0].module.weight, weight)
