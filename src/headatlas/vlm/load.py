@@ -154,7 +154,9 @@ def _source(name: str) -> str:
         return str(reference.path(name))
     folder = near_folder(name)
     if folder or name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():
-        raise HeadAtlasError(f"no model at {name!r}{folder or ': it must be a folder with config.json, weights and processor'}")
+        raise HeadAtlasError(
+            f"no model at {name!r}{folder or ': it must be a folder with config.json, weights and processor'}"
+        )
     if "/" not in name:  # the hub's ids are owner/name: a misspelled shipped name is not looked for there
         shipped = reference.names()
         raise HeadAtlasError(

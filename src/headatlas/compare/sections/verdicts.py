@@ -27,8 +27,8 @@ def claims_section(run: Run) -> Section:
         id="claims",
         title="Which claims hold where",
         intro="Each claim of the paper is tested in each model separately, once for each way of finding heads (“scorer”). A "
-        "claim is supported if the 95 % interval of its effect (in brackets) lies wholly on the claimed side and the effect beats "
-        "its control. Verdicts use p; q is p corrected for all tests in this table.",
+        "claim is supported if the 95 % interval of its effect (in brackets) lies wholly on the claimed side and the effect "
+        "beats its control. Verdicts use p; q is p corrected for all tests in this table.",
         blocks=tuple(blocks),
         kind="verdicts",
         data={"models": _headers(run), "groups": _groups(frame, models_of(run))},
