@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from headatlas.compare.permute import against, matrices, profiles, vectors, without_means
+from headatlas.compare.chance import against, matrices, profiles, vectors, without_means
 
 ORDERS = 40_320
 

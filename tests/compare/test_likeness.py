@@ -6,7 +6,7 @@ import pytest
 from compare_runs import add_atlas, keep_scorers
 from synthetic_run import write_run
 
-from headatlas.compare.across import damage_matrix, likeness_table
+from headatlas.compare.likeness import damage_matrix, likeness_table
 from headatlas.compare.runs import read_models
 
 WHOLE = ("counts", "functions", "damage", "damage_pairs", "profile_correlation")

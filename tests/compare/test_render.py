@@ -8,16 +8,9 @@ import pandas as pd
 import pytest
 from browser import READY, opened
 
-from headatlas.compare.report.agreement import agreement_section
-from headatlas.compare.report.claims import claims_section
-from headatlas.compare.report.counts import counts_section
-from headatlas.compare.report.damage import damage_section
-from headatlas.compare.report.functions import functions_section
-from headatlas.compare.report.models import models_section
-from headatlas.compare.report.page import ORDER, build_page, render_comparison
-from headatlas.compare.report.place import place_section
-from headatlas.compare.report.read import COLUMNS, read_comparison
-from headatlas.compare.report.task import task_section
+from headatlas.compare.registry import COMPARISON_SECTIONS
+from headatlas.compare.render import comparison_page, render_comparison
+from headatlas.compare.tables import comparison_tables, read_comparison
 from headatlas.errors import HeadAtlasError
 from headatlas.report.page import Page
 from headatlas.report.render import to_html
@@ -50,7 +43,7 @@ def test_nothing_is_missing_from_a_whole_comparison(text):
     assert "There is nothing here" not in shown
     assert "not recorded" not in shown
     assert "nan" not in re.sub("<[^>]+>", " ", shown).lower().split()
-    assert "All models were asked the same questions and studied with the same settings." in shown
+    assert "All models got the same questions and the same settings." in shown
 
 
 def test_each_claim_shows_each_models_verdict(text, compared):
@@ -66,16 +59,17 @@ def copy(compared, tmp_path):
 
 
 OWNER = {
-    "accuracy": task_section, "counts": counts_section, "profiles": place_section, "functions": functions_section,
-    "scorers": agreement_section, "damage": damage_section, "claims": claims_section,
+    "accuracy": "task", "counts": "counts", "profiles": "place", "functions": "functions", "scorers": "agreement",
+    "damage": "damage", "claims": "claims",
 }  # fmt: skip
+"""The section that shows a table."""
 
 
 @pytest.mark.parametrize("name", OWNER)
 def test_without_a_table_its_section_says_why(compared, tmp_path, name):
     out = copy(compared, tmp_path)
     (out / "comparison" / f"{name}.csv").unlink()
-    section = OWNER[name](read_comparison(out))
+    section = COMPARISON_SECTIONS[OWNER[name]].build(read_comparison(out))
     html = to_html(Page("title", "subtitle", [], [], [section], []))
     assert f"comparison/{name}.csv was not written by this run" in html
 
@@ -84,7 +78,7 @@ def test_without_likeness_the_rest_stands(compared, tmp_path):
     out = copy(compared, tmp_path)
     for name in ("likeness", "metrics"):
         (out / "comparison" / f"{name}.csv").unlink()
-    html = to_html(build_page(read_comparison(out)))
+    html = to_html(comparison_page(read_comparison(out)))
     assert "functions-likeness" not in html
     assert re.findall(r'<section id="([a-z]+)">', html) == SECTIONS
 
@@ -94,17 +88,17 @@ def test_what_differs_is_said_before_anything_else_depends_on_it(compared, tmp_p
     rows = [
         ("data.fingerprint", model, told, "the questions themselves") for model, told in (("one", "a"), ("two", "b"))
     ]
-    table = pd.DataFrame(rows, columns=COLUMNS["differences"].split())
+    table = pd.DataFrame(rows, columns=comparison_tables()["differences"].names)
     table.to_csv(out / "comparison" / "differences.csv", index=False)
-    section = models_section(read_comparison(out))
+    section = COMPARISON_SECTIONS["models"].build(read_comparison(out))
     html = to_html(Page("title", "subtitle", [], [], [section], []))
-    assert "were not asked the same questions" in html
+    assert "did not get the same questions" in html
     assert "data.fingerprint" in html
-    assert ORDER.index(models_section) < ORDER.index(task_section)
+    assert SECTIONS.index("models") < SECTIONS.index("task")
 
 
 def test_no_comparison_no_page(tmp_path):
-    with pytest.raises(HeadAtlasError, match="compare runs first"):
+    with pytest.raises(HeadAtlasError, match="run `headatlas compare` first"):
         render_comparison(tmp_path)
 
 
@@ -146,7 +140,7 @@ def test_in_a_browser_everything_is_drawn_and_nothing_said(compared):
 
 
 def test_the_two_lines_of_a_profile_are_the_two_models(compared):
-    section = place_section(read_comparison(compared))
+    section = COMPARISON_SECTIONS["place"].build(read_comparison(compared))
     figure = next(f for f in Page("", "", [], [], [section]).figures() if f.name == "place-score-paper")
     assert [s.text for s in figure.swatches] == ["one", "two"]
     (rows,) = figure.charts[0].spec["datasets"].values()
@@ -165,5 +159,7 @@ def test_a_scorer_that_finds_no_heads_in_any_model_is_a_note_not_an_empty_figure
     table.loc[table["scorer"] == scorer, ["k", "drop"]] = 0
     table.to_csv(path, index=False)
     assert render_comparison(out).exists()
-    assert "nothing to draw, no function has heads to silence" in (out / "report.html").read_text(encoding="utf-8")
-    assert all(figure.charts for figure in build_page(read_comparison(out)).figures())
+    assert "nothing to draw, because no function has heads to silence" in (out / "report.html").read_text(
+        encoding="utf-8"
+    )
+    assert all(figure.charts for figure in comparison_page(read_comparison(out)).figures())

@@ -2,8 +2,8 @@
 
 import pytest
 
-from headatlas.compare import many, run_studies
-from headatlas.compare.many import folders
+from headatlas.compare import run_studies, studies
+from headatlas.compare.studies import folders
 from headatlas.errors import HeadAtlasError
 
 
@@ -40,10 +40,10 @@ def test_each_model_is_studied_in_its_own_folder_with_the_same_settings(tmp_path
         shown.append(study._progress is not None)
 
     shown, compared = [], []
-    monkeypatch.setattr(many, "run_stages", stages)
-    monkeypatch.setattr(many, "check_vlm", lambda name: None)
+    monkeypatch.setattr(studies, "run_stages", stages)
+    monkeypatch.setattr(studies, "check_vlm", lambda name: None)
     out = tmp_path / "out"
-    monkeypatch.setattr(many, "compare_runs", lambda runs, out: compared.append(runs) or out / "report.html")
+    monkeypatch.setattr(studies, "compare_runs", lambda runs, out: compared.append(runs) or out / "report.html")
     page = run_studies(["one", "org/two"], out, quick=True, n=40, progress=lambda *_: None)
     assert ran == [("one", "one", 40), ("two", "org/two", 40)]
     assert shown == [True, True]

@@ -56,7 +56,7 @@ def test_a_cell_of_a_map_tells_its_numbers(page):
     assert "score" in page.locator("#vg-tooltip-element").inner_text()
 
 
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("width", [400, 1024, 1280])
 def test_nothing_is_wider_than_the_screen(page, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.wait_for_timeout(300)

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from headatlas.errors import HeadAtlasError
+
+
+def refuse_unused(context: typer.Context, names: Iterable[str], use: str) -> None:
+    """Refuse options that were given on the command line, although the command would ignore them.
+
+    Args:
+        context: typer's context of the call.
+        names: names of the parameters.
+        use: when they apply, such as "only with --push".
+
+    Raises:
+        HeadAtlasError: one of them was given.
+    """
+    options = {param.name: param.opts[0] for param in context.command.params}
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise HeadAtlasError(f"{options[name]} applies {use}: leave it out")
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 

@@ -196,6 +196,6 @@ def check_source(source: str | Path) -> None:
         return
     raise HeadAtlasError(
         f"no such dataset: {text!r}{near(text, named) or folder}; it must be {', '.join(map(repr, named))}, a folder with "
-        "Parquet files, a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name); an outside set that HeadAtlas can read "
-        "(headatlas data importers) is imported first: headatlas data import NAME --from ITS_FILES --out DIR"
+        "Parquet files, a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name); an outside set (listed by "
+        "headatlas data importers) is imported first: headatlas data import NAME --from ITS_FILES --out DIR"
     )

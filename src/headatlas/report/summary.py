@@ -114,4 +114,7 @@ def _activation(run: Run) -> str:
 
 def _the(scorer: str) -> str:
     name = words.scorer(scorer)
-    return f"the {name[:1].lower()}{name[1:]}" if scorer in words.SCORERS else name
+    if scorer not in words.SCORERS:
+        return name
+    name = f"{name[:1].lower()}{name[1:]}"
+    return name if scorer == "ablation" else f"the {name}"

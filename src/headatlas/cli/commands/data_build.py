@@ -17,6 +17,7 @@ PANEL = "Data and models"
 
 @command("data build", panel=PANEL, order=10)
 def build(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the Parquet files; made if it is missing.")],
     source: Annotated[str, typer.Argument(metavar="[SOURCE]", help=options.DATA_HELP)] = "scenes",
     n: options.NQuestions = 400,
@@ -39,6 +40,7 @@ def build(
         with Bars() as bars:
             data = CogVSR.from_questions(tracked(questions, n, "questions", bars), out)
     else:
+        options.refuse_unused(context, ("n", "seed", "splits"), "only to a source by name, such as scenes")
         data = load(source)
         data.save(out)
     facts = {"path": str(out), "questions": len(data), "splits": data.splits, "fingerprint": data.fingerprint}
@@ -51,6 +53,7 @@ def build(
 
 @command("data stats", panel=PANEL, order=20)
 def stats(
+    context: typer.Context,
     data: options.DataName = "scenes",
     n: options.NQuestions = 400,
     seed: options.DataSeed = 0,
@@ -63,8 +66,11 @@ def stats(
     Example: headatlas data stats data/scenes
     """
     from headatlas.cogvsr import load
+    from headatlas.cogvsr.sources import SOURCES
     from headatlas.cogvsr.summary import PAPER, summarize, title, to_dict
 
+    if data not in SOURCES:
+        options.refuse_unused(context, ("n", "seed", "splits"), "only to a source by name, such as scenes")
     dataset = load(data, n=n, seed=seed, splits=options.split_names(splits))
     if charts:
         from headatlas.report.counts import count_figures
@@ -97,6 +103,7 @@ def stats(
 
 @command("data preview", panel=PANEL, order=21)
 def preview(
+    context: typer.Context,
     data: options.DataName = "scenes",
     out: Annotated[Path, typer.Option("--out", "-o", help="The HTML page to write.")] = Path("preview.html"),
     show: Annotated[int, typer.Option(min=1, help="How many questions to show, evenly spaced.")] = 60,
@@ -110,7 +117,10 @@ def preview(
     """
     from headatlas.cogvsr import load
     from headatlas.cogvsr.preview import write_preview
+    from headatlas.cogvsr.sources import SOURCES
 
+    if data not in SOURCES:
+        options.refuse_unused(context, ("n", "seed", "splits"), "only to a source by name, such as scenes")
     dataset = load(data, n=n, seed=seed, splits=options.split_names(splits))
     path = write_preview(dataset, out, n=show, title=f"CogVSR: {dataset.name}")
     typer.echo(str(path))

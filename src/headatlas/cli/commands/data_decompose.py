@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
 
 @command("data decompose", panel=PANEL, order=40, resumes=True)
 def decompose(
+    context: typer.Context,
     data: options.StoredData,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the new dataset; OUT.decompose is made next to it.")
@@ -84,6 +85,12 @@ def decompose(
         known = endpoints.prices(cost_in, cost_out)
         return Endpoint(name, url, key, temperature, max_tokens, timeout, tries, concurrency, known)
 
+    chosen = ("verifier", "verifier_url")
+    details = ("verifier_key_env", "verifier_price_in", "verifier_price_out")
+    if not verify:
+        options.refuse_unused(context, (*chosen, *details), "only without --no-verify")
+    if verifier is None and verifier_url is None:
+        options.refuse_unused(context, details, "only with --verifier or --verifier-url")
     writer = endpoint(model, base_url, key_env, price_in, price_out)
     checker = None
     if verifier is not None or verifier_url is not None:

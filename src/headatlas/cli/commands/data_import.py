@@ -105,6 +105,7 @@ def importers(as_json: options.AsJson = False) -> None:
 
 @command("data export", panel=PANEL, order=70)
 def export_(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A stored dataset, or scenes.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; an earlier export in it is replaced.")],
     form: Annotated[
@@ -128,6 +129,8 @@ def export_(
     from headatlas.cogvsr.export import export
     from headatlas.cogvsr.export import push as upload
 
+    if not push:
+        options.refuse_unused(context, ("public", "rights"), "only with --push")
     if push and form != "hub":
         raise HeadAtlasError(f"--push needs --format hub, got {form!r}")
     dataset = load(data)

@@ -20,8 +20,16 @@ if typing.TYPE_CHECKING:
     from headatlas.annotate.judge import Agreement
 
 
+_ENDPOINT = (
+    "base_url", "key_env", "only_unparsable", "cache", "temperature", "max_tokens", "timeout", "tries", "concurrency",
+    "price_in", "price_out", "round",
+)  # fmt: skip
+"""Options that say how the judging model is called."""
+
+
 @command("data judge", panel=PANEL, order=60, resumes=True)
 def judge(
+    context: typer.Context,
     answers: Annotated[
         Path,
         typer.Argument(
@@ -65,7 +73,9 @@ def judge(
     from headatlas.report.export import write_whole
 
     endpoint = None
-    if model is not None:
+    if model is None:
+        options.refuse_unused(context, _ENDPOINT, "only with --model")
+    else:
         known = endpoints.prices(price_in, price_out)
         endpoint = Endpoint(model, base_url, key_env, temperature, max_tokens, timeout, tries, concurrency, known)
     out = out or answers.with_name(f"{answers.stem}.judged.csv")

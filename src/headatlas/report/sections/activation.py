@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL
@@ -101,11 +103,30 @@ def _matrix(frame: pd.DataFrame, arms: list[str]) -> Figure:
     return one_chart("activation-functions", spec, label, "The same for every function", ramp=ramp)
 
 
+def _beyond(row: Any) -> str:
+    """The paired gain over the arm's control, with its interval and p; a dash for an arm without one."""
+    if not row.control:
+        return words.MISSING
+    span = point_interval(row.beyond_low, row.beyond_high)
+    gain = words.with_interval(words.points(row.beyond), span)
+    return f"{gain}; p {words.p_value(row.beyond_p)}; {words.plain(row.control, words.INPUT_ARMS).lower()}"
+
+
 def _table(frame: pd.DataFrame, arms: list[str]) -> Table:
     groups = words.functions_in_order(frame["group"])
     rows = by_order(frame, arm=arms, group=groups)
     return Table(
-        columns=("Arm", "Steps of", "Right", "Points gained", "95 % interval", "p", "Unreadable", "n"),
+        columns=(
+            "Arm",
+            "Steps of",
+            "Right",
+            "Points gained",
+            "95 % interval",
+            "p",
+            "Points beyond its control",
+            "Unreadable",
+            "n",
+        ),  # fmt: skip
         rows=tuple(
             (
                 words.plain(row.arm, words.INPUT_ARMS),
@@ -114,6 +135,7 @@ def _table(frame: pd.DataFrame, arms: list[str]) -> Table:
                 words.MISSING if row.arm == "original" else words.points(row.gain),
                 "" if row.arm == "original" else point_interval(row.low, row.high),
                 words.MISSING if row.arm == "original" else words.p_value(row.p),
+                _beyond(row),
                 words.percent(row.unparsable),
                 words.count(row.n),
             )

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from headatlas.report.page import Chart
-from headatlas.report.sections.figures import by_order, in_points, matrix_chart, one_chart, ramp_to
+from headatlas.report.figures import by_order, in_points, matrix_chart, one_chart, ramp_to
 
 
 def test_rows_are_sorted_by_each_list_and_by_plain_values():
