@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from headatlas.cogvsr import rows
 from headatlas.cogvsr.lines import BadLine, read_lines
-from headatlas.cogvsr.pictures import fault_of_name, inside
+from headatlas.cogvsr.pictures import fault_of_name, inside, read_image, stored_upright
 from headatlas.cogvsr.table import ArrowTable, ParquetTable, Table
 from headatlas.errors import HeadAtlasError
 
@@ -170,15 +170,19 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def embedded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with the bytes of images that were only paths."""
+    """The row with the bytes of all its images, as they are stored: byte for byte, but upright."""
     cells: list[dict[str, Any]] = []
     for i, cell in enumerate(rows.image_cells(row)):
         data = cell.get("bytes")
         if data is None:
             try:
-                data = Path(cell.get("path") or "").read_bytes()
+                data = read_image(Path(cell.get("path") or ""))
             except OSError as error:
-                raise HeadAtlasError(f"question {row['id']!r}: image {i} cannot be read ({error})") from error
+                raise HeadAtlasError(
+                    f"question {row['id']!r}: image {i} cannot be read ({error.strerror or error})"
+                ) from error
+        with suppress(HeadAtlasError):  # a broken picture is reported when it is decoded
+            data, _ = stored_upright(data)
         cells.append({"bytes": data, "path": None})
     return {**row, "images": cells}
 

@@ -220,7 +220,13 @@ def scores_of(
     )
 
 
-@scorer("ablation")
+@scorer(
+    "ablation",
+    title="exact ablation",
+    label="Exact ablation (A3)",
+    description="How much a function's steps lose when one head alone is ablated, measured exactly.",
+    unit="nats",
+)
 def ablation(
     inputs: ScoringInputs,
     *,

@@ -33,7 +33,13 @@ _SURFACE_RIDGE = 1e-2
 _ELEMENTS_AT_ONCE = 40_000_000  # predictions [J, N, K] held at once: 160 MB
 
 
-@scorer("linear")
+@scorer(
+    "linear",
+    title="the linear probe",
+    label="Linear probe (A2)",
+    description="How well a linear probe on one head alone predicts a step's function, above the same on control labels.",
+    unit="AUC",
+)
 def linear(
     inputs: ScoringInputs,
     *,

@@ -16,14 +16,16 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from headatlas.cogvsr.pictures import upright
+
 Role = Literal["system", "user", "assistant"]
 
 
 class Picture:
-    """An image to send: RGB, at most `side` pixels wide and high, as PNG in a data URL (JPEG above 1 MB)."""
+    """An image to send: upright, RGB, at most `side` pixels wide and high, as PNG in a data URL (JPEG above 1 MB)."""
 
     def __init__(self, image: Image.Image, side: int = 1024):
-        small = image.convert("RGB")
+        small = upright(image)
         if max(small.size) > side:
             small = small.copy()
             small.thumbnail((side, side), Image.Resampling.LANCZOS)
