@@ -154,7 +154,7 @@ def _typed(table: str, column: Column, values: pd.Series) -> pd.Series:
         flags = values.map({True: True, False: False, "True": True, "False": False, 1: True, 0: False})
         _refuse(table, column, values, flags.isna())
         return flags.astype(bool)
-    blank = values.isna() | values.map(lambda value: isinstance(value, str) and not value.strip())
+    blank = values.isna() | values.map(lambda value: isinstance(value, str) and not value.strip()).astype(bool)
     numbers = pd.to_numeric(values.where(~blank), errors="coerce").astype("float64")
     low, high = LIMITS[column.kind]
     wrong = ~blank & ~np.isfinite(numbers)
@@ -169,7 +169,7 @@ def _typed(table: str, column: Column, values: pd.Series) -> pd.Series:
 
 def _text(table: str, column: Column, values: pd.Series) -> pd.Series:
     texts = values.where(values.notna(), "")
-    _refuse(table, column, values, texts.map(lambda value: not isinstance(value, str)))
+    _refuse(table, column, values, texts.map(lambda value: not isinstance(value, str)).astype(bool))
     if not column.gaps:
         _refuse(table, column, values, texts == "")
     if column.values:

@@ -35,8 +35,8 @@ def test_two_runs_give_a_page_and_verdicts(runs, tmp_path, capsys):
 
 def test_the_verdicts_are_printed_model_by_model(runs, tmp_path, capsys):
     from headatlas.cli.commands.compare import print_comparison
-    from headatlas.compare.runs import read_models
     from headatlas.compare.per_model import claims_table, models_table
+    from headatlas.compare.runs import read_models
 
     folder = tmp_path / "both" / "comparison"
     folder.mkdir(parents=True)

@@ -2,8 +2,8 @@ import json
 
 import pytest
 from chat_server import ChatServer
-from PIL import Image
 from command_line import headatlas
+from PIL import Image
 
 from headatlas.cogvsr import CogVSR, Question, Step, load
 from headatlas.errors import HeadAtlasError

@@ -9,8 +9,8 @@ import uuid
 
 import httpx
 import pytest
-from PIL import Image
 from command_line import headatlas
+from PIL import Image
 
 from headatlas.cogvsr import CogVSR, Question, Step, load
 from headatlas.errors import HeadAtlasError

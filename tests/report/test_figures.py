@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from headatlas.report.page import Chart
 from headatlas.report.figures import by_order, in_points, matrix_chart, one_chart, ramp_to
+from headatlas.report.page import Chart
 
 
 def test_rows_are_sorted_by_each_list_and_by_plain_values():

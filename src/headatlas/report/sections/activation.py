@@ -115,18 +115,19 @@ def _beyond(row: Any) -> str:
 def _table(frame: pd.DataFrame, arms: list[str]) -> Table:
     groups = words.functions_in_order(frame["group"])
     rows = by_order(frame, arm=arms, group=groups)
+    columns = (
+        "Arm",
+        "Steps of",
+        "Right",
+        "Points gained",
+        "95 % interval",
+        "p",
+        "Gain over its control",
+        "Unreadable",
+        "n",
+    )
     return Table(
-        columns=(
-            "Arm",
-            "Steps of",
-            "Right",
-            "Points gained",
-            "95 % interval",
-            "p",
-            "Points beyond its control",
-            "Unreadable",
-            "n",
-        ),  # fmt: skip
+        columns=columns,
         rows=tuple(
             (
                 words.plain(row.arm, words.INPUT_ARMS),
