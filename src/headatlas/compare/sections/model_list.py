@@ -56,7 +56,7 @@ def _models(run: Run) -> Table:
     )
 
 
-def _grouped(heads: float, kv_heads: float) -> str:
+def _grouped(heads: float | int, kv_heads: float | int) -> str:
     if not words.known(kv_heads) or kv_heads <= 0:
         return NOT_RECORDED
     return "1 (not grouped)" if kv_heads >= heads else words.number(heads / kv_heads, 0)
