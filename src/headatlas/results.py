@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -101,12 +102,15 @@ class Table:
             raise HeadAtlasError(
                 f"table {name!r} must have the columns {', '.join(self.names)}; {', '.join(missing)} is missing"
             )
-        typed = pd.DataFrame({c.name: _typed(name, c, table[c.name]) for c in self.columns}, index=table.index)
+        table = table.reset_index(drop=True)
+        typed = pd.DataFrame({c.name: _typed(name, c, table[c.name]) for c in self.columns})
         repeated = typed.duplicated(list(self.key)) if self.key else None
         if repeated is not None and repeated.any():
             first = typed.loc[repeated, list(self.key)].iloc[0].to_dict()
-            raise HeadAtlasError(f"table {name!r} must have one row for each {', '.join(self.key)}; got two for {first}")
-        return typed.reset_index(drop=True)
+            raise HeadAtlasError(
+                f"table {name!r} must have one row for each {', '.join(self.key)}; got two for {first}"
+            )
+        return typed
 
 
 RESULTS: Registry[Table] = Registry("results table")
@@ -137,7 +141,7 @@ def read_csv(file: Path, described: Table) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return described.empty()
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise HeadAtlasError(f"{file} must be a CSV table ({error}): run the stage that writes it again") from error
+        raise HeadAtlasError(f"{file} must be a CSV table ({error}); run the stage that writes it again") from error
     return described.check(file.name, table)
 
 
@@ -148,40 +152,49 @@ def _dtype(column: Column) -> str:
 
 
 def _typed(table: str, column: Column, values: pd.Series) -> pd.Series:
+    """The values of one column, checked and converted to its dtype."""
+    cells = values.astype(object)
     if column.kind == "text":
-        return _text(table, column, values)
+        return _text(table, column, cells)
     if column.kind == "flag":
-        flags = values.map({True: True, False: False, "True": True, "False": False, 1: True, 0: False})
-        _refuse(table, column, values, flags.isna())
-        return flags.astype(bool)
-    blank = values.isna() | values.map(lambda value: isinstance(value, str) and not value.strip()).astype(bool)
-    numbers = pd.to_numeric(values.where(~blank), errors="coerce").astype("float64")
+        words = {"True": True, "False": False}
+        flags = [words.get(str(cell)) for cell in cells]
+        _refuse(table, column, cells, [flag is None for flag in flags])
+        return pd.Series(flags, index=cells.index, dtype=bool)
+    blank = np.array([_is_blank(cell) for cell in cells], dtype=bool)
+    numbers = pd.to_numeric(cells.where(~blank, np.nan), errors="coerce").astype("float64")
     low, high = LIMITS[column.kind]
-    wrong = ~blank & ~np.isfinite(numbers)
-    wrong |= (numbers < low - _SLACK) | (numbers > high + _SLACK)
+    wrong = ~blank & ~np.isfinite(numbers.to_numpy())
+    wrong |= ((numbers < low - _SLACK) | (numbers > high + _SLACK)).to_numpy()
     if column.kind == "count":
-        wrong |= ~blank & (numbers != numbers.round())
+        wrong |= ~blank & (numbers != numbers.round()).to_numpy()
     if not column.gaps:
         wrong |= blank
-    _refuse(table, column, values, wrong)
+    _refuse(table, column, cells, wrong)
     return numbers.astype(_dtype(column))
 
 
-def _text(table: str, column: Column, values: pd.Series) -> pd.Series:
-    texts = values.where(values.notna(), "")
-    _refuse(table, column, values, texts.map(lambda value: not isinstance(value, str)).astype(bool))
+def _text(table: str, column: Column, cells: pd.Series) -> pd.Series:
+    texts = ["" if _is_blank(cell) else cell for cell in cells]
+    _refuse(table, column, cells, [not isinstance(text, str) for text in texts])
     if not column.gaps:
-        _refuse(table, column, values, texts == "")
+        _refuse(table, column, cells, [text == "" for text in texts])
     if column.values:
-        _refuse(table, column, values, (texts != "") & ~texts.isin(column.values))
-    return texts.astype(object)
+        _refuse(table, column, cells, [text not in ("", *column.values) for text in texts])
+    return pd.Series(texts, index=cells.index, dtype=object)
 
 
-def _refuse(table: str, column: Column, values: pd.Series, wrong: pd.Series) -> None:
-    if wrong.any():
-        row = int(np.flatnonzero(wrong.to_numpy(bool))[0])
+def _is_blank(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _refuse(table: str, column: Column, cells: pd.Series, wrong: Sequence[bool] | np.ndarray) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
         raise HeadAtlasError(
-            f"column {column.name!r} of table {table!r} must be {_expected(column)}, got {values.iloc[row]!r} in row {row}"
+            f"column {column.name!r} of table {table!r} must be {_expected(column)}, got {cells.iloc[rows[0]]!r} in row {rows[0]}"
         )
 
 
@@ -410,10 +423,10 @@ _add(
     SCORER,
     Column("what", "text", "`share` of all heads that the selector chose for a function; `spread`: largest minus smallest "
            "number of selected heads; `overlap`: mean chance-corrected Jaccard of two functions' selected heads; "
-           "`spatial_minus_other`: mean number of heads of the spatial functions minus that of the others, at equal numbers of steps",
+           "`spatial_minus_other`: mean number of heads of spatial functions minus that of the others, at equal numbers of steps",
            values=("share", "spread", "overlap", "spatial_minus_other")),
     Column("function", "text", "cognitive function of a `share`; empty for what is over all functions", gaps=True),
-    Column("value", "number", "what was counted", "0..1 (share), heads (spread, spatial_minus_other), -1..1 (overlap)", gaps=True),
+    Column("value", "number", "what was counted", "share: 0..1; spread, spatial_minus_other: heads; overlap: up to 1", gaps=True),
     *_interval("number", "as value"),
     Column("p", "p", "one-sided: that overlap is 1/2 or more, that spatial functions do not have fewer heads", gaps=True),
     Column("n", "count", "pairs of a step and a function it needs", "pairs"),
@@ -438,7 +451,7 @@ _add(
     Column("gain", "change", "accuracy minus that of `original`"),
     *_interval("change"),
     Column("p", "p", "exact two-sided McNemar test against `original`", gaps=True),
-    Column("control", "text", "the arm's control, whose images differ from the original as much; empty if it has none", gaps=True),
+    Column("control", "text", "the arm's control, whose images are changed as much; empty if it has none", gaps=True),
     Column("beyond", "change", "accuracy minus that of the control, step by step", gaps=True),
     Column("beyond_low", "change", "lower bound of the 95 % interval of `beyond`", gaps=True),
     Column("beyond_high", "change", "upper bound of the 95 % interval of `beyond`", gaps=True),

@@ -85,7 +85,7 @@ def test_registry_and_mistakes(scores_of):
     assert "needs p-values, and scorer" in without.reason
     for name, options, message in (
         ("nul", {}, "selector must be one of .*got 'nul', did you mean 'null'"),
-        ("top_k", {"k": 99}, "<= 10 heads, got 99"),
+        ("top_k", {"k": 99}, "k must be in 1..10 heads, got 99"),
         ("top_share", {"share": 0.0}, "share must be > 0"),
         ("top_k", {"n": 3}, "selector 'top_k'"),
     ):

@@ -107,5 +107,5 @@ def negative(
 def add_q(table: pd.DataFrame, p: str = "p", q: str = "q") -> pd.DataFrame:
     """A copy whose column `q` holds Benjamini-Hochberg adjusted p-values over all rows that have a p; nan elsewhere."""
     out = table.copy()
-    out[q] = stats.bh(out[p].to_numpy(float))
+    out[q] = stats.benjamini_hochberg(out[p].to_numpy(float))
     return out

@@ -47,7 +47,8 @@ def bootstrap_masks(
 ) -> tuple[Bool[np.ndarray, "B F L H"], int]:
     """Heads above `threshold[c]` for each function in every resample, and the steps a function had (median).
 
-    Resamples draw questions whole, then equally many steps of each function; a function without steps has no head.
+    Resamples draw questions whole, then equally many steps of each function that has any. Resamples that miss one of these
+    functions are left out, so that there may be fewer than `n_boot`.
     """
     rng = np.random.default_rng(seed)
     clusters = np.unique(samples.cluster)
@@ -70,7 +71,9 @@ def bootstrap_masks(
         for c, rows_of in zip(present, by_function, strict=True):
             weight = _weights(rng.choice(rows_of, size=size, replace=False), len(flat))
             masks[b, c] = weight @ flat / size > threshold[c]
-    return masks.reshape(n_boot, len(threshold), *samples.values.shape[1:]), int(np.median(sizes))
+    kept = sizes > 0
+    masks = masks.reshape(n_boot, len(threshold), *samples.values.shape[1:])[kept]
+    return masks, int(np.median(sizes[kept])) if kept.any() else 0
 
 
 def bootstrap_counts(

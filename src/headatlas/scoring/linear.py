@@ -228,7 +228,8 @@ def _placements(
         if not positive.any() or positive.all():
             continue
         negatives = scores[:, ~positive, c].sort(dim=1).values.contiguous()  # [J, n]
-        below = torch.searchsorted(negatives, scores[:, positive, c].contiguous())  # [J, m]
+        ours = scores[:, positive, c].contiguous()  # [J, m]
+        below = (torch.searchsorted(negatives, ours) + torch.searchsorted(negatives, ours, right=True)) / 2  # ties half
         share = below.double().numpy().T.reshape(-1, *shape) / negatives.shape[1]
         parts.append(share - control[c])
         function += [(c, row) for row in np.flatnonzero(labels[:, c])]

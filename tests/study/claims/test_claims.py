@@ -114,7 +114,7 @@ def negative(drop, p, function=SP, **more):
     row = {
         "scorer": "ablation", "function": function, "operation": "mean", "k": 3, "drop": drop, "low": drop - 0.05,
         "high": drop + 0.05, "matched_drop": drop, "random_drop": 0.02, "random_low": 0.0, "random_high": 0.05,
-        "n_random": 20, "p": p, "unparsable_after": 0.1, "n": 100,
+        "n_random": 20, "p": p, "p_mcnemar": 0.001, "unparsable_after": 0.1, "n": 100,
     }  # fmt: skip
     return row | more
 
@@ -144,6 +144,13 @@ def test_too_few_random_sets_are_said():
         few = removal(negative(0.4, 0.01, n_random=n_random), negative(0.3, 0.01, RR))
         assert few.verdict == "not testable here"
         assert f"{n_random} random sets are too few" in few.sentence
+
+
+def test_two_questions_that_change_alike_support_nothing():
+    alike = {"low": 1.0, "high": 1.0, "p_mcnemar": 0.5}
+    assert removal(negative(1.0, 0.01, **alike), negative(1.0, 0.01, RR, **alike)).verdict == "inconclusive"
+    alike["p_mcnemar"] = 0.01
+    assert removal(negative(1.0, 0.01, **alike), negative(1.0, 0.01, RR, **alike)).verdict == "supported"
 
 
 def test_a_rise_is_not_printed_as_a_fall():
@@ -191,7 +198,7 @@ def test_steering_without_directions_says_why():
 def activation(gain, beyond, half=0.01, beyond_p=0.01):
     row = {
         "arm": "boxes+mask", "group": "spatial", "accuracy": 0.8, "gain": gain, "low": gain - half, "high": gain + half,
-        "beyond": beyond, "beyond_low": beyond - half, "beyond_high": beyond + half, "beyond_p": beyond_p,
+        "p": 0.001, "beyond": beyond, "beyond_low": beyond - half, "beyond_high": beyond + half, "beyond_p": beyond_p,
         "unparsable": 0.0, "n": 50,
     }  # fmt: skip
     return verdicts({"activation": pd.DataFrame([row])})["C4", ""]

@@ -50,7 +50,7 @@ def activation_improves(tables: Tables, scorer: str) -> Claim:
             f"({bounds(row['beyond_low'], row['beyond_high'])}); {percent(row['unparsable'])} of the answers were unparsable"
         )
         text += "" if known else "; the control was not run"
-        verdict = verdict_of(row["low"], row["high"], 0.0, "above", beaten)
+        verdict = verdict_of(row["low"], row["high"], 0.0, "above", _with_spread(row, row["p"], beaten))
         parts = [Part(text, verdict, row["gain"], row["low"], row["high"], row["beyond_p"], int(row["n"]))]
     return _over(
         "C4", "Activation improves",
@@ -110,7 +110,8 @@ def _removed(row: pd.Series) -> Part:
             f"{points(-row['random_low'])})"
         )
     text += f"; {percent(row['unparsable_after'])} unparsable" + _too_few(draws, "random sets")
-    verdict = verdict_of(row["low"], row["high"], 0.0, "above", beaten_by_draws(row["p"], draws))
+    beaten = _with_spread(row, row["p_mcnemar"], beaten_by_draws(row["p"], draws))
+    verdict = verdict_of(row["low"], row["high"], 0.0, "above", beaten)
     return Part(text, verdict, row["drop"], row["low"], row["high"], row["p"], int(row["n"]))
 
 
@@ -126,8 +127,16 @@ def _steered(row: pd.Series, control: pd.Series | None) -> Part:
             f"{points(control['gain'])} along these"
         )
     text += f"; other functions change by {points(row['off_task_gain'])}" + _too_few(draws, "random directions")
-    verdict = verdict_of(row["low"], row["high"], 0.0, "above", beaten_by_draws(p, draws))
+    verdict = verdict_of(row["low"], row["high"], 0.0, "above", _with_spread(row, row["p"], beaten_by_draws(p, draws)))
     return Part(text, verdict, row["gain"], row["low"], row["high"], p, int(row["n"]))
+
+
+def _with_spread(row: pd.Series, p: float, beaten: bool | None) -> bool | None:
+    """`beaten`, but False where the interval has no width and McNemar's test does not exclude chance.
+
+    If all steps change alike, resampling them gives an interval without width from however few questions.
+    """
+    return False if beaten and row["high"] == row["low"] and not p <= LEVEL else beaten
 
 
 def _too_few(draws: int, what: str) -> str:
