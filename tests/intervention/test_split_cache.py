@@ -1,6 +1,6 @@
 from PIL import Image
 
-from headatlas.intervention.held import HeldSplit
+from headatlas.intervention.split_cache import SplitCache
 
 
 class Data:
@@ -37,7 +37,7 @@ def names(questions):
 
 def test_a_small_split_is_read_once():
     data = Data()
-    held = HeldSplit(data, hold=900)
+    held = SplitCache(data, limit=900)
     for _ in range(3):
         assert names(held.questions("E")) == ["E0", "E1", "E2"]
     assert data.read == 3
@@ -45,7 +45,7 @@ def test_a_small_split_is_read_once():
 
 def test_a_split_with_larger_pictures_is_read_anew_each_time():
     data = Data()
-    held = HeldSplit(data, hold=899)
+    held = SplitCache(data, limit=899)
     for _ in range(3):
         assert names(held.questions("E")) == ["E0", "E1", "E2"]
     assert not isinstance(held.questions("E"), list)
@@ -53,7 +53,7 @@ def test_a_split_with_larger_pictures_is_read_anew_each_time():
 
 
 def test_one_split_at_a_time():
-    held = HeldSplit(Data())
+    held = SplitCache(Data())
     assert names(held.questions("E")) == ["E0", "E1", "E2"]
     assert names(held.questions("S")) == ["S0", "S1", "S2"]
     assert names(held.questions("E")) == ["E0", "E1", "E2"]

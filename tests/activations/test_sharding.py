@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headatlas.activations import Activations, capture, spread
+from headatlas.activations import Activations, capture, sharding
 from headatlas.activations import capture as capture_function
-from headatlas.activations.spread import capture_unit, whole_chunks
+from headatlas.activations.arrays import create_arrays
+from headatlas.activations.sharding import capture_unit, whole_chunks
 from headatlas.cluster import Local
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import zero
-from headatlas.storage import Folder
+from headatlas.storage import Folder, write_frame
 
 module = __import__(capture_function.__module__, fromlist=["UNIT"])
 
@@ -57,15 +58,23 @@ def test_units_in_any_order_are_the_plain_capture(
     alone = []
 
     def unit(*args):
-        ends, answers = capture_unit(*args)
-        alone.append(len(answers) - sum(len(z) for name, _, z in ends if name == "gold"))
-        return ends, answers
+        result = capture_unit(*args)
+        alone.append(len(result.answers) - sum(len(z) for name, _, z in result.ends if name == "gold"))
+        return result
 
     monkeypatch.setattr(module, "capture_unit", unit)
     done = []
-    found = capture(tiny_vlm, tiny_questions, tokens, out=out, batch_size=2, workers=Shuffled(), progress=done.append)
+    found = capture(
+        tiny_vlm,
+        tiny_questions,
+        tokens,
+        out=out,
+        batch_size=2,
+        workers=Shuffled(),
+        progress=lambda _, n, __: done.append(n),
+    )
     same(found, plain)
-    assert done == [2, 2, 2, 2]
+    assert done == [2, 4, 6, 8]
     assert min(alone) >= 0 < sum(alone), "workers write some chunks themselves"
     assert found.info == plain.info
     same(Activations.open(out), plain)
@@ -75,7 +84,7 @@ def test_object_storage_without_workers(tiny_vlm, tiny_questions, tmp_path, smal
     plain = capture(tiny_vlm, tiny_questions, out=tmp_path / "plain", batch_size=2)
     out = f"memory://{tmp_path.name}/plain"
     same(capture(tiny_vlm, tiny_questions, out=out, batch_size=2), plain)
-    with pytest.raises(HeadAtlasError, match="holds a capture with tokens"):
+    with pytest.raises(HeadAtlasError, match="differs in tokens"):
         capture(tiny_vlm, tiny_questions, "last", out=out)
     with pytest.raises(HeadAtlasError, match="no capture in 'memory://nothing'"):
         Activations.open("memory://nothing")
@@ -88,7 +97,7 @@ def test_what_was_lost_is_run_again(tiny_vlm, tiny_questions, tmp_path, small, m
     class Stop(Exception):
         pass
 
-    def stop(n):
+    def stop(*_):
         raise Stop
 
     with pytest.raises(Stop):
@@ -98,12 +107,21 @@ def test_what_was_lost_is_run_again(tiny_vlm, tiny_questions, tmp_path, small, m
     ran = []
     monkeypatch.setattr(module, "capture_unit", lambda *args: ran.append(1) or capture_unit(*args))
     done = []
-    found = capture(tiny_vlm, tiny_questions, out=where, batch_size=2, workers=Shuffled(), progress=done.append)
+    found = capture(
+        tiny_vlm, tiny_questions, out=where, batch_size=2, workers=Shuffled(), progress=lambda _, n, __: done.append(n)
+    )
     same(found, plain)
-    assert (len(ran), sum(done)) == (3, 8), "one unit was in the store"
+    assert (len(ran), done[-1]) == (3, 8), "one unit was in the store"
     # A store whose making was cut off before its settings were written does not count.
     cut = Folder.of(f"memory://{tmp_path.name}/cut")
-    cut.write("z.zarr/.zgroup", b'{"zarr_format": 2}')
+    cut.write("z.zarr/zarr.json", b"{")
+    cut.write("begun.parquet", b"")
+    with pytest.raises(HeadAtlasError, match="another version of HeadAtlas, or one whose files are all damaged"):
+        capture(tiny_vlm, tiny_questions, out=str(cut), batch_size=2)
+    cut = Folder.of(f"memory://{tmp_path.name}/begun")
+    # One that was begun, of another selection, and has no unit yet holds nothing of use.
+    write_frame(cut, module.BEGUN, pd.DataFrame({"unit": []}))
+    create_arrays(cut, (3, 2, 4, 6), ("last",))
     same(capture(tiny_vlm, tiny_questions, out=str(cut), batch_size=2), plain)
 
 
@@ -119,4 +137,4 @@ def test_an_edit_and_an_arm_reach_the_workers(tiny_vlm, tiny_questions, tmp_path
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tiny_vlm, tmp_path):
     with pytest.raises(HeadAtlasError, match="does not see the capture"):
-        spread._group(str(tmp_path))
+        sharding._arrays(str(tmp_path), (1, 1, 1, 1), ("gold",))

@@ -3,7 +3,7 @@ import pytest
 
 from headatlas.heads import Head, HeadSet, scale, zero
 from headatlas.intervention import Condition, Runner
-from headatlas.intervention.together import answers_together
+from headatlas.intervention.batched_answers import answer_conditions
 from headatlas.vlm import evaluate
 
 EDITS = [[zero(HeadSet([Head(1, 2)]))], [scale(HeadSet([Head(0, 0), Head(1, 1)]), -1.0)], []]
@@ -23,7 +23,7 @@ class Data:
 
 @pytest.mark.parametrize("shown", [None, lambda question: (question.images[:0], "No picture today.")])
 def test_tables_are_those_of_evaluate(tiny_vlm, tiny_questions, shown):
-    tables = answers_together(tiny_vlm, tiny_questions, EDITS, batch_size=3, arm=shown)
+    tables = answer_conditions(tiny_vlm, tiny_questions, EDITS, batch_size=3, arm=shown)
     texts = set()
     for edits, found in zip(EDITS, tables, strict=True):
         with tiny_vlm.edit(*edits):
@@ -34,9 +34,9 @@ def test_tables_are_those_of_evaluate(tiny_vlm, tiny_questions, shown):
 
 
 def test_windows_are_joined(tiny_vlm, tiny_questions, monkeypatch):
-    whole = answers_together(tiny_vlm, tiny_questions, EDITS[:1])
-    monkeypatch.setattr("headatlas.intervention.together.WINDOW", 3)
-    parts = answers_together(tiny_vlm, tiny_questions, EDITS[:1])
+    whole = answer_conditions(tiny_vlm, tiny_questions, EDITS[:1])
+    monkeypatch.setattr("headatlas.intervention.batched_answers.WINDOW", 3)
+    parts = answer_conditions(tiny_vlm, tiny_questions, EDITS[:1])
     pd.testing.assert_frame_equal(parts[0], whole[0], check_exact=False, atol=1e-4)
 
 
@@ -46,9 +46,9 @@ def test_a_runner_runs_what_is_missing_together(tiny_vlm, tiny_questions, tmp_pa
 
     def counted(vlm, questions, conditions, scope, *rest):
         calls.append((len(conditions), scope))
-        return answers_together(vlm, questions, conditions, scope, *rest)
+        return answer_conditions(vlm, questions, conditions, scope, *rest)
 
-    monkeypatch.setattr("headatlas.intervention.together.answers_together", counted)
+    monkeypatch.setattr("headatlas.intervention.batched_answers.answer_conditions", counted)
     runner = Runner(tiny_vlm, Data(tiny_questions), tmp_path)
     known = runner.run(Condition("known", (zero(HeadSet([Head(0, 1)])),)), "S")
     heads = [Head(0, 0), Head(0, 1), Head(0, 2), Head(0, 2)]

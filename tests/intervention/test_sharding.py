@@ -9,13 +9,13 @@ from headatlas.cluster import Local
 from headatlas.engine import sweep
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, mean, patch, zero
-from headatlas.intervention import Condition, Runner, spread
-from headatlas.intervention.spread import Group, answers_spread, evaluate_spread, joined, packed, unpacked
+from headatlas.intervention import Condition, Runner, sharding
+from headatlas.intervention.sharding import Group, answer_on_workers, evaluate_on_workers, joined, packed, unpacked
 from headatlas.storage import Folder
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.evaluate import evaluate
 
-condition_module = __import__(Runner.__module__, fromlist=["TOGETHER"])
+condition_module = __import__(Runner.__module__, fromlist=["GROUP_SIZES"])
 
 
 class Shuffled(Local):
@@ -47,10 +47,10 @@ def data(tiny_questions):
 @pytest.fixture
 def small(monkeypatch):
     """Two windows, runs of one batch, groups of three conditions: eight questions make several shards of each group."""
-    monkeypatch.setattr(spread, "WINDOW", 5)
-    monkeypatch.setattr(spread, "BATCHES", 1)
-    monkeypatch.setattr("headatlas.intervention.together.WINDOW", 5)
-    monkeypatch.setattr(condition_module, "TOGETHER", dict.fromkeys(condition_module.TOGETHER, 3))
+    monkeypatch.setattr(sharding, "WINDOW", 5)
+    monkeypatch.setattr(sharding, "BATCHES", 1)
+    monkeypatch.setattr("headatlas.intervention.batched_answers.WINDOW", 5)
+    monkeypatch.setattr(condition_module, "GROUP_SIZES", dict.fromkeys(condition_module.GROUP_SIZES, 3))
 
 
 def conditions(vlm, scope):
@@ -95,7 +95,7 @@ def test_shards_in_the_store_are_not_run_again(tiny_vlm, data, tmp_path, small, 
     todo = conditions(tiny_vlm, "answer")[:5]
     plain = Runner(tiny_vlm, data, batch_size=2).run_many(todo)
     cache = tmp_path / "answers"
-    real, ran = spread.sweep_shard, []
+    real, ran = sharding.sweep_shard, []
 
     def dying(*args):
         ran.append(args[-1])
@@ -103,7 +103,7 @@ def test_shards_in_the_store_are_not_run_again(tiny_vlm, data, tmp_path, small, 
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(spread, "sweep_shard", dying)
+    monkeypatch.setattr(sharding, "sweep_shard", dying)
     with pytest.raises(KeyboardInterrupt):
         Runner(tiny_vlm, data, cache, batch_size=2, workers=Local()).run_many(todo)
     assert len(list((cache / "shards").glob("*.npz"))) == 3
@@ -115,11 +115,11 @@ def test_shards_in_the_store_are_not_run_again(tiny_vlm, data, tmp_path, small, 
 
 
 def test_values_of_each_conversation_follow_it(tiny_vlm, data, small, monkeypatch):
-    monkeypatch.setattr(spread, "WINDOW", 8)
+    monkeypatch.setattr(sharding, "WINDOW", 8)
     values = torch.randn(8, *tiny_vlm.heads.dims("L"), generator=torch.Generator().manual_seed(2))
     edits = [[patch(HeadSet([Head(0, 1)]), values)]]
     wanted = sweep(tiny_vlm, [conversation(question) for question in data], edits, "all", 2)
-    ((_, (table,)),) = answers_spread(Shuffled(), tiny_vlm, data, [Group("k", "c", edits, "all")], 2)
+    ((_, (table,)),) = answer_on_workers(Shuffled(), tiny_vlm, data, [Group("k", "c", edits, "all")], 2)
     np.testing.assert_array_equal(table["logprob"], wanted.logprob[0])
     assert table["text"].tolist() == wanted.text[0]
 
@@ -150,15 +150,15 @@ def test_evaluation_is_the_plain_one(tiny_vlm, data, mode, context):
 
     short = [question.model_copy(update={"steps": question.steps[:2]}) for question in data[:6]] * 3
     plain = evaluate(tiny_vlm, short, mode, context, 1, blind)
-    found = evaluate_spread(Shuffled(), tiny_vlm, Data(short), mode, context, 1, blind)
+    found = evaluate_on_workers(Shuffled(), tiny_vlm, Data(short), mode, context, 1, blind)
     pd.testing.assert_frame_equal(found, plain, check_exact=True)
 
 
 def test_mistakes_are_named(tiny_vlm, data, tmp_path):
     with pytest.raises(HeadAtlasError, match="own context"):
-        evaluate_spread(Shuffled(), tiny_vlm, data, "forced", "own")
+        evaluate_on_workers(Shuffled(), tiny_vlm, data, "forced", "own")
     with pytest.raises(HeadAtlasError, match="empty dataset"):
-        evaluate_spread(Shuffled(), tiny_vlm, Data())
+        evaluate_on_workers(Shuffled(), tiny_vlm, Data())
 
     class Elsewhere(Local):
         """Workers that do not share the folder."""
@@ -166,6 +166,6 @@ def test_mistakes_are_named(tiny_vlm, data, tmp_path):
         def run(self, vlm, task, shards):
             return ((shard.number, None) for shard in shards)
 
-    groups = [Group("k", "c", [[]], "all")]
+    groups = [Group("k", "c", [[]], "all", store=Folder.of(tmp_path))]
     with pytest.raises(HeadAtlasError, match="all machines share"):
-        list(answers_spread(Elsewhere(), tiny_vlm, data, groups, 2, Folder.of(tmp_path)))
+        list(answer_on_workers(Elsewhere(), tiny_vlm, data, groups, 2))
