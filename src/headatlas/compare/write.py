@@ -19,7 +19,7 @@ from headatlas.compare.render import render_comparison
 from headatlas.compare.runs import differences, read_models
 from headatlas.compare.tables import FOLDER, comparison_tables
 from headatlas.errors import HeadAtlasError
-from headatlas.report.export import write_whole
+from headatlas.report.export import write_text
 
 
 def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
@@ -50,7 +50,7 @@ def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
         "claims": claims_table(models),
     }
     for name, described in comparison_tables().items():
-        write_whole(target / FOLDER / f"{name}.csv", described.check(name, tables[name]).to_csv(index=False))
+        write_text(target / FOLDER / f"{name}.csv", described.check(name, tables[name]).to_csv(index=False))
     return render_comparison(target)
 
 

@@ -10,7 +10,6 @@ import copy
 import hashlib
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import vl_convert as vlc
 
 from headatlas.report.charts.theme import CONFIG, printable
 from headatlas.report.page import Figure
+from headatlas.storage import write_whole
 
 WIDTH, SMALL_WIDTH, PER_ROW = 640, 220, 4
 
@@ -81,12 +81,9 @@ def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
     return written
 
 
-def write_whole(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
     """Write a text file in one step, so that nobody ever finds half of it; return `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_whole(path, text.encode())
     return path
 
 

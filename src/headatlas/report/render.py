@@ -19,7 +19,7 @@ from markupsafe import Markup
 from headatlas.report import words
 from headatlas.report.blocks import all_scorers
 from headatlas.report.charts.theme import CONFIG, printable
-from headatlas.report.export import VEGA_LITE, save_figures, write_whole
+from headatlas.report.export import VEGA_LITE, save_figures, write_text
 from headatlas.report.page import Page
 from headatlas.report.registry import build_sections
 from headatlas.report.summary import summarise
@@ -46,7 +46,7 @@ def render_report(run_dir: str | Path) -> Path:
 def write_page(page: Page, folder: Path) -> Path:
     """Write `folder/report.html` and the page's charts as files; return the path of report.html."""
     save_figures(page.figures(), folder / page.charts)
-    return write_whole(folder / "report.html", to_html(page))
+    return write_text(folder / "report.html", to_html(page))
 
 
 def build_page(run: Run) -> Page:

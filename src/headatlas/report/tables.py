@@ -16,6 +16,7 @@ import pandas as pd
 
 from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS, Table, read_csv
+from headatlas.storage import file_digest, is_sealed
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def read_run(path: str | Path) -> Run:
         raise HeadAtlasError(f"{path} must be a run directory: run `headatlas study MODEL --out {path}` first")
     if not (path / "results").is_dir() and not (path / "settings.json").is_file():
         raise HeadAtlasError(f"{path} must be a run directory, got a folder without results/ and settings.json")
+    check_files(path)
     tables, absent = read_tables(path / "results", RESULTS)
     claims = _claims(path / "claims.json")
     records = {"examples": path / "results" / "examples.json", "timings": path / "timings.json"}
@@ -84,6 +86,38 @@ def read_run(path: str | Path) -> Run:
         level=claims["level"],
         examples=lists["examples"],
     )
+
+
+READ = ("results/", "claims.json", "settings.json", "timings.json", "atlas.json", "atlas.npz")
+"""Files of a run that a report or a comparison reads, or where such a file's name begins."""
+
+
+def check_files(path: Path) -> None:
+    """Check that the files a report reads are those that the stages of the run in `path` wrote, by their digests.
+
+    A stage's marker, `stages/NAME.json`, lists the digest of every file that the stage wrote. A run without markers, such as
+    tables copied from one, is not checked.
+
+    Raises:
+        HeadAtlasError: a file is missing or was changed, or a marker is damaged; it names the file.
+    """
+    for marker in sorted((path / "stages").glob("*.json")):
+        try:
+            data = marker.read_bytes()
+            files = json.loads(data)["files"] if is_sealed(data) else None
+            damaged = None if files is None else [name for name in sorted(files) if _differs(path, name, files[name])]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            damaged = None
+        if damaged is None:
+            damaged = [f"stages/{marker.name}"]
+        if damaged:
+            raise HeadAtlasError(f"{path / damaged[0]} is missing or was changed since the study wrote it: {_AGAIN}")
+
+
+def _differs(path: Path, name: str, digest: str) -> bool:
+    if not name.startswith(READ):
+        return False
+    return not (path / name).is_file() or file_digest(path / name) != digest
 
 
 def read_tables(folder: Path, described: Mapping[str, Table]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:

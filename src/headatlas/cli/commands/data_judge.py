@@ -70,7 +70,7 @@ def judge(
     from headatlas.annotate.judge import agreement, judge_answers, read_answers
     from headatlas.annotate.llm import Endpoint
     from headatlas.cogvsr import load
-    from headatlas.report.export import write_whole
+    from headatlas.report.export import write_text
 
     endpoint = None
     if model is None:
@@ -85,7 +85,7 @@ def judge(
     with Bars() as bars:
         replies = cache or out.with_name(f"{out.stem}.replies.sqlite")
         judged, usage = judge_answers(table, endpoint, replies, only_unparsable, round, bars)
-    write_whole(out, judged.to_csv(index=False))
+    write_text(out, judged.to_csv(index=False))
     found = agreement(judged)
     failed = int(judged["why"].str.startswith("not judged:").sum())
     cost = usage.cost(endpoint.prices) if endpoint else None
