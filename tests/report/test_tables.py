@@ -1,8 +1,10 @@
 import pytest
+from synthetic_run import write_run
 
 from headatlas.errors import HeadAtlasError
 from headatlas.report.tables import only, read_run
 from headatlas.results import RESULTS
+from headatlas.study.rundir import RunDir
 
 
 def test_every_table_is_read_with_its_columns(run_dir):
@@ -80,3 +82,47 @@ def test_json_of_another_form_is_refused_by_name(run_dir, file, text):
     (run_dir / file).write_text(text)
     with pytest.raises(HeadAtlasError, match=file):
         read_run(run_dir)
+
+
+@pytest.fixture
+def marked_run(tmp_path):
+    """A run whose files are listed in a stage's marker, as a study leaves them."""
+    run = RunDir(tmp_path / "run")
+    run.begin({"settings": {}})
+    with run.running("all", "0"):
+        write_run(run.root)
+    return run.root
+
+
+def _deleted(data):
+    return None
+
+
+def _cut(data):
+    return data[: len(data) // 2]
+
+
+def _digit(data):
+    """One digit changed: still a valid file of its kind, with another number."""
+    place = next(i for i in range(len(data) - 1, -1, -1) if data[i : i + 1].isdigit())
+    return data[:place] + (b"1" if data[place : place + 1] != b"1" else b"2") + data[place + 1 :]
+
+
+def _garbled(data):
+    return bytes(byte ^ 0x55 for byte in data)
+
+
+@pytest.mark.parametrize("damage", [_deleted, _cut, _digit, _garbled])
+def test_any_damaged_file_of_a_run_is_refused_by_name(marked_run, damage):
+    assert len(read_run(marked_run).claims) == 16
+    files = [marked_run / "claims.json", marked_run / "settings.json", marked_run / "timings.json"]
+    for path in [*files, *sorted((marked_run / "results").iterdir()), marked_run / "stages" / "all.json"]:
+        data = path.read_bytes()
+        changed = damage(data)
+        path.unlink() if changed is None else path.write_bytes(changed)
+        if path.parent.name == "stages" and changed is None:
+            read_run(marked_run)  # nothing is left to check the files by, and they are as they were
+        else:
+            with pytest.raises(HeadAtlasError, match=path.name):
+                read_run(marked_run)
+        path.write_bytes(data)
