@@ -1,6 +1,7 @@
 """The study: dataset -> capture -> atlas -> interventions -> activation -> claims -> report, resumable, in one directory."""
 
 from headatlas.study.claims import Claim, judge
+from headatlas.study.recorded import open_recorded
 from headatlas.study.run import (
     damaged_files,
     how_to_continue,
@@ -24,6 +25,7 @@ __all__ = [
     "judge",
     "kept_settings",
     "make_settings",
+    "open_recorded",
     "open_study",
     "read_setting",
     "run_command",

@@ -19,11 +19,12 @@ from typing import Any
 import pandas as pd
 
 from headatlas.errors import HeadAtlasError
-from headatlas.results import load, validate
+from headatlas.results import RESULTS, load, validate
 from headatlas.storage import (
     LOCK,
     PART,
     SEAL,
+    DamagedError,
     file_digest,
     is_sealed,
     lock_folder,
@@ -137,8 +138,17 @@ class RunDir:
         self.write_text(f"results/{name}.csv", validate(name, table).to_csv(index=False))
 
     def read_table(self, name: str) -> pd.DataFrame:
-        """Read `results/<name>.csv`, typed as in `headatlas.results`; no rows if its stage wrote none or has not run."""
-        return load(self.results, name)
+        """Read `results/<name>.csv`, typed as in `headatlas.results`; no rows if its stage wrote none or has not run.
+
+        Raises:
+            DamagedError: it is there, but is no table of its kind.
+        """
+        try:
+            return load(self.results, name)
+        except HeadAtlasError as error:
+            if name not in RESULTS:
+                raise
+            raise DamagedError(str(error)) from error
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
