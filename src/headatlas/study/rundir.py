@@ -213,6 +213,7 @@ class RunDir:
         begun = self.root / "stages" / f"{stage}.begun"
         resumed = begun.exists()
         write_whole(begun, b"")
+        (self.root / "stages" / f"{stage}.json").unlink(missing_ok=True)  # what it lists is about to be written again
         before = self._files()
         start = time.perf_counter()
         yield
