@@ -53,8 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     except _UsageError as error:
         error.show()
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        print("headatlas: stopped; run the same command again to go on", file=sys.stderr)
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        message = str(stopped) or str(stopped.__cause__ or "")  # what was stopped may say more, such as where its cache is
+        print(f"headatlas: {message or 'stopped; run the same command again to go on'}", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -52,10 +52,10 @@ def review(
 
     dataset = load(data)
     with VoteStore(db, dataset) as store:
-        # Started in the background of a script, where ctrl-C is ignored, the server ends by itself and raises nothing.
+        # In the background of a script, where ctrl-C is ignored, the server ends by itself and raises nothing.
         with suppress(KeyboardInterrupt):
             serve(dataset, store, port, Rule(share, min_votes), ready)
-        typer.echo(f"stopped; all votes are in {db}")
+        typer.echo(f"stopped; all votes are in {db}: run the same command again to go on")
 
 
 def review_agreement(data: Data, db: Db = Path("votes.sqlite"), share: Share = 0.6, as_json: Json = False) -> None:

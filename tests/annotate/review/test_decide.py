@@ -95,11 +95,11 @@ def test_a_whole_question_is_dropped_by_those_who_voted_on_it(vote):
     ("change", "step", "fault"),
     [
         ({}, 0, ""),
-        ({"answer": "up"}, 0, "expected one of the options"),
+        ({"answer": "up"}, 0, "must be one of the options"),
         ({"options": ("left", "left")}, 0, "each option once"),
-        ({"answer": "many", "answer_type": "number", "options": ()}, 1, "expected a number"),
+        ({"answer": "many", "answer_type": "number", "options": ()}, 1, "must be a number"),
         ({"answer": "3", "answer_type": "number", "options": ()}, 1, ""),
-        ({"answer": "maybe", "answer_type": "yes_no", "options": ()}, 1, "expected yes or no"),
+        ({"answer": "maybe", "answer_type": "yes_no", "options": ()}, 1, "must be yes or no"),
         ({"answer": "unknown", "answer_type": "text", "options": ()}, 1, "no reply would match it"),
         ({"answer": "yes", "answer_type": "yes_no", "options": ()}, 2, ""),
         (
