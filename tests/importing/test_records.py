@@ -69,7 +69,7 @@ def test_fields_are_checked():
     for name in ("e", "f", "flag", "zz"):
         with pytest.raises(Unusable, match=f"field {name}: expected text"):
             record.text(name)
-    with pytest.raises(Unusable, match="field t: expected a list, came ' x '"):
+    with pytest.raises(Unusable, match="field t: must be a list, got ' x '"):
         record.items_of("t")
 
 

@@ -76,7 +76,7 @@ def _options(text: str) -> tuple[str, tuple[str, ...]]:
 def _step(item: Any) -> Step | None:
     """A step; None for one of a skill that is not known or not kept."""
     if not isinstance(item, dict):
-        raise Unusable(f"field generated: expected objects, came {item!r:.40}")
+        raise Unusable(f"field generated: must hold objects, got {item!r:.40}")
     skill, text, answer = item.get("cognitive_skill"), str(item.get("subquestion") or "").strip(), item.get("answer")
     given = item.get("functions") or skill
     skills = [str(one) for one in given] if isinstance(given, list) else [str(given or "")]

@@ -34,7 +34,7 @@ _FUNCTIONS: dict[str, tuple[str, ...]] = {
     shareable=False,
 )
 def cvbench(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is its `task`."""
+    """One choice a record; the question type is its `task`."""
     return each(origin, _draft, *origin.prefer("*.parquet", "*.jsonl", "*.json"))
 
 

@@ -27,7 +27,7 @@ from headatlas.importing.single import single
     shareable=False,
 )
 def embspatial(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is its `relation`."""
+    """One choice a record; the question type is its `relation`."""
     spool = Spool()
 
     def convert(record: Record) -> Draft:
@@ -36,7 +36,7 @@ def embspatial(origin: Origin) -> Iterator[Draft | LeftOut]:
         answer = record.get("answer")
         if isinstance(answer, int) and not isinstance(answer, bool):
             if not 0 <= answer < len(options):
-                raise Unusable(f"field answer: expected an index of {len(options)} options, came {answer}")
+                raise Unusable(f"field answer: must be an index of {len(options)} options, got {answer}")
             answer = options[answer]
         image = record.get("image")
         if not isinstance(image, Picture):

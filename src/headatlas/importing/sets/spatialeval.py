@@ -35,7 +35,7 @@ _FUNCTIONS: dict[str, tuple[str, ...]] = {
     shareable=False,
 )
 def spatialeval(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is task and modality, such as `mazenav vqa`."""
+    """One choice a record; the question type is task and modality, such as `mazenav vqa`."""
     return each(origin, _draft, *origin.prefer("*.parquet", "*.jsonl", "*.json"))
 
 
@@ -51,7 +51,7 @@ def _draft(record: Record) -> Draft:
         raise Unusable("neither oracle_option nor oracle_answer says what is right")
     image = record.get("image") or record.get("image_path")
     if mode != "tqa" and not image:
-        raise Unusable("field image: expected an image, came none")
+        raise Unusable("field image: must be an image, got none")
     pictures = [image if isinstance(image, Picture) else Picture(str(image))] if image and mode != "tqa" else []
     return single(
         key.replace(".", "-"),

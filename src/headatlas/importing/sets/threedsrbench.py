@@ -29,7 +29,7 @@ from headatlas.importing.single import single
     shareable=False,
 )
 def threedsrbench(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is its `category`."""
+    """One choice a record; the question type is its `category`."""
     spool, seen = Spool(), dict[str, Picture]()
 
     def convert(record: Record) -> Draft:
@@ -37,7 +37,7 @@ def threedsrbench(origin: Origin) -> Iterator[Draft | LeftOut]:
         options = [record.text(letter, default="") for letter in "ABCDEF"]
         options = [option for option in options if option]
         if len(options) < 2:
-            raise Unusable(f"fields A, B, ...: expected two or more options, came {options}")
+            raise Unusable(f"fields A, B, ...: must have two or more options, got {options}")
         category = record.text("category", default="")
         functions = (RELATION, SPATIAL) if category.startswith("multi_object") else (SPATIAL, RELATION)
         functions = (SPATIAL, LOW) if category.startswith("height") else functions
