@@ -93,7 +93,7 @@ class Chain:
         looks: Sequence[str] = (),
         suffices: bool = True,
     ) -> tuple[Step, ...]:
-        """The chain with its decision, at most nine steps; () if it has fewer than three. Optional steps are dropped from the end.
+        """The chain with its decision: three to nine steps, or (). Optional steps are dropped from the end.
 
         Args:
             answer: The question's answer.

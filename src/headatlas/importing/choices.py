@@ -1,4 +1,4 @@
-"""Read multiple-choice questions as benchmarks write them: options in the question or in a list, answers as "(a)", "B", "A. right".
+"""Read multiple-choice questions as benchmarks write them: options in the text or in a list, answers as "(a)" or "A. right".
 
 The answer becomes the text of the option, because a step's answer is what the model should say, and a letter means nothing.
 """

@@ -15,7 +15,7 @@ from headatlas.importing.draft import Draft
 
 
 def components(shares: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
-    """The component of each key, named by its first key. Keys that share a thing, directly or over others, are in one component."""
+    """The component of each key, named by its first key: keys that share a thing, directly or over others, are in one."""
     parent = {key: key for key in shares}
 
     def find(key: str) -> str:
@@ -35,7 +35,7 @@ def components(shares: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
 
 
 def shares_of(draft: Draft) -> list[Hashable]:
-    """What a draft may share with others, as far as it is known before images are read: its group, and the names or addresses of its pictures."""
+    """What a draft may share with others, before images are read: its group, and names or addresses of its pictures."""
     group = [("group", draft.group)] if draft.group else []
     return [*group, *(("image", picture.url or picture.name) for picture in draft.pictures)]
 

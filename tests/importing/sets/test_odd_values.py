@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from headatlas.cogvsr import load
-from headatlas.errors import HeadAtlasError
 from headatlas.importing import import_dataset
 from headatlas.importing.registry import IMPORTERS
 from headatlas.importing.run import Draft, LeftOut, open_origin
@@ -69,14 +68,14 @@ def test_fuzzed_records_are_questions_or_listed(tmp_path, name):
     folder = tmp_path / "set"
     folder.mkdir()
     table = folder / ("L1_single.json" if name == "spatial457" else "records.json")
+    table.write_text(json.dumps({"questions": rows[:1]}))
+    for draft in list(IMPORTERS[name].read(open_origin(folder))):
+        for picture in draft.pictures:
+            if not picture.read:
+                (folder / picture.name).parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (24, 24), "teal").save(folder / picture.name)
     table.write_text(json.dumps({"questions": rows}))
-    Image.new("RGB", (24, 24), "teal").save(folder / "a.png")
-    try:
-        report = import_dataset(name, folder, tmp_path / "out", n=10_000, download=False, cache=tmp_path / "cache")
-    except HeadAtlasError as error:
-        assert str(error).isprintable()
-        assert "none of" in str(error)
-        return
+    report = import_dataset(name, folder, tmp_path / "out", n=10_000, download=False, cache=tmp_path / "cache")
     per_record = 6 if name == "nlvr" else 1
     assert report.questions + len(report.missing) == report.read
     whole = [one for one in report.left_out if one.key.startswith(table.name) or per_record == 1]

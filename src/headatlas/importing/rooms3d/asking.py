@@ -1,4 +1,4 @@
-"""Questions about a scene graph (things by attributes and relations, counts, comparisons): evaluate them, and put them in words."""
+"""Questions about a scene graph (attributes, relations, counts, comparisons): evaluate them, and put them in words."""
 
 from __future__ import annotations
 

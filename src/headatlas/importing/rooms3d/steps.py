@@ -71,7 +71,7 @@ def _single(things: Things, graph: Graph) -> int:
 
 
 def _lead(chain: Chain, of: Things | Parts, graph: Graph, final: Things | Parts | None = None) -> None:
-    """Ask what must be seen before `of` can be found: the things that identify it, one relation at a time; `final` is not counted."""
+    """Ask what must be seen to find `of`: the things that identify it, one relation at a time; `final` is not counted."""
     if isinstance(of, Parts):
         _lead(chain, of.of, graph)
         found = find(of.of, graph)
