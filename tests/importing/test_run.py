@@ -107,7 +107,7 @@ def test_the_same_picture_under_two_names_is_in_one_split(vsr, tmp_path):
 def test_mistakes_are_one_line(vsr, tmp_path):
     folder = vsr(4)
     for changes, message in (
-        ({"name": "vrs"}, "importer must be one of blink, .*; got 'vrs', did you mean 'vsr'"),
+        ({"name": "vrs"}, "importer must be one of .*; got 'vrs', did you mean 'vsr'"),
         ({"n": 0}, "n must be at least 1, got 0"),
         ({"splits": ("P", "Q")}, "splits must be one or more of P, S, T, E, got 'Q'"),
         ({"source": tmp_path / "gone"}, "no such file or folder"),
