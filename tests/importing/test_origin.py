@@ -50,7 +50,9 @@ def test_a_hub_id_is_fetched_by_the_hubs_own_client(tmp_path, monkeypatch):
 
 def test_what_is_nowhere_is_said_in_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(HeadAtlasError, match="the Hugging Face dataset 'no/such-set-here' could not be downloaded") as caught:
+    with pytest.raises(
+        HeadAtlasError, match="the Hugging Face dataset 'no/such-set-here' could not be downloaded"
+    ) as caught:
         open_origin("no/such-set-here")
     assert "\n" not in str(caught.value)
     with pytest.raises(HeadAtlasError, match="no such file or folder"):

@@ -49,9 +49,7 @@ def test_every_question_type_answers_evenly(made):
                 places[len(wants), wants.index(m.question.answer)] += 1
         for options in {o for o, _ in places}:
             counts = [places[options, i] for i in range(options)]
-            if (
-                sum(counts) >= 50
-            ):  # a type whose wording varies splits its questions: those few are even by chance only
+            if sum(counts) >= 50:  # a type whose wording varies splits its questions: those few are even by chance only
                 assert max(counts) - min(counts) <= 0.25 * sum(counts), (name, places)
             assert min(counts) > 0, (name, places)
 

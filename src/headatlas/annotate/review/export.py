@@ -61,8 +61,8 @@ def export(data: CogVSR, store: VoteStore, out: str | Path, rule: Rule) -> Revie
     """
     out = Path(out)
     result = review_result(data, store, rule)
-    beside = out.with_name(f"{out.name}.review")
-    beside.mkdir(parents=True, exist_ok=True)
+    folder = out.with_name(f"{out.name}.review")
+    folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in result.provenance)
     left = pd.DataFrame(result.left_out, columns=["question", "state", "why"])
     texts = {
@@ -71,14 +71,14 @@ def export(data: CogVSR, store: VoteStore, out: str | Path, rule: Rule) -> Revie
         "agreement.csv": agreement(store.votes(), rule).to_csv(index=False),
     }
     for name, text in texts.items():
-        part = beside / f".{name}.part"
+        part = folder / f".{name}.part"
         part.write_text(text, encoding="utf-8")
-        part.replace(beside / name)
+        part.replace(folder / name)
     if not result.steps:
         states = left["state"].value_counts()
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         raise HeadAtlasError(
-            f"no question is in the final dataset ({counts}; reasons in {beside / 'left_out.csv'}): a step needs "
+            f"no question is in the final dataset ({counts}; reasons in {folder / 'left_out.csv'}): a step needs "
             f"{rule.min_votes} votes (--min-votes) of which {rule.share:.0%} agree (--share), or an adjudicator"
         )
     data.with_steps(result.steps, out)

@@ -2,7 +2,7 @@
 
 Reads records (`idx`, `sub_task`, `question`, `choices`, `answer` "(A)", `image_1`..`image_4`) from Parquet or JSON lines.
 Subsets that are not spatial are passed over, test records whose answer is hidden are listed. Records inside SpatialScore are
-real files (`spatialscore-blink`); the authors' own file was not at hand: this is written after its documented form (Fu et al.
+real files (`spatialscore-blink`); the authors' own file was not available: this is written after its documented form (Fu et al.
 2024, arXiv 2404.12390, Hugging Face dataset `BLINK-Benchmark/BLINK`).
 """
 
@@ -42,7 +42,7 @@ SUBSETS: dict[str, tuple[str, ...]] = {
     files=tuple(f"*{name}*/*.parquet" for name in SUBSETS),
 )
 def blink(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record of a spatial subset; the question type is the subset."""
+    """One choice question per record of a spatial subset; the question type is the subset."""
     return each(origin, _drafts, *origin.prefer("*.parquet", "*.jsonl", "*.json"))
 
 

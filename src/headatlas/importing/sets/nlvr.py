@@ -38,7 +38,7 @@ _SIZES = {10: "small", 20: "medium", 30: "large"}
     tested_on="real files",
 )
 def nlvr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a sentence and picture; the question type is `towers` or `scattered`."""
+    """One yes/no question per sentence and picture; the question type is `towers` or `scattered`."""
     return each(origin, _drafts, "train.json", "dev.json", "test.json", "test-p.json", "*.json", "*.jsonl")
 
 

@@ -48,7 +48,7 @@ _NOTE = "(Left of, right of, above and below mean the next cell.)"
     files=("*.npy", "*.query", "*.query_str.txt", "*.output"),
 )
 def shapes(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a picture; the question type is how many relations it chains."""
+    """One yes/no question per picture; the question type is how many relations it chains."""
     for path in origin.need("*.input.npy"):
         stem = path.name.removesuffix(".input.npy")
         try:

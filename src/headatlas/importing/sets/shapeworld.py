@@ -37,7 +37,7 @@ _CLEAR = 0.04
     files=("*.json", "*.txt", "*.png", "*.bmp"),
 )
 def shapeworld(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a caption; the question type is the relation it claims."""
+    """One yes/no question per caption; the question type is the relation it claims."""
     for path in origin.need("world_model.json"):
         folder = path.parent
         worlds, models = read_json(path), read_json(folder / "caption_model.json")

@@ -4,7 +4,7 @@ Reads the hub's folders (`questions/L1_single.json` ... `L5_collision.json`, `im
 (`image`, `image_filename`, `question`, `answer`, `program`). Where scenes of Super-CLEVR's form lie in the folder (`scenes/`),
 steps are derived for programs of CLEVR's operations and checked against the answer; questions of pose, occlusion and
 collision, and all without a scene, come as one step. Written after the documented form (Wang et al. 2025, arXiv 2502.08636,
-Hugging Face dataset `RyanWW/Spatial457`); no real question file was at hand. Checked against the authors' README and a public
+Hugging Face dataset `RyanWW/Spatial457`); tested without real question files. Checked against the authors' README and a public
 loader: answers are words, whole numbers as text, "True" and "False"; the scenes of all pictures are `spatial457_scenes_21k.json`.
 """
 

@@ -3,7 +3,7 @@
 Reads the authors' TSV for VLMEvalKit (`index`, `question`, `A`..`D`, `answer` a letter, `category`, `image` as base64 or a
 row to look in), their CSV and the Parquet of the hub (`image_url`). Variants of a question share the stem of `index`
 (`NF7XUVPP`, `NF7XUVPP-flip`, `NF7XUVPP-flip-1`): they stay in one split. Records inside SpatialScore are real files
-(`spatialscore-3dsrbench`); the authors' own file was not at hand: this is written after its documented form (Ma et al. 2024,
+(`spatialscore-3dsrbench`); the authors' own file was not available: this is written after its documented form (Ma et al. 2024,
 arXiv 2412.07825, Hugging Face dataset `ccvl/3DSRBench`). Checked against public loaders: the authors' evaluation reads
 `3dsrbench_v1_vlmevalkit_circular.tsv`.
 """
@@ -29,7 +29,7 @@ from headatlas.importing.single import single
     shareable=False,
 )
 def threedsrbench(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the question type is its `category`."""
+    """One choice question per record; the question type is its `category`."""
     spool, seen = Spool(), dict[str, Picture]()
 
     def convert(record: Record) -> Draft:

@@ -32,7 +32,7 @@ _ORIENTATION = {"facing", "facing away from", "parallel to", "perpendicular to",
     files=("*.jsonl",),
 )
 def vsr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a caption."""
+    """One yes/no question per caption."""
     return each(origin, _draft, "*.jsonl", "*.parquet", "*.json")
 
 

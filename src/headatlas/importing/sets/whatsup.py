@@ -34,7 +34,7 @@ _TEXT = "Which of these says best what the picture shows?"
     tested_on="real files",
 )
 def whatsup(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a picture; the question type is the relation that the picture's name tells."""
+    """One choice question per picture; the question type is the relation that the picture's name tells."""
 
     for path in origin.need("controlled_*.json", "*_obj.json", "*.json"):
         made = read_json(path)
