@@ -88,8 +88,8 @@ def read_run(path: str | Path) -> Run:
     )
 
 
-READ = ("results/", "claims.json", "settings.json", "timings.json", "atlas.json", "atlas.npz")
-"""Files of a run that a report or a comparison reads, or where such a file's name begins."""
+READ = ("results/", "claims.json", "settings.json", "atlas.json", "atlas.npz")
+"""How the names of the files begin that are checked. timings.json is not: the report's own stage writes it anew before it reads it."""
 
 
 def check_files(path: Path) -> None:
