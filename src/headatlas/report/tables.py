@@ -89,7 +89,7 @@ def read_run(path: str | Path) -> Run:
 
 
 READ = ("results/", "claims.json", "settings.json", "atlas.json", "atlas.npz")
-"""How the names of the files begin that are checked. timings.json is not: the report's own stage writes it anew before it reads it."""
+"""How the names of checked files begin. timings.json is not checked: the stage `report` rewrites it before it is read."""
 
 
 def check_files(path: Path) -> None:
