@@ -133,22 +133,6 @@ class RunDir:
         """Write a JSON file, whole."""
         return self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
-    def read_json(self, name: str, default: Any = None) -> Any:
-        """Read a JSON file; `default` if it is not there.
-
-        Raises:
-            DamagedError: it is there, but is no JSON.
-        """
-        path = self.root / name
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return default
-        except (OSError, ValueError, RecursionError) as error:
-            raise DamagedError(
-                f"{str(path)!r} cannot be read ({error}): it was damaged since it was written"
-            ) from error
-
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write `results/<name>.csv`, whole, numbers with all their digits, after a check against `headatlas.results`."""
         self.write_text(f"results/{name}.csv", validate(name, table).to_csv(index=False))
