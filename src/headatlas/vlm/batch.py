@@ -21,7 +21,6 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation
-from headatlas.vlm.pixels import WayBack
 from headatlas.vlm.transcript import transcripts
 
 if TYPE_CHECKING:
@@ -136,14 +135,7 @@ def encode(
             wanted = "an open last turn" if generation_prompt else "an answer in every turn"
             raise HeadAtlasError(f"expected {wanted}, came the last turn {chat.turns[-1]!r}")
     side = side or ("left" if generation_prompt else "right")
-    key = (side, generation_prompt, *((tuple(map(vlm.image_key, chat.images)), chat.turns) for chat in conversations))
-    images = _images(conversations)
-
-    def make() -> tuple[Batch, WayBack | None]:
-        batch = _encode(vlm, conversations, images, generation_prompt, side)
-        return batch, vlm.pixels.way_back(images, batch.inputs)
-
-    return vlm.batches.get(key, images, make)
+    return _encode(vlm, conversations, _images(conversations), generation_prompt, side)
 
 
 def _encode(

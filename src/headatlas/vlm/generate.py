@@ -21,6 +21,7 @@ from headatlas.heads.cache import cache_in, cache_name
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.forward import logits_at
+from headatlas.vlm.pixels import image_key
 from headatlas.vlm.prefix import Prefix, go_on, new_cache
 from headatlas.vlm.read import in_batches, out_of_memory, spell
 from headatlas.vlm.vision import seeing
@@ -65,7 +66,7 @@ def generate(
         if progress is not None:
             progress(len(rows))
 
-    shown = [vlm.image_key(image) for chat in conversations for image in chat.images]
+    shown = [image_key(image) for chat in conversations for image in chat.images]
     with seeing(vlm, len(set(shown)) < len(shown)):
         in_batches(vlm, conversations, batch_size, work, generation_prompt=True, room=max_new_tokens)
     return out
@@ -125,7 +126,6 @@ def _run(
     if taken is not None:
         inputs = {name: value for name, value in inputs.items() if not name.startswith("pixel_")}
         inputs[cache_name()] = taken
-        _forget_positions(vlm.model)
     elif keep and (cache := new_cache(vlm.model)) is not None:
         inputs[cache_name()] = cache
     pad = vlm.tokenizer.pad_token_id
@@ -158,13 +158,6 @@ def _run(
 def _turn(vlm: VLM, tokens: list[int]) -> list[int]:
     """The tokens up to the first that ends a turn."""
     return tokens[: next((i for i, token in enumerate(tokens) if token in vlm.end_ids), len(tokens))]
-
-
-def _forget_positions(model: Any) -> None:
-    """Let a family with multimodal positions count them anew: it remembers those of the last batch it saw an image in."""
-    inner: Any = getattr(model, "model", None)
-    if getattr(inner, "rope_deltas", None) is not None:
-        inner.rope_deltas = None
 
 
 def _alike(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:

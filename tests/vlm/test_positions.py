@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from headatlas.vlm.along import call_at, places, take
+from headatlas.vlm.positions import call_at, places, take
 from headatlas.vlm.stack import Call, Unfit
 
 AT = torch.tensor([[1, 3], [0, 2]])
