@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near, near_folder
 
 JSON_FILES = (
     *("config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json"),
@@ -76,12 +77,11 @@ def hub_name(name: str, shipped: tuple[str, ...]) -> None:
     Raises:
         HeadAtlasError: with the nearest shipped name.
     """
-    from headatlas.registry import near
-
-    known = f"a shipped name ({', '.join(shipped)}), a folder or a Hugging Face id owner/model"
+    folder = near_folder(name)
     first = name.partition("/")[0]
     looks_local = (
-        name.startswith((".", "/", "~"))
+        folder
+        or name.startswith((".", "/", "~"))
         or "\\" in name
         or name.count("/") > 1
         or Path(name).exists()
@@ -89,9 +89,14 @@ def hub_name(name: str, shipped: tuple[str, ...]) -> None:
         or name.endswith((".safetensors", ".json", ".gguf", ".bin", ".pt"))
     )
     if looks_local:
-        raise HeadAtlasError(f"no model at {name!r}: it must be a folder with config.json, weights and processor")
+        raise HeadAtlasError(
+            f"no model at {name!r}{folder or ': it must be a folder with config.json, weights and processor'}"
+        )
     if "/" not in name or not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", name):
-        raise HeadAtlasError(f"no model {name!r}: it must be {known}{near(name, shipped)}")
+        raise HeadAtlasError(
+            f"model must be a shipped one ({', '.join(shipped)}), a folder or a Hugging Face id (owner/name); "
+            f"got {name!r}{near(name, shipped)}"
+        )
 
 
 def _regular(name: str, path: Path) -> None:
