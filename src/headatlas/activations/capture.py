@@ -29,9 +29,8 @@ from headatlas.cluster import Shard, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.storage import Folder
-from headatlas.vlm.chat import Conversation, conversation
+from headatlas.vlm.chat import Arm, Conversation, conversations
 from headatlas.vlm.data import Questions, fingerprint_of, steps_of, windows
-from headatlas.vlm.evaluate import Arm
 from headatlas.vlm.model import VLM
 
 UNIT = 64
@@ -152,8 +151,7 @@ class _Job:
 
     def _asked(self, questions: list[Question]) -> tuple[list[Question], list[Conversation]]:
         """A unit's questions, without their images, and the conversations in which they are asked."""
-        shown = [(None, "") if self.arm is None else self.arm(question) for question in questions]
-        chats = [conversation(q, images=s[0], preamble=s[1]) for q, s in zip(questions, shown, strict=True)]
+        chats = conversations(questions, self.arm)
         return [question.model_copy(update={"images": ()}) for question in questions], chats
 
     def _keep(self, unit: int, z: np.ndarray, answers: pd.DataFrame) -> None:

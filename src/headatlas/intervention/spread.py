@@ -24,9 +24,9 @@ from headatlas.engine.edits import Edits
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention.together import WINDOW, tables
 from headatlas.storage import Folder
-from headatlas.vlm.chat import Conversation, conversation
+from headatlas.vlm.chat import Arm, Conversation, conversations
 from headatlas.vlm.data import Questions, windows
-from headatlas.vlm.evaluate import Arm, evaluate, table
+from headatlas.vlm.evaluate import evaluate, table
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import by_length
 from headatlas.vlm.vision import VisionMemo
@@ -213,14 +213,9 @@ def _shown(window: Sequence[Question], arm: Arm | None) -> dict[str, Any]:
 
 def _plan(window: Sequence[Question], arm: Arm | None, batch_size: int) -> Window:
     """Cut a window into runs of whole batches; rows of a run in ascending order, so that a worker makes the same batches."""
-    batches = by_length(_asked(window, arm), batch_size)
+    batches = by_length(conversations(window, arm), batch_size)
     runs = [sorted(row for batch in batches[i : i + BATCHES] for row in batch) for i in range(0, len(batches), BATCHES)]
     return Window([question.model_copy(update={"images": ()}) for question in window], runs)
-
-
-def _asked(questions: Sequence[Question], arm: Arm | None) -> list[Conversation]:
-    shown = [(None, "") if arm is None else arm(question) for question in questions]
-    return [conversation(q, images=s[0], preamble=s[1]) for q, s in zip(questions, shown, strict=True)]
 
 
 def _chats(
@@ -232,7 +227,7 @@ def _chats(
         key = id(arm), window
         if key not in held:
             held.clear()
-            held[key] = _asked(next(windows(data, WINDOW, skip=window)), arm)
+            held[key] = conversations(next(windows(data, WINDOW, skip=window)), arm)
         return [held[key][row] for row in rows]
 
     return make

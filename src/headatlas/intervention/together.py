@@ -15,9 +15,9 @@ from headatlas.cogvsr.parsing import matches, parse
 from headatlas.cogvsr.schema import Question
 from headatlas.engine import Sweep, sweep
 from headatlas.engine.edits import Edits
-from headatlas.vlm.chat import conversation
+from headatlas.vlm.chat import Arm, conversations
 from headatlas.vlm.data import Questions, windows
-from headatlas.vlm.evaluate import Arm, rows_of, table
+from headatlas.vlm.evaluate import rows_of, table
 from headatlas.vlm.model import VLM
 
 WINDOW = 512
@@ -40,8 +40,7 @@ def answers_together(
     """
     parts: list[list[pd.DataFrame]] = [[] for _ in conditions]
     for window in windows(questions, WINDOW):
-        shown = [(None, "") if arm is None else arm(question) for question in window]
-        chats = [conversation(q, images=s[0], preamble=s[1]) for q, s in zip(window, shown, strict=True)]
+        chats = conversations(window, arm)
         found = sweep(vlm, chats, conditions, scope, batch_size, progress)
         for part, made in zip(parts, tables(window, found), strict=True):
             part.append(made)
