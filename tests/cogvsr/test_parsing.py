@@ -5,6 +5,8 @@ import pytest
 from headatlas.cogvsr.parsing import matches, parse
 from headatlas.errors import HeadAtlasError
 
+from .replies import CHOICE_MORE, NUMBER_MORE, YES_NO_MORE
+
 LR = ("left", "right")
 VERTICAL = ("above", "below")
 GRID = ("top left", "top right", "bottom left", "bottom right", "left")
@@ -258,17 +260,17 @@ TEXT = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), YES_NO)
+@pytest.mark.parametrize(("text", "expected"), [*YES_NO, *YES_NO_MORE])
 def test_yes_no(text, expected):
     assert parse(text, "yes_no") == expected
 
 
-@pytest.mark.parametrize(("text", "options", "expected"), CHOICE)
+@pytest.mark.parametrize(("text", "options", "expected"), [*CHOICE, *CHOICE_MORE])
 def test_choice(text, options, expected):
     assert parse(text, "choice", options) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), NUMBER)
+@pytest.mark.parametrize(("text", "expected"), [*NUMBER, *NUMBER_MORE])
 def test_number(text, expected):
     assert parse(text, "number") == expected
 
@@ -342,3 +344,35 @@ def test_every_option_and_gold_answer_reads_as_itself():
 def test_an_unknown_answer_type_names_the_four():
     with pytest.raises(HeadAtlasError, match="yes_no, choice, number, text"):
         parse("x", "essay")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("Point A", "Point B"),
+        ("A is closer", "B is closer"),
+        ("A. left", "B. right"),
+        ("A", "B", "C", "D"),
+        ("A > B", "B > A"),
+        ("Region A", "Region B", "same"),
+        ("T-shirt", "V-neck"),
+        ("vitamin C", "vitamin D"),
+        ("a dog", "a cat"),
+    ],
+)
+def test_options_with_letters_in_them_read_as_themselves(options):
+    for option in options:
+        for form in ("{}", "{}.", "The answer is {}.", "**{}**", "Answer: {}", "<think>The other.</think>{}"):
+            assert parse(form.format(option), "choice", options) == option
+
+
+@pytest.mark.parametrize("options", [("A and B", "C and D"), ("Point B", "Point A"), ("it is a B", "it is a C")])
+def test_a_letter_that_may_mean_two_options_is_not_guessed(options):
+    for form in ("B", "(B)", "option B"):
+        assert parse(form, "choice", options) is None
+
+
+def test_a_reply_without_end_is_not_read_in_quadratic_time_and_means_nothing():
+    for text in ("yes " * 30_000, "a" * 300_000, "<think>" * 100_000, "=1" * 100_000, "A and B " * 50_000):
+        for answer_type in ("yes_no", "choice", "number", "text"):
+            assert parse(text, answer_type, ("left", "right") if answer_type == "choice" else ()) is None

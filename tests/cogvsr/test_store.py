@@ -1,3 +1,4 @@
+import io
 import json
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from headatlas.cogvsr import CogVSR, files, load, rows
 from headatlas.cogvsr.sources import SOURCES, source
@@ -240,10 +242,10 @@ def test_a_record_that_breaks_the_schema_is_named_with_its_field(tmp_path, pictu
 
 def test_unreadable_images_name_their_question(tmp_path, picture):
     data = load(write_jsonl(tmp_path, record(), record(id="gone", images=["pictures/b.png"])))
-    with pytest.raises(HeadAtlasError, match=r"question 'gone': image 0 cannot be read \(.*b\.png"):
+    with pytest.raises(HeadAtlasError, match=r"question 'gone': image 0 cannot be read: '.*b\.png"):
         data[1]
     picture.write_bytes(b"not a picture")
-    with pytest.raises(HeadAtlasError, match="question 'q0': image 0 cannot be read"):
+    with pytest.raises(HeadAtlasError, match=r"question 'q0': image 0 cannot be read: .* not an image"):
         data[0]
     with pytest.raises(HeadAtlasError, match="question 'gone'"):
         data.save(tmp_path / "never")
@@ -302,3 +304,20 @@ def test_a_table_may_not_name_files_of_this_machine(tmp_path, picture):
     pq.write_table(rows.to_table([rows.to_row(make_question(0)), stolen]), tmp_path / "hostile.parquet")
     with pytest.raises(HeadAtlasError, match="image 1 of the table: expected the image itself, came only the path"):
         load(tmp_path / "hostile.parquet")
+
+
+def test_a_photograph_is_stored_upright_and_without_its_flag(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.new("RGB", (80, 40), "blue")
+    stored.paste("red", (0, 0, 40, 40))
+    stored.save(tmp_path / "pictures" / "a.jpg", exif=exif, quality=95)
+    data = load(write_jsonl(tmp_path, record(images=["pictures/a.jpg"])))
+    saved = load(data.save(tmp_path / "saved"))
+    assert saved.fingerprint == data.fingerprint
+    with Image.open(io.BytesIO(next(iter(saved.rows()))["images"][0]["bytes"])) as image:
+        assert image.size == (40, 80)
+        assert not image.getexif()
+        assert image.getpixel((20, 5))[0] > 200 > image.getpixel((20, 75))[0]
+    assert np.array_equal(np.asarray(saved[0].images[0]), np.asarray(data[0].images[0]))

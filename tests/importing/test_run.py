@@ -1,11 +1,15 @@
+import io
 import json
 
 import pytest
+from PIL import Image
 
-from headatlas.cogvsr import load
+from headatlas.cogvsr import Box, SceneObject, Step, load
 from headatlas.cogvsr.validate import validate
 from headatlas.errors import HeadAtlasError
-from headatlas.importing import import_dataset
+from headatlas.importing import import_dataset, run
+from headatlas.importing.draft import Draft, Picture
+from headatlas.importing.fetch import Found
 from headatlas.importing.registry import IMPORTERS, find_importer
 
 from .conftest import png
@@ -150,3 +154,23 @@ def test_hostile_records_end_in_the_list_and_nowhere_else(vsr, tmp_path):
     (question,) = load(tmp_path / "html")
     assert "<b>&amp;</b>" in question.text
     assert question.family == "<i>on</i>"
+
+
+def test_boxes_of_a_set_turn_with_a_photograph_that_lay_on_its_side():
+    image = Image.new("RGB", (80, 40), "blue")
+    image.paste("red", (0, 0, 20, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", exif=exif)
+    box = Box(x0=0, y0=0, x1=0.25, y1=0.25)
+    step = Step(text="t", answer="yes", answer_type="yes_no", functions=("spatial_perception",), boxes=(box,))
+    thing = SceneObject(id=0, cls="patch", box=box)
+    draft = Draft("a", "t", "yes", "yes_no", (step,), (Picture("a.png"),), objects=(thing,))
+    found = Found("0" * 32, buffer.getvalue)
+    (row,) = run._rows([(draft, [found])], IMPORTERS["vsr"], {"a": "s"}, {"a": "E"}, ["E"])
+    with Image.open(io.BytesIO(row["images"][0]["bytes"])) as upright:
+        assert upright.size == (40, 80)
+        for place in (row["objects"][0]["box"], row["steps"][0]["boxes"][0]):
+            x, y = (place["x0"] + place["x1"]) / 2, (place["y0"] + place["y1"]) / 2
+            assert upright.getpixel((int(x * 40), int(y * 80))) == (255, 0, 0)

@@ -1,1 +1,1 @@
-"""Making steps for questions: written by a language model, judged, and reviewed by people."""
+"""Make the steps of questions: written by a language model, judged, and reviewed by people."""

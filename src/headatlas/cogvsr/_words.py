@@ -1,4 +1,4 @@
-"""Words of answers: plain text, tokens, spatial synonyms, numbers. Knows English; knows nothing of questions or tables."""
+"""Words of answers in English: plain text, tokens, spatial synonyms and numbers."""
 
 from __future__ import annotations
 
@@ -51,18 +51,24 @@ _CONTRACTIONS = (("can't", "can not"), ("cannot", "can not"), ("won't", "will no
 
 
 def plain(text: str) -> str:
-    """Lower-case text without thinking, tags, markdown, quotes or contractions; sentence punctuation and newlines stay."""
+    """Lower-case text without thoughts, tags, markdown, quotes or contractions; sentence punctuation and newlines stay."""
     text = without_thoughts(text) or ""
     text = unicodedata.normalize("NFKC", _VULGAR.sub(r" \g<0>", text)).replace("\u2044", "/")
-    text = re.sub(r"<answer>\s*(.*?)\s*(?:</answer>|$)", r" the answer is \1\n", text, flags=re.DOTALL | re.IGNORECASE)
-    text = _SPECIAL.sub(" ", text)
-    for old, new in (("’", "'"), ("‘", "'"), ("−", "-"), ("–", "-"), ("—", " ; ")):
+    text = _ANSWER_TAG.sub(r" the answer is \2\n", text)
+    text = re.sub(r"<\s*([A-Za-z])\s*>", r"(\1)", _SPECIAL.sub(" ", text))
+    for old, new in _PUNCTUATION:
         text = text.replace(old, new)
-    text = re.sub(r"\\boxed\s*\{(?:\\text\s*\{)?([^{}]*)\}+", r"the answer is \1", text)
+    text = _CHINESE_CHOICE.sub(r" the answer is \1. ", text)
+    for _ in range(4):  # commands inside commands
+        text = _LATEX.sub(r"\1", text)
+    text = re.sub(r"\\f?boxed?\s*\{([^{}]*)\}", r"the answer is \1", text)
+    text = re.sub(r"\{\s*([A-Za-z])\s*\}", r"(\1)", text)
     text = re.sub(r"[*_`\"“”$#{}]|\\[()\[\]]", " ", text).lower()
+    text = re.sub(r"(?<!\w)'([^'\n]{1,60})'(?!\w)", r"\1", text)
     for old, new in _CONTRACTIONS:
         text = text.replace(old, new)
     text = re.sub(r"\b(it|that|there|here|he|she|what)'s\b", r"\1 is", text)
+    text = re.sub(r"\b(i|we|you)'d\b", r"\1 would", text)
     return re.sub(r"[^\S\n]+", " ", text).strip()
 
 
@@ -101,27 +107,31 @@ def variants(option: str) -> set[str]:
 def numbers(text: str) -> list[float]:
     """Cardinal numbers that plain text names, in order, digits and words; `no dogs` and `none` are 0.
 
-    `one` counts only if there is no other number (it is also a pronoun), an ordinal only if there is no cardinal.
+    `one` counts only if there is no other number (it is also a pronoun), an ordinal only if there is no cardinal. `1,000` is
+    a thousand, `2,5` two and a half. NaN stands for digits that are no number, such as `1.000,5` or `3/0`.
     """
+    if (whole := text.strip(" .,!?").rstrip("\u4e2a\u53ea")) in _CHINESE:
+        return [_CHINESE[whole]]
     found: list[tuple[int, float]] = []
     ordinals: list[float] = []
     for m in _DIGITS.finditer(text):
-        value = float(m["number"].replace(",", "") + (m["power"] or ""))
-        if not math.isfinite(value):  # hundreds of digits
-            continue
-        value = value / float(m["below"]) if m["below"] and float(m["below"]) else value
-        (ordinals.append(value) if m["ordinal"] else found.append((m.start(), -value if m["minus"] else value)))
+        values = _written(m["number"] + (m["power"] or ""))
+        if m["below"]:
+            values = [values[0] / float(m["below"]) if float(m["below"]) else math.nan]
+            if m["whole"]:
+                values = [float(m["whole"]) + values[0]]
+        values = [-value if m["minus"] else value for value in values]
+        ordinals += values if m["ordinal"] else []
+        found += [] if m["ordinal"] else [(m.start(), value) for value in values]
     weak: list[float] = []
     for m in _WORDS.finditer(text):
-        value = float(_NUMBERS[m["word"]])
-        if m["unit"]:
-            value += _NUMBERS[m["unit"]]
-        if m["hundred"]:
-            value = 100 * value + (_NUMBERS[m["rest"]] if m["rest"] else 0) + (_NUMBERS[m["last"]] if m["last"] else 0)
-        value = -value if m["minus"] else value
-        (weak.append(value) if m[0] == "one" else found.append((m.start(), value)))
+        values = [-value if m["minus"] else value for value in _spelled(m["words"])]
+        if m[0] == "one":
+            weak += values
+        else:
+            found += [(m.start(), value) for value in values]
     if found:
-        return [value for _, value in sorted(found)]
+        return [value for _, value in sorted(found, key=lambda one: one[0])]
     if weak:
         return weak
     for pattern, value in ((r"\bdozen\b", 12.0), (r"\b(?:a couple|a pair)\b", 2.0), (r"\ba single\b", 1.0)):
@@ -130,6 +140,49 @@ def numbers(text: str) -> list[float]:
     if re.search(r"\bnone\b|\bno (?!one\b|idea\b|doubt\b|image\b|way\b)[a-z]+|\bnot any\b", text):
         return [0.0]
     return ordinals or [float(i) for w, i in _ORDINALS.items() if re.search(rf"\b{w}\b", text)]
+
+
+def _written(digits: str) -> list[float]:
+    """The numbers that a run of digits, points and commas writes; NaN if it is none."""
+    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", digits):
+        digits = digits.replace(",", "")
+    elif re.fullmatch(r"\d+,\d{1,2}|0,\d+", digits):
+        digits = digits.replace(",", ".")
+    elif re.fullmatch(r"\d+(?:,\d+)+", digits):  # "1,2,3" is a list
+        return [float(part) for part in digits.split(",")]
+    value = float(digits) if re.fullmatch(r"(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?", digits) else math.nan
+    return [value if math.isfinite(value) else math.nan]
+
+
+def _spelled(run: str) -> list[float]:
+    """The numbers that a run of number words says: `two hundred and five` is one, `two three` are two."""
+    values: list[float] = []
+    total, group, last = 0.0, None, ""
+    for word in re.split(r"[\s-]+", run):
+        if word in ("and", "a"):
+            if word == "and" and last not in ("hundred", *_SCALES):
+                values, total, group = _flush(values, total, group), 0.0, None
+        elif word == "hundred" and (group is None or group < 10):
+            group = 100.0 * (1 if group is None else group)
+        elif word in _SCALES and (group is not None or last in ("", "a")):
+            total, group = total + _SCALES[word] * (1 if group is None else group), None
+        elif word in _NUMBERS:
+            value = _NUMBERS[word]
+            after_tens = group is not None and group % 100 >= 20 and group % 10 == 0 and 0 < value < 10
+            after_hundred = last == "hundred" or (last == "and" and group is not None and group % 100 == 0)
+            joins = after_tens or after_hundred
+            if group is None or joins:
+                group = (group or 0.0) + value
+            else:
+                values, total, group = _flush(values, total, group), 0.0, float(value)
+        else:
+            values, total, group = [*values, math.nan], 0.0, None
+        last = word
+    return _flush(values, total, group)
+
+
+def _flush(values: list[float], total: float, group: float | None) -> list[float]:
+    return [*values, total + (group or 0.0)] if total or group is not None else values
 
 
 def _token(word: str) -> str:
@@ -156,13 +209,29 @@ def _canon(words: list[str]) -> str:
 
 _SPECIAL = re.compile(r"</?s>|<\|[^|<>]{1,40}\|>|<(?:bos|eos|pad|end_of_turn|eot)>|</?answer>", re.IGNORECASE)
 _PHRASES = {" ".join(tokens(phrase)): group[0] for group in _GROUPS for phrase in group}
-_DIGITS = re.compile(
-    r"(?<![\w.])(?P<minus>(?<!\d\s)-\s?|minus\s|negative\s)?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-    r"(?P<power>e[+-]?\d{1,2}(?!\w))?(?:/(?P<below>\d+))?(?P<ordinal>(?:st|nd|rd|th)\b)?(?!\d|d\b)"
-)
 _VULGAR = re.compile(r"(?<=\d)[\u00bc-\u00be\u2150-\u215e]")
-_ANY, _UNIT = "|".join(sorted(_NUMBERS, key=len, reverse=True)), "|".join(_UNITS[1:10])
-_WORDS = re.compile(
-    rf"\b(?P<minus>minus\s|negative\s)?(?P<word>{_ANY})\b(?:[\s-](?P<unit>{_UNIT})\b)?"
-    rf"(?P<hundred>\shundred\b(?:\s(?:and\s)?(?P<rest>{_ANY})\b(?:[\s-](?P<last>{_UNIT})\b)?)?)?"
+_DIGITS = re.compile(
+    r"(?<![\w.])(?P<minus>(?<!\d\s)-\s?|minus\s|negative\s)?(?:(?P<whole>\d+)\s(?=\d/[2-9]))?(?P<number>\d(?:[\d.,]*\d)?|\.\d+)"
+    r"(?P<power>e[+-]?\d{1,4}(?!\w))?(?:/(?P<below>\d+))?(?P<ordinal>(?:st|nd|rd|th)\b)?(?!\d|d\b|x\d)"
 )
+_SCALES = {"thousand": 1e3, "million": 1e6}
+_ANY = "|".join(sorted([*_NUMBERS, "hundred", *_SCALES], key=len, reverse=True))
+NUMBER_WORD = rf"(?:{_ANY})\b"
+"""Pattern of a number word."""
+_WORDS = re.compile(
+    rf"\b(?P<minus>minus\s|negative\s)?(?P<words>(?:a\s(?=hundred|thousand|million))?(?:{_ANY})(?:[\s-](?:and\s)?(?:{_ANY}))*)\b"
+)
+_CHINESE = {
+    word: float(i) for i, word in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341")
+} | {"\u4e24": 2.0}
+_ANSWER_TAG = re.compile(
+    r"<\s*(answer|final_answer|conclusion|response|output)\s*>\s*(.*?)\s*(?:</\s*\1\s*>|$)", re.DOTALL | re.IGNORECASE
+)
+_LATEX = re.compile(r"\\(?:text|math|mbox|operatorname)(?:rm|bf|it|sf|tt)?\s*\{([^{}]*)\}|\\(?:rm|bf|it)\b\s*")
+_CHINESE_CHOICE = re.compile(
+    r"(?:\u7b54\u6848|\u9009\u9879|\u9009\u62e9|\u5e94\u9009|\u6545\u9009|\u9009)(?:\u662f|\u4e3a|\u9009|\u5e94\u4e3a)?\s*:?\s*\(?([A-Z])\)?(?![A-Za-z])"
+)
+_PUNCTUATION = (
+    ("\u2019", "'"), ("\u2018", "'"), ("\u2212", "-"), ("\u2013", "-"), ("\u2014", " ; "), ("\u3002", ". "), ("\u3001", ", "),
+    ("[", "("), ("]", ")"), ("\u3010", "("), ("\u3011", ")"), ("\u300c", "("), ("\u300d", ")"),
+)  # fmt: skip

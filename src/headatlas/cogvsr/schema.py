@@ -1,7 +1,8 @@
-"""CogVSR's records: a main question, its steps, the objects in its image.
+"""The records of CogVSR: a main question, its steps, and the objects in its picture.
 
-Knows pydantic and Pillow; knows nothing of models, of rendering or of files. Boxes are normalised to the image (0..1, XYXY,
-origin top left), so that they hold at any resolution.
+Boxes are XYXY, normalised to 0..1, with the origin at the top left of the *upright* picture, as people see it: after its
+EXIF orientation has been applied. Boxes made from stored pixels are brought there by `Question.turned`, and pictures are
+stored upright, without an EXIF orientation.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headatlas.cogvsr.functions import check_function
+from headatlas.cogvsr.pictures import turned, upright
 
 AnswerType = Literal["yes_no", "choice", "number", "text"]
 Split = Literal["train", "P", "S", "T", "E"]
@@ -35,6 +37,11 @@ class Box(_Record):
         if self.x1 <= self.x0 or self.y1 <= self.y0:
             raise ValueError(f"expected x0 < x1 and y0 < y1, came ({self.x0}, {self.y0}, {self.x1}, {self.y1})")
         return self
+
+    def turned(self, orientation: int) -> Box:
+        """This box, given in a picture's stored pixels, in the upright picture; `orientation` is its EXIF orientation, 1 to 8."""
+        x0, y0, x1, y1 = turned((self.x0, self.y0, self.x1, self.y1), orientation)
+        return Box(x0=x0, y0=y0, x1=x1, y1=y1)
 
     @property
     def center(self) -> tuple[float, float]:
@@ -100,6 +107,7 @@ class Question(_Record):
     scene: str = ""
     """Questions with the same scene share their images, or show mirror images of them: a split never cuts a scene."""
     images: tuple[Image.Image, ...] = ()
+    """Pictures as people see them, in RGB: EXIF orientation and transparency are applied to what is given."""
     text: str = Field(min_length=1)
     options: tuple[str, ...] = ()
     answer: str = Field(min_length=1)
@@ -109,6 +117,26 @@ class Question(_Record):
     pair: str = ""
     """Id of the question this one is the minimal pair of; empty if it is not."""
     pair_kind: Literal["", "mirror", "swap"] = ""
+
+    @field_validator("images")
+    @classmethod
+    def _upright(cls, images: tuple[Image.Image, ...]) -> tuple[Image.Image, ...]:
+        return tuple(upright(image) for image in images)
+
+    def turned(self, orientation: int) -> Question:
+        """The question with every box turned from its picture's stored pixels to the upright picture.
+
+        `orientation` is the EXIF orientation that the picture had, 1 to 8. For data whose boxes were made without looking at it.
+        """
+        objects = tuple(
+            thing.model_copy(update={"box": thing.box.turned(orientation)}) if thing.box else thing
+            for thing in self.objects
+        )
+        steps = tuple(
+            step.model_copy(update={"boxes": tuple(box.turned(orientation) for box in step.boxes)})
+            for step in self.steps
+        )
+        return self.model_copy(update={"objects": objects, "steps": steps})
 
     @model_validator(mode="after")
     def _ends_in_the_answer(self) -> Question:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from headatlas.cogvsr import files, rows
 from headatlas.cogvsr.lines import BadLine, read_lines
-from headatlas.cogvsr.pictures import fault_of_image, fault_of_name, inside, read_image
+from headatlas.cogvsr.pictures import fault_of_name, inside, judge, read_image
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 
@@ -245,11 +245,11 @@ def _question(
     yield from (Fault(where, field, message) for field, message in faults)
     digests: list[str] = []
     for field, image in images:
-        fault = image if isinstance(image, str) else fault_of_image(image)
+        fault, digest = (image, "") if isinstance(image, str) else judge(image)
         if fault:
             yield Fault(where, field, fault)
-        elif isinstance(image, bytes):
-            digests.append(rows.digest(image))
+        else:
+            digests.append(digest)
     try:
         question = Question.model_validate({**rows.DEFAULTS, **rows.without_nulls(record), "images": ()})
     except ValidationError as error:

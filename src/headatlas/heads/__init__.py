@@ -2,6 +2,7 @@
 
 from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS, TOWERS, Head, HeadSet, Tower
 from headatlas.heads.apply import ActiveEdit, compile_edits, edit_heads
+from headatlas.heads.attention import AttentionEdit, AttentionReader, AttentionRows, attend, block, scale_attention
 from headatlas.heads.edit import Edit, mean, patch, scale, steer, zero
 from headatlas.heads.find import find_heads
 from headatlas.heads.grid import HeadGrid, Site
@@ -14,6 +15,9 @@ __all__ = [
     "TEXT_TOWERS",
     "TOWERS",
     "ActiveEdit",
+    "AttentionEdit",
+    "AttentionReader",
+    "AttentionRows",
     "Edit",
     "Head",
     "HeadGrid",
@@ -23,12 +27,15 @@ __all__ = [
     "Site",
     "Tower",
     "ZReader",
+    "attend",
+    "block",
     "compile_edits",
     "edit_heads",
     "find_heads",
     "mean",
     "patch",
     "scale",
+    "scale_attention",
     "steer",
     "zero",
 ]

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS
-from headatlas.heads.cache import cache_in
+from headatlas.heads.attention.apply import edited_attention
+from headatlas.heads.attention.edit import AttentionEdit, split_edits
+from headatlas.heads.attention.sites import window_of
 from headatlas.heads.edit import Edit
 from headatlas.heads.grid import HeadGrid, Site
 from headatlas.heads.scope import Positions, Scope, Window, check_scope, current_mask
@@ -148,13 +150,14 @@ def _compose(plan: LayerPlan, site: Site, row: int, heads: list[int], edit: Edit
 def edit_heads(
     model: nn.Module,
     grid: HeadGrid,
-    edits: Sequence[Edit] | Sequence[Sequence[Edit]],
+    edits: Sequence[Edit | AttentionEdit] | Sequence[Sequence[Edit | AttentionEdit]],
     scope: str = "all",
     positions: Positions | None = None,
 ) -> Iterator[ActiveEdit]:
     """Put `edits` in force on `model` for the time of the context; yields the `ActiveEdit`.
 
-    `edits`: one list for all rows, or a list of lists, one per batch row; several edits act in order. `scope`: one of
+    `edits`: one list for all rows, or a list of lists, one per batch row; several edits act in order, those of attention
+    before those of z. `scope`: one of
     `SCOPES`; every scope but `all` needs `positions` (masks over the batch's full sequence), given here or set as
     `active.positions` before each batch. In `generate` the masks are those of the prompt: the first forward is cut
     from them, and each later, decoded token is an `answer` (and `last`) position.
@@ -163,6 +166,7 @@ def edit_heads(
     or rows and lengths that do not fit. All hooks are removed on leaving, also after an exception.
     """
     checked = check_scope(scope)
+    edits, attention = split_edits(edits)
     plans, rows = compile_edits(grid, edits)
     if checked != "all" and any(site.tower not in TEXT_TOWERS for site in plans):
         raise HeadAtlasError(
@@ -174,9 +178,11 @@ def edit_heads(
         raise HeadAtlasError("the grid belongs to another model; use find_heads(model) of this one")
     active = ActiveEdit(plans, rows, checked, positions)
     with ExitStack() as hooks:
-        if checked != "all":
+        if checked != "all" or attention:
             root = grid.language if grid.language is not None else model
             hooks.callback(root.register_forward_pre_hook(_watch(active), with_kwargs=True).remove)
+        if attention:
+            hooks.enter_context(edited_attention(model, grid, attention, active))
         for site in plans:
             hooks.callback(site.module.register_forward_pre_hook(_hook(active, site)).remove)
         yield active
@@ -188,10 +194,6 @@ def _hook(active: ActiveEdit, site: Site) -> Callable[[nn.Module, tuple[Any, ...
 
 def _watch(active: ActiveEdit) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tokens = next((kwargs[k] for k in ("inputs_embeds", "input_ids") if kwargs.get(k) is not None), None)
-        tokens = args[0] if tokens is None and args else tokens
-        cache = cache_in(kwargs)
-        past = int(cache.get_seq_length()) if cache is not None else 0
-        active.window = None if tokens is None else Window(past, tokens.shape[1])
+        active.window = window_of(args, kwargs)
 
     return hook

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
-from headatlas.cogvsr import rows
-from headatlas.cogvsr.pictures import SUFFIXES, fault_of_image, fault_of_name, inside, read_image
+from headatlas.cogvsr.pictures import SUFFIXES, fault_of_image, fault_of_name, inside, judge, read_image
 from headatlas.importing.download import Downloads, NotHad
 from headatlas.importing.draft import Picture
 
@@ -24,7 +23,7 @@ class Found:
     """An image that is there and whole."""
 
     digest: str
-    """BLAKE2 of its bytes: the same picture under two names has one."""
+    """Of its size and upright pixels: the same picture under two names, or in two files, has one."""
     read: Callable[[], bytes]
 
 
@@ -119,5 +118,5 @@ def _judge(read: Callable[[], bytes], name: str) -> Found | Missing:
         data = read()
     except OSError as error:
         return Missing(f"{name}: cannot be read ({error.strerror or error})")
-    fault = fault_of_image(data)
-    return Missing(f"{name}: {fault}") if fault else Found(rows.digest(data), read)
+    fault, digest = judge(data)
+    return Missing(f"{name}: {fault}") if fault else Found(digest, read)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from headatlas.cogvsr import files
+from headatlas.cogvsr.pictures import stored_upright
 from headatlas.cogvsr.schema import Question, Split
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import WHOLE
@@ -182,7 +183,10 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     for draft, found in sorted(kept, key=lambda pair: order.index(split_of[pair[0].key])):
         question = _question(draft, chosen.name, split_of[draft.key], f"{chosen.name}-{parts[draft.key]}")
-        images = [{"bytes": one.read(), "path": None} for one in found]  # as they were encoded: nothing is lost
+        stored = [stored_upright(one.read()) for one in found]
+        if stored and stored[0][1] != 1:  # boxes lie in the first image, and in its pixels as they were stored
+            question = question.turned(stored[0][1])
+        images = [{"bytes": data, "path": None} for data, _ in stored]
         yield {**question.model_dump(exclude={"images"}), "images": images}
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageStat
 
+from headatlas.cogvsr.pictures import upright
 from headatlas.cogvsr.schema import Box, Question
 from headatlas.latent.detect import Detections, Detector, GroundTruth
 
@@ -105,7 +106,7 @@ def _image_twice(question: Question, found: Detections) -> Shown:
 
 def outline(image: Image.Image, boxes: list[Box]) -> Image.Image:
     """A copy with each box's outline, drawn around it where there is room so that it covers little of the thing."""
-    out = image.convert("RGB").copy()
+    out = upright(image).copy()
     mean = np.array(ImageStat.Stat(out).mean)
     colour = max(COLOURS, key=lambda c: float(np.abs(np.array(c) - mean).sum()))
     width = max(2, round(max(out.size) * LINE))
@@ -124,7 +125,7 @@ def outline(image: Image.Image, boxes: list[Box]) -> Image.Image:
 
 def cover(image: Image.Image, boxes: list[Box]) -> Image.Image:
     """A copy in which each box is filled with the mean colour that it has in `image`."""
-    source = image.convert("RGB")
+    source = upright(image)
     out = source.copy()
     for box in boxes:
         corners = pixels(box, source.size)

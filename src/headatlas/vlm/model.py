@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
@@ -209,22 +209,21 @@ class VLM:
 
 
 def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
-    """A PIL image in RGB from an image, a path, or an array [height, width, 3] uint8.
+    """An upright PIL image in RGB from an image, a path, or an array [height, width, 3] of uint8.
+
+    Images and files are opened as `headatlas.cogvsr.pictures.open_picture` says: EXIF orientation applied, transparency on
+    white, 16-bit grey scaled to 8.
 
     Raises:
         HeadAtlasError: the file cannot be read as an image, or the array has another shape or dtype.
     """
-    if isinstance(image, Image.Image):
-        return image.convert("RGB") if image.mode != "RGB" else image
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise HeadAtlasError(f"expected an array [height, width, 3] of uint8, came {image.shape} of {image.dtype}")
+            raise HeadAtlasError(f"image must be [height, width, 3] of uint8, got {list(image.shape)} of {image.dtype}")
         return Image.fromarray(image)
-    try:
-        with Image.open(image) as opened:
-            return opened.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise HeadAtlasError(f"cannot read image {str(image)!r}: {error}") from error
+    from headatlas.cogvsr.pictures import open_picture  # here, because the room `cogvsr` takes a second to import
+
+    return open_picture(image)
 
 
 def _device(module: Any) -> torch.device:

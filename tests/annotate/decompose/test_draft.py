@@ -51,8 +51,8 @@ def test_answers_are_normalised(changes, answer):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"answer": "left", "answer_type": "yes_no"}, "expected yes/no"),
-        ({"answer": "many", "answer_type": "number"}, "expected number"),
+        ({"answer": "left", "answer_type": "yes_no"}, "answer must be yes/no"),
+        ({"answer": "many", "answer_type": "number"}, "answer must be number"),
         ({"answer": "up", "answer_type": "choice", "options": ["left", "right"]}, "one of its options"),
         ({"answer": "left", "answer_type": "choice", "options": ["left", "left", ""]}, "at least two options"),
         ({"answer": ""}, "1 to 12 words"),
@@ -85,7 +85,7 @@ def test_the_last_step_takes_the_main_answer_as_it_is_written():
         assert faults == []
         assert (steps[-1].answer, steps[-1].answer_type, steps[-1].options) == ("to the left", "choice", options)
     _, faults = made(proposed(), proposed(question="So?", answer="right"), question)
-    assert faults == ["step 2: the last step's answer must be the main question's answer 'to the left', came 'right'"]
+    assert faults == ["step 2: the last step's answer must be the main question's answer 'to the left', got 'right'"]
 
 
 def test_a_bare_list_is_a_draft_and_the_schema_names_the_eight():
@@ -93,3 +93,25 @@ def test_a_bare_list_is_a_draft_and_the_schema_names_the_eight():
     schema = strict_schema(Draft)["$defs"]["DraftStep"]
     assert schema["properties"]["functions"]["items"]["enum"] == list(FUNCTIONS)
     assert set(schema["required"]) == set(schema["properties"])
+
+
+@pytest.mark.parametrize("steps", [65, 100_000])
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_chain_without_end_is_refused_before_it_is_checked(steps, bare):
+    with pytest.raises(ValidationError, match=f"number of steps must be at most 64, got {steps}"):
+        Draft.model_validate([LAST] * steps if bare else {"steps": [LAST] * steps})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"answer": "x" * 1_000_000}, "1 to 12 words"),
+        ({"question": "x" * 1_000_000}, "1 to 400 characters"),
+        ({"answer_type": "choice", "answer": "a", "options": ["a", "y" * 1000]}, "at most 400 characters"),
+        ({"answer_type": "choice", "answer": "1", "options": list(range(100_000))}, "at most 26 options"),
+    ],
+)
+def test_endless_texts_and_options_are_faults(changes, said):
+    steps, faults = made(proposed(**changes))
+    assert len(steps) == len(faults) == 1
+    assert said in faults[0]

@@ -11,7 +11,7 @@ import pytest
 from chat_server import Act, ChatServer, error
 
 from headatlas.annotate.decompose import Rules, decompose
-from headatlas.annotate.llm import Endpoint, EndpointDown, Prices
+from headatlas.annotate.llm import Endpoint, EndpointDown, Prices, ReplyCache, Stopped
 from headatlas.cogvsr import CogVSR, load
 from headatlas.errors import HeadAtlasError
 
@@ -91,7 +91,7 @@ def test_bad_drafts_are_asked_again_and_after_three_listed(data, models, good_ch
     failed = lines(tmp_path / "out.decompose" / "failures.jsonl")
     assert [f["question"] for f in failed] == ["q3", "q4"]
     assert len(failed[0]["reasons"]) == 3
-    assert "must be the main question's answer 'yes', came 'no'" in failed[0]["reasons"][0]
+    assert "must be the main question's answer 'yes', got 'no'" in failed[0]["reasons"][0]
     assert len(failed[0]["steps"]) == 3  # the draft is not lost: people can mend it
     assert "filter" in failed[1]["reasons"][-1]
 
@@ -136,7 +136,7 @@ def test_a_question_that_gets_no_reply_or_has_no_image_is_listed(data, models, t
         outcome = go(load(tmp_path / "d.jsonl"), server, tmp_path / "out", tries=2)
     assert [f.question for f in outcome.failures] == ["q2", "q5"]
     assert "HTTP 500 always" in outcome.failures[0].reasons[0]
-    assert "image 0 cannot be read" in outcome.failures[1].reasons[0]
+    assert "cannot read image" in outcome.failures[1].reasons[0]
     assert len(load(tmp_path / "out")) == 4
 
 
@@ -150,7 +150,7 @@ def test_the_verifier_may_be_another_model_and_its_doubts_count(data, models, tm
         small = data.select(["q0"])
         for checker, said in ((two, "who did not see your answer '2' answered '3'"), (three, "cannot be answered")):
             with pytest.raises(HeadAtlasError, match=said):
-                go(small, one, tmp_path / f"o{checker.url[-5:-3]}", verify=True, verifier=Endpoint("v", checker.url))
+                go(small, one, tmp_path / f"out {said[:6]}", verify=True, verifier=Endpoint("v", checker.url))
         assert not any(kind == "draft" for kind, _ in verifier.asked)
         assert ("judge", "a cat and a dog") in verifier.asked  # words that rules do not match are judged
         # The doubt is told to the writer.
@@ -237,3 +237,70 @@ def _rows(path):
         return 0
     finally:
         db.close()
+
+
+KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH"
+
+
+def test_no_part_of_the_key_is_in_anything_that_is_written(data, models, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    model = models()
+
+    def script(body, n):
+        which = n % 7
+        if which == 0:
+            return Act(body=f"{KEY} is not JSON")
+        if which == 1:
+            return error(400, f"bad key {KEY} {KEY[:35]}")
+        if which == 2:
+            return Act(body=json.dumps({"error": {"message": f"Bearer {KEY}", "code": 500}}), headers={"x-key": KEY})
+        if which == 3:
+            return f"the key is {KEY}"
+        return model(body, n)
+
+    with ChatServer(script) as server:
+        outcome = go(data, server, tmp_path / "out", tries=1)
+    assert outcome.failures
+    assert outcome.chains
+    written = [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+    for text in [*written, *capfd.readouterr(), repr(outcome)]:
+        assert not [i for i in range(len(KEY) - 9) if KEY[i : i + 10] in text]
+
+
+def test_a_second_process_on_the_same_folder_is_one_clear_line(data, models, tmp_path):
+    with ChatServer(models()) as server:
+        with (
+            ReplyCache(tmp_path / "out.decompose" / "replies.sqlite"),
+            pytest.raises(HeadAtlasError, match="another process"),
+        ):
+            go(data, server, tmp_path / "out")
+        assert not server.bodies
+        assert go(data, server, tmp_path / "out").report()["decomposed"] == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_say_how_to_go_on(data, models, tmp_path, number):
+    model, release = models(), threading.Event()
+
+    def script(body, n):
+        if n < 4 or release.is_set():
+            return model(body, n)
+        if n == 4:
+            os.kill(os.getpid(), number)
+        release.wait(60)
+        return Act(drop=True)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with ChatServer(script) as server:
+        with pytest.raises(Stopped) as stopped:
+            go(data, server, tmp_path / "out")
+        cache = tmp_path / "out.decompose" / "replies.sqlite"
+        assert str(stopped.value) == (
+            f"stopped; all replies so far are in {cache}: run the same command again to go on, nothing is paid for twice"
+        )
+        assert signal.getsignal(signal.SIGTERM) is handler
+        release.set()
+        paid = _rows(cache)
+        assert paid >= 1
+        assert not (tmp_path / "out").exists()
+        assert go(data, server, tmp_path / "out").usage["m"].cached == paid

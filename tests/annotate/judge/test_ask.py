@@ -39,6 +39,27 @@ def test_nothing_said_is_unparsable_without_asking():
         assert server.bodies == []
 
 
+def test_thoughts_are_not_judged_and_of_a_long_answer_the_end_is_seen():
+    seen = []
+
+    def judge(body, n):
+        seen.append(json.loads(body["messages"][1]["content"])["given answer"])
+        return '{"why": "same", "verdict": "correct"}'
+
+    with ChatServer(judge) as server:
+        cut_off, after, long = ask(
+            server,
+            Case("left", "<think>left, or is it right"),
+            Case("left", "<think>is it right?</think>It is left."),
+            Case("left", "Let me see. " + "x " * 9000 + "So it is left."),
+        )
+    assert (cut_off.verdict, after.verdict, long.verdict) == ("unparsable", "correct", "correct")
+    assert seen[0] == "It is left."
+    assert len(seen[1]) < 8100
+    assert seen[1].startswith("Let me see.")
+    assert seen[1].endswith("So it is left.")
+
+
 def test_no_verdict_after_three_replies_is_told():
     with ChatServer(lambda b, n: '{"why": "hm", "verdict": "partly"}') as server:
         with pytest.raises(Unusable, match="verdict"):

@@ -39,9 +39,9 @@ def test_a_csv_is_read_as_it_is_written(path):
         ("", "not a readable CSV"),
         ("a,b\n1,2\n", "no column text and no column gold; it has a, b"),
         ("text,gold\n", "no answers"),
-        ("text,gold,human\nx,y,maybe\n", "answer 1, human: expected correct, incorrect, unparsable"),
-        ("text,gold,answer_type\nx,y,text\nx,y,essay\n", "answer 2, answer_type: expected yes_no"),
-        ("text,gold\nx,\n", "answer 1, gold: expected an answer, came nothing"),
+        ("text,gold,human\nx,y,maybe\n", "answer 1, human: must be correct, incorrect, unparsable"),
+        ("text,gold,answer_type\nx,y,text\nx,y,essay\n", "answer 2, answer_type: must be yes_no"),
+        ("text,gold\nx,\n", "answer 1, gold: must be an answer, got nothing"),
         ('text,gold\n"x,y\n', "not a readable CSV"),
     ],
 )

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import json
 import sqlite3
 
@@ -111,21 +112,39 @@ def test_nothing_is_paid_twice(tmp_path):
         assert len(server.bodies) == 2
 
 
-def test_the_key_is_sent_and_nowhere_kept(tmp_path, monkeypatch, capfd, caplog):
+def test_no_part_of_the_key_is_written_anywhere(tmp_path, monkeypatch, capfd, caplog):
     caplog.set_level("DEBUG")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    echo = Act(f"you sent {KEY}")
+    basic = base64.b64encode(f"user:{KEY}".encode()).decode()
+    echo = Act(f"you sent {KEY} and {basic}", headers={"x-echo": f"Bearer {KEY}", "x-basic": basic})
     with ChatServer(scripted(echo)) as server, ReplyCache(tmp_path / "c.sqlite") as cache:
         ((reply,), _) = ask(server, "hello", cache=cache)
         assert server.headers[0]["authorization"] == f"Bearer {KEY}"
-        assert reply.content == "you sent [key]"
-    for act in (error(401, f"bad key {KEY}"), error(400, f"no {KEY}"), error(500, f"{KEY} broke"), Act(body=KEY)):
-        with ChatServer(scripted(act)) as server:
-            ((failed,), _) = ask(server, "hello", tries=1)
-            assert KEY not in f"{failed!r} {failed}"
-    assert KEY not in repr(Endpoint("m"))
-    assert not any(KEY.encode() in file.read_bytes() for file in tmp_path.iterdir())
-    assert KEY not in "".join(capfd.readouterr()) + caplog.text
+        assert reply.content.startswith("you sent [key] and ")
+    said = []
+    bodies = (
+        KEY,
+        f"{'x' * 45} {KEY}",
+        json.dumps({"echo": f"Bearer {KEY}"}),
+        json.dumps({"choices": [KEY]}),
+        f"{'['} {basic}",
+    )
+    acts = [
+        Act(body=text, status=status, headers={"x-echo": KEY})
+        for text in bodies
+        for status in (200, 400, 401, 404, 500)
+    ]
+    acts += [error(status, f"bad key {text}") for text in (KEY, KEY[:16], KEY.upper()) for status in (400, 401, 500)]
+    with ChatServer(lambda body, n: acts[n]) as server, ReplyCache(tmp_path / "c.sqlite") as cache:
+        for _ in acts:
+            ((failed,), _) = ask(server, "other", cache=cache, tries=1)
+            said.append(f"{failed!r} {failed}")
+        assert len(server.bodies) == len(acts)
+    said += [repr(Endpoint("m")), *capfd.readouterr(), caplog.text]
+    said += [file.read_bytes().decode("latin-1") for file in tmp_path.iterdir()]
+    for text in said:
+        for secret in (KEY, basic[8:-8]):
+            assert not [i for i in range(len(secret) - 9) if secret[i : i + 10].lower() in text.lower()], text
 
 
 def test_without_a_key_none_is_sent(monkeypatch):
@@ -139,7 +158,7 @@ def test_without_a_key_none_is_sent(monkeypatch):
     ("act", "said"),
     [
         (error(401, "who?"), "OPENAI_API_KEY is empty"),
-        (error(404, "no model m"), "knows no model 'm'"),
+        (error(404, "no model m"), "has no model 'm'"),
         (error(402, "pay"), "quota is spent"),
         (Act(status=429, body='{"error": {"message": "pay", "code": "insufficient_quota"}}'), "quota is spent"),
         (Act(status=301, headers={"location": "http://127.0.0.1:1/"}), "check the base URL"),
@@ -247,17 +266,6 @@ def test_a_reply_is_on_the_disk_before_it_is_used(tmp_path):
         with sqlite3.connect(path) as other:  # as another process sees it
             assert other.execute("SELECT content FROM replies").fetchall() == [("paid for",)]
         other.close()
-
-
-@pytest.mark.parametrize(
-    "url", ["", "ftp://x/v1", "127.0.0.1:8000", "http://user:secret@host/v1", "http://h/v1?key=secret"]
-)
-def test_addresses_that_cannot_be_meant_are_refused(url):
-    from headatlas.errors import HeadAtlasError
-
-    with pytest.raises(HeadAtlasError) as told:
-        Endpoint("m", url)
-    assert "secret@" not in str(told.value)
 
 
 @pytest.mark.parametrize(

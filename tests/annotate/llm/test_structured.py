@@ -11,6 +11,8 @@ from headatlas.annotate.llm.structured import read_record, strict_schema
 
 
 class Inner(BaseModel):
+    """A docstring is for readers of the code, not for the model."""
+
     kind: Literal["a", "b"]
     title: str = "none"
 
@@ -21,6 +23,7 @@ class Form(BaseModel):
 
 
 GOOD = '{"answer": "left", "inner": [{"kind": "a"}]}'
+DRAFT = '{"answer": "right", "inner": []}'
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,13 @@ GOOD = '{"answer": "left", "inner": [{"kind": "a"}]}'
         f"<think>maybe {{x}} or [1, 2]?</think>{GOOD}",
         f"Let me think about {{this}} first. {GOOD}",
         f'{{"note": "not this one"}} {GOOD}',
+        f"{GOOD}\n\nTo repeat: {GOOD}",
+        f"[THINK]maybe {DRAFT}[/THINK]{GOOD}",
+        f"<thinking>maybe {DRAFT}</thinking>\n```json\n{GOOD}\n```",
+        f"<reasoning>{DRAFT}</reasoning>{GOOD}",
+        f"maybe {DRAFT}</think>{GOOD}",
+        f"\u25c1think\u25b7maybe {DRAFT}\u25c1/think\u25b7{GOOD}",
+        f"<|channel|>analysis<|message|>maybe {DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}",
     ],
 )
 def test_the_record_is_found_in_what_models_say(text):
@@ -48,10 +58,26 @@ def test_the_record_is_found_in_what_models_say(text):
         (GOOD[:-10], "broken or cut short"),
         ('{"inner": []}', "answer: Field required"),
         ('{"answer": "x", "inner": [{"kind": "c"}]}', "inner.0.kind"),
+        (f"<think>first {DRAFT} but no, the other", "thoughts only"),
+        (f"<|channel|>analysis<|message|>maybe {DRAFT}", "thoughts only"),
+        (f"{DRAFT} No, wait: {GOOD}", "several JSON objects that differ"),
+        ("x" * 1_000_001, "more than 1,000,000 characters"),
         ("[" * 200_000, "broken or cut short"),
         ('{"a":' * 100_000, "broken or cut short"),
     ],
-    ids=["empty", "words", "half", "missing", "literal", "deep-list", "deep-object"],
+    ids=[
+        "empty",
+        "words",
+        "half",
+        "missing",
+        "literal",
+        "thought",
+        "channel",
+        "two",
+        "long",
+        "deep-list",
+        "deep-object",
+    ],
 )
 def test_what_is_wrong_is_said_in_words(text, said):
     value, problem = read_record(text, Form)
@@ -67,6 +93,7 @@ def test_the_schema_is_strict_all_the_way_down():
     assert inner["required"] == ["kind", "title"]
     assert inner["properties"]["title"] == {"type": "string"}  # a field called title is no annotation
     assert "default" not in json.dumps(schema)
+    assert "description" not in json.dumps(schema)
 
 
 def ask(server, check=None, tries=3):
@@ -93,6 +120,13 @@ def test_wrong_replies_are_asked_again_with_what_was_wrong():
         assert "cut short" in last[4]["content"]
         assert "not up" in last[6]["content"]
         assert server.bodies[0]["response_format"]["json_schema"]["schema"] == strict_schema(Form)
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "content_filter", "SAFETY"])
+def test_a_reply_that_was_cut_short_is_no_record(finish):
+    with ChatServer(lambda b, n: Act(DRAFT, finish=finish) if n == 0 else GOOD) as server:
+        answered = ask(server)
+        assert (answered.value.answer, answered.tries) == ("left", 2)
 
 
 def test_after_all_tries_every_reason_is_told():

@@ -1,4 +1,4 @@
-"""Decomposing questions into steps by a language model: prompts in `prompts/`, checks of every step. No torch in this room."""
+"""Decompose questions into steps with a language model, and check every step. The prompts are in `prompts/`."""
 
 from headatlas.annotate.decompose.ask import Chain, NotDecomposed, Rules, decompose_one
 from headatlas.annotate.decompose.checks import check_chain

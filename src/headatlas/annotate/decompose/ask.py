@@ -1,8 +1,7 @@
-"""The calls that one question's decomposition takes: draft a chain, check it by rule, have every step answered blind, ask again.
+"""Decompose one question: draft a chain, check it by rule, have every step answered blind, and ask again for what is wrong.
 
-Knows the prompts and the seams of `llm`; knows no dataset and no files. The verifier gets what a model under study
-gets (image, main question, earlier steps with their answers) and neither the step's answer nor the steps after it; it
-may be another model.
+The verifier gets what a model under study gets (image, main question, earlier steps with their answers), and neither the step's
+answer nor the steps after it. It may be another model.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from headatlas.annotate.decompose.checks import Checked, check_chain
-from headatlas.annotate.decompose.draft import Draft, Words, to_steps
+from headatlas.annotate.decompose.draft import MOST_CHARACTERS, MOST_STEPS, Draft, Words, to_steps
 from headatlas.annotate.judge.ask import Case, judge_one
 from headatlas.annotate.llm import LLM, Message, Picture, Prompt, Request, Unusable, ask_for
 from headatlas.cogvsr.functions import MEANINGS
 from headatlas.cogvsr.parsing import matches
 from headatlas.cogvsr.schema import Question, Step
+from headatlas.errors import HeadAtlasError
 
 DECOMPOSE = Prompt.load("headatlas.annotate.decompose", "decompose.v1")
 VERIFY = Prompt.load("headatlas.annotate.decompose", "verify.v1")
@@ -36,42 +36,57 @@ class Blind(BaseModel):
 
 @dataclass(frozen=True)
 class Rules:
-    """What a chain must be, and how long it is tried for."""
+    """How many steps a chain has, and how often it is drafted.
+
+    Raises:
+        HeadAtlasError: A value is out of its range.
+    """
 
     least: int = 2
-    """Fewest steps."""
+    """Fewest steps, at least 1."""
     most: int = 10
+    """Most steps, at most 64."""
     tries: int = 3
-    """Drafts of one question, at most."""
+    """Most drafts of one question."""
     side: int = 1024
     """Longest side of the image that is sent, in pixels."""
     round: int = 0
-    """A new number asks anew what the cache answers."""
+    """Another number asks again what the cache would answer."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.least <= self.most <= MOST_STEPS:
+            raise HeadAtlasError(
+                f"numbers of steps must be 1 <= least <= most <= {MOST_STEPS}, got least={self.least} and most={self.most}"
+            )
+        if self.tries < 1 or self.side < 1:
+            raise HeadAtlasError(f"tries and side must be at least 1, got {self.tries} and {self.side}")
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A question's steps that passed every check."""
+    """Steps of a question that passed every check."""
 
     steps: tuple[Step, ...]
     model: str
-    """As the server names it."""
+    """The model that wrote them, as the server names it."""
     tries: int
+    """Drafts that it took."""
     dropped: tuple[str, ...] = ()
+    """Steps that were dropped as repeats, and why."""
     verified_by: str = ""
-    """Model that answered every step blind and agreed; "" if nobody did."""
+    """Model that answered every step blind and agreed; "" if none did."""
 
 
 @dataclass
-class _Progress:
-    """The best draft so far: what is told of a question that fails."""
+class _LastDraft:
+    """What is reported of a question whose drafts all fail."""
 
     checked: Checked | None = None
     steps: list[Step] = field(default_factory=list)
 
 
 class NotDecomposed(Unusable):
-    """No draft passed. `steps`: of the last draft, those that had the right form."""
+    """No draft passed; `steps` are those of the last draft that had the right form."""
 
     def __init__(self, error: Unusable, steps: list[Step]):
         super().__init__(error.reasons, error.last)
@@ -79,14 +94,20 @@ class NotDecomposed(Unusable):
 
 
 async def decompose_one(question: Question, llm: LLM, verifier: LLM | None, rules: Rules) -> Chain:
-    """A checked chain for `question`.
+    """A checked chain of steps for `question`.
+
+    Args:
+        question: The question, with its images.
+        llm: The model that writes the steps.
+        verifier: The model that answers them blind; None leaves that check out.
+        rules: Numbers of steps and drafts.
 
     Raises:
         NotDecomposed: No draft passed in `rules.tries`.
         CallFailed, EndpointDown: As `LLM.ask`.
     """
     pictures = tuple(Picture(image, rules.side) for image in question.images)
-    last = _Progress()
+    last = _LastDraft()
 
     async def check(draft: Draft) -> list[str]:
         steps, faults = to_steps(draft, question)
@@ -108,37 +129,37 @@ async def decompose_one(question: Question, llm: LLM, verifier: LLM | None, rule
 
 
 def _request(question: Question, pictures: tuple[Picture, ...], rules: Rules) -> Request:
-    told = {
+    data = {
         "question": question.text,
         "options": list(question.options),
         "right answer": question.answer,
         "type of the answer": question.answer_type,
     }
     system = DECOMPOSE.fill(least=rules.least, most=rules.most, functions=MEANINGS)
-    messages = (Message("system", system), Message("user", _json(told), pictures))
+    messages = (Message("system", system), Message("user", _json(data), pictures))
     return Request(messages, DECOMPOSE.version, round=rules.round)
 
 
 async def _verify(
     steps: tuple[Step, ...], question: Question, pictures: tuple[Picture, ...], verifier: LLM, round: int
 ) -> list[str]:
-    """What a blind verifier finds: steps that it cannot answer, or answers otherwise."""
-    # All come to their end even if one fails: what is under way is paid for.
-    found = await asyncio.gather(
+    """The faults that a blind verifier finds: steps that it cannot answer, or answers differently."""
+    # All calls are finished even if one fails, because they are paid for.
+    results = await asyncio.gather(
         *(_verify_step(i, steps, question, pictures, verifier, round) for i in range(len(steps))),
         return_exceptions=True,
     )
-    for result in found:
+    for result in results:
         if isinstance(result, BaseException):
             raise result
-    return [str(fault) for fault in found if fault]
+    return [str(fault) for fault in results if fault]
 
 
 async def _verify_step(
     i: int, steps: tuple[Step, ...], question: Question, pictures: tuple[Picture, ...], verifier: LLM, round: int
 ) -> str:
     step = steps[i]
-    told = {
+    data = {
         "main question": question.text,
         "options of the main question": list(question.options),
         "steps before": [{"question": s.text, "answer": s.answer} for s in steps[:i]],
@@ -146,28 +167,30 @@ async def _verify_step(
         "type of the answer": step.answer_type,
         "options of this step": list(step.options),
     }
-    messages = (Message("system", VERIFY.text), Message("user", _json(told), pictures))
+    messages = (Message("system", VERIFY.text), Message("user", _json(data), pictures))
     try:
-        said = (await ask_for(verifier, Request(messages, VERIFY.version, round=round), Blind)).value
+        reply = (await ask_for(verifier, Request(messages, VERIFY.version, round=round), Blind)).value
     except Unusable as error:
         return f"step {i + 1} ({step.text!r}) could not be verified: {error}"
-    if not said.answerable:
-        reason = said.why or "no reason"
+    if not reply.answerable:
+        reason = reply.why[:400] or "no reason"
         return f"step {i + 1} ({step.text!r}) cannot be answered from image, question and earlier steps: {reason}"
-    if await _agrees(said.answer, step, verifier, round):
+    if await _agrees(reply.answer, step, verifier, round):
         return ""
     return (
-        f"step {i + 1} ({step.text!r}): somebody who did not see your answer {step.answer!r} answered {said.answer!r}"
-        f" ({said.why or 'no reason'})"
+        f"step {i + 1} ({step.text!r}): somebody who did not see your answer {step.answer!r} answered {reply.answer!r:.200}"
+        f" ({reply.why[:400] or 'no reason'})"
     )
 
 
 async def _agrees(answer: str, step: Step, verifier: LLM, round: int) -> bool:
+    if len(answer) > MOST_CHARACTERS:
+        return False
     if matches(answer, step.answer, step.answer_type, step.options):
         return True
     if step.answer_type != "text":
         return False
-    # Free words agree in more ways than rules know.
+    # Rules do not cover all the ways in which free text can agree.
     case = Case(step.answer, answer, step.text, step.answer_type)
     try:
         return (await judge_one(verifier, case, round=round)).value.verdict == "correct"
@@ -175,5 +198,5 @@ async def _agrees(answer: str, step: Step, verifier: LLM, round: int) -> bool:
         return False
 
 
-def _json(told: dict[str, Any]) -> str:
-    return json.dumps(told, ensure_ascii=False, indent=1)
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1)

@@ -1,6 +1,6 @@
-"""What can be wrong with a chain of steps that no model is needed to see: repeats, leaks, steps that ask the main question.
+"""Check a chain of steps by rule: repeats, leaks of the answer, early steps that ask the main question, number of steps.
 
-Knows words and `Step`s; asks nobody. Numbers of steps in messages count from 1, as the model wrote them.
+Steps are numbered from 1 in messages, as the model wrote them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IN_PICTURE = re.compile(
 
 @dataclass(frozen=True)
 class Checked:
-    """Steps that are left, what is wrong with them, and which were dropped as repeats and why."""
+    """The steps that remain, what is wrong with them, and which steps were dropped as repeats and why."""
 
     steps: tuple[Step, ...]
     faults: tuple[str, ...]
@@ -34,12 +34,12 @@ class Checked:
 
 
 def check_chain(steps: Sequence[Step], question: Question, least: int = 2, most: int = 10) -> Checked:
-    """Drop repeats, then look for leaks and count.
+    """Drop repeats, then check what remains.
 
-    * A step that asks what another asks, in other words or order of words, is dropped if their answers agree (the last step
-      stays); if they do not, that is a fault.
-    * An early step must not ask the main question, and must not name the final answer as if it were known: see `leaks`.
-    * `least` to `most` steps must be left.
+    * A step that asks the same as another one, also in another order of words, is dropped if their answers agree (the last
+      step stays); if they differ, that is a fault.
+    * An early step must not ask the main question, and must not give the final answer away: see `leaks`.
+    * `least` to `most` steps must remain.
     """
     kept, faults, dropped = _without_repeats(steps)
     numbers = [steps.index(step) + 1 for step in kept]
@@ -50,7 +50,7 @@ def check_chain(steps: Sequence[Step], question: Question, least: int = 2, most:
         faults.append(f"step {numbers[i]} gives the final answer {question.answer!r} away: {kept[i].text!r}")
     if not least <= len(kept) <= most:
         also = f", {len(dropped)} repeats not counted" if dropped else ""
-        faults.append(f"expected {least} to {most} steps, came {len(kept)}{also}")
+        faults.append(f"the number of steps must be {least} to {most}, got {len(kept)}{also}")
     return Checked(tuple(kept), tuple(faults), tuple(dropped))
 
 
@@ -79,35 +79,39 @@ def _without_repeats(steps: Sequence[Step]) -> tuple[list[Step], list[str], list
 def _repeats(step: Step, other: Step) -> bool:
     if same_question(step.text, other.text):
         return True
-    # Other order, same words: "in which row is the dog?". Not for yes/no, where order may be the meaning.
+    # The same words in another order: "in which row is the dog?". Not for yes/no, where the order may carry the meaning.
     same_words = sorted(content_words(step.text)) == sorted(content_words(other.text))
     return same_words and step.answer_type != "yes_no" and step.answer.lower() == other.answer.lower()
 
 
 def same_question(one: str, other: str) -> bool:
-    """Whether two questions have the same words of content in the same order."""
+    """Whether two questions have the same content words in the same order."""
     words = content_words(one)
     return bool(words) and words == content_words(other)
 
 
 def content_words(text: str) -> list[str]:
-    """The words that carry a question's meaning, singular, numbers as digits: "Where's the dog in the image?" is where, dog."""
+    """The words that carry a question's meaning, singular, numbers as digits ("Where's the dog in the image?": where, dog)."""
     return [word for word in tokens(_IN_PICTURE.sub(" ", plain(text).replace("'s ", " "))) if word not in _EMPTY]
 
 
 def leaks(texts: Sequence[str], question: Question) -> list[int]:
-    """Positions (from 0) of the early steps that give the final answer away; `texts` are all steps, the last may say it.
+    """Positions (from 0) of the early steps that give the final answer away.
 
-    A step leaks if it says what "the answer is", or names the answer where neither the main question's text nor any
-    early step names an alternative: "Where is the red car?" when the colour was asked for. Naming every candidate in
-    turn gives nothing away, nor does a word that the main question itself uses. A yes or no is given away only by
-    saying that it is the answer.
+    A step leaks if it says what "the answer is", or if it names the answer while neither the main question nor any early
+    step names an alternative, such as "Where is the red car?" when the colour was asked for. Naming every candidate in
+    turn gives nothing away, and neither does a word of the main question. A yes or no leaks only where a step says
+    that it is the answer.
+
+    Args:
+        texts: All steps; the last one may name the answer.
+        question: The main question.
     """
     gold, early = _phrase(question.answer), list(texts)[:-1]
-    told = re.compile(
+    stated = re.compile(
         rf"\banswer\s*(?:is|are|was|:|=|must be|should be) (?:that )?(?:{re.escape(plain(question.answer))})(?!\w)"
     )
-    said = [i for i, text in enumerate(early) if told.search(plain(text))]
+    said = [i for i, text in enumerate(early) if stated.search(plain(text))]
     if question.answer_type == "yes_no" or not gold:
         return said
     others = [_phrase(option) for option in question.options if _phrase(option) != gold]

@@ -1,8 +1,7 @@
-"""What a model proposes as a chain of steps, and how it becomes `Step`s.
+"""The form of a chain of steps as a model proposes it, and its conversion to `Step`s.
 
-Knows the reply's form, which is lenient where meaning is clear ("Spatial Perception", a bare list of steps, 3 for
-"3") and strict where it is not; knows nothing of prompts and of calls. Whether the steps are good is the business of
-`checks.py`.
+The form is lenient where the meaning is clear ("Spatial Perception", a bare list of steps, 3 for "3") and strict elsewhere.
+Whether the steps are good is checked in `checks.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,12 @@ from headatlas.cogvsr.parsing import matches, parse
 from headatlas.cogvsr.schema import Question, Step
 
 _BY_TITLE = {re.sub(r"\W+", "_", title.lower()): name for name, title in TITLES.items()}
-_MOST_CHARACTERS = 400
+MOST_STEPS = 64
+"""Steps of a draft; checking a chain takes time that grows with the square of its length."""
+MOST_CHARACTERS = 400
+"""Of a question, an answer or an option."""
 _MOST_WORDS = 12  # of an answer; the prompt says five, names of things may be longer
+_MOST_OPTIONS = 26
 
 
 def _function(name: Any) -> Any:
@@ -40,7 +43,7 @@ Function = Annotated[
     str,
     BeforeValidator(_function),
     AfterValidator(check_function),
-    # The eight names stand in the schema, so that a server with structured output can give no other.
+    # The schema lists the eight names, so that a server with structured output can give no other.
     WithJsonSchema({"type": "string", "enum": list(FUNCTIONS)}),
 ]
 
@@ -64,13 +67,16 @@ class Draft(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _bare_list(cls, value: Any) -> Any:
+        steps = value.get("steps") if isinstance(value, dict) else value
+        if isinstance(steps, list) and len(steps) > MOST_STEPS:
+            raise ValueError(f"the number of steps must be at most {MOST_STEPS}, got {len(steps)}")
         return {"steps": value} if isinstance(value, list) else value
 
 
 def to_steps(draft: Draft, question: Question) -> tuple[list[Step], list[str]]:
-    """The steps in CogVSR's form, answers normalised, and what is wrong with single ones (then they are not among the steps).
+    """The usable steps with normalised answers, and the faults of the others.
 
-    The last step takes answer, type and options of the main question, if its answer agrees with it.
+    The last step gets the answer, type and options of the main question if its answer agrees with it.
     """
     steps: list[Step] = []
     faults: list[str] = []
@@ -85,18 +91,18 @@ def to_steps(draft: Draft, question: Question) -> tuple[list[Step], list[str]]:
 
 def _step(proposed: DraftStep) -> Step | str:
     """The step, or what is wrong with it."""
-    options = tuple(dict.fromkeys(option for option in proposed.options if option))
     if problem := _form(proposed):
         return problem
+    options = tuple(dict.fromkeys(option for option in proposed.options if option))
     answer, kind = proposed.answer, proposed.answer_type
     if kind == "choice" and len(options) < 2:
-        return f"a choice needs at least two options, came {json.dumps(list(options))}"
+        return f"a choice must have at least two options, got {json.dumps(list(options))}"
     if kind != "text":
-        read = parse(answer, kind, options if kind == "choice" else ())
-        if read is None:
-            among = f"one of its options {json.dumps(list(options))}" if kind == "choice" else kind.replace("_", "/")
-            return f"expected {among} as answer, came {answer!r}"
-        answer = read
+        parsed = parse(answer, kind, options if kind == "choice" else ())
+        if parsed is None:
+            wanted = f"one of its options {json.dumps(list(options))}" if kind == "choice" else kind.replace("_", "/")
+            return f"the answer must be {wanted}, got {answer!r}"
+        answer = parsed
     return _made(proposed, answer, kind, options if kind == "choice" else ())
 
 
@@ -104,19 +110,20 @@ def _final(proposed: DraftStep, question: Question) -> Step | str:
     if problem := _form(proposed):
         return problem
     if not matches(proposed.answer, question.answer, question.answer_type, question.options):
-        return (
-            f"the last step's answer must be the main question's answer {question.answer!r}, came {proposed.answer!r}"
-        )
+        return f"the last step's answer must be the main question's answer {question.answer!r}, got {proposed.answer!r}"
     return _made(proposed, question.answer, question.answer_type, question.options)
 
 
 def _form(proposed: DraftStep) -> str:
-    if not proposed.question or len(proposed.question) > _MOST_CHARACTERS:
-        return f"expected a question of 1 to {_MOST_CHARACTERS} characters, came {len(proposed.question)}"
-    if not any(c.isalnum() for c in proposed.answer) or len(proposed.answer.split()) > _MOST_WORDS:
-        return f"expected an answer of 1 to {_MOST_WORDS} words, came {proposed.answer!r:.80}"
+    if not proposed.question or len(proposed.question) > MOST_CHARACTERS:
+        return f"a question must have 1 to {MOST_CHARACTERS} characters, got {len(proposed.question)}"
+    answer = proposed.answer
+    if len(answer) > MOST_CHARACTERS or len(answer.split()) > _MOST_WORDS or not any(c.isalnum() for c in answer):
+        return f"an answer must have 1 to {_MOST_WORDS} words, got {answer!r:.80}"
+    if len(proposed.options) > _MOST_OPTIONS or any(len(option) > MOST_CHARACTERS for option in proposed.options):
+        return f"a choice must have at most {_MOST_OPTIONS} options of at most {MOST_CHARACTERS} characters each"
     if not proposed.functions or len(set(proposed.functions)) > 3:
-        return f"expected one to three functions, came {len(set(proposed.functions))}"
+        return f"a step must have one to three functions, got {len(set(proposed.functions))}"
     return ""
 
 

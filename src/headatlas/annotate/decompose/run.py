@@ -1,53 +1,54 @@
-"""A whole dataset decomposed: which questions, in what order, what is written, and what is told of those that failed.
+"""Decompose a whole dataset, and write the new dataset with lists of its steps and of the questions that failed.
 
-Knows datasets and files; `ask.py` knows the calls. Nothing is kept in memory but steps; everything paid for lies in the cache
-`replies.sqlite` of the work folder, so that a run that was killed goes on where it was, and a run that is repeated costs nothing.
-The dataset is written last, in one rename.
+Every reply is stored in `replies.sqlite` of the work folder: a run that was killed goes on where it was, and a run that is
+repeated costs nothing. The dataset is written last, in one rename.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headatlas.annotate.decompose.ask import DECOMPOSE, VERIFY, Chain, NotDecomposed, Rules, decompose_one
-from headatlas.annotate.llm import LLM, CallFailed, Endpoint, ReplyCache, Usage, each, run
+from headatlas.annotate.llm import LLM, CallFailed, Endpoint, ReplyCache, Usage, each, run, stoppable
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
-
-Progress = Callable[[str, int, int], None]
+from headatlas.progress import Progress
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A question that is not in the result, and why; `steps` are those of its last draft that had the right form."""
+    """A question that is not in the result."""
 
     question: str
+    """Its id."""
     reasons: tuple[str, ...]
+    """What was wrong with each draft."""
     steps: tuple[Step, ...] = ()
+    """Those steps of its last draft that had the right form."""
 
 
 @dataclass
 class Outcome:
-    """What became of a dataset's questions, by id, and what it cost."""
+    """The result of `decompose`."""
 
     chains: dict[str, Chain] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
-    """Questions that had steps already, and keep them."""
+    """Ids of the questions that had several steps already, and keep them."""
     failures: list[Failure] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
-    """Of this run, by model."""
+    """Calls and tokens of this run, by model."""
     totals: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Of all runs with the same cache, by model: calls, prompt_tokens, completion_tokens."""
+    """Calls and tokens of all runs with this cache, by model: `{model: {calls, prompt_tokens, completion_tokens}}`."""
     cost: float | None = None
-    """US dollars of all runs, if the prices of every model are known."""
+    """US dollars of all runs; None if the price of a model is not known."""
 
     def report(self) -> dict[str, Any]:
-        """Counts as plain values, for JSON."""
+        """The counts as plain values, for JSON."""
         return {
             "decomposed": len(self.chains),
             "steps": sum(len(chain.steps) for chain in self.chains.values()),
@@ -74,29 +75,29 @@ def decompose(
     progress: Progress | None = None,
     pause: float = 1.0,
 ) -> Outcome:
-    """Give every question that has a single step a chain of steps, and write the dataset to the folder `out`.
+    """Write a dataset in which every question that had a single step has a chain of steps.
 
     Args:
-        data: Questions with their answers; those with several steps (from ground truth, from people) keep theirs.
+        data: Questions with their answers. Those with several steps (from ground truth, from people) keep theirs.
         endpoint: The model that writes the steps.
         out: Folder of the new dataset. Questions that fail are not in it; they are listed in the work folder.
-        verifier: The model that checks them; None: the same.
-        verify: False leaves the blind check out (the checks by rule stay).
-        rules: Lengths, tries, size of images.
+        verifier: The model that answers every step blind; None for the one that writes.
+        verify: False leaves the blind check out. The checks by rule are always made.
+        rules: Numbers of steps and drafts, size of images.
         everything: Decompose questions that have several steps too.
-        work: Folder of the cache and of the lists; None: `out` with ".decompose" appended.
-        limit: Only the dataset's first so many questions.
-        progress: Called as `progress(what, done, total)`.
+        work: Folder of the cache and the lists; None for `out` with ".decompose" appended.
+        limit: Only the first so many questions of the dataset.
+        progress: See `headatlas.progress`.
         pause: As `LLM`.
 
     Returns:
-        What became of them. Beside `out`, the work folder holds `replies.sqlite` (the cache), `steps.jsonl` (who
-        wrote and who checked each step), `failures.jsonl` (id, reasons, last draft) and `report.json` (counts,
-        tokens, dollars).
+        Chains, failures and costs. The work folder holds `replies.sqlite` (the cache), `steps.jsonl` (who wrote and who
+        verified each step), `failures.jsonl` (id, reasons, last draft) and `report.json` (counts, tokens, dollars).
 
     Raises:
-        EndpointDown: The endpoint cannot be used at all. Replies so far are kept: run again.
-        HeadAtlasError: Nothing to decompose, or no question came through.
+        EndpointDown: The endpoint cannot be used. Replies so far are kept: run it again.
+        HeadAtlasError: Nothing to decompose, another process uses the work folder, or no question was decomposed.
+        Stopped: Ctrl-C or SIGTERM; the message says how to go on.
     """
     rules = rules or Rules()
     out = Path(out)
@@ -111,28 +112,32 @@ def decompose(
             f"nothing to decompose: all {len(ids)} questions of {data.name} have several steps already; "
             "--all (everything=True) writes them anew"
         )
-    with ReplyCache(work / "replies.sqlite") as cache:
+    replies = work / "replies.sqlite"
+    message = (
+        f"stopped; all replies so far are in {replies}: run the same command again to go on, nothing is paid for twice"
+    )
+    with ReplyCache(replies) as cache, stoppable(message):
         run(
             lambda: _all(
                 data, todo, endpoint, verifier if verify else None, verify, rules, cache, outcome, progress, pause
             )
         )
         outcome.totals = cache.totals()
-    outcome.cost = _cost(outcome.totals, endpoint, verifier)
-    # Answers come in any order; lists are in the dataset's.
-    place = {name: i for i, name in enumerate(ids)}
-    outcome.failures.sort(key=lambda failure: place[failure.question])
-    outcome.chains = {name: outcome.chains[name] for name in ids if name in outcome.chains}
-    _write_lists(work, outcome)
-    if not outcome.chains:
-        first = outcome.failures[0]
-        raise HeadAtlasError(
-            f"none of {len(todo)} questions was decomposed; {first.question!r}: {first.reasons[-1]} "
-            f"(all in {work / 'failures.jsonl'})"
-        )
-    kept = set(outcome.kept)
-    steps = {q.id: q.steps for q in data.without_images() if q.id in kept}
-    data.with_steps({**steps, **{name: chain.steps for name, chain in outcome.chains.items()}}, out)
+        outcome.cost = _cost(outcome.totals, endpoint, verifier)
+        # Replies arrive in any order; the lists have the order of the dataset.
+        place = {name: i for i, name in enumerate(ids)}
+        outcome.failures.sort(key=lambda failure: place[failure.question])
+        outcome.chains = {name: outcome.chains[name] for name in ids if name in outcome.chains}
+        _write_lists(work, outcome)
+        if not outcome.chains:
+            first = outcome.failures[0]
+            raise HeadAtlasError(
+                f"none of {len(todo)} questions was decomposed; {first.question!r}: {first.reasons[-1]} "
+                f"(all in {work / 'failures.jsonl'})"
+            )
+        kept = set(outcome.kept)
+        steps = {q.id: q.steps for q in data.without_images() if q.id in kept}
+        data.with_steps({**steps, **{name: chain.steps for name, chain in outcome.chains.items()}}, out)
     return outcome
 
 
@@ -171,7 +176,7 @@ async def _all(
 
 
 def _questions(data: CogVSR, todo: list[int]) -> Iterator[Question | Failure]:
-    """Questions with their images, decoded when it is their turn; one whose image cannot be read is a failure of its own."""
+    """The questions with their images, decoded one at a time; a failure for each whose image cannot be read."""
     for i in todo:
         try:
             yield data[i]
@@ -208,6 +213,6 @@ def _write_lists(work: Path, outcome: Outcome) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

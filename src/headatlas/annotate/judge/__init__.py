@@ -1,4 +1,4 @@
-"""Judging answers by a language model, and how far the judge, the parser and people agree. No torch in this room."""
+"""Judge answers with a language model, and measure how far judge, parser and people agree."""
 
 from headatlas.annotate.judge.agreement import Agreement, agreement
 from headatlas.annotate.judge.ask import VERDICTS, Case, Verdict, judge_one, parser_verdict

@@ -1,8 +1,7 @@
-"""How far human labels, judge and parser agree: share, Cohen's kappa with its interval, and where they differ.
+"""Measure how far human labels, judge and parser agree: share, Cohen's kappa with its interval, and the answers that differ.
 
-Knows verdicts and `stats`; asks nobody. Kappa is (observed - expected) / (1 - expected) agreement over the three
-verdicts (Cohen 1960), NaN where both used one verdict only, for then chance alone agrees fully. Intervals are
-bootstraps over questions.
+Kappa is (observed - expected) / (1 - expected) agreement over the three verdicts (Cohen 1960). It is NaN if both raters used a
+single verdict, because chance alone would then agree fully. Intervals are bootstraps over questions.
 """
 
 from __future__ import annotations
@@ -22,20 +21,27 @@ RATERS = ("human", "judge", "parser")
 
 @dataclass(frozen=True)
 class Agreement:
-    """What `agreement` found.
-
-    `pairs`: one row a pair of raters: rater_a, rater_b, n, agreement (0..1), kappa (-1..1), low, high.
-    `confusion`: long table: rater_a, rater_b, verdict_a, verdict_b, n.
-    `differences`: the rows of the table on which any two raters differ.
-    """
+    """The result of `agreement`."""
 
     pairs: pd.DataFrame
+    """One row per pair of raters: rater_a, rater_b, n, agreement (0 to 1), kappa (-1 to 1), low, high."""
     confusion: pd.DataFrame
+    """One row per pair of raters and of verdicts: rater_a, rater_b, verdict_a, verdict_b, n."""
     differences: pd.DataFrame
+    """The rows of the judged table on which two raters differ."""
 
 
 def agreement(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> Agreement:
-    """Compare the raters of a judged table pairwise, on the rows where both gave a verdict; pairs without any are left out."""
+    """Compare the raters of a judged table pairwise, on the rows where both gave a verdict.
+
+    Args:
+        table: From `judge_answers`, with the columns `human`, `judge` and `parser` as far as they are known.
+        n: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The agreement of each pair of raters; pairs without a common row are left out.
+    """
     pairs, confusion = [], []
     for a, b in combinations([name for name in RATERS if name in table], 2):
         both = table[table[a].isin(VERDICTS) & table[b].isin(VERDICTS)]
@@ -43,7 +49,7 @@ def agreement(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> Agreement:
             continue
         counts = pd.crosstab(both[a], both[b]).reindex(index=list(VERDICTS), columns=list(VERDICTS), fill_value=0)
         codes = _codes(both, a) * len(VERDICTS) + _codes(both, b)
-        # Steps of one question stand or fall together.
+        # The steps of one question are not independent.
         clusters = both["question"] if "question" in both and both["question"].ne("").all() else both.index.to_series()
         found = stats.cluster_bootstrap(
             codes.astype(float), clusters.tolist(), n=n, seed=seed, statistic=_kappa_of_codes
@@ -60,7 +66,7 @@ def agreement(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> Agreement:
 
 
 def cohen_kappa(counts: Int[np.ndarray, "k k"]) -> float:
-    """Cohen's kappa of a table of counts, raters on the two axes; NaN where it says nothing."""
+    """Cohen's kappa of a table of counts with one rater on each axis; NaN if it is not defined."""
     total = counts.sum()
     if total == 0:
         return float("nan")

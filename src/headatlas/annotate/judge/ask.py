@@ -1,8 +1,7 @@
-"""One answer, judged: by the parser and by a language model, in the same three verdicts.
+"""Judge one answer by the parser or by a language model, with the same three verdicts.
 
-Knows the prompt `prompts/judge.v1.md` and the seams of `llm`; knows no tables. Method.md (e): parse first, judge
-second; the judge is pinned (model and prompt version), asked at temperature 0 and cached. It never sees the image: it
-compares, it does not answer.
+The parser comes first, the model second. The model is named with the version of the prompt `prompts/judge.v1.md`, asked at
+temperature 0, and its replies are cached. It does not see the image: it compares answers and gives none.
 """
 
 from __future__ import annotations
@@ -15,27 +14,33 @@ from pydantic import BaseModel
 
 from headatlas.annotate.llm import LLM, Message, Prompt, Request, ask_for
 from headatlas.annotate.llm.structured import Answered
-from headatlas.cogvsr.parsing import matches, parse
+from headatlas.cogvsr.parsing import matches, parse, without_thoughts
 
 VERDICTS = ("correct", "incorrect", "unparsable")
-"""`unparsable` is an outcome of its own and never a wrong answer."""
+"""`unparsable` is an outcome of its own, not a wrong answer."""
 
 PROMPT = Prompt.load("headatlas.annotate.judge", "judge.v1")
+
+_LONGEST = 8000  # characters of an answer that the judge sees
+_BEGIN = 2000  # of these from its beginning; the rest from its end, where a long answer concludes
 
 
 @dataclass(frozen=True)
 class Case:
-    """An answer to be judged. `question` is what was asked, in words; "" where that is not known."""
+    """An answer to be judged."""
 
     gold: str
+    """The expected answer."""
     text: str
+    """The given answer, as the model wrote it."""
     question: str = ""
+    """What was asked, in words; "" if that is not known."""
     answer_type: str = "text"
     options: tuple[str, ...] = ()
 
 
 class Verdict(BaseModel):
-    """What the judge says. The reason comes first: a model that writes it first judges better."""
+    """The judge's reply. The reason comes first: models that write it first judge better."""
 
     why: str
     verdict: Literal["correct", "incorrect", "unparsable"]
@@ -49,20 +54,25 @@ def parser_verdict(case: Case) -> str:
 
 
 async def judge_one(llm: LLM, case: Case, tries: int = 3, round: int = 0) -> Answered[Verdict]:
-    """The verdict of the model behind `llm`; an answer without a letter or digit is unparsable without asking.
+    """The verdict of the model behind `llm`.
+
+    Thoughts are not judged. An answer without a letter or digit outside of thoughts is unparsable, and the model is not asked.
 
     Raises:
         Unusable: The model gave no verdict in `tries` replies.
         CallFailed, EndpointDown: As `LLM.ask`.
     """
-    if not any(c.isalnum() for c in case.text):
-        return Answered(Verdict(why="nothing was said", verdict="unparsable"), 0, "")
+    text = without_thoughts(case.text) or ""
+    if not any(c.isalnum() for c in text):
+        return Answered(Verdict(why="there is no answer", verdict="unparsable"), 0, "")
+    if len(text) > _LONGEST:
+        text = f"{text[:_BEGIN]}\n[...]\n{text[_BEGIN - _LONGEST :]}"
     data = {
         "question": case.question or None,
         "options": list(case.options) or None,
         "expected answer": case.gold,
-        "given answer": case.text[:8000],
+        "given answer": text,
     }
-    told = {key: value for key, value in data.items() if value is not None}
-    messages = (Message("system", PROMPT.text), Message("user", json.dumps(told, ensure_ascii=False, indent=1)))
+    known = {key: value for key, value in data.items() if value is not None}
+    messages = (Message("system", PROMPT.text), Message("user", json.dumps(known, ensure_ascii=False, indent=1)))
     return await ask_for(llm, Request(messages, PROMPT.version, round=round), Verdict, tries=tries)

@@ -1,24 +1,21 @@
-"""Tables of answers: read from CSV, judged row by row, with nothing lost where the judge fails.
+"""Read answers from a CSV file and judge them row by row; a row that cannot be judged says why.
 
-Knows pandas and what people write into CSV files; `ask.py` knows what a verdict is. Columns: `text` (what was said) and `gold`;
-and where known `question` (what was asked, or a question's id together with `step`), `answer_type`, `options` (joined
-by "|"; a bar inside one is written "\\|"), `human`.
+Columns are `text` (the answer as given) and `gold`; and, where they are known, `question` (what was asked, or a question's id
+together with `step`), `answer_type`, `options` (joined by "|"; a bar inside an option is written "\\|") and `human`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from headatlas.annotate.judge.ask import VERDICTS, Case, judge_one, parser_verdict
-from headatlas.annotate.llm import LLM, CallFailed, Endpoint, ReplyCache, Unusable, Usage, each, run
+from headatlas.annotate.llm import LLM, CallFailed, Endpoint, ReplyCache, Unusable, Usage, each, run, stoppable
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
-
-Progress = Callable[[str, int, int], None]
+from headatlas.progress import Progress
 
 _HUMAN = {
     **dict.fromkeys(("correct", "right", "true", "yes", "1", "1.0"), "correct"),
@@ -31,28 +28,33 @@ _TYPES = ("yes_no", "choice", "number", "text")
 
 
 def read_answers(path: str | Path, data: CogVSR | None = None) -> pd.DataFrame:
-    """Read a CSV of answers; every cell stays the text that it is ("None", "NaN" and "1.0" are answers).
+    """Read a CSV file of answers; every cell is text ("None", "NaN" and "1.0" are answers).
 
     Args:
         path: A CSV in UTF-8 with at least the columns `text` and `gold`.
-        data: Where `question` is an id and `step` counts from 0: the dataset that knows the words, options and answer types.
+        data: The dataset from which words, options and answer types are taken; `question` is then an id, and `step` counts
+            from 0.
 
     Returns:
-        The file's columns, with `asked`, `answer_type`, `options` and `human` (one of `VERDICTS` or "") added or made whole.
+        The columns of the file, and `asked`, `answer_type`, `options` and `human` (one of `VERDICTS` or "").
 
     Raises:
-        HeadAtlasError: A file that cannot be read, a column that lacks, a label that is none, with the answer's number.
+        HeadAtlasError: The file cannot be read, a column is missing, or a label is unknown; the message gives the row.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        raise HeadAtlasError(f"{path}: not a readable CSV file (it is no ordinary file)")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError, pd.errors.ParserError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise HeadAtlasError(f"{path}: not a readable CSV file ({reason})") from error
     missing = [name for name in ("text", "gold") if name not in table]
     if missing:
-        raise HeadAtlasError(f"{path}: no column {' and no column '.join(missing)}; it has {', '.join(table.columns)}")
+        raise HeadAtlasError(
+            f"{path}: no column {' and no column '.join(missing)}; it has {', '.join(map(str, table.columns))[:300]}"
+        )
     if table.empty:
-        raise HeadAtlasError(f"{path}: no answers; expected at least one line below the header")
+        raise HeadAtlasError(f"{path}: no answers; there must be at least one line below the header")
     for name in ("question", "answer_type", "options", "human"):
         if name not in table:
             table[name] = ""
@@ -86,19 +88,25 @@ def judge_answers(
     progress: Progress | None = None,
     pause: float = 1.0,
 ) -> tuple[pd.DataFrame, Usage]:
-    """The table with columns `parser`, `judge` (verdicts; "" where the judge was not asked or failed) and `why`.
+    """Judge every answer of a table.
 
     Args:
         table: From `read_answers`.
-        endpoint: The judge; None: only the parser.
-        cache: SQLite file of replies.
-        only_unparsable: Ask only about what the parser cannot read: "parse first, judge second".
-        round: A new number asks anew what is in the cache.
-        progress: Called as `progress(what, done, total)`.
+        endpoint: The judge; None for the parser only.
+        cache: SQLite file of replies; None stores none.
+        only_unparsable: Ask the judge only about answers that the parser cannot read.
+        round: Another number asks again what the cache would answer.
+        progress: See `headatlas.progress`.
         pause: As `LLM`.
 
+    Returns:
+        The table with the columns `parser`, `judge` (verdicts; "" if the judge was not asked or failed) and `why`, and the
+        calls and tokens of this run.
+
     Raises:
-        EndpointDown: The judge cannot be asked at all. Verdicts so far are in the cache.
+        EndpointDown: The judge cannot be asked. Replies so far are in the cache.
+        HeadAtlasError: The cache cannot be used.
+        Stopped: Ctrl-C or SIGTERM; the message says how to go on.
     """
     rows = cases(table)
     parsed = [parser_verdict(case) for case in rows]
@@ -107,14 +115,14 @@ def judge_answers(
         asked = [i for i, verdict in enumerate(parsed) if verdict == "unparsable" or not only_unparsable]
 
         async def every() -> Usage:
-            async with LLM(endpoint, kept, pause) as llm:
+            async with LLM(endpoint, replies, pause) as llm:
                 done = 0
 
                 async def one(i: int) -> None:
                     nonlocal done
                     try:
-                        found = (await judge_one(llm, rows[i], round=round)).value
-                        verdicts[i], reasons[i] = found.verdict, found.why
+                        verdict = (await judge_one(llm, rows[i], round=round)).value
+                        verdicts[i], reasons[i] = verdict.verdict, verdict.why
                     except (CallFailed, Unusable) as error:
                         reasons[i] = f"not judged: {error}"
                     done += 1
@@ -124,7 +132,8 @@ def judge_answers(
                 await each(asked, one, 2 * endpoint.concurrency)
                 return llm.usage
 
-        with ReplyCache(cache if cache is not None else ":memory:") as kept:
+        where = f"; all replies so far are in {cache}: run the same command again to go on" if cache is not None else ""
+        with ReplyCache(cache if cache is not None else ":memory:") as replies, stoppable(f"stopped{where}"):
             usage = run(every)
     return table.assign(parser=parsed, judge=verdicts, why=reasons), usage
 
@@ -132,21 +141,23 @@ def judge_answers(
 def _refuse(path: str | Path, column: pd.Series, known: set[str], name: str, expected: str) -> None:
     for i, value in enumerate(column):
         if value not in known:
-            came = "nothing" if name == "gold" else f"{value!r:.60}"
-            raise HeadAtlasError(f"{path}, answer {i + 1}, {name}: expected {expected}, came {came}")
+            got = "nothing" if name == "gold" else f"{value!r:.60}"
+            raise HeadAtlasError(f"{path}, answer {i + 1}, {name}: must be {expected}, got {got}")
 
 
 def _look_up(table: pd.DataFrame, data: CogVSR, path: str | Path) -> None:
-    """Fill in words, options and types of the steps that the rows name."""
+    """Fill in the words, options and answer types of the steps that the rows name."""
     if "step" not in table:
-        raise HeadAtlasError(f"{path}: no column step; with a dataset, question (id) and step (from 0) name an answer")
+        raise HeadAtlasError(
+            f"{path}: no column step; with a dataset, the columns question (id) and step (from 0) name an answer"
+        )
     steps = {(q.id, str(i)): (q, s) for q in data.without_images() for i, s in enumerate(q.steps)}
     asked, kinds, options = [], [], []
     for i, (name, step) in enumerate(zip(table["question"], table["step"], strict=True)):
         if (name, step) not in steps:
             raise HeadAtlasError(f"{path}, answer {i + 1}: {data.name} has no step {step!r} of a question {name!r:.60}")
-        question, found = steps[(name, step)]
-        asked.append(f"{question.text}\n{found.text}")
-        kinds.append(found.answer_type)
-        options.append("|".join(option.replace("|", r"\|") for option in found.options))
+        question, named = steps[(name, step)]
+        asked.append(f"{question.text}\n{named.text}")
+        kinds.append(named.answer_type)
+        options.append("|".join(option.replace("|", r"\|") for option in named.options))
     table["asked"], table["answer_type"], table["options"] = asked, kinds, options

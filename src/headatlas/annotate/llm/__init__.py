@@ -1,6 +1,6 @@
-"""Asking language models over HTTP, each question paid for once: OpenAI-compatible endpoints, retries, a cache on disk, costs.
+"""Ask language models behind OpenAI-compatible endpoints: retries, a cache on disk, costs, replies as checked records.
 
-Knows HTTP, JSON and SQLite; knows nothing of CogVSR and no torch. Needs the extra `llm` (httpx).
+Needs the extra `llm` (httpx).
 """
 
 from headatlas.annotate.llm.cache import Reply, ReplyCache
@@ -10,10 +10,12 @@ from headatlas.annotate.llm.each import each
 from headatlas.annotate.llm.endpoint import CallFailed, Endpoint, EndpointDown
 from headatlas.annotate.llm.messages import Message, Picture, Request
 from headatlas.annotate.llm.prompt import Prompt
-from headatlas.annotate.llm.structured import Unusable, ask_for
+from headatlas.annotate.llm.stopping import Stopped, stoppable
+from headatlas.annotate.llm.structured import Answered, Unusable, ask_for
 
 __all__ = [
     "LLM",
+    "Answered",
     "CallFailed",
     "Endpoint",
     "EndpointDown",
@@ -24,9 +26,11 @@ __all__ = [
     "Reply",
     "ReplyCache",
     "Request",
+    "Stopped",
     "Unusable",
     "Usage",
     "ask_for",
     "each",
     "run",
+    "stoppable",
 ]

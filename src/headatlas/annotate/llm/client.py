@@ -1,44 +1,70 @@
-"""One model behind an endpoint: `LLM.ask` sends a request, waits out a busy or broken server, keeps the reply, counts the cost.
+"""Ask one model behind an endpoint: `LLM.ask` sends a request, makes failed calls again, stores the reply and counts its cost.
 
-Knows httpx and asyncio. A reply is in the cache, on the disk, before it is returned. What this cannot save: a reply that had not
-arrived when the process was killed, or when the time ran out; the server may have charged for it.
+A reply is in the cache, on the disk, before it is returned. A reply that had not arrived when the process was killed, or when
+the time ran out, cannot be saved; the server may have charged for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_random_exponential
+
 from headatlas.annotate.llm.cache import Reply, ReplyCache
+from headatlas.annotate.llm.completion import NotACompletion, decode, read_reply
 from headatlas.annotate.llm.costs import Usage
 from headatlas.annotate.llm.dialect import REFUSED, Dialect
 from headatlas.annotate.llm.endpoint import CallFailed, Endpoint, EndpointDown
 from headatlas.annotate.llm.messages import Request
-from headatlas.annotate.llm.retry import LONGEST, PASSING, Gate, backoff, retry_after
+from headatlas.annotate.llm.redact import Redactor
+from headatlas.annotate.llm.retry import LONGEST, PASSING, Gate, retry_after
+from headatlas.annotate.llm.server_errors import AUTHENTICATION, PAYMENT, UNKNOWN_MODEL, find_error
 from headatlas.errors import HeadAtlasError
 
 if TYPE_CHECKING:
     import httpx
 
-_MOST_BYTES = 16 * 2**20  # of one reply: a server that never stops must not fill the memory
+_MOST_BYTES = 16 * 2**20  # of one response: a server that never stops must not fill the memory
 TOO_LARGE = "too_large"
 """Why a reply ended that had more bytes than that."""
 
-_PATIENCE = 3  # tries after a timeout
+_MOST_ERROR_BYTES = 2**16  # that are read of a response with another status than 2xx
+_PATIENCE = 3  # calls of one request that may run out of time
+_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
 
 T = TypeVar("T")
 
 
 class _Again(Exception):
-    """The call may succeed later. `wait`: seconds that the server asked for."""
+    """The call may succeed later.
 
-    def __init__(self, reason: str, wait: float | None = None, silent: bool = False, late: bool = False):
+    Args:
+        reason: What happened.
+        wait: Seconds that the server asked to wait.
+        no_service: Nothing answered, or what answered does not speak the protocol.
+        late: No answer in time.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None, no_service: bool = False, late: bool = False):
         super().__init__(reason)
-        self.wait, self.silent, self.late = wait, silent, late
+        self.wait, self.no_service, self.late = wait, no_service, late
+
+
+@dataclass(frozen=True)
+class _Response:
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+    """The body, or its beginning if it is too large."""
+    too_large: bool
 
 
 class LLM:
@@ -46,8 +72,8 @@ class LLM:
 
     Args:
         endpoint: Model, address, patience.
-        cache: Where replies are kept; None keeps them only as long as this object lives.
-        pause: Seconds before the second try; doubles with every further one.
+        cache: Where replies are stored; None keeps them as long as this object lives.
+        pause: Mean seconds before the second try; doubles with each further one.
     """
 
     def __init__(self, endpoint: Endpoint, cache: ReplyCache | None = None, pause: float = 1.0):
@@ -59,8 +85,8 @@ class LLM:
         self._dialect = Dialect(endpoint)
         self._gate = Gate()
         self._slots = asyncio.Semaphore(endpoint.concurrency)
-        self._asking: dict[str, asyncio.Lock] = {}
-        self._unanswered = 0
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._unanswered = 0  # requests in a row that failed because nothing answered
         self._down: EndpointDown | None = None
         self._http: httpx.AsyncClient | None = None
 
@@ -71,17 +97,28 @@ class LLM:
             raise HeadAtlasError(
                 "asking a model over HTTP needs httpx: install it with pip install 'headatlas[llm]'"
             ) from error
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(self.endpoint.timeout),
-            limits=httpx.Limits(max_connections=self.endpoint.concurrency),
-            trust_env=not self.endpoint.is_local,
-            follow_redirects=False,  # the key is for the address that the user named
-        )
+        try:
+            httpx.URL(self.endpoint.url)
+            self._http = httpx.AsyncClient(
+                timeout=httpx.Timeout(self.endpoint.timeout),
+                limits=httpx.Limits(max_connections=self.endpoint.concurrency),
+                trust_env=not self.endpoint.is_local,
+                follow_redirects=False,  # the key is for the address that the user named
+            )
+        except (httpx.InvalidURL, ValueError, OSError, ImportError) as error:
+            reason = self._redactor().message(str(error))
+            raise HeadAtlasError(
+                f"cannot use {self.endpoint.base_url} or the proxy of this machine ({reason})"
+            ) from error
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self._redact_record)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self._redact_record)
         if self._http is not None:
             await self._http.aclose()
             self._http = None
@@ -89,93 +126,116 @@ class LLM:
             self._cache.close()
 
     async def ask(self, request: Request) -> Reply:
-        """The reply to `request`, from the cache if it was ever given.
+        """The reply to `request`, from the cache if it was given before.
 
         Raises:
-            CallFailed: No reply after all tries, or the server refuses this request.
-            EndpointDown: No call can succeed: key, model or quota refused, or nothing but silence for many calls.
+            CallFailed: No reply in all tries, or the server refuses this request.
+            EndpointDown: No call can succeed: key, model or quota refused, or no answer to many calls in a row.
         """
         endpoint = self.endpoint
         key = request.key(endpoint.model, endpoint.temperature, endpoint.max_tokens)
-        # One lock a key: the same question asked twice at once is asked once.
-        async with self._asking.setdefault(key, asyncio.Lock()):
-            kept = self._cache.get(key)
-            if kept is not None:
+        # One lock a key: a question that is asked twice at once is sent once.
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            cached = self._cache.get(key)
+            if cached is not None:
                 self.usage.cached += 1
-                return kept
-            reply = await self._insist(request)
+                return cached
+            reply = await self._call(request)
             self._cache.put(key, reply, endpoint.model, request.prompt)
         self.usage.calls += 1
         self.usage.prompt_tokens += reply.prompt_tokens
         self.usage.completion_tokens += reply.completion_tokens
         return reply
 
-    async def _insist(self, request: Request) -> Reply:
-        late, last = 0, ""
-        for attempt in range(self.endpoint.tries):
-            async with self._slots:
-                await self._gate.passed()
-                if self._down is not None:
-                    raise self._down
-                try:
-                    reply = await self._converse(request)
-                except EndpointDown as error:
-                    self._down = error
-                    raise
-                except _Again as error:
-                    again, last = error, str(error)
-                else:
-                    self._unanswered = 0
-                    return reply
-            if not again.silent:
-                self._unanswered = 0
-            late += again.late
-            if late >= _PATIENCE or attempt + 1 == self.endpoint.tries:
-                break
+    async def _call(self, request: Request) -> Reply:
+        """The reply to `request`, tried as often as it may pass."""
+        late = 0
+        exponential = wait_random_exponential(multiplier=2 * self._pause, max=LONGEST)
+
+        def stop(state: RetryCallState) -> bool:
+            nonlocal late
+            late += _failure(state).late
+            return late >= _PATIENCE or state.attempt_number >= self.endpoint.tries
+
+        def wait(state: RetryCallState) -> float:
+            asked = _failure(state).wait
+            if asked is None:
+                return exponential(state)
+            self._gate.close_for(asked)
+            return asked + min(exponential(state), 1.0)  # not all who wait should come back at once
+
+        def count(state: RetryCallState) -> None:
             self.usage.retries += 1
-            if again.wait is not None:
-                self._gate.close_for(again.wait)
-                # A little more than asked for, and not the same for all who wait.
-                await asyncio.sleep(min(again.wait, LONGEST) + backoff(0, self._pause / 4))
-            else:
-                await asyncio.sleep(backoff(attempt, self._pause))
-        self._unanswered += again.silent
-        if self._unanswered >= max(3, self.endpoint.concurrency):
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_Again), stop=stop, wait=wait, before_sleep=count, reraise=True
+        )
+        try:
+            return await retrying(self._try, request)
+        except _Again as error:
+            self._unanswered += error.no_service
+            if self._unanswered < max(3, self.endpoint.concurrency):
+                raise CallFailed(f"no reply from {self.endpoint.model}: {error}") from None
             self._down = EndpointDown(
-                f"{self.endpoint.base_url} does not answer ({last}; {self._unanswered} calls in a row, each tried several "
-                "times): check that the server runs, then run the same command again; replies so far are kept"
+                f"{self.endpoint.base_url} does not answer ({error}; {self._unanswered} calls in a row, each tried several "
+                "times): check the base URL and that the server runs, then run the same command again; replies so far are kept"
             )
-            raise self._down
-        raise CallFailed(f"no reply from {self.endpoint.model}: {last}")
+            raise self._down from None
+
+    async def _try(self, request: Request) -> Reply:
+        """One try, when it is this request's turn."""
+        async with self._slots:
+            await self._gate.passed()
+            if self._down is not None:
+                raise self._down
+            try:
+                reply = await self._converse(request)
+            except EndpointDown as error:
+                self._down = error
+                raise
+            except _Again as error:
+                if not error.no_service:
+                    self._unanswered = 0
+                raise
+            self._unanswered = 0
+            return reply
 
     async def _converse(self, request: Request) -> Reply:
         """One try; the form of the request is changed as often as the server refuses a field of it."""
-        plain = False
+        redactor, plain = self._redactor(), False
         for _ in range(5):
             body = self._dialect.body(request, plain)
-            status, headers, text = await self._post(body)
-            if 200 <= status < 300:
+            response = await self._post(body)
+            status, message = self._error(response, redactor)
+            if status is None:
+                reply = self._reply(response, redactor)
                 if plain:
                     self._dialect.drop_schema()
-                # Too large is kept as a reply that says nothing: it is paid for, and would be as large again.
-                return Reply("", TOO_LARGE) if text is None else self._read(text)
-            text = text or ""
-            said = self._clean(_error_text(text))
-            if status in PASSING and "insufficient_quota" not in text:
-                raise _Again(f"HTTP {status} {said}".strip(), retry_after(headers))
+                return reply
+            if status in PASSING:
+                self._wait_or_stop(response, status, message)
             if status in REFUSED:
-                if self._dialect.learn(said, body):
+                if self._dialect.learn(message, body):
                     continue
                 if not plain and "response_format" in body:
                     plain = True
                     continue
-                raise CallFailed(f"{self.endpoint.model} refuses this request: HTTP {status} {said}")
+                raise CallFailed(f"{self.endpoint.model} refuses this request: HTTP {status} {message}")
             if status == 413:
-                raise CallFailed(f"{self.endpoint.model} refuses this request as too large: {said}")
-            raise EndpointDown(self._why_down(status, said))
-        raise CallFailed(f"{self.endpoint.model} refuses every form of this request: HTTP {status} {said}")
+                raise CallFailed(f"{self.endpoint.model} refuses this request as too large: {message}")
+            raise EndpointDown(self._why_down(status, message, redactor))
+        raise CallFailed(f"{self.endpoint.model} refuses every form of this request: HTTP {status} {message}")
 
-    async def _post(self, body: dict[str, Any]) -> tuple[int, dict[str, str], str | None]:
+    def _wait_or_stop(self, response: _Response, status: int, message: str) -> None:
+        asked = retry_after(response.headers)
+        if asked is not None and asked > LONGEST:
+            raise EndpointDown(
+                f"{self.endpoint.base_url} asks to wait {asked:,.0f} s: HTTP {status} {message}; replies so far are kept, run "
+                "the same command again then"
+            )
+        raise _Again(f"HTTP {status} {message}".strip(), asked)
+
+    async def _post(self, body: dict[str, Any]) -> _Response:
         import httpx
 
         if self._http is None:
@@ -183,83 +243,91 @@ class LLM:
         headers = {"content-type": "application/json", "accept": "application/json"}
         if key := self.endpoint.key():
             headers["authorization"] = f"Bearer {key}"
-        sent = json.dumps(body).encode()
+        sent, message = json.dumps(body).encode(), self._redactor().message
 
-        async def exchange(http: Any) -> tuple[int, dict[str, str], str | None]:
+        async def exchange(http: Any) -> _Response:
             async with http.stream("POST", self.endpoint.url, content=sent, headers=headers) as response:
                 chunks, size = [], 0
+                most = _MOST_BYTES if response.is_success else _MOST_ERROR_BYTES
                 async for chunk in response.aiter_bytes():
                     chunks.append(chunk)
                     size += len(chunk)
-                    if size > _MOST_BYTES:
+                    if size > most:
                         break
-                text = b"".join(chunks).decode("utf-8", "replace") if size <= _MOST_BYTES else None
-                return response.status_code, {k.lower(): v for k, v in response.headers.items()}, text
+                received = {name.lower(): value for name, value in response.headers.items()}
+                return _Response(response.status_code, received, b"".join(chunks), size > most)
 
         try:
-            # httpx counts the seconds between two bytes; a server that drips must end too.
+            # httpx counts the seconds between two bytes; a server that sends byte by byte must end too.
             return await asyncio.wait_for(exchange(self._http), self.endpoint.timeout)
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
-            raise _Again(f"no answer within {self.endpoint.timeout:g} s", silent=True, late=True) from error
+            raise _Again(f"no answer within {self.endpoint.timeout:g} s", no_service=True, late=True) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise _Again(f"cannot connect ({self._clean(str(error)) or type(error).__name__})", silent=True) from error
+            raise _Again(f"cannot connect ({message(str(error)) or type(error).__name__})", no_service=True) from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
+            raise EndpointDown(f"{self.endpoint.base_url} cannot be asked ({message(str(error))}): check it") from error
         except httpx.HTTPError as error:
-            raise _Again(f"the connection broke ({self._clean(str(error)) or type(error).__name__})") from error
+            raise _Again(f"the connection broke ({message(str(error)) or type(error).__name__})") from error
 
-    def _read(self, text: str) -> Reply:
-        """The reply in a response's body."""
+    def _error(self, response: _Response, redactor: Redactor) -> tuple[int | None, str]:
+        """The status and the message of the error in a response; (None, "") if it is none."""
         try:
-            body = json.loads(text)
-            choice = body["choices"][0]
-            message = choice["message"]
-            content = message.get("content")
-            if isinstance(content, list):  # some servers reply in parts
-                content = "".join(str(part.get("text") or "") for part in content)
-            refusal, finish = message.get("refusal"), choice.get("finish_reason")
-            model, usage = body.get("model"), body.get("usage")
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise _Again(f"the reply is not what /chat/completions sends ({self._clean(text[:60])!r})") from error
-        if refusal and not content:
-            content, finish = str(refusal), "refusal"
-        # Clean: a server may repeat the key, and the cache lies on a disk.
-        said, finish, model = (
-            self._clean(str(content or ""), None),
-            self._clean(str(finish or "stop")),
-            str(model or ""),
-        )
-        return Reply(
-            said, finish, self._clean(model), *(_count(usage, f"{side}_tokens") for side in ("prompt", "completion"))
-        )
+            text = decode(response.raw, response.headers.get("content-type", ""))
+        except NotACompletion:
+            text = response.raw.decode("utf-8", "replace")
+        error = find_error(response.status, None if response.too_large else _json(text), text)
+        return (error.status, redactor.message(error.message)) if error else (None, "")
 
-    def _why_down(self, status: int, said: str) -> str:
+    def _reply(self, response: _Response, redactor: Redactor) -> Reply:
+        """The reply in a response without an error."""
+        if response.too_large and b'"choices"' in response.raw[: 2**16]:
+            return Reply("", TOO_LARGE)  # stored: it is paid for, and would be as large again
+        begin = ""
+        try:
+            if response.too_large:
+                raise NotACompletion(f"it has more than {_MOST_BYTES:,} bytes")
+            text = decode(response.raw, response.headers.get("content-type", ""))
+            begin = redactor.message(text, 60)
+            return read_reply(_json(text), redactor)
+        except NotACompletion as error:
+            came = f"{error}; it begins {begin!r}" if begin else str(error)
+            raise _Again(f"the response is not what /chat/completions sends: {came}", no_service=True) from error
+
+    def _why_down(self, status: int, message: str, redactor: Redactor) -> str:
         endpoint = self.endpoint
-        if status in (401, 403):
+        base = redactor.message(endpoint.base_url)
+        if status in (AUTHENTICATION, 403):
             key = (
                 f"the key in {endpoint.key_env}"
                 if endpoint.key()
                 else f"a call without a key ({endpoint.key_env} is empty)"
             )
-            told = f"{endpoint.base_url} refuses {key}: HTTP {status} {said}"
-            return f"{told}; set {endpoint.key_env}, or name another variable with --key-env"
-        if status == 404:
-            return f"{endpoint.url} knows no model {endpoint.model!r}, or is no chat endpoint: HTTP 404 {said}"
-        if status in (402, 429):
-            told = f"{endpoint.base_url} says that the quota is spent: {said}"
-            return f"{told}; replies so far are kept, run again when there is more"
-        return f"{endpoint.url} answers HTTP {status} {said}: check the base URL"
+            return (
+                f"{base} refuses {key}: HTTP {status} {message}; set {endpoint.key_env}, or name another variable with "
+                "--key-env"
+            )
+        if status == UNKNOWN_MODEL:
+            return (
+                f"{base}/chat/completions has no model {endpoint.model!r}, or is no chat endpoint: HTTP 404 {message}"
+            )
+        if status == PAYMENT:
+            return (
+                f"{base} reports that the quota is spent: {message}; replies so far are kept, run the same command again when "
+                "there is more"
+            )
+        return f"{base}/chat/completions answers HTTP {status} {message}: check the base URL"
 
-    def _clean(self, text: str, most: int | None = 300) -> str:
-        """Text of a server, without the key; one printable line of at most `most` characters unless that is None."""
-        key = self.endpoint.key()
-        text = text.replace(key, "[key]") if key else text
-        text = text.encode("utf-8", "replace").decode()  # JSON may spell half a surrogate pair, which no file takes
-        if most is None:
-            return text
-        return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:most]
+    def _redactor(self) -> Redactor:
+        return Redactor(self.endpoint.key())
+
+    def _redact_record(self, record: logging.LogRecord) -> bool:
+        """A logging filter: servers repeat keys in headers, which httpcore logs."""
+        record.msg, record.args = self._redactor()(record.getMessage()), ()
+        return True
 
 
 def run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end from ordinary code, in a notebook too, whose event loop is already running."""
+    """Run a coroutine to its end from ordinary code, also in a notebook, whose event loop is already running."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -268,19 +336,15 @@ def run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return pool.submit(lambda: asyncio.run(make())).result()
 
 
-def _count(usage: object, name: str) -> int:
-    """A server's count of tokens; what cannot be one is 0: a reply that is paid for is not lost for its bill."""
-    tokens = usage.get(name) if isinstance(usage, dict) else None
-    return int(tokens) if isinstance(tokens, (int, float)) and 0 <= tokens < 1e12 else 0
+def _failure(state: RetryCallState) -> _Again:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, _Again)
+    return error
 
 
-def _error_text(text: str) -> str:
-    """The message in an error's body, whatever form it has."""
+def _json(text: str) -> Any:
+    """The JSON value of a text, None if it is none."""
     try:
-        body = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return text
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(error, dict):
-        return str(error.get("message") or error.get("detail") or error)
-    return str(error)
+        return None

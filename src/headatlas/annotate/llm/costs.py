@@ -1,4 +1,4 @@
-"""What asking cost: calls, tokens, dollars. Knows arithmetic only; prices change, so the user states them."""
+"""Count calls, tokens and dollars. Prices change, so the user states them."""
 
 from __future__ import annotations
 
@@ -9,33 +9,39 @@ from headatlas.errors import HeadAtlasError
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars for a million tokens, in (prompt, image) and out (reply, thinking). Discounts are not known."""
+    """US dollars per million tokens. Discounts are not taken into account.
+
+    Raises:
+        HeadAtlasError: A price is negative or not a number.
+    """
 
     input: float
+    """Of what is sent: prompts and images."""
     output: float
+    """Of what is received: replies and thoughts."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.input < 1e6 and 0 <= self.output < 1e6):
             raise HeadAtlasError(
-                f"expected prices in dollars for a million tokens, came {self.input} and {self.output}"
+                f"prices must be dollars per million tokens, at least 0, got {self.input} and {self.output}"
             )
 
 
 @dataclass
 class Usage:
-    """Counts of one session. Tokens are those that the server reported, for replies that arrived."""
+    """Counts of one session. Tokens are those that the server reported for the replies that arrived."""
 
     calls: int = 0
     """Replies that came from the server."""
     cached: int = 0
-    """Replies that were in the cache and cost nothing."""
+    """Replies that came from the cache and cost nothing."""
     retries: int = 0
-    """Calls made again because the server was busy, broken or silent."""
+    """Calls that were made again because the server was busy, broken or silent."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
     def cost(self, prices: Prices | None) -> float | None:
-        """US dollars, None where no prices are known."""
+        """US dollars, None if the prices are not known."""
         if prices is None:
             return None
         return (self.prompt_tokens * prices.input + self.completion_tokens * prices.output) / 1e6

@@ -1,7 +1,6 @@
-"""What an endpoint takes: "OpenAI-compatible" servers differ in which fields of a request they know.
+"""Adapt requests to an endpoint: "OpenAI-compatible" servers differ in the fields of a request that they accept.
 
-Knows the request's fields and the words servers refuse them with; knows no HTTP. A field that a server refuses by name is left
-out from then on; a refusal that names none is tried once without the schema.
+A field that a server refuses by name is left out from then on; a refusal that names no field is tried once without the schema.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ _WORDS = {
 }
 
 REFUSED = frozenset({400, 415, 422, 501})
-"""Statuses that may mean a field of the request and not the request as a whole."""
+"""HTTP statuses that may be about one field of a request and not about the request as a whole."""
 
 
 class Dialect:
-    """The form of requests to one endpoint; learns from refusals."""
+    """The form of requests to one endpoint, changed by its refusals."""
 
     def __init__(self, endpoint: Endpoint):
         self._endpoint = endpoint
@@ -37,7 +36,7 @@ class Dialect:
         self._limit = "max_tokens"
 
     def body(self, request: Request, plain: bool = False) -> dict[str, Any]:
-        """The JSON to post; `plain` leaves the schema out this once."""
+        """The JSON value to post; `plain` leaves the schema out of this one."""
         body: dict[str, Any] = {
             "model": self._endpoint.model,
             "messages": [message.to_wire() for message in request.messages],
@@ -53,17 +52,25 @@ class Dialect:
             }
         return body
 
-    def learn(self, said: str, sent: dict[str, Any]) -> bool:
-        """Take a refusal to heart; True if it named a field that was `sent`: the next body will be another."""
-        said, named = said.lower(), False
+    def learn(self, refusal: str, sent: dict[str, Any]) -> bool:
+        """Leave out, from now on, the fields that a refusal names.
+
+        Args:
+            refusal: The server's message.
+            sent: The body that was refused.
+
+        Returns:
+            Whether the next body will differ from `sent`.
+        """
+        refusal, named = refusal.lower(), False
         for field, words in _WORDS.items():
-            there = self._limit in sent if field == "max_tokens" else field in sent
-            if not any(word in said for word in words):
+            was_sent = self._limit in sent if field == "max_tokens" else field in sent
+            if not any(word in refusal for word in words):
                 continue
-            # OpenAI's newer models name the field they want instead.
-            if field == "max_tokens" and "max_completion_tokens" in said and "max_tokens" in sent:
+            # OpenAI's newer models name the field that they want instead.
+            if field == "max_tokens" and "max_completion_tokens" in refusal and "max_tokens" in sent:
                 self._limit, named = "max_completion_tokens", True
-            elif there:
+            elif was_sent:
                 self._without.add(field)
                 named = True
         return named

@@ -1,4 +1,4 @@
-"""Many pieces of asynchronous work, a few at a time. Knows asyncio only."""
+"""Do many pieces of asynchronous work, a few at a time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:
-    """Do `work` on every item, at most `at_once` at a time; items are taken from the iterable as they are needed.
+    """Do `work` on every item, at most `at_once` at a time; items are taken from the iterable when they are needed.
 
-    The first failure ends it: nothing new is begun, what is under way comes to its end (a reply that is on its way is
-    paid for, and should be kept), and the failure is raised.
+    After a failure no new item is begun. Work that has begun is finished, because a reply that is on its way is paid for, and
+    then the first failure is raised.
     """
     running: set[asyncio.Future[None]] = set()
     failures: list[BaseException] = []

@@ -1,7 +1,7 @@
-"""What is asked: messages with pictures, and the key under which the reply is kept.
+"""Requests to a model: messages with pictures, and the key under which their reply is stored.
 
-Knows Pillow and the chat format; knows no HTTP. A picture enters the key by its pixels, not by its encoding, so that another
-version of an image library does not make a paid reply worthless.
+A picture enters the key by its pixels, not by its encoding: another version of an image library must not make a paid reply
+worthless.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from headatlas.cogvsr.pictures import upright
+
 Role = Literal["system", "user", "assistant"]
 
 
 class Picture:
-    """An image to send: RGB, at most `side` pixels wide and high, as PNG in a data URL (JPEG above 1 MB)."""
+    """An image to send: upright, RGB, at most `side` pixels wide and high, as PNG in a data URL (JPEG above 1 MB)."""
 
     def __init__(self, image: Image.Image, side: int = 1024):
-        small = image.convert("RGB")
+        small = upright(image)
         if max(small.size) > side:
             small = small.copy()
             small.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -55,7 +57,7 @@ class Message:
     pictures: tuple[Picture, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
-        """As the chat format has it."""
+        """The message in the chat format."""
         if not self.pictures:
             return {"role": self.role, "content": self.text}
         images = [{"type": "image_url", "image_url": {"url": picture.data_url}} for picture in self.pictures]
@@ -64,16 +66,15 @@ class Message:
 
 @dataclass(frozen=True)
 class Request:
-    """A whole question to a model.
-
-    `schema` is the JSON schema that the reply should follow (None: free text), `prompt` the version of the prompt, `round` counts
-    how often a user has asked for a fresh start: each has replies of its own.
-    """
+    """A whole request to a model."""
 
     messages: tuple[Message, ...]
     prompt: str
+    """Version of the prompt."""
     schema: dict[str, Any] | None = None
+    """JSON schema that the reply should follow; None for free text."""
     round: int = 0
+    """Another number has replies of its own: it asks again what the cache would answer."""
 
     def key(self, model: str, temperature: float | None, max_tokens: int) -> str:
         """64 hex digits: the same for the same model, prompt, text, pictures and settings, and for nothing else."""
@@ -89,7 +90,7 @@ class Request:
         text = json.dumps(content, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def followed_by(self, said: str, reply: str) -> Request:
-        """The same conversation, gone on: the model `said` something and gets `reply`."""
-        more = (Message("assistant", said), Message("user", reply))
+    def followed_by(self, reply: str, answer: str) -> Request:
+        """The same conversation continued: the model's `reply`, and the user's `answer` to it."""
+        more = (Message("assistant", reply), Message("user", answer))
         return Request((*self.messages, *more), self.prompt, self.schema, self.round)

@@ -1,4 +1,4 @@
-"""Prompts as files of the package, each with a version that changes when a letter of it does. Knows files and jinja2's syntax."""
+"""Read prompts from files of the package; the version of a prompt changes with its text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jinja2
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt's text and its version: the file's name and 8 hex digits of its content, such as `decompose.v1-0f3a2b1c`."""
+    """A prompt's text and its version: file name and 8 hex digits of its content, such as `decompose.v1-0f3a2b1c`."""
 
     text: str
     version: str
@@ -24,7 +24,7 @@ class Prompt:
         return cls(text, f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}")
 
     def fill(self, **values: Any) -> str:
-        """The text with `{{ names }}` filled in. A name that is not given is an error of the caller."""
+        """The text with its `{{ names }}` replaced; jinja2 raises `UndefinedError` for a name that is not given."""
         # Plain text for a model, not HTML: nothing is escaped.
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True)
         return environment.from_string(self.text).render(**values)

@@ -1,9 +1,9 @@
-"""When to ask again: which failures pass, how long to wait, what a server's Retry-After says. Knows HTTP's rules and clocks."""
+"""When a call is made again: which HTTP statuses pass, and how long a server asks to wait."""
 
 from __future__ import annotations
 
 import asyncio
-import random
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,40 +13,43 @@ PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523,
 """Statuses after which the same call may succeed."""
 
 LONGEST = 120.0
-"""Seconds that are waited at most, whatever a server asks for; then the call counts as tried."""
+"""Seconds that are waited at most before a call is made again."""
+
+_A_DAY = 86_400.0  # seconds; a server that asks for more is not believed
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait (`retry-after-ms`, or `retry-after` as seconds or a date); None if it does not."""
-    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
-    for text, unit in ((milliseconds, 1e-3), (value, 1.0)):
-        try:
-            seconds = float(text or "") * unit
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
+    """Seconds that a server asks to wait, by `retry-after-ms` or `retry-after` (seconds or an HTTP date).
+
+    None if it does not ask, asks for nothing that can be read, for a time that is over, or for more than a day.
+    """
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"[0-9]{1,15}(?:\.[0-9]{1,15})?", value):
+            seconds = float(value) * unit
+            break
+    else:
+        seconds = _until(headers.get("retry-after", ""))
+    return seconds if 0 < seconds <= _A_DAY else None
+
+
+def _until(date: str) -> float:
+    """Seconds until an HTTP date; 0 if it is none."""
     try:
-        when = parsedate_to_datetime(value or "")
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
-
-
-def backoff(attempt: int, base: float = 1.0) -> float:
-    """Seconds before try `attempt` + 1: doubling from `base`, half of it chance: many callers must not come back at once."""
-    return min(LONGEST, base * 2**attempt) * (0.5 + random.random() / 2)
+        when = parsedate_to_datetime(date)
+        return (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
 
 
 class Gate:
-    """Holds all callers back until a time: when a server says "too many", it says it to all of them."""
+    """Makes all callers wait until a time: a server that says "too many requests" says it to all of them."""
 
     def __init__(self) -> None:
         self._opens = 0.0
 
     def close_for(self, seconds: float) -> None:
-        """Let nobody pass for this long; at most `LONGEST`."""
+        """Let nobody pass for this long, at most `LONGEST` seconds."""
         self._opens = max(self._opens, time.monotonic() + min(seconds, LONGEST))
 
     async def passed(self) -> None:

@@ -78,7 +78,7 @@ def sources(data: CogVSR) -> list[dict[str, Any]]:
     questions, steps = Counter(table.drop_duplicates("question")["source"]), Counter(table["source"])
     found = []
     for name, count in questions.most_common():
-        known = IMPORTERS.get(str(name))
+        known = IMPORTERS[str(name)] if name in IMPORTERS else None
         if name == "scenes":
             facts = _OWN
         elif known:

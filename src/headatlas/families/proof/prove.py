@@ -19,6 +19,7 @@ from headatlas.families.proof.checks import (
     check_kernel,
     check_no_op,
     check_ragged,
+    check_rows,
     check_sum,
     check_zero,
     worst,
@@ -190,6 +191,9 @@ def _results(model: Any, grid: HeadGrid, maker: InputMaker, discrete: bool) -> l
     results.append(check_no_op(forward, model, grid))
     results += [check_ragged(model, grid, maker, side) for side in ("left", "right")]
     results += [check_cache(model, grid, maker), check_kernel(model, grid, inputs)]
+    for tower in TOWERS:
+        if grid.tower(tower):
+            results += check_rows(forward, model, grid, tower)
     return results
 
 

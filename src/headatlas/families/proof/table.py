@@ -6,7 +6,18 @@ from typing import Any
 
 from headatlas.families.proof.prove import FamilyReport
 
-CHECKS = ("sum", "heads", "zero", "no-op", "ragged left", "ragged right", "cache", "kernel")
+CHECKS = (
+    "sum",
+    "heads",
+    "zero",
+    "no-op",
+    "ragged left",
+    "ragged right",
+    "cache",
+    "kernel",
+    "attention",
+    "attention edit",
+)
 MARKS = {"holds": "holds", "fails": "**fails**", "not applicable": "n/a"}
 
 _HEAD = """# Every VLM family, checked
@@ -27,6 +38,11 @@ then checked in float32:
 * **ragged left, right**: rows of different length, padded together, each under an edit of its own, are each row alone.
 * **cache**: greedy decoding under an edit gives the same tokens and logits with a KV cache as without.
 * **kernel**: the calls of the attention kernel and the configuration are the same with hooks as without.
+* **attention**: attention rows of every head and query, read beside the model's own kernel: they sum to 1 (less a sink's share),
+  a . V is what the kernel gave out, they equal the weights of the family's own eager code where it has some, and reading leaves
+  every bit of the logits. The column tells of the language model; other towers that cannot be read are named.
+* **attention edit**: edits that change nothing leave every bit; a bias, a factor and a block on one key at one head of each layer
+  give the logits of the family's own eager code with the same done to the input of its softmax.
 
 Differences up to 1e-4 of the largest value compared count as rounding; an effect must be 50 times larger than the difference, or
 the check says nothing and fails. "n/a" is where a check cannot say anything, with the reason: mostly that the bare model of
@@ -45,6 +61,7 @@ def markdown(reports: Sequence[FamilyReport], about: dict[str, Any]) -> str:
     lines.append(
         f"**{counts['proven']} of {len(reports)} families proven** ({summary(counts)}), with {versions}{took}.\n"
     )
+    lines.append(_attention(reports))
     lines.append("| family | class | sites | status | " + " | ".join(CHECKS) + " |")
     lines.append("|---|---|---|---|" + "---|" * len(CHECKS))
     for report in reports:
@@ -59,6 +76,12 @@ def markdown(reports: Sequence[FamilyReport], about: dict[str, Any]) -> str:
     lines += ["", "## What looks like attention and is not addressed", ""]
     lines += [f"* **{report.family}**: {_skipped(report)}" for report in reports if report.skipped]
     return "\n".join(lines) + "\n"
+
+
+def _attention(reports: Sequence[FamilyReport]) -> str:
+    """How many families' language models have their attention read, and edited."""
+    counts = [sum(_cell(report, check).startswith("holds") for report in reports) for check in CHECKS[-2:]]
+    return f"Attention rows are proven in {counts[0]} of {len(reports)} families, attention edits in {counts[1]}.\n"
 
 
 _REAL_HEAD = """
@@ -128,14 +151,18 @@ def _sites(report: FamilyReport) -> str:
 
 def _cell(report: FamilyReport, check: str) -> str:
     found = [c for c in report.checks if c["check"] == check]
-    verdicts = {c["verdict"] for c in found}
     if not found:
         return ""
+    verdicts = {c["verdict"] for c in found}
+    if check.startswith("attention"):
+        verdicts = {c["verdict"] for c in found if c["tower"] == "L" or c["verdict"] == "fails"}
     verdict = "fails" if "fails" in verdicts else "holds" if "holds" in verdicts else "not applicable"
     largest = max((c["difference"] for c in found if c["difference"] is not None), default=None)
     number = "" if largest is None or verdict == "not applicable" else f" {largest:.0e}" if largest else " 0"
     aside = ", norm aside" if any("set aside" in c["reason"] for c in found) else ""
-    return MARKS[verdict] + number + aside
+    other = sorted(c["tower"] for c in found if c["tower"] not in ("", "L") and c["verdict"] == "not applicable")
+    without = f", not {', '.join(other)}" if other and check.startswith("attention") and verdict == "holds" else ""
+    return MARKS[verdict] + number + aside + without
 
 
 def _remarks(report: FamilyReport) -> list[str]:

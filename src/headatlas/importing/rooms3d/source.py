@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
-from headatlas.cogvsr.pictures import SUFFIXES
+from headatlas.cogvsr.pictures import SUFFIXES, size_of
 from headatlas.cogvsr.schema import AnswerType
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import RELATION, SPATIAL, whole
@@ -102,9 +100,8 @@ def _widths(root: Path) -> dict[str, Path]:
 def _width(path: Path | None) -> int | None:
     try:
         if path is not None:
-            with Image.open(path) as image:
-                return image.width
-    except (OSError, ValueError, SyntaxError):
+            return size_of(path)[0]
+    except HeadAtlasError:
         pass  # a broken picture is told of when it is fetched
     return None
 

@@ -10,8 +10,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from headatlas.cogvsr.pictures import open_picture
+from headatlas.errors import HeadAtlasError
 from headatlas.report import words
 from headatlas.report.page import Note, Section
 from headatlas.report.tables import Run
@@ -63,9 +63,8 @@ def image_uri(folder: Path, name: str) -> str:
     if not name or not file.is_relative_to(folder.resolve()) or not file.is_file():
         return ""
     try:
-        with Image.open(file) as image:
-            small = image.convert("RGB")
-    except (OSError, ValueError):
+        small = open_picture(file)
+    except HeadAtlasError:
         return ""
     small.thumbnail((PIXELS, PIXELS))
     buffer = io.BytesIO()

@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL, TITLES
+from headatlas.cogvsr.pictures import encode
 from headatlas.intervention import Condition, ablate
 from headatlas.report import render_report
+from headatlas.storage import safe_name
 from headatlas.study.claims import Q, judge
 from headatlas.study.stages.base import STAGES, stage
 from headatlas.study.study import Study
@@ -28,10 +30,10 @@ def examples(study: Study) -> None:
     found = []
     for identity in _chosen(before, after, study.settings.n_examples):
         question = next(questions[i] for i in range(len(questions)) if questions.ids[i] == identity)
-        picture = f"examples/{identity}.png"
+        picture = f"examples/{safe_name(identity)}.png"
         path = study.run.root / picture
         path.parent.mkdir(exist_ok=True)
-        question.images[0].save(path)
+        path.write_bytes(encode(question.images[0]))
         found.append(_example(question, picture, words, before, after))
     study.run.write_json("results/examples.json", found)
 

@@ -1,5 +1,6 @@
 """The checks that prove a family, each told in its module. Torch and the heads room only."""
 
+from headatlas.families.proof.checks.attention import check_rows
 from headatlas.families.proof.checks.result import CLOSE, SEEN, Result, Verdict, worst
 from headatlas.families.proof.checks.sequences import check_cache, check_kernel, check_ragged
 from headatlas.families.proof.checks.sites import check_heads, check_no_op, check_sum, check_zero
@@ -14,6 +15,7 @@ __all__ = [
     "check_kernel",
     "check_no_op",
     "check_ragged",
+    "check_rows",
     "check_sum",
     "check_zero",
     "worst",

@@ -48,6 +48,11 @@ class KernelCalls(TorchFunctionMode):
         super().__exit__(*error)
         self._hooks.close()
 
+    @property
+    def current(self) -> Site | None:
+        """The site whose attention is running."""
+        return self._inside[-1] if self._inside else None
+
     def _enter(self, site: Site) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
             self._inside.append(site)

@@ -1,0 +1,86 @@
+"""Read the body of a chat completion: decode it, and take the reply out of it."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from headatlas.annotate.llm.cache import Reply
+
+_FINISHES = {
+    **dict.fromkeys(("max_tokens", "max_output_tokens", "model_length", "token_limit"), "length"),
+    **dict.fromkeys(("safety", "recitation", "blocklist", "prohibited_content", "content-filter"), "content_filter"),
+}
+"""What servers call the ends that OpenAI calls "length" and "content_filter"."""
+
+
+class NotACompletion(Exception):
+    """The body is none that `/chat/completions` sends; `str(error)` says in what."""
+
+
+def decode(raw: bytes, content_type: str) -> str:
+    """The text of a body: UTF-8, 16 or 32 as JSON has it, else in the charset that the content type names.
+
+    Raises:
+        NotACompletion: The bytes are no text in these encodings.
+    """
+    charset = re.search(r"charset=[\"']?([\w.:-]+)", content_type)
+    for encoding in (json.detect_encoding(raw), charset[1] if charset else "utf-8"):
+        try:
+            codecs.lookup(encoding)
+            return raw.decode(encoding)
+        except (LookupError, UnicodeError):
+            continue
+    raise NotACompletion("it is not UTF-8")
+
+
+def read_reply(body: Any, redact: Callable[[str], str]) -> Reply:
+    """The reply in the JSON value of a body; `redact` removes the API key from its text.
+
+    Raises:
+        NotACompletion: A field is missing or of another type, or the model said nothing although nothing stopped it.
+    """
+    choices = body.get("choices") if isinstance(body, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise NotACompletion("it has no choices[0].message")
+    content, refusal = _content(message)
+    finish = str(choice.get("finish_reason") or "stop").lower()
+    finish = _FINISHES.get(finish, finish)
+    if refusal and not content.strip():
+        content, finish = refusal, "refusal"
+    if finish == "stop" and not content.strip():
+        raise NotACompletion("its message is empty")
+    usage = body.get("usage")
+    counts = [_count(usage, f"{side}_tokens") for side in ("prompt", "completion")]
+    return Reply(*(_storable(redact(text)) for text in (content, finish, str(body.get("model") or ""))), *counts)
+
+
+def _content(message: dict[str, Any]) -> tuple[str, str]:
+    """The text of a message, and its refusal."""
+    content, refusal = message.get("content"), message.get("refusal")
+    if isinstance(content, list):  # parts; those of thoughts are left out
+        parts = [{"text": part} if isinstance(part, str) else part for part in content]
+        if not all(isinstance(part, dict) for part in parts):
+            raise NotACompletion("its content is no list of parts")
+        texts = [part.get("text") for part in parts if part.get("type", "text") in ("text", "output_text")]
+        refusal = refusal or next((part["refusal"] for part in parts if part.get("refusal")), None)
+        content = "".join(text for text in texts if isinstance(text, str))
+    if content is not None and not isinstance(content, str):
+        raise NotACompletion(f"its content is no text but {type(content).__name__}")
+    return content or "", refusal if isinstance(refusal, str) else ""
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # JSON may spell half a surrogate pair, which no file takes
+
+
+def _count(usage: Any, name: str) -> int:
+    """A server's count of tokens, 0 if it cannot be one: a reply that was paid for is not lost for its bill."""
+    tokens = usage.get(name) if isinstance(usage, dict) else None
+    usable = isinstance(tokens, (int, float)) and not isinstance(tokens, bool) and 0 <= tokens < 1e12
+    return int(tokens) if usable else 0

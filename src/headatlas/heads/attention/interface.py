@@ -1,0 +1,137 @@
+"""Watch, and change, the attention calls of chosen modules where transformers dispatches them.
+
+Every attention module of transformers asks `ALL_ATTENTION_FUNCTIONS` for the function of the configured implementation (`sdpa`,
+`flash_attention_2`, `flex_attention`, a kernel from the hub), or takes the `eager_attention_forward` of its own file, and calls
+it with query, key and value after projections, norms and rotary angles. Within `intercepted`, these functions are wrapped: the
+model's own function still computes the output, and the observer of the module then sees the call and may replace the output.
+Configurations, masks and kernels stay as they are. Works with transformers >= 5.0.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from transformers.modeling_utils import AttentionInterface
+
+from headatlas.heads.attention.call import AttentionCall
+
+Observer = Callable[[AttentionCall], Tensor | None]
+"""Sees one call of the attention function; what it returns, if not None, replaces the call's output."""
+
+EAGER = "eager_attention_forward"
+"""How the files of transformers call their own function, here or with a prefix."""
+
+_lock = threading.RLock()
+_observers: dict[nn.Module, list[Observer]] = {}
+_installed: dict[str, Any] = {}
+"""While intercepting: the original `__getitem__`, under ""; and the eager functions of each file, under its module name."""
+_files: dict[str, int] = {}
+"""How many open contexts need the eager functions of a file."""
+_inside = threading.local()
+
+
+@contextmanager
+def intercepted(observers: Mapping[nn.Module, Observer]) -> Iterator[None]:
+    """Within, each module's observer sees every attention call that the module makes. Contexts nest: an outer context's observer
+    sees a call first."""
+    files = {name for module in observers for name in _files_of(module)}
+    with _lock:
+        if not _observers:
+            _install_interface()
+        for name in files:
+            _install_eager(name)
+        for module, observer in observers.items():
+            _observers.setdefault(module, []).append(observer)
+    try:
+        yield
+    finally:
+        with _lock:
+            for module, observer in observers.items():
+                _observers[module].remove(observer)
+                if not _observers[module]:
+                    del _observers[module]
+            for name in files:
+                _remove_eager(name)
+            if not _observers:
+                _remove_interface()
+
+
+def _install_interface() -> None:
+    original = AttentionInterface.__getitem__
+
+    def getitem(self: AttentionInterface, key: str) -> Callable[..., Any]:
+        return _wrapped(original(self, key), key)
+
+    _installed[""] = AttentionInterface.__dict__.get("__getitem__")
+    AttentionInterface.__getitem__ = getitem
+
+
+def _remove_interface() -> None:
+    own = _installed.pop("")
+    if own is None:
+        del AttentionInterface.__getitem__
+    else:
+        AttentionInterface.__getitem__ = own
+
+
+def _files_of(module: nn.Module) -> list[str]:
+    """Files of the module's class and its bases that have an eager attention function."""
+    names = dict.fromkeys(kind.__module__ for kind in type(module).__mro__ if kind is not object)
+    return [name for name in names if not name.startswith("torch.") and _eager_functions(name)]
+
+
+def _eager_functions(file: str) -> dict[str, Callable[..., Any]]:
+    members = vars(sys.modules[file]) if file in sys.modules else {}
+    return {name: value for name, value in members.items() if name.endswith(EAGER) and callable(value)}
+
+
+def _install_eager(file: str) -> None:
+    _files[file] = _files.get(file, 0) + 1
+    if _files[file] == 1:
+        _installed[file] = _eager_functions(file)
+        for name, function in _installed[file].items():
+            setattr(sys.modules[file], name, _wrapped(function, "eager"))
+
+
+def _remove_eager(file: str) -> None:
+    _files[file] -= 1
+    if not _files[file]:
+        del _files[file]
+        for name, function in _installed.pop(file).items():
+            setattr(sys.modules[file], name, function)
+
+
+def _wrapped(function: Callable[..., Any], implementation: str) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def attention(*args: Any, **kwargs: Any) -> Any:
+        module = args[0] if args else kwargs.get("module")
+        watching = _observers.get(module) if isinstance(module, nn.Module) else None
+        if not watching or getattr(_inside, "module", None) is module:
+            return function(*args, **kwargs)
+        _inside.module = module
+        try:
+            made = function(*args, **kwargs)
+            output, rest = (made[0], made[1:]) if isinstance(made, tuple) else (made, None)
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = dict(bound.arguments)
+            for name, parameter in signature.parameters.items():
+                if parameter.kind is parameter.VAR_KEYWORD:
+                    given |= given.pop(name)
+            for observer in tuple(watching):
+                replaced = observer(AttentionCall.of(implementation, given, output, rest[0] if rest else None))
+                output = output if replaced is None else replaced
+        finally:
+            _inside.module = None
+        return output if rest is None else (output, *rest)
+
+    return attention

@@ -1,0 +1,168 @@
+"""Read attention rows while a model runs with its own fast kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from headatlas.errors import HeadAtlasError
+from headatlas.heads.address import TEXT_TOWERS, Head, HeadSet, Tower
+from headatlas.heads.attention.call import AttentionCall
+from headatlas.heads.attention.sites import WindowWatch, first_key, observed, places
+from headatlas.heads.grid import HeadGrid, Site
+from headatlas.heads.scope import Window
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionRows:
+    """Attention rows of one call of one layer.
+
+    Attributes:
+        site: the layer.
+        heads: the n heads, by number within the layer.
+        weights: a[l,h](q, .), `[B, n, Q, K]`, float32. A row sums to 1, or, where the family has a sink, to 1 less its share.
+        at: the query positions in the full sequence, cached tokens included, `[B, Q]`.
+        real: False where a row of the batch has fewer query positions and is filled up, `[B, Q]`.
+        first_key: the sequence position of key 0; above 0 where a sliding cache has dropped the oldest keys.
+    """
+
+    site: Site
+    heads: tuple[int, ...]
+    weights: Float[Tensor, "B n Q K"]
+    at: Int[Tensor, "B Q"]
+    real: Bool[Tensor, "B Q"]
+    first_key: int
+
+    @property
+    def sink(self) -> Float[Tensor, "B n Q"]:
+        """The share of the sink: what the weights lack to 1."""
+        return 1 - self.weights.sum(-1)
+
+
+class AttentionReader:
+    """Context manager that computes chosen attention rows beside the model's own kernel on each forward.
+
+    ```python
+    with AttentionReader(model, grid, HeadSet.parse("L4.H2 L5.H0"), queries=batch.predict_mask()) as reader:
+        model(**inputs)
+    reader.rows[4].weights  # [B, 1, Q, K]
+    ```
+    The kernel, its masks and its output stay as they are; only the rows asked for are computed, in float32, from the tensors that
+    the kernel was given. In every call a . V is compared with the kernel's own output, so that a family's unknown addition to its
+    attention is an error and never a wrong number.
+
+    `rows[layer]` are the rows of the last call of a layer, `calls[layer]` of every call since the last forward of the language
+    model (towers that attend window by window call several times). With `on_rows(rows)` every call is handed over and nothing
+    is kept.
+
+    Args:
+        model: the model that `grid` was found in.
+        grid: its heads.
+        heads: which heads, all of one tower; by default every head of the language model.
+        queries: bool `[B, T]` over the full sequence of the batch, padding included: where rows are wanted. None: everywhere,
+            which is `T x T` numbers a head. Tokens that `generate` decodes behind it are always read. May be set anew as
+            `reader.queries` before each batch. Vision towers, text encoders and connectors are read everywhere.
+        on_rows: see above.
+
+    Raises:
+        HeadAtlasError: heads of several towers or that the model lacks; in the forward, attention that does not go through
+            transformers' interface, or whose rows do not give the kernel's output.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        grid: HeadGrid,
+        heads: Iterable[Head | str] | None = None,
+        queries: Bool[Tensor, "B T"] | None = None,
+        on_rows: Callable[[AttentionRows], object] | None = None,
+    ) -> None:
+        chosen = grid.heads("L") if heads is None else HeadSet(heads)
+        if len(chosen.towers()) != 1:
+            raise HeadAtlasError(f"attention is read in one tower at a time, got heads of {chosen.towers() or 'none'}")
+        grid.check(chosen)
+        self.tower: Tower = chosen.towers()[0]
+        if queries is not None and self.tower not in TEXT_TOWERS:
+            raise HeadAtlasError(f"query positions are the text's, got heads of tower {self.tower}; leave queries out")
+        self.queries = queries
+        self.calls: dict[int, list[AttentionRows]] = {}
+        self._model, self._grid, self._on_rows = model, grid, on_rows
+        self._heads: dict[Site, list[int]] = {}
+        for head in chosen.sorted():
+            self._heads.setdefault(grid.site(head), []).append(head.head)
+        self._watch = WindowWatch()
+        self._window: Window | None = None
+        self._open: ExitStack | None = None
+
+    @property
+    def rows(self) -> dict[int, AttentionRows]:
+        """The rows of the last call, by layer."""
+        return {layer: calls[-1] for layer, calls in self.calls.items()}
+
+    def __enter__(self) -> AttentionReader:
+        if self._open is not None:
+            raise HeadAtlasError("this AttentionReader is already open; make a second one")
+        self.calls.clear()
+        stack = ExitStack()
+        if self._grid.language is not None:
+            stack.enter_context(self._watch.on(self._grid.language))
+        stack.enter_context(observed(self._model, list(self._heads), self._see))
+        self._open = stack
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._open is not None
+        self._open.close()
+        self._open = None
+
+    def _see(self, site: Site, call: AttentionCall) -> None:
+        window = self._watch.window
+        if self.tower in TEXT_TOWERS and window is not self._window:
+            self._window = window
+            self.calls.clear()
+        where = self._wanted(site, call, window)
+        if where is None:
+            at = torch.arange(call.length, device=call.query.device).expand(call.query.shape[0], -1)
+            real = torch.ones_like(at, dtype=torch.bool)
+        else:
+            at, real = places(where.to(call.query.device))
+        heads = self._heads[site]
+        weights = call.weights(heads, at)
+        if at.shape[1]:
+            call.check(weights, heads, at)
+        past = window.past if window is not None and self.tower in TEXT_TOWERS else 0
+        start = first_key(call, window) if self.tower == "L" else 0
+        rows = AttentionRows(site, tuple(heads), weights, at + past, real, start)
+        if self._on_rows is None:
+            self.calls.setdefault(site.layer, []).append(rows)
+        else:
+            self._on_rows(rows)
+
+    def _wanted(self, site: Site, call: AttentionCall, window: Window | None) -> Tensor | None:
+        """Where rows are wanted among the call's own query positions; None: everywhere."""
+        if self.queries is None:
+            return None
+        if window is None or window.length != call.length:
+            raise HeadAtlasError(
+                f"query positions cannot be placed: {site.owner} asks with {call.length} positions, the language model's own "
+                f"forward saw {window.length if window else 'none'}; call the model itself, or leave queries out"
+            )
+        rows, total = self.queries.shape
+        end = window.past + window.length
+        if rows != call.query.shape[0] or (window.past == 0 and end != total):
+            raise HeadAtlasError(
+                f"queries must be [B, T] = [{call.query.shape[0]}, {end}] of this batch, got {list(self.queries.shape)}"
+            )
+        now = self.queries[:, window.past : end]
+        if now.shape[1] < window.length:  # decoded behind the mask
+            more = torch.ones(rows, window.length - now.shape[1], dtype=torch.bool, device=now.device)
+            now = torch.cat([now, more], 1)
+        return now
