@@ -14,7 +14,7 @@ def test_list_names_every_shipped_model():
 
 
 def test_card_of_an_unknown_model():
-    with pytest.raises(HeadAtlasError, match="no shipped model"):
+    with pytest.raises(HeadAtlasError, match="shipped model must be one of"):
         CliRunner().invoke(reference_app, ["card", "nothing"], catch_exceptions=False)
 
 

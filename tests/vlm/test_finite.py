@@ -30,7 +30,8 @@ def test_every_way_to_an_answer_refuses_them_and_names_the_layer(overflowing, ti
     for options in ({}, {"mode": "generate"}, {"mode": "generate", "context": "own"}):
         with pytest.raises(HeadAtlasError, match=expected):
             evaluate(overflowing, tiny_questions[:2], **options)
-    assert not any(module._forward_hooks for module in overflowing.model.modules())
+    hooks = [hook for module in overflowing.model.modules() for hook in module._forward_hooks.values()]
+    assert not any(hook.__module__.startswith("headatlas") for hook in hooks)  # transformers leaves some of its own
 
 
 def test_an_edit_that_overflows_is_named(tiny_vlm, tiny_questions):

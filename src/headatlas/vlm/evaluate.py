@@ -138,14 +138,14 @@ def unreadable(vlm: VLM, questions: Questions, arm: Arm | None = None) -> dict[s
     return reasons
 
 
-def is_right(text: str, step: Step, ended: bool = True) -> bool:
+def is_right(text: str, step: Step | Question, ended: bool = True) -> bool:
     """Whether an answer is right: it can be parsed, the parsed answer is the gold one, and the model ended its turn.
 
     This is the one meaning of "right" in HeadAtlas. "yes yes yes ..." without an end is not right.
 
     Args:
         text: the model's answer.
-        step: the step that was asked.
+        step: the step or question that was asked, with its gold answer.
         ended: whether an end of turn followed the text, see `Readout.ended` and `Answer.ended`.
     """
     return ended and matches(text, step.answer, step.answer_type, step.options)

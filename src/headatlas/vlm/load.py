@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
 from headatlas.vlm.model import VLM
+from headatlas.vlm.shipped import SHIPPED
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -147,10 +148,8 @@ def _bits(quantization: str, device: Any) -> Any:
 def _source(name: str) -> str:
     if Path(name).is_dir():
         return name
-    from headatlas import reference
-
-    if name in reference.names():
-        return str(reference.path(name))
+    if name in SHIPPED:
+        return str(SHIPPED[name])
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
     if looks_local:
         raise HeadAtlasError(f"no model at {name!r}: expected a folder with config.json, weights and processor")
@@ -159,8 +158,6 @@ def _source(name: str) -> str:
 
 def _config(name: str, source: str, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
-
-    from headatlas import reference
 
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
@@ -171,7 +168,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             ) from error
         if Path(source).is_dir():
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
-        shipped = ", ".join(reference.names())
+        shipped = ", ".join(SHIPPED)
         raise HeadAtlasError(
             f"no model {name!r}: expected a shipped name ({shipped}), a folder or a Hugging Face id that can be "
             f"reached; {_line(error)}"
