@@ -44,14 +44,14 @@ def measure(
     """Let the model in `folder` answer `n` questions of split E in every way, generated greedily, and count.
 
     Returns:
-        One row a group: way (`WAYS`, or `direct`: the question alone, no steps), group_kind (`function`, `family`: final
+        One row per group: way (`WAYS`, or `direct`: the question alone, no steps), group_kind (`function`, `family`: final
         answers by family, `final`), group, accuracy and unparsable (0..1), low and high (95 % Wilson interval), n.
 
     Raises:
         HeadAtlasError: `folder` holds no loadable VLM, or n < 1.
     """
     if n < 1:
-        raise HeadAtlasError(f"expected at least one question to measure with, came {n}")
+        raise HeadAtlasError(f"n must be at least 1, got {n}")
     vlm = load_vlm(folder)
     questions = [made.rendered() for made in symbolic(n, "E", seed)]
     rows: list[dict[str, object]] = []
