@@ -45,9 +45,7 @@ def check(
         raise HeadAtlasError("expected families to check or --all, one of the two; `headatlas models list` prints them")
     start = time.perf_counter()
     with Bars() as bars:
-        reports = check_families(
-            families or [], jobs, lambda report, done, n: bars(f"families: {report.family}", done, n)
-        )
+        reports = check_families(families or [], jobs, bars)
     seconds = time.perf_counter() - start
     for report in reports.values():
         typer.echo(line(report))
