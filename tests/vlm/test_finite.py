@@ -34,12 +34,10 @@ def test_every_way_to_an_answer_refuses_them_and_names_the_layer(overflowing, ti
     assert not any(hook.__module__.startswith("headatlas") for hook in hooks)  # transformers leaves some of its own
 
 
-def test_an_edit_that_overflows_is_named(tiny_vlm, tiny_questions):
-    with (
-        tiny_vlm.edit(scale(tiny_vlm.heads.heads(), float("inf"))),
-        pytest.raises(HeadAtlasError, match="under the active edits"),
-    ):
-        read(tiny_vlm, [conversation(tiny_questions[0])])
+def test_active_edits_are_named(tiny_vlm):
+    nan = torch.full((1, 2), float("nan"))
+    with tiny_vlm.edit(scale(tiny_vlm.heads.heads(), 0.5)), pytest.raises(HeadAtlasError, match="under the active edits"):
+        require_finite(tiny_vlm, nan)
 
 
 def test_banned_tokens_are_no_fault(tiny_vlm):
