@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 MOVED = {
     "headatlas.cogvsr.scenes": "headatlas.scenes",
@@ -38,7 +38,9 @@ def new_name(name: str) -> str | None:
 class _Finder(MetaPathFinder, Loader):
     """Finds modules by their old names; what it makes looks everything up in the new module."""
 
-    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Iterable[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if new_name(fullname) is None:
             return None
         return ModuleSpec(fullname, self, is_package=True)

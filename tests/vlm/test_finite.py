@@ -36,7 +36,10 @@ def test_every_way_to_an_answer_refuses_them_and_names_the_layer(overflowing, ti
 
 def test_active_edits_are_named(tiny_vlm):
     nan = torch.full((1, 2), float("nan"))
-    with tiny_vlm.edit(scale(tiny_vlm.heads.heads(), 0.5)), pytest.raises(HeadAtlasError, match="under the active edits"):
+    with (
+        tiny_vlm.edit(scale(tiny_vlm.heads.heads(), 0.5)),
+        pytest.raises(HeadAtlasError, match="under the active edits"),
+    ):
         require_finite(tiny_vlm, nan)
 
 

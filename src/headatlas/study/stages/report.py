@@ -1,4 +1,4 @@
-"""Stages `examples`, `claims` and `report`: what a reader sees. They read results tables and cached answers only."""
+"""Stages `examples`, `claims` and `report`, which read results tables and cached answers only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headatlas.cogvsr.pictures import encode
 from headatlas.intervention import Condition, ablate
 from headatlas.report import render_report
 from headatlas.storage import safe_name
-from headatlas.study.claims import Q, judge
+from headatlas.study.claims import LEVEL, judge
 from headatlas.study.stages.base import STAGES, stage
 from headatlas.study.study import Study
 
@@ -41,8 +41,8 @@ def examples(study: Study) -> None:
 @stage("claims", command="report", needs=("select", "ablate", "steer", "activate"))
 def claims(study: Study) -> None:
     """Write claims.json."""
-    found = judge(study.run.read_table, study.settings.scorers)
-    study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in found], "q": Q})
+    verdicts = judge(study.run.read_table, study.settings.scorers)
+    study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
 @stage("report", needs=("evaluate", "claims", "examples"))
