@@ -1,10 +1,11 @@
-"""The VLMs that ship with HeadAtlas: real models, trained by this project on its own scenes, small enough for any machine."""
+"""The models that ship with HeadAtlas, and their training: small VLMs, trained on HeadAtlas's own scenes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near
 
 __all__ = ["names", "path"]
 
@@ -12,14 +13,17 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the shipped models, in alphabetical order."""
+    """The names of the shipped models, in alphabetical order."""
     return tuple(sorted(folder.parent.name for folder in WEIGHTS.glob("*/config.json")))
 
 
 def path(name: str) -> Path:
-    """Return the model folder of a shipped model; raises `HeadAtlasError`, listing the names, for an unknown one."""
+    """The folder of a shipped model.
+
+    Raises:
+        HeadAtlasError: there is no such model; the message lists those there are.
+    """
     if name not in names():
-        raise HeadAtlasError(
-            f"no shipped model {name!r}: expected one of {', '.join(names()) or '(none is trained yet)'}"
-        )
+        listed = ", ".join(names()) or "(none is trained yet)"
+        raise HeadAtlasError(f"shipped model must be one of {listed}; got {name!r}{near(name, names())}")
     return WEIGHTS / name

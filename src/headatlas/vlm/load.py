@@ -25,6 +25,7 @@ from headatlas.vlm.chat import Conversation, Turn, messages, render
 from headatlas.vlm.folder import check_folder, hub_name
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.model import VLM
+from headatlas.vlm.shipped import SHIPPED
 
 HALF = (torch.float16, torch.bfloat16)
 TEMPLATE_SECONDS = 10.0
@@ -129,23 +130,19 @@ def _bits(quantization: str, device: Any) -> Any:
 
 def _source(name: str) -> str:
     """The folder or hub id to load from. Raises `HeadAtlasError` for a name that can be neither."""
-    from headatlas import reference
-
     if not name.strip():
         raise HeadAtlasError("name must be a shipped name, a folder or a Hugging Face id, got an empty text")
     if Path(name).is_dir():
         check_folder(name, Path(name))
         return name
-    if name in reference.names():
-        return str(reference.path(name))
-    hub_name(name, reference.names())
+    if name in SHIPPED:
+        return str(SHIPPED[name])
+    hub_name(name, tuple(SHIPPED))
     return name
 
 
 def _config(name: str, source: str, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
-
-    from headatlas import reference
 
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
@@ -156,7 +153,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             ) from error
         if Path(source).is_dir():
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
-        shipped = ", ".join(reference.names())
+        shipped = ", ".join(SHIPPED)
         raise HeadAtlasError(
             f"no model {name!r}: it must be a shipped name ({shipped}), a folder or a Hugging Face id that can be "
             f"reached; {_line(error)}"

@@ -38,11 +38,11 @@ def check(
 
     if bool(families) == every:
         raise HeadAtlasError("give either families or --all; `headatlas models list` prints the families")
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
+        raise HeadAtlasError(f"--json must be a file in a folder that exists, got {str(json)!r}")
     start = time.perf_counter()
     with Bars() as bars:
-        reports = check_families(
-            families or [], jobs, lambda report, done, n: bars(f"families: {report.family}", done, n)
-        )
+        reports = check_families(families or [], jobs, bars)
     seconds = time.perf_counter() - start
     for report in reports.values():
         typer.echo(line(report))
