@@ -19,9 +19,9 @@ from PIL import Image
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
-from headatlas.heads.read import not_finite
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import Conversation, Turn, messages, render
+from headatlas.vlm.finite import require_finite
 from headatlas.vlm.folder import check_folder, hub_name
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.model import VLM
@@ -231,9 +231,7 @@ def _try(vlm: VLM) -> None:
     offloaded = any(parameter.is_meta for parameter in parameters)
     if offloaded or (vlm.device.type == "cpu" and sum(parameter.numel() for parameter in parameters) > TRIED_ON_CPU):
         return
-    logits = logits_at(vlm, batch, batch.predict_mask(), [0])
-    if not bool(torch.isfinite(logits.amax(-1)).all()):
-        raise not_finite(vlm.model, "logits")
+    require_finite(vlm, logits_at(vlm, batch, batch.predict_mask(), [0]), batch)
 
 
 @contextmanager
