@@ -68,13 +68,6 @@ def test_a_generation_prompt_predicts_at_its_last_token(tiny_vlm, tiny_questions
     assert all(len(spans) == 1 for spans in batch.spans)
 
 
-def test_the_same_batch_is_encoded_once(tiny_vlm, tiny_questions):
-    chats = [conversation(question) for question in tiny_questions[:2]]
-    again = [conversation(question) for question in tiny_questions[:2]]
-    assert encode(tiny_vlm, chats).ids is encode(tiny_vlm, again).ids
-    assert encode(tiny_vlm, chats).ids is not encode(tiny_vlm, chats[::-1]).ids
-
-
 def test_an_empty_answer_of_the_model_itself_is_only_its_end(tiny_vlm, tiny_questions):
     batch = encode(tiny_vlm, [conversation(tiny_questions[0], upto=1, answers=[""])], generation_prompt=True)
     start, end = batch.spans[0][0]

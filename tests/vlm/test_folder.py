@@ -60,7 +60,7 @@ def nan_weights(folder):
     from safetensors.torch import load_file, save_file
 
     weights = load_file(folder / "model.safetensors")
-    weights["lm_head.weight"][:] = float("nan")
+    weights[next(key for key in weights if key.endswith("lm_head.weight"))][:] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_folder_is_an_error_in_one_line_or_harmless(tiny_vlm_dir, tmp_
     assert len(said) < 500
 
 
-HARMLESS = ("generation_config.json is empty",)
+HARMLESS = ("generation_config.json is empty", "index with few weights")  # the file has all weights
 
 
 def test_code_of_a_pickle_never_runs(tiny_vlm_dir, tmp_path):

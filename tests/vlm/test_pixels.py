@@ -16,6 +16,9 @@ class Counting:
         self.calls += 1
         return self.real(images, **kwargs)
 
+    def to_dict(self):
+        return self.real.to_dict()
+
 
 class Mixing:
     """A processor whose output for one image depends on the others, as those that pad to the largest do."""

@@ -29,7 +29,7 @@ def test_given_keywords_replace_those_that_are_there():
         (Call((1,), {}), "by position"),
         (Call((), {"masks": {"full": None}}), "masks, a dict"),
         (Call((), {"per_layer_input": torch.ones(2, 5, 7)}), "per_layer_input, which depends on the position"),
-        (Call((), {"position_embeddings": "rotary"}), "positions come as a str"),
+        (Call((), {"position_embeddings": "rotary"}), "positions are a str"),
     ],
 )
 def test_what_is_not_known_is_refused(call, why):

@@ -25,6 +25,7 @@ class Only:
         self.model, self.heads, self.name = model, heads, type(model).__name__
         self.tokenizer, self.end_ids = SimpleNamespace(pad_token_id=0), frozenset([2])
         self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.resumes = None
 
     def running(self, batch, rows):
         return nullcontext()

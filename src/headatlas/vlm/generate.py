@@ -162,7 +162,6 @@ def _run(
     """One call of transformers' `generate`; with `logits` also those [B, V] at the last prompt token."""
     inputs = batch.to(vlm.device, vlm.dtype)
     inputs.pop("position_ids", None)  # generate counts them from the mask, for the prompt and for what follows
-    _forget_positions(vlm.model)
     if taken is not None:
         inputs = {name: value for name, value in inputs.items() if not name.startswith("pixel_")}
         inputs[cache_name()] = taken

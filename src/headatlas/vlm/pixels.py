@@ -97,7 +97,7 @@ class _Proxy:
 
 def _settings(real: Any, kwargs: dict[str, Any]) -> str:
     """The processor's settings now, and those of the call."""
-    own = real.to_dict() if hasattr(real, "to_dict") else vars(real) if hasattr(real, "__dict__") else {}
+    own = real.to_dict() if hasattr(real, "to_dict") else {}
     return repr((type(real).__name__, sorted(own.items(), key=lambda i: str(i[0])), sorted(kwargs.items())))
 
 
