@@ -305,7 +305,7 @@ _add(
     key="scorer split target measure function",
 )  # fmt: skip
 _add(
-    "surface", "What can be told from words alone, fitted on split P and tried on split E.",
+    "surface", "How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E.",
     Column("what", "text", "what is predicted", values=("function_of_step", "answer_without_image")),
     Column("group", "text", "function or question type; `all` for all, `macro` for the mean over functions", gaps=True),
     Column("accuracy", "share", "share predicted correctly", gaps=True),
