@@ -115,7 +115,7 @@ def test_a_wrong_bare_pass_is_noticed(tiny_vlm, chats, conditions, monkeypatch):
 
     def off(kept, answers, plan, start, scope):
         said = real(kept, answers, plan, start, scope)
-        return module.Said(said.logprob + 0.1, said.exact, said.best)
+        return module.Outcome(said.logprob + 0.1, said.exact, said.best)
 
     monkeypatch.setattr(module, "branch", off)
     found = sweep(tiny_vlm, chats[:2], conditions[:1], "answer")

@@ -99,6 +99,15 @@ def test_a_stage_is_done_only_when_its_block_ends_and_its_inputs_are_the_same(ru
     assert timing["seconds"] >= 0
 
 
+def test_a_stage_that_runs_again_is_not_done_meanwhile(run):
+    """Readers check files against markers: none may list what is being written again."""
+    finish(run)
+    with run.running("s", "f1"):
+        assert run.marker("s") is None
+        assert RunDir(run.root).record() == RECORD
+    assert run.is_done("s", "f1")
+
+
 @pytest.mark.parametrize("name", ["results/t.csv", "charts/c.svg", "stages/s.json"])
 @pytest.mark.parametrize("how", ["delete", "cut", "empty", "flip", "folder"])
 def test_damaged_files_of_a_stage_are_noticed_and_cleared(run, name, how):
