@@ -13,7 +13,7 @@ def test_list_names_every_shipped_model():
 
 
 def test_card_of_an_unknown_model():
-    with pytest.raises(HeadAtlasError, match="shipped model must be one of"):
+    with pytest.raises(HeadAtlasError, match="no shipped model"):
         headatlas("reference", "card", "nothing")
 
 

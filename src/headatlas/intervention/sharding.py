@@ -338,5 +338,5 @@ def unpacked(data: bytes) -> Sweep:
         text = np.char.decode(arrays["text"], "utf-8").tolist()
         logprob: Float[np.ndarray, "C1 N"] = arrays["logprob"]
         exact, (how, reason) = arrays["exact"], arrays["how"].tolist()
-        turns, ended = tuple(arrays["turns"].tolist()), arrays.get("ended", None)
+        turns, ended = tuple(arrays["turns"].tolist()), arrays.get("ended")
     return Sweep(logprob[:-1], exact[:-1], text[:-1], (logprob[-1], exact[-1], text[-1]), turns, how, reason, ended)

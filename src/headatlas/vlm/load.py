@@ -17,6 +17,7 @@ import torch
 import transformers
 from PIL import Image
 
+from headatlas import shipped
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
 from headatlas.vlm.batch import encode
@@ -25,7 +26,6 @@ from headatlas.vlm.finite import require_finite
 from headatlas.vlm.folder import check_folder, hub_name
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.model import VLM
-from headatlas.vlm.shipped import SHIPPED
 
 HALF = (torch.float16, torch.bfloat16)
 TEMPLATE_SECONDS = 10.0
@@ -135,9 +135,9 @@ def _source(name: str) -> str:
     if Path(name).is_dir():
         check_folder(name, Path(name))
         return name
-    if name in SHIPPED:
-        return str(SHIPPED[name])
-    hub_name(name, tuple(SHIPPED))
+    if name in shipped.names():
+        return str(shipped.path(name))
+    hub_name(name, shipped.names())
     return name
 
 
@@ -153,7 +153,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             ) from error
         if Path(source).is_dir():
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
-        shipped = ", ".join(SHIPPED)
+        names = ", ".join(shipped.names())
         raise HeadAtlasError(
             f"no model {name!r}: it must be a shipped name ({shipped}), a folder or a Hugging Face id that can be "
             f"reached; {_line(error)}"
