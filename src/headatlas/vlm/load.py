@@ -155,7 +155,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
         names = ", ".join(shipped.names())
         raise HeadAtlasError(
-            f"no model {name!r}: it must be a shipped name ({shipped}), a folder or a Hugging Face id that can be "
+            f"no model {name!r}: it must be a shipped name ({names}), a folder or a Hugging Face id that can be "
             f"reached; {_line(error)}"
         ) from error
     known = type(config) in AutoModelForImageTextToText._model_mapping
