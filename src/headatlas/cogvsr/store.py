@@ -22,6 +22,7 @@ from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.sources import SOURCES
 from headatlas.cogvsr.table import Table
 from headatlas.errors import HeadAtlasError
+from headatlas.storage import recover
 
 STEP_COLUMNS = (
     "question", "step", "n_steps", "split", "family", "scene", "source", "kind", "function", "functions", "answer_type",
@@ -40,7 +41,9 @@ class CogVSR:
         if twice:
             seen: set[str] = set()
             first = next(i for i in self._ids if i in seen or seen.add(i))
-            raise HeadAtlasError(f"{name}: expected every question id once, but {first!r} comes again ({twice} in all)")
+            raise HeadAtlasError(
+                f"{name}: every question id must be there once, got {first[:80]!r} again ({twice} in all)"
+            )
 
     @classmethod
     def from_questions(cls, questions: Iterable[Question], path: str | Path | None = None) -> CogVSR:
@@ -156,6 +159,13 @@ class CogVSR:
         return pd.DataFrame.from_records(records, columns=list(STEP_COLUMNS))
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False
+
+
 def load(
     source: str | Path = "scenes", n: int = 400, seed: int = 0, splits: Sequence[str] = ("P", "S", "T", "E")
 ) -> CogVSR:
@@ -173,7 +183,8 @@ def load(
     if str(source) == mini.NAME:
         return CogVSR(files.open_path(mini.FOLDER), mini.NAME)
     path = Path(source)
-    if path.exists():
+    recover(path)
+    if _exists(path):
         return CogVSR(files.open_path(path), path.name)
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)) and path.suffix not in (".parquet", ".jsonl"):
         return CogVSR(files.open_hub(str(source)), str(source))

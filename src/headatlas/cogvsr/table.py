@@ -14,7 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from headatlas.cogvsr.parquet import open_parquet
 
 
 @runtime_checkable
@@ -110,7 +111,7 @@ class _Files:
 
     def __init__(self, paths: Sequence[Path]):
         self._paths = list(paths)
-        self._open = [pq.ParquetFile(path, pre_buffer=False) for path in self._paths]
+        self._open = [open_parquet(path) for path in self._paths]
         self._where = [(file, i) for file in self._open for i in range(file.metadata.num_row_groups)]
         sizes = [file.metadata.row_group(i).num_rows for file, i in self._where]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
