@@ -22,6 +22,7 @@ from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.sources import SOURCES
 from headatlas.cogvsr.table import Table
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near, near_folder
 from headatlas.storage import recover
 
 STEP_COLUMNS = (
@@ -184,12 +185,28 @@ def load(
         return CogVSR(files.open_path(mini.FOLDER), mini.NAME)
     path = Path(source)
     recover(path)
+    check_source(source)
     if _exists(path):
         return CogVSR(files.open_path(path), path.name)
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)) and path.suffix not in (".parquet", ".jsonl"):
-        return CogVSR(files.open_hub(str(source)), str(source))
+    return CogVSR(files.open_hub(str(source)), str(source))
+
+
+def check_source(source: str | Path) -> None:
+    """Raise as `load` does for a name that is no dataset; opens nothing, and a Hugging Face id is not looked up.
+
+    Raises:
+        HeadAtlasError: no such source, shipped dataset, folder or file.
+    """
+    text, path = str(source), Path(source)
+    named = [*SOURCES, mini.NAME]
+    if text in named or _exists(path):
+        return
+    folder = near_folder(text)
+    is_id = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text) and path.suffix not in (".parquet", ".jsonl")
+    if is_id and not folder:
+        return
     raise HeadAtlasError(
-        f"no such dataset: {str(source)!r}; expected {', '.join(map(repr, [*SOURCES, mini.NAME]))}, a folder with Parquet files, "
-        "a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name); an outside set that HeadAtlas can read "
-        "(headatlas data importers) is imported first: headatlas data import NAME --from ITS_FILES --out DIR"
+        f"no such dataset: {text!r}{near(text, named) or folder}; it must be {', '.join(map(repr, named))}, a folder with "
+        "Parquet files, a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name); an outside set (listed by "
+        "headatlas data importers) is imported first: headatlas data import NAME --from ITS_FILES --out DIR"
     )

@@ -1,7 +1,7 @@
-"""One bare forward of a batch, kept: what went into every block, z, keys and values, what came out.
+"""A recording of one bare forward of a batch: the inputs of every block, z, keys and values, and the output.
 
-Everything that a condition shares with the bare model is read off here instead of being computed again. Knows blocks and
-one batch; knows no edits. Memory: two tensors `[B, T, d]` a block, and keys and values where they are asked for.
+Whatever a condition shares with the bare model is taken from here instead of being computed again. Memory: two tensors
+`[B, T, d]` for each block, and keys and values where they are needed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ class Recording:
     """A bare forward of one batch.
 
     Attributes:
-        hidden: what went into each block, `[B, T, d]`.
-        z: what went into each block's output projection, `[B, T, H*D]`.
+        hidden: the input of each block, `[B, T, d]`.
+        z: the input of each block's output projection, `[B, T, H*D]`.
         calls: the other arguments of each block.
-        outputs: how many things each block's attention returns; 0: a bare tensor.
+        outputs: how many values each block's attention returns; 0: a tensor alone.
         cache: keys and values of each block, `[B, Hkv, T, D]`, or None.
-        final: what came out of the last block.
+        final: the output of the last block.
+        norm: the module between the last block and the output embedding, if there is one.
+        cap: the soft cap on the logits, if there is one.
         logits: at the positions asked for, row by row, float32.
     """
 
@@ -48,7 +50,7 @@ class Recording:
     logits: Tensor | None = None
 
     def tail(self, hidden: Float[Tensor, "n d"]) -> Float[Tensor, "n V"]:
-        """Logits, float32, of what came out of the last block."""
+        """Logits, float32, from the output of the last block."""
         normed = hidden if self.norm is None else self.norm(hidden)
         logits = self.stack.head(normed)
         if self.cap is not None:
@@ -57,19 +59,19 @@ class Recording:
 
 
 def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cached: bool) -> Recording:
-    """Run the bare model once and keep it.
+    """Run the bare model once and record it.
 
     Args:
         model: the whole VLM.
         stack: its blocks.
         inputs: on its device, as for `model(**inputs)`.
         where: positions whose logits are wanted, bool [B, T].
-        cached: keep keys and values too.
+        cached: record keys and values too.
 
     Raises:
-        Unfit: the model calls its blocks in a way that cannot be taken up in the middle.
+        Unfit: the model calls its blocks in a way that cannot be resumed.
     """
-    kept = Recording(stack, cache=DynamicCache() if cached else None)
+    recording = Recording(stack, cache=DynamicCache() if cached else None)
     candidates: list[tuple[nn.Module, Tensor]] = []
     gather = Gather(where)
     with ExitStack() as hooks:
@@ -81,34 +83,34 @@ def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cache
                 ).remove
             )
         hooks.callback(stack.head.register_forward_pre_hook(gather).remove)
-        options = {cache_name(model.forward): kept.cache, "use_cache": True} if cached else {"use_cache": False}
+        options = {cache_name(model.forward): recording.cache, "use_cache": True} if cached else {"use_cache": False}
         logits = model(**inputs, **options).logits
     for block in seen:
         block.check()
-    kept.hidden, kept.z = [block.hidden for block in seen], [block.z for block in seen]
-    kept.calls, kept.outputs = [block.call for block in seen], [block.n_outputs or 0 for block in seen]
-    kept.final = seen[-1].out
-    kept.logits = gather.pick(logits)
-    kept.norm = next((m for m, given in candidates if given is kept.final), None)
-    _check_tail(kept, model, where)
-    if kept.cache is not None and not all(
-        getattr(layer, "is_initialized", False) for layer in kept.cache.layers[: len(seen)]
+    recording.hidden, recording.z = [block.hidden for block in seen], [block.z for block in seen]
+    recording.calls, recording.outputs = [block.call for block in seen], [block.n_outputs or 0 for block in seen]
+    recording.final = seen[-1].out
+    recording.logits = gather.pick(logits)
+    recording.norm = next((m for m, given in candidates if given is recording.final), None)
+    _check_tail(recording, model, where)
+    if recording.cache is not None and not all(
+        getattr(layer, "is_initialized", False) for layer in recording.cache.layers[: len(seen)]
     ):
         raise Unfit("its blocks do not keep their keys and values in the cache")
-    return kept
+    return recording
 
 
-def _check_tail(kept: Recording, model: Any, where: Where) -> None:
-    """Find what stands behind the blocks, and make sure that it gives the model's own logits."""
-    assert kept.final is not None
-    assert kept.logits is not None
-    hidden = kept.final[where.to(kept.final.device)][:8]
-    wanted = kept.logits[:8]
+def _check_tail(recording: Recording, model: Any, where: Where) -> None:
+    """Find what follows the blocks, and check that it gives the model's own logits."""
+    assert recording.final is not None
+    assert recording.logits is not None
+    hidden = recording.final[where.to(recording.final.device)][:8]
+    wanted = recording.logits[:8]
     text = model.config.get_text_config(decoder=True)
     for cap in (None, getattr(text, "final_logit_softcapping", None)):
-        kept.cap = cap
-        found = kept.tail(hidden).to(wanted)
-        slack = 1e-3 if kept.final.dtype == torch.float32 else 5e-2
+        recording.cap = cap
+        found = recording.tail(hidden).to(wanted)
+        slack = 1e-3 if recording.final.dtype == torch.float32 else 5e-2
         if float((found - wanted).abs().max()) <= slack * max(1.0, float(wanted.abs().max())):
             return
-    raise Unfit("what stands between its last block and its logits is not a norm and an output embedding alone")
+    raise Unfit("more than a norm and an output embedding lies between its last block and its logits")

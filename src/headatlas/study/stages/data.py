@@ -1,8 +1,6 @@
-"""Stage `data`: the questions are made or read, kept in the run directory, and their wording is tried without images."""
+"""Stage `data`: the questions are built or read and saved in the run directory, and their wording is tried without images."""
 
 from __future__ import annotations
-
-import shutil
 
 import pandas as pd
 
@@ -17,19 +15,16 @@ def run(study: Study) -> None:
     """Write RUN/data, settings.json and results/surface.csv."""
     study.report("data", 0, 1)
     data = study.data
-    kept, beside = study.run.root / "data", study.run.root / "data.part"
-    for left in (beside, kept):
-        shutil.rmtree(left, ignore_errors=True)
-    data.save(str(beside))
-    beside.rename(kept)
-    study.data = load(str(kept))
+    folder = study.run.root / "data"
+    data.save(folder)
+    study.data = load(str(folder))
     study.write_settings()
     study.run.write_table("surface", _surface(study))
     study.report("data", 1, 1)
 
 
 def _surface(study: Study) -> pd.DataFrame:
-    """What words alone tell, fitted on split P and tried on split E: a step's function, a question's answer."""
+    """How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E."""
     fit, test = study.data.split("P"), study.data.split("E")
     steps = function_from_text(fit.steps(), test.steps())
     tables = [steps, answer_without_image(fit.without_images(), test.without_images())]

@@ -1,0 +1,258 @@
+"""The results tables of a study: what each holds, and the columns, units and meaning of each."""
+
+from __future__ import annotations
+
+from headatlas.results.table import RESULTS, Column, Kind, Table
+
+VERDICTS = ("supported", "contradicted", "inconclusive", "not testable here")
+"""The verdicts of `claims.json`."""
+
+SCORER = Column("scorer", "text", "name of the scorer")
+FUNCTION = Column("function", "text", "cognitive function")
+N = Column("n", "count", "steps", "steps")
+
+
+def _interval(kind: Kind, unit: str = "", prefix: str = "", gaps: bool = True) -> tuple[Column, Column]:
+    return (
+        Column(f"{prefix}low", kind, "lower bound of the 95 % interval", unit, gaps),
+        Column(f"{prefix}high", kind, "upper bound of the 95 % interval", unit, gaps),
+    )
+
+
+def _add(name: str, meaning: str, *columns: Column, key: str = "") -> Table:
+    return RESULTS.add(name, Table(meaning, columns, tuple(key.split())))
+
+
+_add(
+    "scorers", "The scorers of the study, in the order of its settings.",
+    SCORER,
+    Column("title", "text", "name in running text, such as `the linear probe`"),
+    Column("label", "text", "name in tables and legends, such as `Linear probe (A2)`"),
+    Column("description", "text", "how it scores, in one sentence"),
+    Column("unit", "text", "unit of its scores", gaps=True),
+    key="scorer",
+)  # fmt: skip
+_add(
+    "scores", "The score of every head for every function, by every scorer.",
+    SCORER, FUNCTION,
+    Column("layer", "count", "layer of the head, from 0"),
+    Column("head", "count", "head within its layer, from 0"),
+    Column("value", "number", "score; higher means more important", "the scorer's"),
+    Column("p", "p", "one-sided p against the scorer's null, uncorrected; empty without a null", gaps=True),
+    key="scorer function layer head",
+)  # fmt: skip
+_add(
+    "selection", "The heads that each selector chooses for each function from each scorer's scores.",
+    SCORER, FUNCTION,
+    Column("selector", "text", "name of the selector"),
+    Column("count", "count", "heads selected", "heads"),
+    Column("share", "share", "heads selected as a share of all heads"),
+    Column("heads", "text", "the heads, best first, as `L0.H1 L2.H3`", gaps=True),
+    Column("reason", "text", "why there are none, where there are none", gaps=True),
+    key="scorer function selector",
+)  # fmt: skip
+_add(
+    "sparsity", "How sparse each function's scores are, and how deep its selected heads lie.",
+    SCORER, FUNCTION,
+    Column("count", "count", "heads selected by the study's selector", "heads"),
+    Column("share", "share", "heads selected as a share of all heads"),
+    Column("share_above_threshold", "share", "heads whose score is above 0.001, as a share of all heads"),
+    Column("gini", "share", "Gini coefficient of the scores (negative scores count as 0)"),
+    Column("effective_number", "number", "exp(entropy) of the scores as shares", "heads"),
+    Column("centroid", "share", "mean relative depth of the selected heads: 0 first layer, 1 last", gaps=True),
+    key="scorer function",
+)  # fmt: skip
+_add(
+    "latent", "Heads from which a function can be decoded and whose removal is shown to change nothing.",
+    FUNCTION,
+    Column("count", "count", "latent heads", "heads"),
+    Column("heads", "text", "the heads, most decodable first, as `L0.H1 L2.H3`", gaps=True),
+    Column("reason", "text", "how many heads pass each half of the definition, or why it could not be tested"),
+    key="function",
+)  # fmt: skip
+_add(
+    "overlap", "How far the selected heads of two functions are the same.",
+    SCORER,
+    Column("function_a", "text", "one function"),
+    Column("function_b", "text", "the other function"),
+    Column("jaccard", "share", "Jaccard index of the two sets; empty if both are empty", gaps=True),
+    Column("jaccard_corrected", "number", "the same corrected for chance: 0 as expected at random, 1 equal", gaps=True),
+    key="scorer function_a function_b",
+)  # fmt: skip
+_add(
+    "agreement", "How far each scorer orders the heads as exact ablation does.",
+    SCORER, FUNCTION,
+    Column("spearman", "number", "rank correlation over heads with the scorer `ablation`", "-1..1", gaps=True),
+    *_interval("number"),
+    Column("top5_overlap", "share", "share of the five best heads that are also among the five best of `ablation`", gaps=True),
+    Column("top5_expected", "share", "the same share for random heads"),
+    key="scorer function",
+)  # fmt: skip
+_add(
+    "probe", "How well the probes predict a step's function, compared with control labels and with the text alone.",
+    SCORER,
+    Column("split", "text", "split that is predicted", values=("P", "S", "T", "E")),
+    Column("target", "text", "what is predicted, from what", values=("true", "control", "text_only")),
+    Column("measure", "text", "accuracy over all functions, or AUC of one", values=("accuracy", "auc")),
+    Column("function", "text", "cognitive function; empty for all", gaps=True),
+    Column("value", "share", "accuracy or AUC"),
+    *_interval("share"),
+    N,
+    key="scorer split target measure function",
+)  # fmt: skip
+_add(
+    "surface", "How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E.",
+    Column("what", "text", "what is predicted", values=("function_of_step", "answer_without_image")),
+    Column("group", "text", "function or question type; `all` for all, `macro` for the mean over functions", gaps=True),
+    Column("accuracy", "share", "share predicted correctly", gaps=True),
+    Column("chance", "share", "accuracy of always saying the most frequent", gaps=True),
+    *_interval("share"),
+    Column("n", "count", "steps (`function_of_step`) or questions (`answer_without_image`)", "steps or questions"),
+)  # fmt: skip
+_add(
+    "baseline", "Accuracy of the unedited model on split E.",
+    Column("context", "text", "earlier steps answered by the dataset or by the model, with or without the image",
+           values=("gold", "gold_no_image", "own", "own_no_image")),
+    Column("group_kind", "text", "what the group is", values=("function", "family", "final")),
+    Column("group", "text", "function, question type, or `final` for all final answers", gaps=True),
+    Column("accuracy", "share", "share of right answers", gaps=True),
+    *_interval("share"),
+    Column("unparsable", "share", "share of answers that cannot be read as an answer", gaps=True),
+    N,
+    key="context group_kind group",
+)  # fmt: skip
+_add(
+    "metrics", "The Spatial Score and its relatives on split E.",
+    Column("condition", "text", "earlier steps answered by the dataset or by the model", values=("gold", "own")),
+    Column("metric", "text", "SS, SS_chance_corrected, SS_ground or SS_chain"),
+    Column("value", "number", "the score", "0..100; corrected ones may be negative", gaps=True),
+    *_interval("number", "as value"),
+    N,
+    key="condition metric",
+)  # fmt: skip
+_add(
+    "negative", "What a function's steps lose when its heads are ablated, compared with random sets of heads.",
+    SCORER, FUNCTION,
+    Column("operation", "text", "how heads are ablated", values=("mean", "zero", "scale")),
+    Column("k", "count", "heads ablated", "heads"),
+    Column("heads", "text", "the heads, as `L0.H1 L2.H3`", gaps=True),
+    Column("before", "share", "accuracy of the unedited model", gaps=True),
+    Column("after", "share", "accuracy without the heads", gaps=True),
+    Column("drop", "change", "before minus after", gaps=True),
+    *_interval("change"),
+    Column("matched_drop", "change", "the drop on the questions that the random sets were run on", gaps=True),
+    Column("random_drop", "change", "mean drop of the random sets", gaps=True),
+    Column("random_low", "change", "2.5 % quantile of the random sets' drops", gaps=True),
+    Column("random_high", "change", "97.5 % quantile of the random sets' drops", gaps=True),
+    Column("n_random", "count", "random sets", "sets"),
+    Column("p", "p", "share of the random sets whose drop is at least `matched_drop`: (1 + #) / (n_random + 1)", gaps=True),
+    Column("p_mcnemar", "p", "exact two-sided McNemar test of before against after", gaps=True),
+    Column("q", "p", "p adjusted over the rows of this table (Benjamini-Hochberg)", gaps=True),
+    Column("unparsable_before", "share", "share of unreadable answers of the unedited model", gaps=True),
+    Column("unparsable_after", "share", "share of unreadable answers without the heads", gaps=True),
+    N,
+    key="scorer function operation",
+)  # fmt: skip
+_add(
+    "damage", "What every function's steps lose when each function's heads are ablated.",
+    SCORER,
+    Column("heads_of", "text", "function whose heads are ablated"),
+    Column("steps_of", "text", "function whose steps are looked at"),
+    Column("k", "count", "heads ablated", "heads"),
+    Column("drop", "change", "fall of accuracy", gaps=True),
+    *_interval("change"),
+    N,
+    key="scorer heads_of steps_of",
+)  # fmt: skip
+_add(
+    "dose", "Accuracy as more and more heads are ablated.",
+    SCORER, FUNCTION,
+    Column("k", "count", "heads ablated", "heads"),
+    Column("set", "text", "the best by score, random ones, or the least", values=("selected", "random", "least")),
+    Column("accuracy", "share", "accuracy on the function's steps", gaps=True),
+    *_interval("share"),
+    Column("unparsable", "share", "share of unreadable answers", gaps=True),
+    N,
+    key="scorer function k set",
+)  # fmt: skip
+_add(
+    "positive", "What steering a function's heads gains, compared with controls.",
+    SCORER, FUNCTION,
+    Column("alpha", "number", "strength", "standard deviations along the direction"),
+    Column("arm", "text", "steering or a control",
+           values=("steer", "flipped", "random_direction", "shuffled", "random_heads")),
+    Column("before", "share", "accuracy of the unedited model", gaps=True),
+    Column("after", "share", "accuracy with the edit; mean over draws for controls", gaps=True),
+    Column("gain", "change", "after minus before", gaps=True),
+    Column("low", "change", "lower bound: of the 95 % interval, or the 2.5 % quantile of a control's draws", gaps=True),
+    Column("high", "change", "upper bound: of the 95 % interval, or the 97.5 % quantile of a control's draws", gaps=True),
+    Column("matched_gain", "change", "gain of `steer` on the questions of this row", gaps=True),
+    Column("p", "p", "exact McNemar test for `steer` and `flipped`; for a control the share of draws that gain at least "
+           "`matched_gain`, (1 + #) / (draws + 1)", gaps=True),
+    Column("q", "p", "p adjusted over the rows of this table (Benjamini-Hochberg)", gaps=True),
+    Column("unparsable_after", "share", "share of unreadable answers with the edit", gaps=True),
+    Column("n_draws", "count", "draws that a control's row is the mean of; 1 for `steer` and `flipped`", "draws"),
+    N,
+    Column("off_task_gain", "change", "change on the steps of other, non-spatial functions", gaps=True),
+    key="scorer function arm",
+)  # fmt: skip
+_add(
+    "steering", "What the steering directions were estimated from, or why there are none.",
+    SCORER, FUNCTION,
+    Column("n_correct", "count", "right steps of split P", "steps"),
+    Column("n_incorrect", "count", "wrong steps of split P", "steps"),
+    Column("k", "count", "heads to steer", "heads"),
+    Column("reason", "text", "why nothing was steered; empty if it was", gaps=True),
+    key="scorer function",
+)  # fmt: skip
+_add(
+    "tuning", "The strengths that were tried on split T.",
+    Column("what", "text", "what is tuned, such as `alpha`"),
+    SCORER, FUNCTION,
+    Column("value", "number", "the strength"),
+    Column("accuracy", "share", "accuracy on split T", gaps=True),
+    Column("chosen", "flag", "whether it was taken"),
+    key="what scorer function value",
+)  # fmt: skip
+_add(
+    "counts", "How many heads the functions have, how these numbers differ and how far the sets overlap: what C1 to C3 read.",
+    SCORER,
+    Column("what", "text", "`share` of all heads that the selector chose for a function; `spread`: largest minus smallest "
+           "number of selected heads; `overlap`: mean chance-corrected Jaccard of two functions' selected heads; "
+           "`spatial_minus_other`: mean number of heads of spatial functions minus that of the others, at equal numbers of steps",
+           values=("share", "spread", "overlap", "spatial_minus_other")),
+    Column("function", "text", "cognitive function of a `share`; empty for what is over all functions", gaps=True),
+    Column("value", "number", "what was counted", "share: 0..1; spread, spatial_minus_other: heads; overlap: up to 1", gaps=True),
+    *_interval("number", "as value"),
+    Column("p", "p", "one-sided: that overlap is 1/2 or more, that spatial functions do not have fewer heads", gaps=True),
+    Column("n", "count", "pairs of a step and a function it needs", "pairs"),
+    key="scorer what function",
+)  # fmt: skip
+_add(
+    "fewest", "Numbers of heads of spatial functions minus those of others, at equal numbers of steps.",
+    SCORER,
+    Column("spatial", "text", "spatial function, or `both` for the mean of the two"),
+    Column("other", "text", "other function; empty for the mean of the others", gaps=True),
+    Column("difference", "number", "mean difference over resamples; below 0 the spatial function has fewer", "heads"),
+    *_interval("number", "heads"),
+    Column("p", "p", "one-sided p that the spatial function does not have fewer", gaps=True),
+    Column("n", "count", "steps of each function in a resample", "steps"),
+    key="scorer spatial other",
+)  # fmt: skip
+_add(
+    "activation", "What each way of showing the image gains.",
+    Column("arm", "text", "way of showing the image; `original` is the comparison"),
+    Column("group", "text", "function, `spatial` (both spatial functions) or `final` (final answers)"),
+    Column("accuracy", "share", "accuracy with this arm"),
+    Column("gain", "change", "accuracy minus that of `original`"),
+    *_interval("change"),
+    Column("p", "p", "exact two-sided McNemar test against `original`", gaps=True),
+    Column("control", "text", "the arm's control, whose images are changed as much; empty if it has none", gaps=True),
+    Column("beyond", "change", "accuracy minus that of the control, step by step", gaps=True),
+    Column("beyond_low", "change", "lower bound of the 95 % interval of `beyond`", gaps=True),
+    Column("beyond_high", "change", "upper bound of the 95 % interval of `beyond`", gaps=True),
+    Column("beyond_p", "p", "exact two-sided McNemar test against the control", gaps=True),
+    Column("unparsable", "share", "share of unreadable answers"),
+    N,
+    key="arm group",
+)  # fmt: skip
