@@ -1,7 +1,7 @@
-"""CogVSR in hand: `CogVSR`, made from questions or loaded, and `load`.
+"""`CogVSR`, a dataset of questions made in memory or loaded, and `load`, which opens one.
 
-Knows what can be asked of a dataset; `files.py` knows where it lies, `rows.py` what a row is. Of a dataset in files
-only ids and splits are held, a row group at a time is read, and images are decoded one question at a time.
+Of a dataset in files only ids and splits stay in memory; rows are read a row group at a time, and images are decoded one
+question at a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Rows of questions wherever they lie: an Arrow table in memory or mapped, or Parquet files read a row group at a time.
+"""Rows of questions as a table: in memory, mapped from a file, or read from Parquet a row group at a time.
 
-Knows rows by their number and columns by their name; knows nothing of what a question is. Both kinds of table can be told to
-select rows, and give them in pieces, so that what is held at once does not depend on how many there are.
+Both kinds can select rows and give them in pieces, so that the memory needed does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from headatlas.cogvsr.parquet import open_parquet
 
 @runtime_checkable
 class Table(Protocol):
-    """What `CogVSR` asks of its rows."""
+    """What `CogVSR` needs of its rows."""
 
     @property
     def column_names(self) -> list[str]:
