@@ -50,6 +50,7 @@ class VLM:
         model, processor, tokenizer: the Hugging Face objects, untouched.
         heads: its heads (`HeadGrid`).
         device: where its input embeddings are.
+        resumes: whether generation goes on from cached prompts correctly; None until it has been tested.
         loaded_with: what `load_vlm` was given beside name, device and dtype, so that another process can load the same.
     """
 
@@ -80,6 +81,7 @@ class VLM:
         self.takes_position_ids = (
             not counts_positions(self.model) and "position_ids" in inspect.signature(self.model.forward).parameters
         )
+        self.resumes: bool | None = None
         self._active: list[_Active] = []
         self._within_batch = False
 
