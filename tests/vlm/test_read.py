@@ -116,7 +116,7 @@ def test_an_answer_that_does_not_end_is_marked(tiny_vlm, tiny_questions):
     logits = torch.nn.functional.one_hot(gold, tiny_vlm.model.config.text_config.vocab_size).float()
     assert all(readout.ended and readout.exact for readout in readouts_of(tiny_vlm, batch, logits)[0])
     end = gold == tiny_vlm.tokenizer.eos_token_id
-    logits[end] = logits[0]  # the first answer's first token again, instead of an end
+    logits[end] = logits[0].clone()  # the first answer's first token again, instead of an end
     assert not any(readout.ended for readout in readouts_of(tiny_vlm, batch, logits)[0])
 
 
