@@ -1,9 +1,8 @@
-"""A3, cheap: what each function's steps would lose with each head ablated, by attribution patching, all heads at once.
+"""The scorer `attribution`: an estimate of what `ablation` measures, from gradients, for all heads at a time.
 
-The same score as `ablation` (mean fall of the gold answer's log-probability, nats, on split S, z replaced by its mean over
-P), estimated from gradients in a few passes (`engine.attribution`). Null and p-values are those of `ablation`, and so is the
-null's question; the estimate itself may be off, so `results/agreement.csv` tells its rank correlation with the exact score
-wherever both are run. Knows the engine and answers tables; fits nothing.
+The score is that of `ablation` (mean fall of the gold answer's log-probability, nats, on split S, z replaced by its mean
+over P), estimated in a few passes (`engine.attribution`); null and p-values are computed in the same way. Where both scorers
+are run, `results/agreement.csv` has the rank correlation of the estimate with the exact score.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.intervention.operations import Means, mean_tokens, mean_z
 from headatlas.scoring.ablation import MARGIN, Pool, SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, scorer
-from headatlas.vlm.chat import conversation
+from headatlas.vlm.chat import conversations
 from headatlas.vlm.evaluate import evaluate
 
 
@@ -44,26 +43,26 @@ def attribution(
     """Score every head by the estimated loss of each function's steps when it alone is ablated.
 
     Args:
-        inputs: Needs `vlm` and `data`.
+        inputs: with `vlm` and `data`.
         operation: `mean` or `zero`.
-        means, margin, pool, scope: As in `ablation`.
-        steps, reach: Points of the path, see `engine.attribution.attributed_losses`.
-        batch_size: Questions a batch.
+        means, margin, pool, scope: as in `ablation`.
+        steps, reach: points of the path, see `engine.attribution.attributed_losses`.
+        batch_size: questions a batch.
 
     Raises:
         HeadAtlasError: `vlm` or `data` is missing, or another operation.
     """
     if inputs.vlm is None or inputs.data is None:
-        raise HeadAtlasError("scorer 'attribution' runs the model: pass vlm= and data= to score()")
+        raise HeadAtlasError("scorer 'attribution' runs the model; pass vlm= and data= to score()")
     if operation not in ("mean", "zero"):
-        raise HeadAtlasError(f"expected operation 'mean' or 'zero', came {operation!r}")
+        raise HeadAtlasError(f"operation must be 'mean' or 'zero', got {operation!r}")
     tokens = "given"
     if operation == "mean" and means is None:
         tokens, means = mean_tokens(inputs.activations), mean_z(inputs.activations, inputs.fit)
     started = time.perf_counter()
     questions = inputs.data.split(inputs.on)
     table = evaluate(inputs.vlm, questions, batch_size=batch_size)
-    chats = [conversation(question) for question in questions]
+    chats = conversations(questions)
     goal = means if operation == "mean" else None
     losses = attributed_losses(inputs.vlm, chats, goal, scope, steps, reach, batch_size, inputs.report)
     damage = SingleHeadDamage(table, losses, np.zeros_like(losses), time.perf_counter() - started)
