@@ -87,6 +87,10 @@ class Registry(Mapping[str, T], Generic[T]):
             )
         return self._things[name]
 
+    def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
+        """The thing registered under `name`, or `default`."""
+        return self._things[name] if name in self else default
+
     def __contains__(self, name: object) -> bool:
         self._discover()
         return name in self._things
@@ -112,7 +116,14 @@ class Registry(Mapping[str, T], Generic[T]):
                     for module in _expand(name):
                         import_module(module)
                 for point in entry_points(group=f"headatlas.{self.plural.replace(' ', '_')}"):
-                    loaded = point.load()
+                    try:
+                        loaded = point.load()
+                    except Exception as error:
+                        package = point.dist.name if point.dist else "another package"
+                        raise HeadAtlasError(
+                            f"the {self.kind} {point.name!r} of {package} cannot be loaded from {point.value!r} "
+                            f"({type(error).__name__}: {error}); mend or uninstall that package"
+                        ) from error
                     if not hasattr(loaded, "__path__") and not hasattr(loaded, "__spec__"):
                         self.add(point.name, loaded)  # an object; a module registers its things itself
             except BaseException:

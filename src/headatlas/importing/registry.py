@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from headatlas.cogvsr.sources import SOURCE_FACTS, SourceFacts
 from headatlas.importing.draft import Draft, LeftOut
 from headatlas.importing.origin import Origin
 from headatlas.registry import Registry
@@ -49,6 +50,7 @@ def importer(
     """Decorator that registers a reader of drafts under the name that `headatlas data import` takes."""
 
     def register(read: Reader) -> Reader:
+        SOURCE_FACTS.add(name, SourceFacts(title, licence, shareable, home, steps))
         IMPORTERS.add(name, Importer(name, title, home, licence, shareable, steps, tested_on, read, files))
         return read
 

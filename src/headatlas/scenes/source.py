@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headatlas.cogvsr.schema import Question
-from headatlas.cogvsr.sources import source
+from headatlas.cogvsr.sources import SOURCE_FACTS, SourceFacts, source
 from headatlas.errors import HeadAtlasError
+
+SOURCE_FACTS.add("scenes", SourceFacts("HeadAtlas scenes", "Apache-2.0", True, "rendered by HeadAtlas", "derived"))
 
 
 @source("scenes")

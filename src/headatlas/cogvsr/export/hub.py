@@ -6,6 +6,7 @@ Nothing is uploaded whose source does not allow it to be passed on, unless the u
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,10 @@ import jinja2
 from headatlas.cogvsr import files
 from headatlas.cogvsr.export.base import writes
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+from headatlas.cogvsr.sources import SOURCE_FACTS, SourceFacts
 from headatlas.cogvsr.store import CogVSR
 from headatlas.cogvsr.summary import PAPER, summarize
 from headatlas.errors import HeadAtlasError
-
-_OWN = {
-    "title": "HeadAtlas scenes",
-    "licence": "Apache-2.0",
-    "shareable": True,
-    "home": "rendered by HeadAtlas",
-    "steps": "derived",
-}
 
 
 @writes("hub")
@@ -71,25 +65,11 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 def sources(data: CogVSR) -> list[dict[str, Any]]:
     """Each source with its counts and licence: name, title, licence, shareable, home, steps, questions, n_steps."""
-    from headatlas.importing import IMPORTERS
-
     table = data.steps()
     questions, steps = Counter(table.drop_duplicates("question")["source"]), Counter(table["source"])
     found = []
     for name, count in questions.most_common():
-        known = IMPORTERS[str(name)] if name in IMPORTERS else None
-        if name == "scenes":
-            facts = _OWN
-        elif known:
-            facts = {key: getattr(known, key) for key in _OWN}
-        else:
-            facts = {
-                "title": str(name),
-                "licence": "not known",
-                "shareable": False,
-                "home": "not known",
-                "steps": "not known",
-            }
+        facts = asdict(SOURCE_FACTS.get(str(name)) or SourceFacts(title=str(name)))
         found.append({"name": str(name), **facts, "questions": count, "n_steps": steps[name]})
     return found
 
