@@ -181,9 +181,13 @@ def test_flash_calls_without_a_mask_are_causal_from_the_end(window):
 
 
 def test_an_edited_model_is_read_as_edited(llava):
+    bare = rows_of(llava, input_ids=llava.ids)
     with edit_heads(llava.model, llava.grid, [attend(["L0.H1"], (2,), 3.0)]):
-        edited = rows_of(llava, ["L1.H0"], input_ids=llava.ids)[1].weights
-    assert not torch.allclose(edited, rows_of(llava, ["L1.H0"], input_ids=llava.ids)[1].weights)
+        edited = rows_of(llava, input_ids=llava.ids)
+    wanted = bare[0].weights.clone()
+    wanted[:, 1] = (wanted[:, 1].log() + 3.0 * (torch.arange(9) == 2)).softmax(-1)
+    torch.testing.assert_close(edited[0].weights, wanted, **CLOSE)
+    assert not torch.allclose(edited[1].weights, bare[1].weights)
 
 
 def test_unknown_additions_to_attention_are_an_error_not_a_number(llava, monkeypatch):
