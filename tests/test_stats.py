@@ -66,9 +66,9 @@ def test_labels_of_any_kind_and_unequal_clusters_give_the_ratio_of_sums():
 
 
 def test_edges_of_the_bootstrap():
-    with pytest.raises(HeadAtlasError, match="came none"):
+    with pytest.raises(HeadAtlasError, match="got none"):
         stats.cluster_bootstrap([], [])
-    with pytest.raises(HeadAtlasError, match="came none"):
+    with pytest.raises(HeadAtlasError, match="got none"):
         stats.cluster_bootstrap([np.nan], [0])
     with pytest.raises(HeadAtlasError, match="2 values and 1 clusters"):
         stats.cluster_bootstrap([1, 0], [0])
@@ -77,6 +77,24 @@ def test_edges_of_the_bootstrap():
     assert np.isnan([single.low, single.high, single.p]).all()
     equal = stats.cluster_bootstrap([1, 1, 1], [0, 1, 2], n=100)
     assert (equal.value, equal.low, equal.high) == (1, 1, 1)
+
+
+def test_a_difference_without_spread_has_the_p_of_a_sign_test():
+    for k in (2, 3, 8):
+        same = stats.paired_bootstrap(np.zeros(k), np.ones(k), np.arange(k), n=500)
+        assert (same.value, same.p) == (1, 2.0 ** (1 - k))
+
+
+def test_infinite_values_are_refused():
+    for call in (
+        lambda: stats.cluster_bootstrap([1, np.inf], [0, 1]),
+        lambda: stats.paired_bootstrap([1, -np.inf], [0, 1], [0, 1]),
+        lambda: stats.tost([np.inf, 0], [0, 1], 1),
+        lambda: stats.gini([np.inf, 1]),
+        lambda: stats.spearman([1, 2, np.inf], [1, 2, 3]),
+    ):
+        with pytest.raises(HeadAtlasError, match="finite or NaN"):
+            call()
 
 
 def test_paired_difference_and_its_p():
@@ -138,10 +156,10 @@ def test_benjamini_hochberg_keeps_shape_and_nan():
     assert q.shape == (2, 3)
     assert np.isnan(q[0, 2])
     assert q[known] == pytest.approx(multipletests(p[known], method="fdr_bh")[1])
-    assert stats.bh([]).shape == (0,)
-    assert np.isnan(stats.bh([np.nan])).all()
+    assert stats.benjamini_hochberg([]).shape == (0,)
+    assert np.isnan(stats.benjamini_hochberg([np.nan])).all()
     with pytest.raises(HeadAtlasError, match="p-values"):
-        stats.bh([1.2])
+        stats.benjamini_hochberg([1.2])
 
 
 def test_tost_with_equal_clusters_is_the_t_test_on_their_means():
@@ -166,7 +184,7 @@ def test_p_against_random_controls_counts_ties():
     assert stats.random_control_p(0.9, np.zeros(99)) == pytest.approx(0.01)
     assert stats.random_control_p(0.1 + 0.2, [0.3]) == 1.0
     assert np.isnan(stats.random_control_p(np.nan, [0.3]))
-    with pytest.raises(HeadAtlasError, match="came none"):
+    with pytest.raises(HeadAtlasError, match="got none"):
         stats.random_control_p(0.1, [])
 
 
@@ -191,6 +209,7 @@ def test_spearman_interval():
     constant = stats.spearman([1, 2, 3], [1, 1, 1])
     assert np.isnan(constant.value)
     assert np.isnan(stats.spearman([1, 2, np.nan], [1, 2, 3]).low)
+    assert np.isnan([perfect.low, perfect.high]).all(), "Fisher's interval would have no width"
 
 
 def test_spearman_covers_the_truth():

@@ -1,9 +1,13 @@
 import pickle
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import Folder
+from headatlas.storage import Folder, recover, replacing, safe_name
 
 
 @pytest.fixture(params=["disk", "file", "local", "memory", "s3"])
@@ -60,3 +64,104 @@ def test_what_cannot_be_written_is_said(monkeypatch):
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", denied)
     with pytest.raises(HeadAtlasError, match=r"cannot write a\.bin to 'memory://denied': not yours"):
         Folder.of("memory://denied").write("a.bin", b"")
+
+
+@pytest.mark.parametrize("text", ["q-1", "scene_12", "a", "0"])
+def test_plain_names_stay_as_they_are(text):
+    assert safe_name(text) == text
+
+
+def test_names_from_data_never_lead_out_and_never_meet():
+    texts = [
+        "", ".", "..", "../../etc/passwd", "/etc/passwd", "a/b", "a\\b", "A", "a.", "a ", "con", "nul", "a\0b", "a\nb", "C:x",
+        "~", "\u00e9", "e\u0301", "\ud800", "x" * 500, "x" * 501, "a-0123456789abcdef", "-rf", "*", "<b>", "%2e%2e",
+        "a.png", "\u202egnp",
+    ]  # fmt: skip
+    names = [safe_name(text) for text in texts]
+    names += [safe_name(name) for name in names]  # an id made to look like another's name
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert Path(name).name == name
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-")
+        assert 0 < len(name) <= 64
+        assert not name.startswith("-")
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_folder_is_replaced_whole_and_nothing_else_is_touched(tmp_path):
+    for text in ("one", "two"):
+        with replacing(tmp_path / "out", "the test") as folder:
+            assert tree(folder) == []
+            (folder / "a.txt").write_text(text)
+            assert not (tmp_path / "out" / "a.txt").exists() or (tmp_path / "out" / "a.txt").read_text() == "one"
+        assert tree(tmp_path) == ["out", "out/a.txt"]
+    assert (tmp_path / "out" / "a.txt").read_text() == "two"
+    foreign = tmp_path / ".out.mine.writing"
+    foreign.mkdir()
+    (foreign / "letter.txt").write_text("keep me")
+    left = tmp_path / ".out.crashed.writing"
+    left.mkdir()
+    (left / ".headatlas-writing").touch()
+    with pytest.raises(RuntimeError), replacing(tmp_path / "out", "the test"):
+        raise RuntimeError
+    assert tree(tmp_path) == [".out.mine.writing", ".out.mine.writing/letter.txt", "out", "out/a.txt"]
+
+
+def test_only_one_process_writes_a_folder(tmp_path):
+    other = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from headatlas.errors import HeadAtlasError
+        from headatlas.storage import replacing
+        try:
+            with replacing(Path(sys.argv[1]), "the test") as folder:
+                (folder / "b.txt").write_text("other")
+        except HeadAtlasError as error:
+            print(error)
+        """
+    )
+    with replacing(tmp_path / "out", "the test") as folder:
+        (folder / "a.txt").write_text("mine")
+        done = subprocess.run(
+            [sys.executable, "-c", other, tmp_path / "out"], capture_output=True, text=True, check=True
+        )
+        assert "another process is writing the test" in done.stdout
+        assert done.stdout.count("\n") == 1
+    assert tree(tmp_path) == ["out", "out/a.txt"]
+
+
+@pytest.mark.parametrize("killed_before", ["first rename", "second rename", "end"])
+def test_a_crash_while_folders_are_exchanged_loses_neither(tmp_path, monkeypatch, killed_before):
+    """`rename` stops the process, as SIGKILL would: nothing after it runs, no clean-up either."""
+    with replacing(tmp_path / "out", "the test") as folder:
+        (folder / "a.txt").write_text("old")
+    script = textwrap.dedent(
+        """
+        import os, shutil, sys
+        from pathlib import Path
+        from headatlas import storage
+        real, calls, stop = Path.rename, [], int(sys.argv[2])
+        def rename(self, target):
+            if len(calls) == stop:
+                os._exit(9)
+            calls.append(target)
+            return real(self, target)
+        Path.rename = rename
+        if stop == 2:
+            shutil.rmtree = lambda *a, **k: os._exit(9)
+        with storage.replacing(Path(sys.argv[1]), "the test") as folder:
+            (folder / "a.txt").write_text("new")
+        """
+    )
+    stop = ["first rename", "second rename", "end"].index(killed_before)
+    assert subprocess.run([sys.executable, "-c", script, tmp_path / "out", str(stop)], check=False).returncode == 9
+    recover(tmp_path / "out")
+    assert (tmp_path / "out" / "a.txt").read_text() == ("new" if killed_before == "end" else "old")
+    with replacing(tmp_path / "out", "the test") as folder:
+        (folder / "a.txt").write_text("newer")
+    assert tree(tmp_path) == ["out", "out/a.txt"]
+    assert (tmp_path / "out" / "a.txt").read_text() == "newer"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headatlas._moved import install
 from headatlas.errors import HeadAtlasError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from headatlas.scoring import Atlas, score
     from headatlas.study import run_study
     from headatlas.vlm import VLM, evaluate, load_vlm
+
+install()
 
 _HOMES = {
     "heads": ("Edit", "Head", "HeadSet", "find_heads", "mean", "patch", "scale", "steer", "zero"),

@@ -1,10 +1,10 @@
-"""Intervals, p-values and measures of concentration: arrays in, numbers out. Thin over scipy and statsmodels.
+"""Intervals, p-values and measures of concentration of arrays, on top of scipy and statsmodels.
 
-Knows arrays and nothing of heads, steps or models. Values are what was measured (1 and 0 for right and wrong), clusters
-say which values belong together (steps of one scene are no independent evidence): the bootstrap draws whole clusters
-with replacement, which is what makes its interval honest. Method.md (c).
+Clusters say which values belong together: steps about one scene are not independent, so the bootstrap draws whole
+clusters with replacement.
 
-NaN means "not measured": such values are left out, and what cannot be said (an interval from a single cluster) is NaN.
+NaN means "not measured": such values are left out, and what cannot be estimated (an interval from a single cluster) is
+NaN. Infinite values are an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WIDTH = float(scipy.stats.norm.ppf((1 + LEVEL) / 2))
 """Standard errors to each side of a value that make such an interval."""
 
 _TIE = 1e-12  # means of the same counts, summed in another order, are ties
-_CHUNK = 4_000_000  # resampled cluster numbers held at once (16 MB)
+_CHUNK = 4_000_000  # resampled cluster numbers in memory at a time (16 MB)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def cluster_bootstrap(
     """A statistic of `values` with its percentile interval over `n` resamples of whole clusters.
 
     `statistic` None is the mean, done in one matrix product; any other function of a 1-d array is called per resample.
-    With all values equal the interval has no width: for a share at 0 or 1 see `wilson`.
+    With all values equal the interval has no width, and `p` is that of a sign test on the clusters; for the interval of a
+    share at 0 or 1 see `wilson`.
 
     Raises:
         HeadAtlasError: No values, or values and clusters of different length.
@@ -76,14 +77,14 @@ def cluster_bootstrap(
             for counts in chunk
         ]
     )
-    return _from_draws(value, draws, len(rows))
+    return _from_draws(value, draws, len(rows), n_clusters)
 
 
 def paired_bootstrap(before: Values, after: Values, clusters: Values, n: int = 10_000, seed: int = 0) -> Estimate:
     """Mean of after - before over the same rows, with interval and two-sided p. Pairs with a NaN are left out."""
     one, two = _floats(before), _floats(after)
     if len(one) != len(two):
-        raise HeadAtlasError(f"expected as many values after as before, came {len(one)} before and {len(two)} after")
+        raise HeadAtlasError(f"before and after must have the same length, got {len(one)} before and {len(two)} after")
     return bootstrap_groups(two - one, None, clusters, n=n, seed=seed)
 
 
@@ -120,7 +121,7 @@ def bootstrap_groups(
     below = np.ones(len(numbers)) if denominators is None else _floats(denominators)
     labels = np.zeros(len(numbers), dtype=int) if groups is None else groups
     if not len(numbers) == len(below) == len(labels):
-        raise HeadAtlasError(f"expected one group a value, came {len(numbers)} values and {len(labels)} groups")
+        raise HeadAtlasError(f"every value must have a group, got {len(numbers)} values and {len(labels)} groups")
     group_codes, names = pd.factorize(pd.Series(labels, dtype=object).to_numpy())
     if weights is None:
         present = np.unique(group_codes[~np.isnan(numbers) & (group_codes >= 0)])
@@ -139,7 +140,7 @@ def bootstrap_groups(
     totals = below_sums.sum(0)
     if (totals <= 0).any():
         empty = next(name for name, total in zip(weights, totals, strict=True) if total <= 0)
-        raise HeadAtlasError(f"expected values in every group that has a weight, came none in {empty!r}: leave it out")
+        raise HeadAtlasError(f"every group that has a weight must have values, got none in {empty!r}; leave it out")
     value = float(share @ (above_sums.sum(0) / totals))
     if n_clusters < 2:
         return Estimate(value, np.nan, np.nan, int(used.sum()))
@@ -148,7 +149,7 @@ def bootstrap_groups(
     for counts in _resamples(n_clusters, n, seed):
         with np.errstate(invalid="ignore", divide="ignore"):
             draws.append(((counts @ above_sums) / (counts @ below_sums)) @ share)
-    return _from_draws(value, np.concatenate(draws), int(used.sum()))
+    return _from_draws(value, np.concatenate(draws), int(used.sum()), n_clusters)
 
 
 def half_width(draws: Float[np.ndarray, "B ..."]) -> Float[np.ndarray, ...]:
@@ -169,7 +170,7 @@ def mcnemar(before: Values, after: Values) -> float:
     one, two = _floats(before), _floats(after)
     if not len(one) or len(one) != len(two):
         raise HeadAtlasError(
-            f"expected as many values after as before, not none: came {len(one)} before and {len(two)} after"
+            f"before and after must have the same length, at least 1, got {len(one)} before and {len(two)} after"
         )
     lost, won = int(((one > 0) & (two == 0)).sum()), int(((one == 0) & (two > 0)).sum())
     return float(scipy.stats.binomtest(lost, lost + won, 0.5).pvalue) if lost + won else 1.0
@@ -180,14 +181,11 @@ def benjamini_hochberg(p: Values | Number) -> np.ndarray:
     values = np.asarray(p, dtype=float)
     known = ~np.isnan(values)
     if ((values[known] < 0) | (values[known] > 1)).any():
-        raise HeadAtlasError("expected p-values in 0..1, came others: were scores passed instead?")
+        raise HeadAtlasError(f"p-values must be in 0..1, got {values[known].min():g} to {values[known].max():g}")
     q = np.full(values.shape, np.nan)
     if known.any():
         q[known] = scipy.stats.false_discovery_control(values[known], method="bh")
     return q
-
-
-bh = benjamini_hochberg
 
 
 def tost(diff: Values, clusters: Values, delta: Number) -> float:
@@ -202,7 +200,7 @@ def tost(diff: Values, clusters: Values, delta: Number) -> float:
         HeadAtlasError: delta <= 0 or no values. A single cluster gives NaN.
     """
     if not delta > 0:
-        raise HeadAtlasError(f"expected an equivalence margin delta > 0, came {delta}")
+        raise HeadAtlasError(f"delta must be > 0, got {delta}")
     rows, codes, k = _rows(diff, clusters)
     mean = float(rows.mean())
     if k < 2:
@@ -234,7 +232,7 @@ def null_p(values: Values | Number, null: Values) -> np.ndarray:
     pool = np.sort(_floats(np.ravel(np.asarray(null, dtype=float))))
     pool = pool[~np.isnan(pool)]
     if not len(pool):
-        raise HeadAtlasError("expected at least one value of the null to compare with, came none")
+        raise HeadAtlasError("the null must have at least one value, got none")
     seen = np.asarray(values, dtype=float)
     reached = len(pool) - np.searchsorted(pool, seen - _TIE * np.maximum(1, np.abs(seen)), side="left")
     return np.where(np.isnan(seen), np.nan, (1 + reached) / (len(pool) + 1))
@@ -243,32 +241,32 @@ def null_p(values: Values | Number, null: Values) -> np.ndarray:
 def spearman(a: Values, b: Values) -> Estimate:
     """Rank correlation with Fisher interval (Bonett & Wright 2000) and two-sided p. Pairs with a NaN are left out.
 
-    NaN where it is undefined: an argument that is constant, fewer than 2 pairs (interval: fewer than 4).
+    NaN where it is undefined: a constant argument, fewer than 2 pairs. There is no interval for fewer than 4 pairs, nor
+    at -1 and 1, where Fisher's has no width.
     """
     one, two = np.ravel(_floats(a)), np.ravel(_floats(b))
     if len(one) != len(two) or not len(one):
-        raise HeadAtlasError(f"expected as many values on both sides, not none: came {len(one)} and {len(two)}")
+        raise HeadAtlasError(f"both sides must have the same length, at least 1, got {len(one)} and {len(two)}")
     known = ~np.isnan(one) & ~np.isnan(two)
     one, two, n = one[known], two[known], int(known.sum())
     if n < 2 or np.ptp(one) == 0 or np.ptp(two) == 0:
         return Estimate(np.nan, np.nan, np.nan, n)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Any = scipy.stats.spearmanr(one, two)
-    r = float(np.clip(found.statistic, -1, 1))
-    if n < 4:
-        return Estimate(r, np.nan, np.nan, n, float(found.pvalue))
+        test: Any = scipy.stats.spearmanr(one, two)
+    r = float(np.clip(test.statistic, -1, 1))
+    if n < 4 or abs(r) > 1 - _TIE:
+        return Estimate(r, np.nan, np.nan, n, float(test.pvalue))
     width = WIDTH * np.sqrt((1 + r**2 / 2) / (n - 3))
-    with np.errstate(divide="ignore"):
-        low, high = np.tanh(np.arctanh(r) - width), np.tanh(np.arctanh(r) + width)
-    return Estimate(r, float(low), float(high), n, float(found.pvalue))
+    low, high = np.tanh(np.arctanh(r) - width), np.tanh(np.arctanh(r) + width)
+    return Estimate(r, float(low), float(high), n, float(test.pvalue))
 
 
 def wilson(successes: int | np.integer, n: int | np.integer) -> Estimate:
     """A share with Wilson's interval, for independent trials; it keeps its width at 0 and 1."""
     if not 0 <= successes <= n or n == 0:
-        raise HeadAtlasError(f"expected 0 <= successes <= n and n > 0, came {successes} of {n}")
+        raise HeadAtlasError(f"successes must be in 0..n and n > 0, got {successes} of {n}")
     low, high = np.asarray(proportion_confint(successes, n, alpha=1 - LEVEL, method="wilson"))
-    # Rounding may leave a bound of a share of 0 or 1 a hair's breadth inside it.
+    # Rounding may put a bound of a share of 0 or 1 slightly inside it.
     share = successes / n
     return Estimate(float(share), min(float(low), float(share)), max(float(high), float(share)), int(n))
 
@@ -289,25 +287,28 @@ def effective_number(values: Values) -> float:
 
 
 def _mass(values: Values) -> Float[np.ndarray, " n"]:
-    flat = np.ravel(np.asarray(values, dtype=float))
+    flat = np.ravel(_floats(values))
     flat = flat[~np.isnan(flat)]
     if not len(flat):
-        raise HeadAtlasError("expected at least one value, came none")
+        raise HeadAtlasError("at least one value is needed, got none")
     return np.clip(flat, 0, None)
 
 
 def _floats(values: Values) -> Float[np.ndarray, ...]:
-    return np.asarray(values, dtype=float)
+    numbers = np.asarray(values, dtype=float)
+    if np.isinf(numbers).any():
+        raise HeadAtlasError(f"values must be finite or NaN, got {int(np.isinf(numbers).sum())} infinite ones")
+    return numbers
 
 
 def _rows(values: Values, clusters: Values) -> tuple[Float[np.ndarray, " n"], np.ndarray, int]:
     """The values that are not NaN, their cluster numbers 0..K-1 in order of appearance, and K."""
     numbers = _floats(values)
     if len(numbers) != len(clusters):
-        raise HeadAtlasError(f"expected one cluster a value, came {len(numbers)} values and {len(clusters)} clusters")
+        raise HeadAtlasError(f"every value must have a cluster, got {len(numbers)} values and {len(clusters)} clusters")
     known = ~np.isnan(numbers)
     if not known.any():
-        raise HeadAtlasError("expected at least one measured value, came none: the selection holds no steps")
+        raise HeadAtlasError("at least one measured value is needed, got none")
     codes, names = pd.factorize(pd.Series(clusters, dtype=object).to_numpy()[known], use_na_sentinel=False)
     return numbers[known], codes, len(names)
 
@@ -323,10 +324,14 @@ def _resamples(k: int, n: int, seed: int) -> Iterator[Float[np.ndarray, "n k"]]:
         yield np.bincount(drawn.ravel(), minlength=size * k).reshape(size, k).astype(float)
 
 
-def _from_draws(value: float, draws: Float[np.ndarray, " n"], n: int) -> Estimate:
+def _from_draws(value: float, draws: Float[np.ndarray, " n"], n: int, n_clusters: int) -> Estimate:
+    """The percentile interval and two-sided p of a statistic from its resamples."""
     draws = draws[np.isfinite(draws)]
     if not len(draws):
         return Estimate(value, np.nan, np.nan, n)
+    if np.ptp(draws) < _TIE and abs(value) > _TIE:
+        # Without any spread resampling says nothing of chance; the signs of the clusters do.
+        return Estimate(value, value, value, n, float(2.0 ** (1 - n_clusters)))
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     tail = min((draws <= _TIE).sum(), (draws >= -_TIE).sum())
     return Estimate(value, float(low), float(high), n, float(min(1.0, 2 * (1 + tail) / (len(draws) + 1))))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import Head, HeadSet, as_heads
 
 
 def test_heads_are_written_and_read():
@@ -17,7 +17,7 @@ def test_heads_are_written_and_read():
 
 @pytest.mark.parametrize("text", ["", "L1", "12.5", "Q1.H2", "L1.H2.H3", "L-1.H2", "l1.h2"])
 def test_other_texts_are_refused(text):
-    with pytest.raises(HeadAtlasError, match="expected a head like"):
+    with pytest.raises(HeadAtlasError, match="must be written like"):
         Head.parse(text)
 
 
@@ -75,7 +75,46 @@ def test_json_round_trip_also_when_empty():
         assert (list(back), back.reason) == (list(heads), heads.reason)
 
 
-def test_written_heads_go_in_too():
-    assert HeadSet(["L1.H2", Head(1, 2), "V0.H0"]) == HeadSet([Head(1, 2), Head(0, 0, "V")])
-    with pytest.raises(HeadAtlasError, match="expected a head like"):
-        HeadSet("L1.H2")  # the letters of a text are no heads
+@pytest.mark.parametrize(
+    "given",
+    [
+        "L1.H2",
+        Head(1, 2),
+        (1, 2),
+        (1, 2, "L"),
+        ["L1.H2"],
+        [(1, 2)],
+        np.array([[1, 2]]),
+        HeadSet("L1.H2"),
+        {Head(1, 2)},
+        (head for head in ["L1.H2", (1, 2)]),
+        ((1, 2), "L1.H2"),
+    ],
+    ids=repr,
+)
+def test_every_spelling_of_heads_is_taken(given):
+    assert list(as_heads(given)) == [Head(1, 2)]
+
+
+def test_several_spellings_in_one_list():
+    assert HeadSet(["L1.H2", Head(1, 2), (0, 3), "V0.H0"]) == as_heads("L1.H2, L0.H3 V0.H0")
+    assert "L1.H2" in as_heads("L1.H2")
+    assert (1, 2) in as_heads("L1.H2")
+    assert as_heads("L1.H2 L0.H3")[1] == Head(0, 3)
+    same = HeadSet("L1.H2")
+    assert as_heads(same) is same
+
+
+@pytest.mark.parametrize(
+    "given", [3, None, [3], [1, 2], (1, "H2"), [(1, 2, 3, 4)], [True, False], [(1.0, 2.0)], {"L": 1}]
+)
+def test_what_is_no_head_is_refused_in_one_line(given):
+    with pytest.raises(HeadAtlasError, match=r"^(heads must be 'L0\.H7', Head\(0, 7\)|a head must be)"):
+        as_heads(given)
+
+
+def test_print_is_short():
+    many = HeadSet(Head(layer, head) for layer in range(40) for head in range(40))
+    assert len(repr(many)) < 200
+    assert "1600 heads" in repr(many)
+    assert HeadSet.parse(str(many)) == many

@@ -246,9 +246,9 @@ def test_wrong_edits_raise_on_entry(llava, tiny_vlm):
         enter([zero([Head(2, 0)])])
     with pytest.raises(HeadAtlasError, match="has 4 heads"):
         enter([zero([Head(0, 4)])])
-    with pytest.raises(HeadAtlasError, match=r"expected values \[L, H, D\] = \[2, 4, 6\]"):
+    with pytest.raises(HeadAtlasError, match=r"values must be \[L, H, D\] = \[2, 4, 6\]"):
         enter([mean(HEADS, torch.zeros(2, 4, 5))])
-    with pytest.raises(HeadAtlasError, match="values for 3 rows, edits for 2"):
+    with pytest.raises(HeadAtlasError, match="got values for 3 rows, edits for 2"):
         enter([[patch(HEADS, values(llava, rows=(3,)))], []])
     with pytest.raises(HeadAtlasError, match="different numbers of rows"):
         enter([patch(HEADS, values(llava, rows=(3,))), patch(HEADS, values(llava, rows=(2,)))])
@@ -256,7 +256,7 @@ def test_wrong_edits_raise_on_entry(llava, tiny_vlm):
         enter([[zero(HEADS)], zero(HEADS)])
     with pytest.raises(HeadAtlasError, match="expected a scope"):
         enter([zero(HEADS)], "everywhere")
-    with pytest.raises(HeadAtlasError, match="vision tower need scope 'all'"):
+    with pytest.raises(HeadAtlasError, match="encoder need scope 'all'"):
         enter([zero([Head(0, 0, "V")])], "prompt")
     with pytest.raises(HeadAtlasError, match="rows are images"):
         enter([[zero([Head(0, 0, "V")])], []])

@@ -45,9 +45,9 @@ def test_unused_entries_may_be_nan_but_used_ones_not():
 def test_wrong_values_are_refused():
     with pytest.raises(HeadAtlasError, match="outside the values of 2 layers x 3 heads"):
         mean([Head(2, 0)], VALUES)
-    with pytest.raises(HeadAtlasError, match="expected a finite factor"):
+    with pytest.raises(HeadAtlasError, match="factor must be finite"):
         scale(HEADS, float("nan"))
-    with pytest.raises(HeadAtlasError, match="expected sigma"):
+    with pytest.raises(HeadAtlasError, match="sigma must be"):
         steer(HEADS, VALUES, 1.0, torch.ones(3, 2))
     with pytest.raises(HeadAtlasError, match="one tower"):
         mean([Head(0, 0), Head(0, 0, "V")], VALUES)

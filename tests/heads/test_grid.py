@@ -58,5 +58,5 @@ def test_split_is_a_view_with_heads_apart():
     assert z.data_ptr() == hidden.data_ptr()
     torch.testing.assert_close(z[0, 1, 2], hidden[0, 1, 8:])
     assert site(0).split(hidden[0]).shape == (1, 2, 3, 4)
-    with pytest.raises(HeadAtlasError, match="expected"):
+    with pytest.raises(HeadAtlasError, match="must be"):
         site(0).split(hidden[..., :-1])

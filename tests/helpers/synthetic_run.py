@@ -34,7 +34,7 @@ def write_run(folder: Path, shape: tuple[int, int] = (6, 8), seed: int = 0, mode
     for name, rows in tables.items():
         pd.DataFrame(rows).to_csv(results / f"{name}.csv", index=False)
     (results / "examples.json").write_text(json.dumps(_examples(rng, folder)))
-    (folder / "claims.json").write_text(json.dumps({"claims": _claims(rng), "q": 0.05}))
+    (folder / "claims.json").write_text(json.dumps({"claims": _claims(rng), "level": 0.05}))
     settings = {
         "model": model, "family": "synthetic", "kv_heads": 2,
         "model_fingerprint": "0123456789abcdef", "preset": "strict", "quick": False,
@@ -173,12 +173,12 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
 
 def _claims(rng: np.random.Generator) -> list[dict]:
     made = []
-    verdicts = ("supported", "not supported", "inconclusive")
+    verdicts = ("supported", "contradicted", "inconclusive", "not testable here")
     for i, (name, title, statement, unit) in enumerate(CLAIMS):
         for j, scorer in enumerate(SCORERS if name != "C4" else ("",)):
             effect = {"share": 0.06, "heads": -1.4, "points": 0.031, "Jaccard": 0.08}[unit] * rng.uniform(0.5, 2)
             made.append({"id": name, "title": title, "statement": statement, "scorer": scorer,
-                         "verdict": verdicts[(i + j) % 3], "effect": effect, "unit": unit,
+                         "verdict": verdicts[(i + j) % 4], "effect": effect, "unit": unit,
                          **_around(rng, effect, abs(effect) / 2), "p": 0.0004 * 10 ** ((i + j) % 3), "n": 340,
                          "control": "20 random head sets",
                          "sentence": "A synthetic sentence, made up to test the page."})  # fmt: skip

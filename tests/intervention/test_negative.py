@@ -7,7 +7,7 @@ from headatlas.intervention import add_q, negative, random_sets
 
 COLUMNS = [
     *("scorer", "function", "operation", "k", "heads", "before", "after", "drop", "low", "high"),
-    *("random_drop", "random_low", "random_high", "n_random", "p", "p_mcnemar", "q"),
+    *("matched_drop", "random_drop", "random_low", "random_high", "n_random", "p", "p_mcnemar", "q"),
     *("unparsable_before", "unparsable_after", "n"),
 ]
 PLANTED = HeadSet([Head(1, 0)])

@@ -42,6 +42,8 @@ def test_steering_gains_and_controls_do_not(runner, found):
     assert table.loc["random_heads", "p"] == pytest.approx(1 / 6)
     assert table.loc["shuffled", "p"] == pytest.approx(1 / 2)
     assert (table["off_task_gain"] == 0).all()
+    assert table["n_draws"].tolist() == [1, 1, 9, 1, 5]
+    assert table["matched_gain"].drop(["steer", "flipped"]).tolist() == [pytest.approx(0.2)] * 3
 
 
 def test_mistakes_are_one_line(runner, found):

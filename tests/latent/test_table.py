@@ -1,13 +1,9 @@
-from contextlib import nullcontext
-
-import numpy as np
 import pandas as pd
 import pytest
 
-from headatlas.cogvsr import load
 from headatlas.errors import HeadAtlasError
-from headatlas.intervention import Runner
-from headatlas.latent import activation_table, run_arms
+from headatlas.latent import activation_table
+from headatlas.results import validate
 
 FUNCTIONS = ["spatial_perception", "relational_reasoning", "math_reasoning"]
 
@@ -26,7 +22,7 @@ def answers(right):
 
 def test_gain_by_group_against_original():
     table = activation_table({"original": answers([]), "boxes": answers(["spatial_perception"])}, n_boot=1000)
-    assert list(table.columns) == ["arm", "group", "accuracy", "gain", "low", "high", "p", "unparsable", "n"]
+    validate("activation", table)
     assert table["group"].unique().tolist() == [*FUNCTIONS, "spatial", "final"]
     rows = table.set_index(["arm", "group"])
     hit = rows.loc[("boxes", "spatial_perception")]
@@ -40,25 +36,23 @@ def test_gain_by_group_against_original():
 
 
 def test_no_original_no_comparison():
-    with pytest.raises(HeadAtlasError, match="'original' to compare with, came boxes"):
+    with pytest.raises(HeadAtlasError, match="arm 'original', got boxes"):
         activation_table({"boxes": answers([])})
 
 
-def test_run_arms_evaluates_each_arm():
-    class VLM:
-        fingerprint = "v"
+def test_beyond_is_paired_with_the_arms_control():
+    def arm(right_of):
+        table = answers([])
+        return table.assign(correct=table["question"].str[1:].astype(int) % 6 < right_of)
 
-        def edit(self, *edits, scope="all", rows=None):
-            return nullcontext()
-
-    def evaluate(vlm, questions, arm=None, **options):
-        return answers([] if arm is None else [arm])
-
-    data = load("cogvsr-mini")
-    runner = Runner(VLM(), data, arms={"original": None, "boxes": "math_reasoning"}, evaluate=evaluate)
-    tables = run_arms(runner)
-    assert list(tables) == ["original", "boxes"]
-    assert tables["boxes"].equals(answers(["math_reasoning"]))
-    with pytest.raises(HeadAtlasError, match="has no arms"):
-        run_arms(Runner(VLM(), data, evaluate=evaluate))
-    assert np.isfinite(activation_table(tables, n_boot=100)["gain"]).all()
+    tables = {"original": arm(1), "boxes": arm(4), "random_boxes": arm(3)}
+    rows = validate("activation", activation_table(tables, n_boot=1000)).set_index(["arm", "group"])
+    both = rows.loc[("boxes", "spatial")]
+    assert both["control"] == "random_boxes"
+    assert both["gain"] == pytest.approx(0.5)
+    assert both["beyond"] == pytest.approx(1 / 6)
+    assert 0 < both["beyond_low"] < both["beyond"] < both["beyond_high"]
+    assert both["beyond_p"] < 0.01
+    assert rows.loc[("random_boxes", "spatial"), ["beyond", "beyond_low", "beyond_p"]].isna().all()
+    other = activation_table(tables, {"boxes": "nowhere"}, n_boot=100)
+    assert other["beyond"].isna().all(), "a control that was not run is no comparison"

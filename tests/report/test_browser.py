@@ -7,6 +7,8 @@ import pytest
 from browser import READY, opened
 from playwright.sync_api import Page
 
+from headatlas.report import words
+
 
 @pytest.fixture(scope="module")
 def page(reported: Path) -> Iterator[Page]:
@@ -32,7 +34,7 @@ def test_the_claims_are_what_one_sees_first(page):
     assert page.locator("main h2").first.inner_text() == "What the paper claims, and what came out here"
     assert page.locator("#claims .claim-row .badge").count() == 16
     verdicts = page.locator("#claims .badge").all_inner_texts()
-    assert {verdict.strip("✓✕? \n") for verdict in verdicts} == {"supported", "not supported", "inconclusive"}
+    assert {verdict.strip("✓✕?∅ \n") for verdict in verdicts} == set(words.VERDICTS)
 
 
 def test_the_switch_changes_every_section_that_depends_on_the_scorer(page):

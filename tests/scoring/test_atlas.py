@@ -29,10 +29,27 @@ def test_save_and_load_select_the_same(atlas, tmp_path):
             assert list(again.heads(function, name)) == list(atlas.heads(function, name))
             assert again.ranking(function, name) == atlas.ranking(function, name)
     assert not list(tmp_path.glob("*.part"))
-    (tmp_path / "atlas.npz").unlink()
-    alone = Atlas.load(path)
+    alone = Atlas.load(path, arrays=False)
     assert alone.of("linear").null is None
     assert alone.heads(FUNCTIONS[0]) == atlas.heads(FUNCTIONS[0])
+
+
+def test_arrays_that_are_missing_or_others_are_refused(atlas, tmp_path):
+    atlas.save(tmp_path)
+    arrays = tmp_path / "atlas.npz"
+    content = arrays.read_bytes()
+    arrays.write_bytes(content[:-100])
+    with pytest.raises(HeadAtlasError, match="is not the file that was written"):
+        Atlas.load(tmp_path)
+    arrays.unlink()
+    with pytest.raises(HeadAtlasError, match="is missing"):
+        Atlas.load(tmp_path)
+
+
+def test_an_atlas_prints_a_few_lines(atlas):
+    assert len(repr(atlas).splitlines()) <= 12
+    assert "spatial_perception" in repr(atlas)
+    assert repr(Atlas("m")) == "Atlas of m: empty"
 
 
 def test_json_is_plain(atlas, tmp_path):
@@ -72,13 +89,13 @@ def test_score_takes_options_by_scorer(world):
 
 def test_mistakes(world, tmp_path, atlas):
     for call, message in (
-        (lambda: score(world[0], "nope"), "unknown scorer 'nope'"),
+        (lambda: score(world[0], "nope"), "scorer must be one of .*'nope'"),
         (lambda: score(world[0], []), "at least one scorer"),
         (lambda: score(world[0], "linear", sedes=3), "sedes"),
         (lambda: score(world[0], ["linear", "paper"], folds=3), "give options by scorer"),
         (lambda: Atlas.load(tmp_path), "no atlas at"),
         (lambda: Atlas("m").heads(FUNCTIONS[0]), "empty"),
-        (lambda: atlas.heads(FUNCTIONS[0], "ablation"), "no scorer 'ablation'"),
+        (lambda: atlas.heads(FUNCTIONS[0], "ablation"), "one of the atlas .paper, linear., got 'ablation'"),
     ):
         with pytest.raises(HeadAtlasError, match=message):
             call()

@@ -64,3 +64,20 @@ def test_it_runs_on_real_scorers_and_needs_per_step_scores(linear_scores, paper_
         assert table["difference"].between(table["low"], table["high"]).all()
     with pytest.raises(HeadAtlasError, match="no per-step scores"):
         fewest_table(scores_of(np.zeros((8, 1, 2))))
+
+
+def test_resamples_that_miss_a_function_are_left_out(scores_of):
+    """A rare function is missing from many resamples; none of them counts as "no head of any function"."""
+    samples = np.ones((40, 1, 1))
+    function = np.repeat(np.arange(8), 5)
+    cluster = np.where(function == 0, 0, np.arange(40))  # all steps of the first function are about one question
+    counts, _ = bootstrap_counts(PerSample(samples, function, cluster), np.full(8, 0.5), n_boot=200)
+    assert 50 < len(counts) < 200
+    assert (counts == 1).all()
+
+
+def test_one_question_has_no_interval(scores_of):
+    scores = made(scores_of, [1] * 8, [20] * 8)
+    alone = PerSample(scores.per_sample.values, scores.per_sample.function, np.zeros(160, int))
+    table = fewest_table(scores_of(scores.values, per_sample=alone), threshold=np.full(8, 0.5), n_boot=20)
+    assert table[["low", "high", "p"]].isna().all(axis=None)

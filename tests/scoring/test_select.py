@@ -5,7 +5,7 @@ from scipy.stats import false_discovery_control
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.scoring.select import ranking, rejected, select, selector, selectors
+from headatlas.scoring.select import SELECTORS, ranking, rejected, select, selector, selectors
 
 SPATIAL = "spatial_perception"
 
@@ -79,14 +79,17 @@ def test_registry_and_mistakes(scores_of):
         return HeadSet(ranking(scores, function)[:1])
 
     assert len(select(scores, SPATIAL, "first")) == 1
+    SELECTORS.remove("first")
+    without = select(scores, SPATIAL)
+    assert not without
+    assert "needs p-values, and scorer" in without.reason
     for name, options, message in (
-        ("nope", {}, "unknown selector 'nope'"),
-        ("null", {}, "made none"),
-        ("top_k", {"k": 99}, "<= 10 heads, got 99"),
-        ("top_share", {"share": 0.0}, "0 < share"),
+        ("nul", {}, "selector must be one of .*got 'nul', did you mean 'null'"),
+        ("top_k", {"k": 99}, "k must be in 1..10 heads, got 99"),
+        ("top_share", {"share": 0.0}, "share must be > 0"),
         ("top_k", {"n": 3}, "selector 'top_k'"),
     ):
         with pytest.raises(HeadAtlasError, match=message):
             select(scores, SPATIAL, name, **options)
-    with pytest.raises(HeadAtlasError, match="unknown cognitive function"):
+    with pytest.raises(HeadAtlasError, match="cognitive function must be one of"):
         select(scores, "smell")

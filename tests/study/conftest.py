@@ -7,7 +7,7 @@ from headatlas.study import make_settings, open_study, run_stages
 MODEL = "ref-llava"
 SMALL = {
     "n": 48, "seed": 1, "quick": True, "probe_null": 2, "linear_null": 20, "n_random": 2, "n_control_questions": 10,
-    "doses": (2,), "n_steer": 1, "n_bootstrap": 200, "alphas": (0.5,), "n_examples": 4,
+    "doses": (2,), "n_steer": 1, "n_directions": 2, "n_bootstrap": 200, "alphas": (0.5,), "n_examples": 4,
 }  # fmt: skip
 
 

@@ -15,13 +15,9 @@ import headatlas as ha
 from headatlas.cogvsr import FUNCTIONS, SPATIAL
 from headatlas.cogvsr.functions import TITLES
 from headatlas.errors import HeadAtlasError
+from headatlas.results import RESULTS, VERDICTS
 from headatlas.study import kept_settings, make_settings, open_study, run_command, run_stages
 from headatlas.study.stages import STAGES
-
-TABLES = (
-    "scores", "selection", "sparsity", "overlap", "agreement", "probe", "surface", "baseline", "metrics", "negative", "damage",
-    "dose", "positive", "activation", "tuning", "counts", "steering",
-)  # fmt: skip
 
 
 def table(run, name):
@@ -32,7 +28,7 @@ def table(run, name):
 def test_everything_is_there(finished):
     for name in ("claims.json", "atlas.json", "report.html", "settings.json", "timings.json", "results/examples.json"):
         assert (finished / name).exists(), name
-    for name in TABLES:
+    for name in RESULTS:
         assert (finished / "results" / f"{name}.csv").exists(), name
     assert not list(finished.rglob("*.part"))
     assert {t["stage"] for t in json.loads((finished / "timings.json").read_text())} >= set(STAGES) - {"report"}
@@ -42,7 +38,7 @@ def test_every_claim_is_judged_by_every_scorer(finished):
     claims = json.loads((finished / "claims.json").read_text())["claims"]
     assert {c["id"] for c in claims} == {"C1", "C2", "C3", "C4", "C5a", "C5b"}
     assert len(claims) == 5 * 3 + 1
-    assert {c["verdict"] for c in claims} <= {"supported", "not supported", "inconclusive"}
+    assert {c["verdict"] for c in claims} <= set(VERDICTS)
 
 
 def test_scores_are_those_of_the_atlas(finished):

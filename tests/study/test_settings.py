@@ -1,6 +1,7 @@
 import pytest
 
 from headatlas.errors import HeadAtlasError
+from headatlas.scoring import SCORERS, scorer
 from headatlas.study.settings import change_settings, make_settings, read_setting
 
 
@@ -19,7 +20,7 @@ def test_what_the_user_chose_wins_over_preset_and_quick():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "named"), [({"preset": "loose"}, "preset 'loose'"), ({"n": 2}, "'n'"), ({"color": 1}, "'color'")]
+    ("wrong", "named"), [({"preset": "loose"}, "'loose'"), ({"n": 2}, "'n'"), ({"color": 1}, "'color'")]
 )
 def test_wrong_settings_are_named(wrong, named):
     with pytest.raises(HeadAtlasError, match=named):
@@ -39,10 +40,62 @@ def test_settings_are_read_as_json_or_text(text, setting):
     assert read_setting(text) == setting
 
 
-@pytest.mark.parametrize("text", ["n_random", "color=1", "n=80", "preset=paper"])
-def test_what_is_no_setting_is_named_with_those_there_are(text):
-    with pytest.raises(HeadAtlasError, match=f"{text}.*n_random"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("n_random", "n_random.*got 'n_random'"),
+        ("color=1", "n_random.*got 'color=1'"),
+        ("n_randm=1", "did you mean 'n_random'"),
+        ("n=80", "'n=80' has an option of its own, use --n"),
+        ("preset=paper", "use --preset"),
+    ],
+)
+def test_what_is_no_setting_is_named_with_those_there_are(text, message):
+    with pytest.raises(HeadAtlasError, match=message):
         read_setting(text)
+
+
+@pytest.mark.parametrize("text", ["alphas=0.5,1", "alphas=[0.5, 1]", "alphas=[0.5,1]", " alphas = 0.5, 1 "])
+def test_lists_are_read_with_and_without_brackets(text):
+    assert make_settings("m", **dict([read_setting(text)])).alphas == (0.5, 1.0)
+
+
+def test_a_list_may_be_one_value():
+    assert make_settings("m", **dict([read_setting("doses=3")])).doses == (3,)
+    assert make_settings("m", **dict([read_setting("scorers=paper,linear")])).scorers == ("paper", "linear")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scorers": ["papr"]}, "'scorers'.*did you mean 'paper'"),
+        ({"scorers": []}, "'scorers'.*at least 1"),
+        ({"selector": "nul"}, "'selector'.*did you mean 'null'"),
+        ({"detector": "ground"}, "'detector'.*ground_truth"),
+        ({"operation": "zer"}, "'operation'.*did you mean 'zero'"),
+        ({"alphas": "0.5,x"}, "'alphas'.*valid number"),
+        ({"alphas": [float("nan")]}, "'alphas'.*finite"),
+        ({"alphas": [1, 1.0]}, "'alphas'.*once"),
+        ({"doses": [0]}, "'doses'.*greater than 0"),
+        ({"n_randm": 3}, "did you mean 'n_random'"),
+        ({"preset": "strikt"}, "did you mean 'strict'"),
+    ],
+)
+def test_every_setting_is_checked_before_anything_runs(wrong, message):
+    with pytest.raises(HeadAtlasError, match=message) as raised:
+        make_settings("m", **wrong)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_scorer_registered_outside_is_a_setting():
+    @scorer("mine")
+    def mine(inputs):
+        """Mine."""
+
+    try:
+        assert make_settings("m", scorers=["mine"]).scorers == ("mine",)
+    finally:
+        SCORERS.remove("mine")
 
 
 def test_changed_settings_keep_the_rest_and_are_checked():

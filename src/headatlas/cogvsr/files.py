@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from headatlas.cogvsr.lines import BadLine, read_lines
 from headatlas.cogvsr.pictures import fault_of_name, inside, read_image, stored_upright
 from headatlas.cogvsr.table import ArrowTable, ParquetTable, Table
 from headatlas.errors import HeadAtlasError
+from headatlas.storage import replacing
 
 _GROUP, _SHARD = 16, 1024
 """Questions held in memory at once while writing (a Parquet row group), and questions in one file."""
@@ -188,33 +188,27 @@ def embedded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(made: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Write rows into `path/questions-*.parquet`: beside it first, then in one rename: no half dataset is ever left."""
+    """Write rows into `path/questions-*.parquet`, in place of an earlier dataset; no half dataset is ever left.
+
+    Raises:
+        HeadAtlasError: there are no rows, the folder holds other things, another process is writing it, or the disk refuses.
+    """
     if path.exists() and (not path.is_dir() or any(not f.match("questions-*.parquet") for f in path.iterdir())):
-        raise HeadAtlasError(f"{path}: expected a new folder or one with an earlier dataset; it holds other things")
-    beside = path.with_name(f".{path.name}.writing")
+        raise HeadAtlasError(f"{path} must be a new folder or one with an earlier dataset; it holds other things")
     iterator = iter(made)
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
+    with replacing(path, "the dataset") as folder:
+        group = list(itertools.islice(iterator, _GROUP))
+        if not group:
+            raise HeadAtlasError("the dataset is empty; it must have at least one question")
         for shard in itertools.count():
-            group = list(itertools.islice(iterator, _GROUP))
             if not group:
                 break
-            with pq.ParquetWriter(beside / f"questions-{shard:05d}.parquet", rows.FEATURES.arrow_schema) as writer:
+            with pq.ParquetWriter(folder / f"questions-{shard:05d}.parquet", rows.FEATURES.arrow_schema) as writer:
                 written = 0
-                while group:
+                while group and written < _SHARD:
                     writer.write_table(rows.to_table(group))
                     written += len(group)
-                    group = list(itertools.islice(iterator, _GROUP)) if written < _SHARD else []
-        if not any(beside.iterdir()):
-            raise HeadAtlasError("the dataset is empty; expected at least one question")
-        if path.exists():
-            shutil.rmtree(path)
-        beside.rename(path)
-    except OSError as error:
-        raise HeadAtlasError(f"cannot write the dataset to {path} ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+                    group = list(itertools.islice(iterator, _GROUP))
 
 
 @contextmanager

@@ -1,11 +1,12 @@
-"""Find, name, read and edit the attention heads of any transformers VLM. Torch modules only: no data, no science."""
+"""Find, name, read and edit the attention heads of any vision-language model of transformers, or any torch model like one."""
 
-from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS, TOWERS, Head, HeadSet, Tower
+from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS, TOWERS, Head, Heads, HeadSet, Tower, as_heads
 from headatlas.heads.apply import ActiveEdit, compile_edits, edit_heads
 from headatlas.heads.attention import AttentionEdit, AttentionReader, AttentionRows, attend, block, scale_attention
 from headatlas.heads.edit import Edit, mean, patch, scale, steer, zero
 from headatlas.heads.find import find_heads
 from headatlas.heads.grid import HeadGrid, Site
+from headatlas.heads.hooks import at_sites
 from headatlas.heads.read import ZReader
 from headatlas.heads.scope import SCOPES, Positions, Scope
 
@@ -22,11 +23,14 @@ __all__ = [
     "Head",
     "HeadGrid",
     "HeadSet",
+    "Heads",
     "Positions",
     "Scope",
     "Site",
     "Tower",
     "ZReader",
+    "as_heads",
+    "at_sites",
     "attend",
     "block",
     "compile_edits",

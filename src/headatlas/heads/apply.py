@@ -1,12 +1,12 @@
-"""Apply edits to a running model: compile them to one factor and one shift per layer, and hook the output projections.
+"""Apply edits to a running model.
 
-For every touched layer the edits of each batch row are composed, in order, into `factor [B|1, H]` and
-`shift [B|1, H, D]` (a later edit acts on what the earlier ones left: f := f2*f, s := f2*s + s2). A forward pre-hook on
-the layer's output projection then replaces its input by factor * z + shift at the positions in scope. The model's own
-attention kernels stay in use, and leaving the context removes every hook, also after an exception.
+For every layer that is touched, the edits of each batch row are composed, in order, into one factor `[B|1, H]` and one shift
+`[B|1, H, D]` (a later edit acts on the result of the earlier ones: f := f2*f, s := f2*s + s2). A forward pre-hook on the
+layer's output projection replaces its input by factor * z + shift at the positions in scope. The model keeps its attention
+kernels. Leaving the context removes every hook, also after an exception.
 
-A second hook, on the language model as a whole, notes how many tokens are cached and how many are new, so that masks
-over the full sequence can be cut to the current forward (scope.py). Knows no data: masks come from the batch.
+A second hook, on the language model as a whole, notes how many tokens are cached and how many are new, so that masks over the
+full sequence can be cut to the current forward (`scope.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +23,18 @@ from headatlas.heads.attention.edit import AttentionEdit, split_edits
 from headatlas.heads.attention.sites import window_of
 from headatlas.heads.edit import Edit
 from headatlas.heads.grid import HeadGrid, Site
+from headatlas.heads.hooks import at_sites
 from headatlas.heads.scope import Positions, Scope, Window, check_scope, current_mask
 
 
 class ActiveEdit:
-    """Edits in force. `positions` is set before each batch when the scope is not `all`.
+    """Edits that are in force.
 
-    `rows` is the number of batch rows the edits were given for, or 1 if every row gets the same edits.
+    Attributes:
+        positions: masks of the batch; set them before each batch unless the scope is `all`.
+        scope: where the edits act.
+        rows: the number of batch rows for which edits were given, 1 if every row gets the same.
+        window: the tokens of the current forward, if known.
     """
 
     def __init__(self, plans: "dict[Site, LayerPlan]", rows: int, scope: Scope, positions: Positions | None) -> None:
@@ -40,7 +45,8 @@ class ActiveEdit:
         self._plans = plans
 
     def apply(self, site: Site, hidden: Tensor) -> Tensor:
-        """What the output projection of `site` gets instead of `hidden` (`[B, T, H*D]`, `[T, H*D]` or `[B, h, w, H*D]`)."""
+        """The input that the output projection of `site` gets instead of `hidden`, of the same shape: `[B, T, H*D]`,
+        `[T, H*D]` or `[B, h, w, H*D]`."""
         z = site.split(hidden)  # [B, T, H, D]
         plan = self._plans[site]
         if plan.factor.shape[0] not in (1, z.shape[0]):
@@ -59,38 +65,48 @@ class ActiveEdit:
 
 
 class LayerPlan:
-    """The composed edits of one layer: `factor [B|1, H]`, `shift [B|1, H, D]` or None; float32 until used."""
+    """The composed edits of one layer: `factor [B|1, H]` and `shift [B|1, H, D]` or None, float32."""
 
     def __init__(self, factor: Tensor, shift: Tensor | None) -> None:
         self.factor = factor
         self.shift = shift
-        self._used: tuple[Tensor, Tensor | None] | None = None
+        self._converted: tuple[Any, tuple[Tensor, Tensor | None]] | None = None
 
     def to(self, z: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Factor and shift on the device and in the dtype of `z`, converted once."""
-        if self._used is None or self._used[0].device != z.device or self._used[0].dtype != z.dtype:
-            self._used = self.factor.to(z), None if self.shift is None else self.shift.to(z)
-        return self._used
+        """Factor and shift on the device and in the dtype of `z`; the conversion is kept."""
+        # What is made in inference mode cannot be used where gradients are wanted.
+        key = (z.device, z.dtype, torch.is_inference_mode_enabled())
+        if self._converted is None or self._converted[0] != key:
+            self._converted = key, (self.factor.to(z), None if self.shift is None else self.shift.to(z))
+        return self._converted[1]
 
 
 def compile_edits(
     grid: HeadGrid, edits: Sequence[Edit] | Sequence[Sequence[Edit]]
 ) -> tuple[dict[Site, LayerPlan], int]:
-    """Check the edits against the model and compose them: `(plan of every touched site, number of rows or 1)`.
+    """Check edits against the model and compose them.
 
-    `edits` is one list for all rows, or one list per row. Raises `HeadAtlasError` for a head the model does not have,
-    values of another shape than the model's `[L, H, D]`, and per-row values that do not fit the rows.
+    Args:
+        grid: the heads of the model.
+        edits: one list for all rows, or one list for each row.
+
+    Returns:
+        The plan of every site that is touched, and the number of rows (1: the same for all).
+
+    Raises:
+        HeadAtlasError: a head that the model does not have, values of another shape than the model's `[L, H, D]`, or per-row
+            values that do not fit the rows.
     """
     rows = _rows(edits)
     plans: dict[Site, LayerPlan] = {}
     seen: set[int] = set()
     for row, row_edits in enumerate(rows):
         for edit in row_edits:
-            if id(edit) not in seen:  # a row-by-row list repeats the same few edits
+            if id(edit) not in seen:  # lists per row repeat the same few edits
                 _check(grid, edit)
                 seen.add(id(edit))
             if len(rows) > 1 and edit.rows not in (None, len(rows)):
-                raise HeadAtlasError(f"{edit.name}: values for {edit.rows} rows, edits for {len(rows)}")
+                raise HeadAtlasError(f"{edit.name}: got values for {edit.rows} rows, edits for {len(rows)}")
             one = edit.at_row(row)
             for site, heads in _by_site(grid, edit).items():
                 plan = plans.get(site)
@@ -123,7 +139,7 @@ def _check(grid: HeadGrid, edit: Edit) -> None:
     dims = grid.padded(edit.heads.towers()[0])
     if tuple(edit.shift.shape[-3:]) != dims:
         raise HeadAtlasError(
-            f"{edit.name}: expected values [L, H, D] = {list(dims)} of this model, got {list(edit.shift.shape[-3:])}"
+            f"{edit.name}: values must be [L, H, D] = {list(dims)} for this model, got {list(edit.shift.shape[-3:])}"
         )
 
 
@@ -141,7 +157,7 @@ def _compose(plan: LayerPlan, site: Site, row: int, heads: list[int], edit: Edit
     if plan.shift is not None:
         new = edit.factor * plan.shift[row, heads]
         if edit.shift is not None:
-            # A tower of unequal layers has padded values: the first d_head numbers are this layer's.
+            # Values for a tower of unequal layers are padded: this layer uses the first d_head numbers.
             new = new + edit.shift[site.layer, heads, : site.d_head].to(plan.shift)
         plan.shift[row, heads] = new
 
@@ -154,28 +170,32 @@ def edit_heads(
     scope: str = "all",
     positions: Positions | None = None,
 ) -> Iterator[ActiveEdit]:
-    """Put `edits` in force on `model` for the time of the context; yields the `ActiveEdit`.
+    """Put `edits` in force on `model` within the context; yields the `ActiveEdit`.
 
-    `edits`: one list for all rows, or a list of lists, one per batch row; several edits act in order, those of attention
-    before those of z. `scope`: one of
-    `SCOPES`; every scope but `all` needs `positions` (masks over the batch's full sequence), given here or set as
-    `active.positions` before each batch. In `generate` the masks are those of the prompt: the first forward is cut
-    from them, and each later, decoded token is an `answer` (and `last`) position.
+    In `generate`, the masks are those of the prompt: they are cut to the first forward, and every token that is decoded later
+    counts as an `answer` (and `last`) position.
 
-    Raises `HeadAtlasError` for unknown heads or scopes, shapes that do not fit, and, in the forward, for missing masks
-    or rows and lengths that do not fit. All hooks are removed on leaving, also after an exception.
+    Args:
+        model: the model that is called.
+        grid: its heads.
+        edits: one list for all rows, or one list for each batch row; several edits act in order, those of attention before
+            those of z.
+        scope: one of `SCOPES`.
+        positions: masks over the batch's full sequence, which every scope but `all` needs; may be set later as
+            `active.positions`, before each batch.
+
+    Raises:
+        HeadAtlasError: unknown heads or scopes, or shapes that do not fit; in a forward: missing masks, rows and lengths that
+            do not fit, or an edit that did not take place (see `hooks.py`). Every hook is removed on leaving.
     """
     checked = check_scope(scope)
     edits, attention = split_edits(edits)
     plans, rows = compile_edits(grid, edits)
     if checked != "all" and any(site.tower not in TEXT_TOWERS for site in plans):
         raise HeadAtlasError(
-            f"scope {scope!r} counts the language model's positions; edits in the vision tower need scope 'all', and so do "
-            "those in a connector or text encoder"
+            f"scope {scope!r} refers to positions of the language model; edits in the vision tower, a connector or a text "
+            "encoder need scope 'all'"
         )
-    modules = set(map(id, model.modules()))
-    if any(id(site.module) not in modules for site in plans):
-        raise HeadAtlasError("the grid belongs to another model; use find_heads(model) of this one")
     active = ActiveEdit(plans, rows, checked, positions)
     with ExitStack() as hooks:
         if checked != "all" or attention:
@@ -183,13 +203,8 @@ def edit_heads(
             hooks.callback(root.register_forward_pre_hook(_watch(active), with_kwargs=True).remove)
         if attention:
             hooks.enter_context(edited_attention(model, grid, attention, active))
-        for site in plans:
-            hooks.callback(site.module.register_forward_pre_hook(_hook(active, site)).remove)
+        hooks.enter_context(at_sites(grid, list(plans), active.apply, "edit", model))
         yield active
-
-
-def _hook(active: ActiveEdit, site: Site) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
-    return lambda module, args: (active.apply(site, args[0]), *args[1:])
 
 
 def _watch(active: ActiveEdit) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:

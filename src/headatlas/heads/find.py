@@ -91,7 +91,7 @@ def find_heads(model: nn.Module) -> HeadGrid:
             + ("; ".join(inside[:3]) or f"no module with one of the query projections {QUERY_ROLES} in it")
         )
     sites = [
-        Site(tower, layer, f"{a.name}.{a.role}", a.projection, a.n_heads, a.d_head, a.name)
+        Site(tower, layer, f"{a.name}.{a.role}", a.projection, a.n_heads, a.d_head, a.name, a.module)
         for tower, members in towers.items()
         for layer, a in enumerate(_forward_order(members))
     ]
@@ -101,7 +101,7 @@ def find_heads(model: nn.Module) -> HeadGrid:
         for name, reason in unknown.items()
         if not any(_within(name, known) or _within(known, name) for known in names)
     )
-    return HeadGrid(tuple(sites), model.get_submodule(language), (*refused.values(), *others))
+    return HeadGrid(tuple(sites), model.get_submodule(language), (*refused.values(), *others), model)
 
 
 @dataclass(frozen=True, eq=False)

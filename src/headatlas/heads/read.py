@@ -1,63 +1,113 @@
-"""Read z, the heads' outputs before the output projection, while a model runs.
-
-Knows sites and forward pre-hooks. Keeps nothing between uses, chooses no tokens and stores nothing on disk.
-"""
+"""Read z, the outputs of the heads before the output projection, while a model runs."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+import torch
+from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.address import Tower
 from headatlas.heads.grid import HeadGrid, Site
+from headatlas.heads.hooks import at_sites
 
 
 class ZReader:
-    """Context manager that sees z at every layer of a tower on each forward of the model.
+    """Context manager that sees z at every layer of a tower in each forward of the model.
 
     ```python
     with ZReader(grid) as reader:
         model(**inputs)
     reader.z[3]  # [B, T, H, D], the model's dtype and device
     ```
-    `reader.z[layer]` is a view of what went into the output projection in the last forward, gradients kept (run under
-    `torch.no_grad()` where none are wanted). A vision tower without a batch axis gives `[1, T, H, D]`, and one that is
-    called several times keeps its last call. With `on_z(layer, z)` every call is handed over and `z` stays empty, so
-    that nothing big is kept. Hooks run in the order they were set: a reader opened inside `edit_heads` sees the
-    edited z, one opened before it the original.
+    `reader.z[layer]` is a view of the input of the output projection in the last forward; gradients are kept (run under
+    `torch.no_grad()` where none are wanted). A vision tower without a batch axis gives `[1, T, H, D]`; of one that is called
+    several times in a forward, the last call is kept. Hooks run in the order in which they were set: a reader opened inside
+    `edit_heads` sees the edited z, one opened before it the original.
+
+    Args:
+        grid: the heads of the model.
+        tower: which tower is read.
+        on_z: called as `on_z(layer, z)` at every layer; `z` then stays empty, so that nothing large is kept.
+
+    Raises:
+        HeadAtlasError: the tower has no heads; in a forward: a layer did not run, or z holds NaN or infinite numbers at a
+            position that is not padding.
     """
 
     def __init__(self, grid: HeadGrid, tower: Tower = "L", on_z: Callable[[int, Tensor], object] | None = None) -> None:
-        self.z: dict[int, Tensor] = {}
-        self._sites = grid.tower(tower)
+        self.z: dict[int, Tensor] = _Layers()
+        self._grid, self._sites = grid, grid.tower(tower)
         self._on_z = on_z
-        self._handles: list[RemovableHandle] = []
+        self._sums: list[tuple[Site, Tensor]] = []
+        """Of each layer in the current forward: the sum over the features of every position, not finite where z is not."""
+        self._stack: ExitStack | None = None
         if not self._sites:
             raise HeadAtlasError(f"this model has no addressable heads in tower {tower!r}, nothing to read")
 
     def __enter__(self) -> "ZReader":
-        if self._handles:
+        if self._stack is not None:
             raise HeadAtlasError("this ZReader is already open; make a second one")
         self.z.clear()
-        self._handles = [site.module.register_forward_pre_hook(self._hook(site)) for site in self._sites]
+        self._sums = []
+        with ExitStack() as stack:
+            stack.enter_context(at_sites(self._grid, self._sites, self._see, "read", after=self._check))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.__exit__(kind, error, trace)
 
-    def _hook(self, site: Site) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-            z = site.split(args[0])
-            if self._on_z is None:
-                self.z[site.layer] = z
-            else:
-                self._on_z(site.layer, z)
+    def _see(self, site: Site, hidden: Tensor) -> None:
+        z = site.split(hidden)
+        wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        with torch.no_grad():
+            self._sums.append((site, hidden.sum(-1, dtype=wide)))
+        if self._on_z is None:
+            self.z[site.layer] = z
+        else:
+            self._on_z(site.layer, z)
 
-        return hook
+    def _check(self, kwargs: dict[str, Any]) -> None:
+        """Raise for z that is not finite, after a forward: one look at all layers, so that a GPU is waited for once."""
+        sums, self._sums = self._sums, []
+        mask = kwargs.get("attention_mask")
+        wrong = [(site, _not_finite(values, mask)) for site, values in sums]
+        if not wrong or not bool(torch.stack([found.to(wrong[0][1].device) for _, found in wrong]).any()):
+            return
+        site = next(site for site, found in wrong if bool(found))
+        raise not_finite(self._grid.model, f"z of layer {site.tower}{site.layer}")
+
+
+def not_finite(model: Any, what: str) -> HeadAtlasError:
+    """The error for NaN or infinite numbers: names the model, its dtype, what is wrong, and what to try."""
+    parameter = next(iter(model.parameters()), None) if model is not None else None
+    dtype = "" if parameter is None else str(parameter.dtype).removeprefix("torch.")
+    advice = "its weights may be damaged" if dtype in ("float32", "float64") else "load it in bfloat16 or float32"
+    return HeadAtlasError(
+        f"{type(model).__name__ if model is not None else 'the model'} in {dtype or 'its dtype'}: {what} must be finite, "
+        f"got NaN or infinite numbers; {advice}"
+    )
+
+
+def _not_finite(sums: Tensor, mask: Any) -> Tensor:
+    """Whether a sum `[B, T]` is not finite at a position that the attention mask `[B, past + T]` does not leave out."""
+    bad = ~torch.isfinite(sums)
+    fits = isinstance(mask, Tensor) and mask.dim() == bad.dim() == 2 and mask.shape[0] == bad.shape[0]
+    if fits and mask.shape[1] >= bad.shape[1]:
+        bad = bad & mask[:, -bad.shape[1] :].to(bad.device).bool()
+    return bad.any()
+
+
+class _Layers(dict[int, Tensor]):
+    """z by layer; asking for one that was not read says so."""
+
+    def __missing__(self, layer: int) -> Tensor:
+        have = f"layers {min(self)} to {max(self)}" if self else "nothing; run the model while the reader is open"
+        raise HeadAtlasError(f"z of layer {layer} was not read: this reader has {have}")

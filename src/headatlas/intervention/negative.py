@@ -53,9 +53,9 @@ def negative(
             compares them with the drop on that same part.
 
     Returns:
-        A row: drop = before - after with its interval; `random_drop` is the controls' mean and `random_low`,
-        `random_high` their 2.5 and 97.5 % quantiles; `p` = (1 + #{random drop >= drop}) / (R + 1); nan where there is
-        nothing to test.
+        A row: drop = before - after with its interval; `matched_drop` is the drop on the controls' questions;
+        `random_drop` is the controls' mean and `random_low`, `random_high` their 2.5 and 97.5 % quantiles; `p` =
+        (1 + #{random drop >= matched drop}) / (R + 1); nan where there is nothing to test.
     """
     before = runner.baseline(split)
     rows = of_function(before, function)
@@ -90,6 +90,7 @@ def negative(
         "drop": drop,
         "low": -found.high,
         "high": -found.low,
+        "matched_drop": part_drop if tested else np.nan,
         "random_drop": float(np.mean(drops)) if tested else np.nan,
         "random_low": float(low),
         "random_high": float(high),
@@ -106,5 +107,5 @@ def negative(
 def add_q(table: pd.DataFrame, p: str = "p", q: str = "q") -> pd.DataFrame:
     """A copy whose column `q` holds Benjamini-Hochberg adjusted p-values over all rows that have a p; nan elsewhere."""
     out = table.copy()
-    out[q] = stats.bh(out[p].to_numpy(float))
+    out[q] = stats.benjamini_hochberg(out[p].to_numpy(float))
     return out

@@ -22,8 +22,8 @@ GRID = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Strengths tried, in standard deviations; 0.1 is the paper's."""
 
 COLUMNS = [
-    *("scorer", "function", "alpha", "arm", "before", "after", "gain", "low", "high", "p", "q"),
-    *("unparsable_after", "n", "off_task_gain"),
+    *("scorer", "function", "alpha", "arm", "before", "after", "gain", "low", "high", "matched_gain", "p", "q"),
+    *("unparsable_after", "n_draws", "n", "off_task_gain"),
 ]
 
 
@@ -106,7 +106,8 @@ def positive(
     Returns:
         One row an arm. `steer` and `flipped` are one condition each: `low`, `high` bootstrap the gain over questions
         and `p` is the exact two-sided McNemar. The other arms are many draws: gain is their mean, `low`, `high` its 2.5
-        and 97.5 % quantiles, and `p` = (1 + #{gain of a draw >= gain of steering}) / (R + 1). `off_task_gain`: change
+        and 97.5 % quantiles, `matched_gain` the gain of steering on the same questions, and
+        `p` = (1 + #{gain of a draw >= matched_gain}) / (R + 1). `off_task_gain`: change
         on the steps of other, non-spatial functions. `q` is left to `add_q`.
 
     Raises:
@@ -155,8 +156,10 @@ def _one(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int, see
         "gain": found.change,
         "low": found.low,
         "high": found.high,
+        "matched_gain": np.nan,
         "p": found.p_mcnemar,
         "unparsable_after": found.unparsable_after,
+        "n_draws": 1,
         "n": found.n,
     }
 
@@ -171,7 +174,9 @@ def _many(before: pd.DataFrame, answers: list[pd.DataFrame], rows: Rows, steered
         "gain": float(np.mean(gains)),
         "low": float(low),
         "high": float(high),
+        "matched_gain": steered,
         "p": stats.random_control_p(steered, np.array(gains)) if rows.any() else np.nan,
         "unparsable_after": float(np.mean([after["unparsable"].to_numpy(float)[rows].mean() for after in answers])),
+        "n_draws": len(answers),
         "n": int(rows.sum()),
     }

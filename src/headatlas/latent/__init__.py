@@ -1,18 +1,27 @@
-"""Latent heads and the ways of waking them: SHA, the paper's way from the input side."""
+"""Latent heads and the methods that activate them: `methods/` (one file each), `detectors/` (one file each)."""
 
-from headatlas.latent.detect import Detector, GroundTruth, detector, get_detector
-from headatlas.latent.latent import latent_heads
-from headatlas.latent.sha import Arm, arms
-from headatlas.latent.table import activation_table, run_arms
+from headatlas.latent.detectors import DETECTORS, Detections, Detector, GroundTruth, detector, get_detector
+from headatlas.latent.heads import latent_heads, latent_table
+from headatlas.latent.methods import ARMS, METHODS, Arm, Cost, Method, MethodInputs, arm, arms, method
+from headatlas.latent.table import activation_table
 
 __all__ = [
+    "ARMS",
+    "DETECTORS",
+    "METHODS",
     "Arm",
+    "Cost",
+    "Detections",
     "Detector",
     "GroundTruth",
+    "Method",
+    "MethodInputs",
     "activation_table",
+    "arm",
     "arms",
     "detector",
     "get_detector",
     "latent_heads",
-    "run_arms",
+    "latent_table",
+    "method",
 ]

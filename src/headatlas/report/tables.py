@@ -87,7 +87,7 @@ def read_run(path: Path) -> Run:
         absent=absent,
         settings=_json(path / "settings.json", dict),
         claims=entries,
-        q=claims.get("q") if isinstance(claims.get("q"), (int, float)) else None,
+        q=claims.get("level") if isinstance(claims.get("level"), (int, float)) else None,
         timings=lists["timings"],
         examples=lists["examples"],
     )

@@ -78,7 +78,7 @@ METRICS = {
 
 TARGETS = {"true": "True functions", "control": "Control: shuffled functions", "text_only": "Step's text only"}
 
-VERDICTS = {"supported": "✓", "not supported": "✕", "inconclusive": "?"}
+VERDICTS = {"supported": "✓", "contradicted": "✕", "inconclusive": "?", "not testable here": "∅"}
 
 
 def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:

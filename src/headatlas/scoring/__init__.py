@@ -1,14 +1,16 @@
 """Which heads matter for which function: scorers, nulls, selectors, sparsity and the atlas.
 
-`score(acts, scorer=...)` gives an `Atlas`. A new scorer is one new file with `@scorer("name")`; a new selector one
-function with `@selector("name")`.
+`score(acts, scorer=...)` returns an `Atlas`. A new scorer is a function with `@scorer("name")`, a new selector one with
+`@selector("name")`: in a new file here, or in another package.
 """
 
 from headatlas.scoring.agreement import agreement
 from headatlas.scoring.atlas import Atlas, score
 from headatlas.scoring.base import (
+    SCORERS,
     ActivationsLike,
     PerSample,
+    Scorer,
     Scores,
     ScoringInputs,
     get_scorer,
@@ -20,14 +22,17 @@ from headatlas.scoring.fewest import fewest_table
 from headatlas.scoring.head_sweep import HeadSweep, head_sweep
 from headatlas.scoring.null import permuted_labels, pooled_p
 from headatlas.scoring.paper import probe_accuracy
-from headatlas.scoring.select import select, selector, selectors
+from headatlas.scoring.select import SELECTORS, select, selector, selectors
 from headatlas.scoring.sparsity import overlap_table, selection_table, sparsity_table
 
 __all__ = [
+    "SCORERS",
+    "SELECTORS",
     "ActivationsLike",
     "Atlas",
     "HeadSweep",
     "PerSample",
+    "Scorer",
     "Scores",
     "ScoringInputs",
     "agreement",

@@ -77,8 +77,11 @@ class SingleHeadDamage:
     def intervals(
         self, rows: Bool[np.ndarray, " N"], measure: Measure = "logprob", n_boot: int = 2_000, seed: int = 0
     ) -> tuple[Float[np.ndarray, "L H"], Float[np.ndarray, "L H"]]:
-        """95 % cluster-bootstrap bounds of the mean loss of every head, questions resampled whole."""
+        """95 % cluster-bootstrap bounds of the mean loss of every head, questions resampled whole; NaN for a single one."""
         sums, sizes = self.question_sums(rows, measure)
+        if len(sizes) < 2:
+            nothing = np.full(sums.shape[1:], np.nan)
+            return nothing, nothing
         rng = np.random.default_rng(seed)
         draws = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=n_boot)
         means = np.tensordot(draws, sums, axes=1) / (draws @ sizes)[:, None, None]
@@ -220,7 +223,13 @@ def scores_of(
     )
 
 
-@scorer("ablation")
+@scorer(
+    "ablation",
+    title="exact ablation",
+    label="Exact ablation (A3)",
+    description="How much a function's steps lose when one head alone is ablated, measured exactly.",
+    unit="nats",
+)
 def ablation(
     inputs: ScoringInputs,
     *,

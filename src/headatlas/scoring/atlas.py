@@ -1,15 +1,17 @@
-"""The atlas of one model: scores of one or more scorers, the heads they select, and the files they are kept in.
+"""The atlas of one model: the scores of one or more scorers, the heads selected from them, and how they are saved.
 
-Knows scores, selectors and JSON. `atlas.json` holds scores, p-values and settings in plain numbers; the null, extra
-arrays and per-step scores are larger and lie beside it in `atlas.npz` (no pickle).
+`atlas.json` holds scores, p-values and settings in plain numbers. The null, extra arrays and per-step scores are larger
+and are in `atlas.npz` (no pickle), whose SHA-256 the JSON file holds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +20,42 @@ import numpy as np
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.scoring.base import ActivationsLike, PerSample, Progress, Scores, ScoringInputs, get_scorer
+from headatlas.progress import Progress
+from headatlas.registry import near
+from headatlas.scoring.base import ActivationsLike, PerSample, Scores, ScoringInputs, get_scorer
 from headatlas.scoring.select import ranking, select
 
-FORMAT = 1
+FORMAT = 2
+
+PARTS = ("values", "function", "cluster")
+"""Arrays of `PerSample`."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Atlas:
-    """Scores by scorer name, in the order they were asked for; the first is the default. `model` is its name for
-    people.
+    """Scores by scorer name, in the order in which they were asked for; the first is the default.
+
+    Attributes:
+        model: the model's name.
+        scores: by name of the scorer.
+        functions: the names along axis F of every scorer's scores.
     """
 
     model: str
     scores: dict[str, Scores] = field(default_factory=dict)
     functions: tuple[str, ...] = FUNCTIONS
+
+    def __repr__(self) -> str:
+        if not self.scores:
+            return f"Atlas of {self.model or 'a model'}: empty"
+        layers, heads = self.shape
+        lines = [
+            f"Atlas of {self.model or 'a model'}: {layers} layers x {heads} heads, scored by {', '.join(self.scores)}"
+        ]
+        for function in self.functions:
+            best = [str(head) for head in self.ranking(function)[:3]]
+            lines.append(f"  {function:24s} best by {next(iter(self.scores))}: {', '.join(best)}")
+        return "\n".join([*lines, "  .heads(function, scorer, selector) selects, .scores[name] has the numbers"])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -42,16 +65,19 @@ class Atlas:
     def of(self, scorer: str | None = None) -> Scores:
         """Scores of one scorer, by default the first. Raises `HeadAtlasError` naming those the atlas has."""
         if not self.scores:
-            raise HeadAtlasError("this atlas is empty: score the activations first")
+            raise HeadAtlasError("this atlas is empty; score the activations first")
         name = next(iter(self.scores)) if scorer is None else scorer
         if name not in self.scores:
-            raise HeadAtlasError(f"the atlas has no scorer {name!r}: expected one of {', '.join(self.scores)}")
+            names = list(self.scores)
+            raise HeadAtlasError(
+                f"scorer must be one of the atlas ({', '.join(names)}), got {name!r}{near(name, names)}"
+            )
         return self.scores[name]
 
     def heads(self, function: str, scorer: str | None = None, selector: str = "null", **options: Any) -> HeadSet:
-        """The functional heads of `function`, best first. The set may be empty and then tells its `reason`.
+        """The functional heads of `function`, best first; the `reason` of an empty set says why it is empty.
 
-        Raises `HeadAtlasError` for an unknown function, scorer or selector, and for selector `null` without p-values.
+        Raises `HeadAtlasError` for an unknown function, scorer or selector.
         """
         return select(self.of(scorer), function, selector, **options)
 
@@ -60,8 +86,9 @@ class Atlas:
         return ranking(self.of(scorer), function)
 
     def save(self, path: str | Path) -> Path:
-        """Write `atlas.json` at `path` (a folder, or a name ending in .json) and the arrays beside it; returns the
-        JSON's path.
+        """Write `atlas.json` at `path` (a folder, or a name that ends in .json) and the arrays as .npz next to it.
+
+        Returns the path of the JSON file.
         """
         target = _json_path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,39 +104,52 @@ class Atlas:
             if one.null is not None:
                 extra["null"] = one.null
             if one.per_sample is not None:
-                extra |= {
-                    f"per_sample/{key}": getattr(one.per_sample, key) for key in ("values", "function", "cluster")
-                }
+                extra |= {f"per_sample/{key}": getattr(one.per_sample, key) for key in PARTS}
             arrays |= {f"{name}/{key}": array for key, array in extra.items()}
-        content = {"format": FORMAT, "model": self.model, "functions": list(self.functions), "scores": scores}
-        beside = target.with_suffix(".npz.part")
-        with beside.open("wb") as stream:
+        unfinished = target.with_suffix(".npz.part")
+        with unfinished.open("wb") as stream:
             np.savez_compressed(stream, **arrays)  # pyright: ignore[reportArgumentType]
-        os.replace(beside, target.with_suffix(".npz"))
+        digest = _digest(unfinished)
+        os.replace(unfinished, target.with_suffix(".npz"))
+        content = {
+            "format": FORMAT,
+            "model": self.model,
+            "functions": list(self.functions),
+            "scores": scores,
+            "arrays": {"file": target.with_suffix(".npz").name, "sha256": digest},
+        }
         part = target.with_suffix(".json.part")
         part.write_text(json.dumps(content, default=_plain, allow_nan=False), encoding="utf-8")
         os.replace(part, target)
         return target
 
     @classmethod
-    def load(cls, path: str | Path) -> Atlas:
-        """Read what `save` wrote. Without the .npz, scores and selections are there but nulls and arrays are not."""
+    def load(cls, path: str | Path, *, arrays: bool = True) -> Atlas:
+        """Read what `save` wrote.
+
+        Args:
+            path: the JSON file, or its folder.
+            arrays: False: read the JSON file only, without nulls, extra arrays and per-step scores.
+
+        Raises:
+            HeadAtlasError: no atlas, a damaged one, one of another version, or a .npz that is missing or another one.
+        """
         source = _json_path(path)
         try:
             content = json.loads(source.read_text(encoding="utf-8"))
             functions, entries = tuple(content["functions"]), dict(content["scores"])
         except FileNotFoundError as error:
-            raise HeadAtlasError(f"no atlas at {source}: score the activations first (headatlas score)") from error
+            raise HeadAtlasError(f"no atlas at {source}; score the activations first (headatlas score)") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise HeadAtlasError(f"{source} is not an atlas that HeadAtlas wrote ({error}): score again") from error
+            raise HeadAtlasError(f"{source} is not an atlas that HeadAtlas wrote ({error}); score again") from error
         if content.get("format") != FORMAT or functions != FUNCTIONS:
-            raise HeadAtlasError(f"{source} was written by another version of HeadAtlas: score the activations again")
-        kept: dict[str, np.ndarray] = {}
-        if source.with_suffix(".npz").is_file():
-            with np.load(source.with_suffix(".npz"), allow_pickle=False) as archive:
-                kept = {key: archive[key] for key in archive.files}
-        scores = {name: _scores(name, entry, kept) for name, entry in entries.items()}
-        return cls(content["model"], scores, functions)
+            raise HeadAtlasError(f"{source} was written by another version of HeadAtlas; score the activations again")
+        try:
+            kept = _arrays(source, content["arrays"]["sha256"]) if arrays else {}
+            scores = {name: _scores(name, entry, kept) for name, entry in entries.items()}
+            return cls(str(content["model"]), scores, functions)
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise HeadAtlasError(f"{source} is not an atlas that HeadAtlas wrote ({error}); score again") from error
 
 
 def score(
@@ -129,17 +169,23 @@ def score(
 ) -> Atlas:
     """Score every head for every function and return the atlas.
 
-    `scorer`: a registered name or several (`scorers()`). `options` go to the scorer; with several scorers, give them
-    by scorer: `linear={"folds": 3}`. Other arguments as in `ScoringInputs`. `model`: name for people, by default the
-    VLM's or the captured one. Raises `HeadAtlasError` for unknown names, missing splits or tokens.
+    Args:
+        acts: captured activations.
+        scorer: a registered name, or several (`scorers()`).
+        tokens, fit, on, vlm, data, seed, n_null, progress: see `ScoringInputs`.
+        model: the model's name; by default that of `vlm`, or of the model that `acts` was captured from.
+        options: for the scorer; with several scorers give them by scorer, as `linear={"folds": 3}`.
+
+    Raises:
+        HeadAtlasError: an unknown scorer or option, or a split or token selection that was not captured.
     """
     names = (scorer,) if isinstance(scorer, str) else tuple(scorer)
     if not names:
-        raise HeadAtlasError("expected at least one scorer, got none")
+        raise HeadAtlasError("scorer must name at least one scorer, got none")
     found = {name: get_scorer(name) for name in names}
     inputs = ScoringInputs(acts, tokens, fit, on, vlm, data, seed, n_null, progress)
     if len(names) > 1 and (stray := [key for key in options if key not in names]):
-        raise HeadAtlasError(f"option {stray[0]!r} with several scorers: give options by scorer, as {names[0]}={{...}}")
+        raise HeadAtlasError(f"option {stray[0]!r} with several scorers; give options by scorer, as {names[0]}={{...}}")
     atlas = Atlas(str(model or getattr(vlm, "name", "") or getattr(acts, "model", "")))
     for name, function in found.items():
         own = options.get(name, {}) if name in options else (options if len(names) == 1 else {})
@@ -149,12 +195,30 @@ def score(
             if "unexpected keyword argument" in str(error):
                 raise HeadAtlasError(f"scorer {name!r}: {error}") from error
             raise
+        if atlas.scores[name].name != name:
+            atlas.scores[name] = replace(atlas.scores[name], name=name)
     return atlas
 
 
 def _json_path(path: str | Path) -> Path:
     path = Path(path)
     return path if path.suffix == ".json" else path / "atlas.json"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _arrays(source: Path, sha256: str) -> dict[str, np.ndarray]:
+    """The arrays of the atlas at `source`, from the .npz file whose digest it holds."""
+    file = source.with_suffix(".npz")
+    if not file.is_file():
+        raise HeadAtlasError(f"{file} is missing, which belongs to {source}; score again, or load with arrays=False")
+    if _digest(file) != sha256:
+        raise HeadAtlasError(f"{file} is not the file that was written with {source}; score again")
+    with np.load(file, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
 
 
 def _scores(name: str, entry: dict[str, Any], kept: dict[str, np.ndarray]) -> Scores:
@@ -177,4 +241,4 @@ def _plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"info of a scorer may hold plain values, got {type(value).__name__}")
+    raise TypeError(f"info of a scorer must hold plain values, got {type(value).__name__}")

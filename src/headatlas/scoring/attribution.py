@@ -22,7 +22,13 @@ from headatlas.vlm.chat import conversation
 from headatlas.vlm.evaluate import evaluate
 
 
-@scorer("attribution")
+@scorer(
+    "attribution",
+    title="attribution patching",
+    label="Attribution patching",
+    description="An estimate, from gradients, of how much a function's steps lose when one head alone is ablated.",
+    unit="nats",
+)
 def attribution(
     inputs: ScoringInputs,
     *,

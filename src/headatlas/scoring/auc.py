@@ -1,5 +1,4 @@
-"""Area under the ROC curve, many at once. Knows arrays only. Ties count half, except in `auc_columns`, which is for
-scores without ties (the output of a linear probe on real activations)."""
+"""The area under the ROC curve, of many scores at a time. Ties count half."""
 
 from __future__ import annotations
 
@@ -29,12 +28,19 @@ def auc(scores: Float[np.ndarray, " N"], labels: Bool[np.ndarray, " N"]) -> floa
 
 
 def auc_columns(scores: Float[torch.Tensor, "J N K"], labels: Bool[torch.Tensor, "N K"]) -> Float[torch.Tensor, "J K"]:
-    """AUC (0..1) of scores[j, :, k] for labels[:, k]; 0.5 where a class is missing. Ties are broken by row."""
+    """AUC (0..1) of scores[j, :, k] for labels[:, k]; 0.5 where a class is missing. Ties count half."""
     n = scores.shape[1]
-    ranks_of = scores.transpose(1, 2).contiguous().argsort(dim=-1)  # [J, K, N]: row numbers from low to high
+    ordered, order = (
+        scores.transpose(1, 2).contiguous().sort(dim=-1)
+    )  # [J, K, N]: scores and their rows from low to high
     place = torch.arange(1, n + 1, dtype=scores.dtype)
-    hits = labels.T.to(scores.dtype).expand(scores.shape[0], -1, -1).gather(2, ranks_of)  # [J, K, N]
+    hits = labels.T.to(scores.dtype).expand(scores.shape[0], -1, -1).gather(2, order)  # [J, K, N]
     rank_sum = hits @ place
+    tied = (ordered[..., 1:] == ordered[..., :-1]).any(-1)  # [J, K]
+    if tied.any():  # such as a head whose z is always 0
+        some = ordered[tied]  # [M, N]
+        first, last = torch.searchsorted(some, some), torch.searchsorted(some, some, right=True)
+        rank_sum[tied] = (hits[tied] * (first + last + 1).to(scores.dtype) / 2).sum(-1)
     positive = labels.sum(0).to(scores.dtype)
     pairs = positive * (n - positive)
     area = (rank_sum - positive * (positive + 1) / 2) / pairs.clamp(min=1)

@@ -1,12 +1,10 @@
-"""What every scorer takes and gives, and where scorers are registered.
+"""What every scorer takes and returns, and the registry of scorers.
 
-Knows the axes (F functions, L layers, H query heads, D d_head, N steps, R repeats of a null, M step-function pairs)
-and the splits. Knows no scorer, no VLM and no file format: activations are anything with `z`, `steps` and `tokens`.
+Axes: F functions, L layers, H query heads, D d_head, N steps, R repeats of a null, M pairs of a step and a function.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -17,9 +15,8 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
-
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)`; `what` is a few words for people."""
+from headatlas.progress import Progress
+from headatlas.registry import Registry, near
 
 
 @runtime_checkable
@@ -41,14 +38,13 @@ class ActivationsLike(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoringInputs:
     """What a scorer works from.
 
     `tokens`: the token selection whose z is scored. `fit`: split that probes are fitted on. `on`: split that heads are
     scored on. `vlm`, `data`: only causal scorers need them. `n_null`: repeats of the null, None for the scorer's own
-    default. Raises `HeadAtlasError` when the splits would let heads be chosen on what they are evaluated on
-    (method.md, Splits).
+    default. Raises `HeadAtlasError` when the splits would let heads be chosen on what they are evaluated on.
     """
 
     activations: ActivationsLike
@@ -64,14 +60,22 @@ class ScoringInputs:
     def __post_init__(self) -> None:
         if self.fit == self.on:
             raise HeadAtlasError(
-                f"expected different splits to fit and to score on, got {self.fit!r} for both: use fit='P', on='S'"
+                f"splits to fit and to score on must differ, got {self.fit!r} for both; use fit='P', on='S'"
             )
         if "E" in (self.fit, self.on):
             raise HeadAtlasError(
-                f"split E is for the last evaluation only, got fit={self.fit!r}, on={self.on!r}: use 'P', 'S'"
+                f"split E is for the last evaluation only, got fit={self.fit!r}, on={self.on!r}; use fit='P', on='S'"
             )
         if self.n_null is not None and self.n_null < 0:
-            raise HeadAtlasError(f"expected n_null >= 0, got {self.n_null}")
+            raise HeadAtlasError(f"n_null must be >= 0, got {self.n_null}")
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{k} {n}" for k, n in self.activations.steps["split"].value_counts(sort=False).items())
+        model = getattr(self.vlm, "name", None) or "no model"
+        return (
+            f"ScoringInputs: tokens {self.tokens!r}, fit on {self.fit}, score on {self.on}, seed {self.seed}, {model}\n"
+            f"  steps by split: {splits}"
+        )
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -85,7 +89,7 @@ class ScoringInputs:
         if not len(rows):
             found = ", ".join(sorted({str(name) for name in splits})) or "none"
             raise HeadAtlasError(
-                f"no step of split {split!r} was captured (splits there: {found}): capture it, then score"
+                f"no step of split {split!r} was captured (captured splits: {found}); capture it, then score"
             )
         return rows
 
@@ -101,7 +105,9 @@ class ScoringInputs:
         """z of one split, in the order of `steps(split)`. Raises `HeadAtlasError` for tokens not captured."""
         kept = tuple(self.activations.tokens)
         if self.tokens not in kept:
-            raise HeadAtlasError(f"token selection {self.tokens!r} was not captured: expected one of {', '.join(kept)}")
+            raise HeadAtlasError(
+                f"token selection must be one of those captured ({', '.join(kept)}), got {self.tokens!r}"
+            )
         return np.asarray(self.activations.z(self.tokens, self.rows(split)), dtype=np.float32)
 
     def labels(self, split: str) -> Bool[np.ndarray, "N F"]:
@@ -109,7 +115,7 @@ class ScoringInputs:
         return labels_of(self.steps(split))
 
     def report(self, what: str, done: int, total: int) -> None:
-        """Tell the progress callback, if there is one."""
+        """Report progress, where a callback was given."""
         if self.progress is not None:
             self.progress(what, done, total)
 
@@ -122,24 +128,27 @@ def labels_of(steps: pd.DataFrame) -> Bool[np.ndarray, "N F"]:
         for name in str(joined).split("|"):
             if name not in column:
                 raise HeadAtlasError(
-                    f"unknown cognitive function {name!r} in step {row}: expected one of {', '.join(FUNCTIONS)}"
+                    f"cognitive function must be one of {', '.join(FUNCTIONS)}; got {name!r} in step {row}"
                 )
             labels[row, column[name]] = True
     return labels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PerSample:
-    """The terms that a score is the mean of: one row for every (step, function it needs) pair.
+    """The terms that a score is the mean of: one row for every pair of a step and a function it needs.
 
-    Mean of `values` over the rows of function c is `Scores.values[c]`. `function` indexes axis F, `cluster` numbers
-    the main question. It lets the sampling error of *any* function of the scores be bootstrapped without scoring
-    again.
+    The mean of `values` over the rows of function c is `Scores.values[c]`. `function` indexes axis F, `cluster` numbers
+    the main question. With it the sampling error of *any* function of the scores is bootstrapped without scoring again.
     """
 
     values: Float[np.ndarray, "M L H"]
     function: Int[np.ndarray, " M"]
     cluster: Int[np.ndarray, " M"]
+
+    def __repr__(self) -> str:
+        pairs, layers, heads = self.values.shape
+        return f"PerSample: {pairs} pairs of a step and a function x {layers} layers x {heads} heads"
 
     def mean(self, n_functions: int = len(FUNCTIONS)) -> Float[np.ndarray, "F L H"]:
         """Mean over the rows of each function; 0 for a function without rows."""
@@ -151,12 +160,12 @@ class PerSample:
         return out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """One scorer's scores: higher is more important for the function; the unit is the scorer's own.
 
     `null`: the scores under permuted labels, R times. `pvalues`: one-sided, before any correction for multiplicity.
-    `info`: settings and findings that JSON can hold. `arrays`: further arrays, named in the scorer's docstring.
+    `info`: settings and results that JSON can hold. `arrays`: further arrays, named in the scorer's docstring.
     A function without steps in the split scored has scores 0 and p 1, and is named in `info["absent"]`.
     """
 
@@ -169,8 +178,30 @@ class Scores:
     per_sample: PerSample | None = None
 
     def __post_init__(self) -> None:
+        if self.values.ndim != 3 or len(self.values) != len(FUNCTIONS):
+            raise HeadAtlasError(
+                f"scores of {self.name!r} must have shape ({len(FUNCTIONS)} functions, layers, heads), got {self.values.shape}"
+            )
         if not np.isfinite(self.values).all():
-            raise ValueError(f"scorer {self.name!r}: scores must be finite")
+            raise HeadAtlasError(
+                f"scores of {self.name!r} must be finite, got {int((~np.isfinite(self.values)).sum())} that are not"
+            )
+        if self.pvalues is not None:
+            if self.pvalues.shape != self.values.shape:
+                raise HeadAtlasError(
+                    f"p-values of {self.name!r} must have the shape of the scores {self.values.shape}, got {self.pvalues.shape}"
+                )
+            if not ((self.pvalues >= 0) & (self.pvalues <= 1)).all():
+                raise HeadAtlasError(f"p-values of {self.name!r} must be in 0..1, got others (NaN counts as such)")
+
+    def __repr__(self) -> str:
+        layers, heads = self.shape
+        lines = [f"Scores {self.name!r}: {len(self.values)} functions x {layers} layers x {heads} heads"]
+        for name, grid in zip(FUNCTIONS, self.values, strict=True):
+            layer, head = np.unravel_index(grid.argmax(), grid.shape)
+            lines.append(f"  {name:24s} highest {grid.max():.4g} at L{layer}.H{head}, mean {grid.mean():.4g}")
+        extra = [part for part in ("null", "pvalues", "per_sample") if getattr(self, part) is not None]
+        return "\n".join([*lines, f"  with {', '.join(extra) or 'no null, p-values or per-step scores'}"])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -185,37 +216,66 @@ class Scores:
 def function_index(name: str) -> int:
     """Place of a function along axis F. Raises `HeadAtlasError` for an unknown name."""
     if name not in FUNCTIONS:
-        raise HeadAtlasError(f"unknown cognitive function {name!r}: expected one of {', '.join(FUNCTIONS)}")
+        raise HeadAtlasError(
+            f"cognitive function must be one of {', '.join(FUNCTIONS)}; got {name!r}{near(name, FUNCTIONS)}"
+        )
     return FUNCTIONS.index(name)
 
 
-Scorer = Callable[..., Scores]
-"""`f(inputs: ScoringInputs, **options) -> Scores`."""
+@dataclass(frozen=True)
+class Scorer:
+    """A registered scorer; called as `scorer(inputs, **options) -> Scores`.
 
-_SCORERS: dict[str, Scorer] = {}
-# Imported on first use: a causal scorer pulls in VLM code that the others do without.
-_SHIPPED = ("paper", "linear", "ablation", "attribution")
+    Attributes:
+        name: as users write it.
+        function: the scorer itself.
+        title: its name in running text, such as "the linear probe".
+        label: its name in tables and legends, such as "Linear probe (A2)".
+        description: how it scores, in one sentence.
+        unit: of its scores; "" if they have none.
+    """
+
+    name: str
+    function: Callable[..., Scores]
+    title: str
+    label: str
+    description: str
+    unit: str = ""
+
+    def __call__(self, inputs: ScoringInputs, **options: Any) -> Scores:
+        """Score every head for every function."""
+        return self.function(inputs, **options)
 
 
-def scorer(name: str) -> Callable[[Scorer], Scorer]:
-    """Decorator that registers a scorer under a name."""
+SCORERS: Registry[Scorer] = Registry("scorer", ("headatlas.scoring.*",))
+"""All scorers by name. A new one is a function with `@scorer("name")` in a new file here, or in another package."""
 
-    def register(function: Scorer) -> Scorer:
-        _SCORERS[name] = function
+
+def scorer(
+    name: str, *, title: str = "", label: str = "", description: str = "", unit: str = ""
+) -> Callable[[Callable[..., Scores]], Callable[..., Scores]]:
+    """Decorator that registers a function `f(inputs: ScoringInputs, **options) -> Scores` as a scorer.
+
+    Args:
+        name: as users write it.
+        title, label, description, unit: see `Scorer`; by default the name, and the first sentence of the docstring.
+    """
+
+    def register(function: Callable[..., Scores]) -> Callable[..., Scores]:
+        words = " ".join((function.__doc__ or "").strip().split("\n\n")[0].split())
+        sentence = description or words.split(". ")[0].rstrip(".") + "." if description or words else name
+        shown = label or name.replace("_", " ").capitalize()
+        SCORERS.add(name, Scorer(name, function, title or f"the scorer {name}", shown, sentence, unit))
         return function
 
     return register
 
 
 def scorers() -> tuple[str, ...]:
-    """Names of all scorers: the shipped ones first, then those registered by others."""
-    return _SHIPPED + tuple(name for name in _SCORERS if name not in _SHIPPED)
+    """Names of all scorers."""
+    return tuple(SCORERS)
 
 
 def get_scorer(name: str) -> Scorer:
     """The scorer registered under `name`. Raises `HeadAtlasError` naming those there are."""
-    if name not in _SCORERS and name in _SHIPPED:
-        importlib.import_module(f"headatlas.scoring.{name}")
-    if name not in _SCORERS:
-        raise HeadAtlasError(f"unknown scorer {name!r}: expected one of {', '.join(scorers())}")
-    return _SCORERS[name]
+    return SCORERS[name]

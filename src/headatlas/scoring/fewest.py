@@ -1,15 +1,12 @@
-"""Are spatial heads fewest? A cluster bootstrap of n_spatial - n_c with class sizes equalised (method.md b).
+"""Numbers of heads of spatial functions compared with those of others, by a cluster bootstrap at equal numbers of steps.
 
-Knows `Scores` whose `per_sample` says what each step adds (A1: its attribution, A2: the share of negatives ranked
-below, less the control, A3: its damage), so any scorer that is a mean over steps can be counted again without running
-it again.
+Works from `Scores.per_sample`, so any scorer whose score is a mean over steps is counted again without being run again.
 
-A function with more steps has steadier scores, so more of its heads pass a test: that alone would make it look richer.
-Here every resample draws whole main questions with replacement, then the same number of steps of every function (the
-smallest function's count), takes the mean again and counts heads above the function's threshold. The threshold is
-fixed on the score's own scale: the least score that the null selector would have accepted. What resampling adds in
-noise is the same for all functions. Counts of noisy means overshoot, so differences are read, never the counts
-themselves. The probe is not refitted: uncertainty from fitting it is not in the interval.
+A function with more steps has steadier scores, so more of its heads pass a test. Therefore every resample draws whole
+main questions with replacement, then the same number of steps of every function (that of the smallest), takes the mean
+again and counts the heads above the function's threshold: the least score that the selector accepted. Counts of noisy
+means are too high, by the same noise for all functions: read the differences, not the counts. The probe is not refitted,
+so the uncertainty of fitting it is not in the interval.
 """
 
 from __future__ import annotations
@@ -20,19 +17,18 @@ from jaxtyping import Bool, Float, Int
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
+from headatlas.results import RESULTS
 from headatlas.scoring.base import PerSample, Scores
-from headatlas.scoring.select import rejected
-
-COLUMNS = ("scorer", "spatial", "other", "difference", "low", "high", "p", "n")
+from headatlas.scoring.select import selected_masks
 
 
-def thresholds(scores: Scores, q: float = 0.05) -> Float[np.ndarray, " F"]:
-    """The least score of each function that the null selector accepts, in the scorer's unit.
+def thresholds(scores: Scores, selector: str = "null") -> Float[np.ndarray, " F"]:
+    """The least score of each function that the selector accepts, in the scorer's unit.
 
-    Where it accepts a head, that is the midpoint between the worst accepted and the best refused score; where none,
-    the best score.
+    Where it accepts a head, that is the midpoint between the lowest accepted and the next lower score (at least 0);
+    where it accepts none, the highest score.
     """
-    accepted = rejected(scores, q) & (scores.values > 0)
+    accepted = selected_masks(scores, selector)
     out = np.zeros(len(scores.values))
     for c, (values, inside) in enumerate(zip(scores.values, accepted, strict=True)):
         if not inside.any():
@@ -51,7 +47,8 @@ def bootstrap_masks(
 ) -> tuple[Bool[np.ndarray, "B F L H"], int]:
     """Heads above `threshold[c]` for each function in every resample, and the steps a function had (median).
 
-    Resamples draw questions whole, then equally many steps of each function; a function without steps has no head.
+    Resamples draw questions whole, then equally many steps of each function that has any. Resamples that miss one of these
+    functions are left out, so that there may be fewer than `n_boot`.
     """
     rng = np.random.default_rng(seed)
     clusters = np.unique(samples.cluster)
@@ -74,7 +71,9 @@ def bootstrap_masks(
         for c, rows_of in zip(present, by_function, strict=True):
             weight = _weights(rng.choice(rows_of, size=size, replace=False), len(flat))
             masks[b, c] = weight @ flat / size > threshold[c]
-    return masks.reshape(n_boot, len(threshold), *samples.values.shape[1:]), int(np.median(sizes))
+    kept = sizes > 0
+    masks = masks.reshape(n_boot, len(threshold), *samples.values.shape[1:])[kept]
+    return masks, int(np.median(sizes[kept])) if kept.any() else 0
 
 
 def bootstrap_counts(
@@ -92,30 +91,34 @@ def bootstrap_counts(
 
 def fewest_table(
     scores: Scores,
-    q: float = 0.05,
+    selector: str = "null",
     threshold: Float[np.ndarray, " F"] | None = None,
     n_boot: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """n_spatial - n_c for both spatial functions and their mean, against every other function and the mean of the
-    others.
+    """Heads of each spatial function and of their mean, minus those of every other function and of the others' mean.
 
-    Columns: scorer, spatial (function or "both"), other (function or "" for the mean of the others), difference (mean
-    over resamples, in heads), low, high (95 %), p (one-sided, that spatial heads are not fewer: (1 + #{difference >=
-    0}) / (B + 1)), n (steps of each function in a resample). Below zero: spatial heads are fewer. Raises
-    `HeadAtlasError` when the scores have no `per_sample`, or neither a threshold nor p-values.
+    Returns:
+        Rows of results/fewest.csv: `difference` is the mean over resamples, `p` is one-sided, that spatial heads are not
+        fewer: (1 + #{difference >= 0}) / (B + 1). With a single question `low`, `high` and `p` are NaN.
+
+    Raises:
+        HeadAtlasError: the scores have no `per_sample`, or hold steps of only spatial or only other functions.
     """
     if scores.per_sample is None:
         raise HeadAtlasError(
-            f"scorer {scores.name!r} gave no per-step scores to bootstrap: pass scores whose `per_sample` is set"
+            f"scorer {scores.name!r} gave no per-step scores to resample; set `per_sample` in its Scores"
         )
-    limit = thresholds(scores, q) if threshold is None else threshold
+    limit = thresholds(scores, selector) if threshold is None else threshold
     counts, size = bootstrap_counts(scores.per_sample, limit, n_boot, seed)
+    several = len(np.unique(scores.per_sample.cluster)) > 1
     column = {name: counts[:, c] for c, name in enumerate(FUNCTIONS) if np.isfinite(counts[:, c]).any()}
     spatial = {name: column[name] for name in SPATIAL if name in column}
     others = {name: values for name, values in column.items() if name not in SPATIAL}
     if not spatial or not others:
-        raise HeadAtlasError("expected steps of a spatial function and of another one: there is nothing to compare")
+        raise HeadAtlasError(
+            "steps of a spatial function and of another one are needed to compare their heads, got those of one kind only"
+        )
     if len(spatial) > 1:
         spatial["both"] = np.mean(list(spatial.values()), axis=0)
     others[""] = np.mean(list(others.values()), axis=0)
@@ -125,10 +128,12 @@ def fewest_table(
             draws = (ours - theirs)[~np.isnan(ours - theirs)]
             if not len(draws):
                 continue
-            low, high = np.quantile(draws, [0.025, 0.975])
-            p = (1 + (draws >= 0).sum()) / (len(draws) + 1)
+            low, high, p = np.nan, np.nan, np.nan  # one question cannot tell how much a count varies
+            if several:
+                low, high = np.quantile(draws, [0.025, 0.975])
+                p = (1 + (draws >= 0).sum()) / (len(draws) + 1)
             rows.append((scores.name, name, other, draws.mean(), low, high, p, size))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(RESULTS["fewest"].names))
 
 
 def _weights(rows: Int[np.ndarray, " m"], n: int) -> Float[np.ndarray, " n"]:

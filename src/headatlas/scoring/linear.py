@@ -33,7 +33,13 @@ _SURFACE_RIDGE = 1e-2
 _ELEMENTS_AT_ONCE = 40_000_000  # predictions [J, N, K] held at once: 160 MB
 
 
-@scorer("linear")
+@scorer(
+    "linear",
+    title="the linear probe",
+    label="Linear probe (A2)",
+    description="How well a linear probe on one head alone predicts a step's function, above the same on control labels.",
+    unit="AUC",
+)
 def linear(
     inputs: ScoringInputs,
     *,
@@ -222,7 +228,8 @@ def _placements(
         if not positive.any() or positive.all():
             continue
         negatives = scores[:, ~positive, c].sort(dim=1).values.contiguous()  # [J, n]
-        below = torch.searchsorted(negatives, scores[:, positive, c].contiguous())  # [J, m]
+        ours = scores[:, positive, c].contiguous()  # [J, m]
+        below = (torch.searchsorted(negatives, ours) + torch.searchsorted(negatives, ours, right=True)) / 2  # ties half
         share = below.double().numpy().T.reshape(-1, *shape) / negatives.shape[1]
         parts.append(share - control[c])
         function += [(c, row) for row in np.flatnonzero(labels[:, c])]

@@ -183,7 +183,13 @@ def _choose_epochs(
     return int(losses.argmin()) + 1, tuple(round(float(value) / len(seeds), 5) for value in losses)
 
 
-@scorer("paper")
+@scorer(
+    "paper",
+    title="the paper's probe",
+    label="Paper's probe (A1)",
+    description="How much each head contributes to a probe that predicts a step's function from all heads together.",
+    unit="logits / 64",
+)
 def paper(
     inputs: ScoringInputs, *, preset: str = "strict", probe_splits: Sequence[str] = ("S", "T"), **options: Any
 ) -> Scores:

@@ -1,8 +1,7 @@
-"""How well the paper's probe predicts functions, beside control labels and beside the text alone: `results/probe.csv`.
+"""How well the paper's probe predicts functions, compared with control labels and with the text: `results/probe.csv`.
 
-Knows logits and tables, not how the probe was fitted. A probe that is right says nothing about heads if the surface of
-the step gives its function away: so its accuracy is never told without the two others (Hewitt & Liang 2019; method.md
-a).
+The accuracy of a probe says nothing about heads if the surface of a step gives its function away. It is therefore reported
+together with that of probes fitted on control labels and that of the text alone (Hewitt & Liang 2019).
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from headatlas.results import RESULTS
 from headatlas.scoring.auc import weighted_auc
 from headatlas.scoring.base import ScoringInputs
 from headatlas.scoring.confounds import text_only_scores
 from headatlas.scoring.null import STRATA, permuted_labels, strata
 
-COLUMNS = ("scorer", "split", "target", "measure", "function", "value", "low", "high", "n")
 N_BOOT = 1_000
 _AUC_BOOT = 200
 
@@ -33,8 +32,8 @@ def probe_rows(
     """Accuracy and AUC (0..1) on one split; `logits[:true]` are of probes fitted to the labels, the rest to control
     labels.
 
-    A step counts as right when the highest logit is one of its functions. `control`: probes fitted on permuted labels,
-    against labels permuted in the same strata. `text_only`: logistic regression on step text, answer and step index,
+    A step counts as right if the highest logit is one of its functions. `control`: probes fitted on permuted labels,
+    compared with labels permuted in the same strata. `text_only`: logistic regression on step text, answer and step index,
     fitted on P. Averages over probes; 95 % intervals by bootstrap over main questions.
     """
     steps, labels = inputs.steps(split), inputs.labels(split)
@@ -47,30 +46,47 @@ def probe_rows(
         "control": list(zip(logits[true:], permuted, strict=True)),
         "text_only": [(text, labels)],
     }
+    several = steps["question"].nunique() > 1
     rows = []
     for target, pairs in targets.items():
         if not pairs:
             continue
         right = np.mean([_right(one, truth) for one, truth in pairs], axis=0)
         draws = weights @ right / weights.sum(1)
-        rows.append((target, "accuracy", "", right.mean(), *np.quantile(draws, [0.025, 0.975]), len(steps)))
+        rows.append((target, "accuracy", "", right.mean(), *_bounds(draws, several), len(steps)))
         areas = []
         for c, name in enumerate(inputs.functions):
             if not labels[:, c].any() or labels[:, c].all():
                 continue
-            both = np.concatenate([np.ones((1, len(steps))), weights[:_AUC_BOOT]])
             # A few control probes are enough for the mean, and keep this in seconds.
-            area = np.mean([weighted_auc(one[:, c], truth[:, c], both) for one, truth in pairs[:5]], axis=0)
+            area = np.mean([_areas(one[:, c], truth[:, c], weights[:_AUC_BOOT]) for one, truth in pairs[:5]], axis=0)
             areas.append(area)
-            low, high = np.quantile(area[1:], [0.025, 0.975])
-            rows.append((target, "auc", name, area[0], low, high, int(labels[:, c].sum())))
+            rows.append((target, "auc", name, area[0], *_bounds(area[1:], several), int(labels[:, c].sum())))
         if areas:
             mean = np.mean(areas, axis=0)
-            rows.append((target, "auc", "", mean[0], *np.quantile(mean[1:], [0.025, 0.975]), len(steps)))
+            rows.append((target, "auc", "", mean[0], *_bounds(mean[1:], several), len(steps)))
     table = pd.DataFrame(rows, columns=["target", "measure", "function", "value", "low", "high", "n"])
     table.insert(0, "split", split)
     table.insert(0, "scorer", "paper")
-    return table[list(COLUMNS)].astype({"value": float, "low": float, "high": float, "n": int})
+    return table[list(RESULTS["probe"].names)].astype({"value": float, "low": float, "high": float, "n": int})
+
+
+def _areas(
+    scores: Float[np.ndarray, " N"], labels: Bool[np.ndarray, " N"], weights: Float[np.ndarray, "B N"]
+) -> Float[np.ndarray, " B1"]:
+    """AUC of all steps, then that of every resample; NaN for a resample without one of the two classes."""
+    every = np.concatenate([np.ones((1, len(scores))), weights])
+    both = (every[:, labels].sum(1) > 0) & (every[:, ~labels].sum(1) > 0)
+    return np.where(both, weighted_auc(scores, labels, every), np.nan)
+
+
+def _bounds(draws: Float[np.ndarray, " B"], several: bool) -> tuple[float, float]:
+    """The 95 % percentile interval over resamples; NaN with a single question."""
+    known = draws[np.isfinite(draws)]
+    if not several or not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def question_weights(question: np.ndarray, n_boot: int, rng: np.random.Generator) -> Float[np.ndarray, "B N"]:

@@ -1,7 +1,7 @@
-"""From scores to head sets: the selectors, and where they are registered.
+"""Selectors, which turn scores into head sets, and their registry.
 
-Knows `Scores` and nothing of how they were made. `null` is the rule of HeadAtlas; the others reproduce the literature
-(method.md b) and always find something, even in noise: an elbow on pure noise picks heads. Every empty set says why.
+`null` is the default. The others reproduce the literature and always select something, even from pure noise. The `reason`
+of an empty set says why it is empty.
 """
 
 from __future__ import annotations
@@ -13,50 +13,52 @@ import numpy as np
 from jaxtyping import Bool
 from kneed import KneeLocator
 
+from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
+from headatlas.registry import Registry
 from headatlas.scoring.base import Scores, function_index
 from headatlas.stats import benjamini_hochberg
 
 Selector = Callable[..., HeadSet]
 """`f(scores: Scores, function: str, **options) -> HeadSet`, best head first."""
 
-_SELECTORS: dict[str, Selector] = {}
+SELECTORS: Registry[Selector] = Registry("selector", ("headatlas.scoring.*",))
+"""All selectors by name. A new one is a function with `@selector("name")` in a new file here, or in another package."""
 
 
 def selector(name: str) -> Callable[[Selector], Selector]:
-    """Decorator that registers a selector under a name."""
-
-    def register(function: Selector) -> Selector:
-        _SELECTORS[name] = function
-        return function
-
-    return register
+    """Decorator that registers a function `f(scores: Scores, function: str, **options) -> HeadSet` as a selector."""
+    return SELECTORS.register(name)
 
 
 def selectors() -> tuple[str, ...]:
     """Names of all selectors."""
-    return tuple(_SELECTORS)
+    return tuple(SELECTORS)
 
 
 def select(scores: Scores, function: str, selector: str = "null", **options: Any) -> HeadSet:
-    """The heads of a function by a registered selector, best first; an empty set tells its reason.
+    """The heads of a function by a registered selector, best first; the `reason` of an empty set says why it is empty.
 
     Raises `HeadAtlasError` for an unknown selector, function or option.
     """
-    if selector not in _SELECTORS:
-        raise HeadAtlasError(f"unknown selector {selector!r}: expected one of {', '.join(_SELECTORS)}")
+    chosen = SELECTORS[selector]
     function_index(function)
     if function in scores.info.get("absent", ()):
         return HeadSet(
             (), f"{function} occurs in none or in all of the steps scored, so {scores.name!r} cannot score it"
         )
     try:
-        return _SELECTORS[selector](scores, function, **options)
+        return chosen(scores, function, **options)
     except TypeError as error:
         if "unexpected keyword" in str(error):
             raise HeadAtlasError(f"selector {selector!r}: {error}") from error
         raise
+
+
+def selected_masks(scores: Scores, selector: str = "null") -> Bool[np.ndarray, "F L H"]:
+    """Which heads a selector chooses for every function."""
+    return np.stack([select(scores, function, selector).mask(scores.shape) for function in FUNCTIONS])
 
 
 def ranking(scores: Scores, function: str) -> list[Head]:
@@ -69,24 +71,25 @@ def ranking(scores: Scores, function: str) -> list[Head]:
 def rejected(scores: Scores, q: float = 0.05) -> Bool[np.ndarray, "F L H"]:
     """Heads that pass Benjamini-Hochberg at rate `q` over all heads x functions. Raises when there are no p-values."""
     if scores.pvalues is None:
-        raise HeadAtlasError(
-            f"selector 'null' needs p-values, and scorer {scores.name!r} made none: score with n_null > 0, or use "
-            "selector 'elbow'"
-        )
+        raise HeadAtlasError(f"p-values are needed, and scorer {scores.name!r} gave none: {_NO_P}")
     if not 0 < q < 1:
-        raise HeadAtlasError(f"expected 0 < q < 1, got {q}")
+        raise HeadAtlasError(f"q must be > 0 and < 1, got {q}")
     adjusted = benjamini_hochberg(scores.pvalues.ravel())
     return (adjusted <= q).reshape(scores.pvalues.shape)
+
+
+_NO_P = "score with n_null > 0, or use selector 'elbow'"
 
 
 @selector("null")
 def by_null(scores: Scores, function: str, q: float = 0.05) -> HeadSet:
     """Heads that beat the null: p pooled over heads, Benjamini-Hochberg `q` over heads x functions, score above 0."""
+    if scores.pvalues is None:
+        return HeadSet((), f"selector 'null' needs p-values, and scorer {scores.name!r} gave none: {_NO_P}")
     index = function_index(function)
     mask = rejected(scores, q)[index] & (scores.values[index] > 0)
     reason = ""
     if not mask.any():
-        assert scores.pvalues is not None
         least = float(scores.pvalues[index].min())
         tests, floor = scores.pvalues.size, _floor(scores)
         reason = f"no head beats the null after Benjamini-Hochberg q={q:g} over {tests} tests (least p {least:.2g})"
@@ -116,7 +119,7 @@ def by_top_k(scores: Scores, function: str, k: int = 5) -> HeadSet:
     """The `k` heads of highest score."""
     total = scores.shape[0] * scores.shape[1]
     if not 1 <= k <= total:
-        raise HeadAtlasError(f"expected 1 <= k <= {total} heads, got {k}")
+        raise HeadAtlasError(f"k must be in 1..{total} heads, got {k}")
     return HeadSet(ranking(scores, function)[:k])
 
 
@@ -124,7 +127,7 @@ def by_top_k(scores: Scores, function: str, k: int = 5) -> HeadSet:
 def by_top_share(scores: Scores, function: str, share: float = 0.1) -> HeadSet:
     """The `share` (0..1) of heads of highest score, at least one."""
     if not 0 < share <= 1:
-        raise HeadAtlasError(f"expected 0 < share <= 1, got {share}")
+        raise HeadAtlasError(f"share must be > 0 and <= 1, got {share}")
     total = scores.shape[0] * scores.shape[1]
     return HeadSet(ranking(scores, function)[: max(1, round(share * total))])
 

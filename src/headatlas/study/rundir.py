@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from headatlas.errors import HeadAtlasError
+from headatlas.results import load, validate
 
 
 class RunDir:
@@ -57,18 +58,12 @@ class RunDir:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write `results/<name>.csv`, whole, numbers with all their digits."""
-        self.write_text(f"results/{name}.csv", table.to_csv(index=False))
+        """Write `results/<name>.csv`, whole, numbers with all their digits, after a check against `headatlas.results`."""
+        self.write_text(f"results/{name}.csv", validate(name, table).to_csv(index=False))
 
     def read_table(self, name: str) -> pd.DataFrame:
-        """Read `results/<name>.csv`; empty if the stage that writes it has nothing to say or was not run."""
-        path = self.results / f"{name}.csv"
-        if not path.exists():
-            return pd.DataFrame()
-        try:
-            return pd.read_csv(path, keep_default_na=False, na_values=[""])
-        except pd.errors.EmptyDataError:
-            return pd.DataFrame()
+        """Read `results/<name>.csv`, typed as in `headatlas.results`; no rows if its stage wrote none or has not run."""
+        return load(self.results, name)
 
     # -- stages ----------------------------------------------------------------------------------------------------
 

@@ -1,58 +1,115 @@
-"""The settings of a study: everything that decides its numbers, in one record that is kept beside them.
+"""The settings of a study, all checked before a model is loaded, and their two presets.
 
-Knows the two presets; knows no model and no file. `strict` is the default; `paper` reproduces the published choices of
-arXiv 2603.20662 where they are known (elbow on the paper's probe, gold tokens, scale by 0.001, alpha 0.1).
+`strict` is the default; `paper` reproduces the published choices of arXiv 2603.20662 where they are known (elbow on the
+paper's probe, gold tokens, scale by 0.001, alpha 0.1).
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import Registry, near
 
 Preset = Literal["strict", "paper"]
+
+Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 OWN_OPTIONS = ("model", "data", "n", "seed", "preset", "quick")
 """Settings that have an option of their own on the command line; the others are given by `--set`."""
 
 
 class Settings(BaseModel):
-    """What a study does. Shares and levels are in 0..1; `alphas` count standard deviations of the steered direction."""
+    """What a study does; shares are in 0..1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
-    data: str = "scenes"
+    model: str = Field(min_length=1)
+    data: str = Field("scenes", min_length=1)
     n: int = Field(750, ge=8)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = ("paper", "linear", "ablation")
+    scorers: tuple[str, ...] = Field(("paper", "linear", "ablation"), min_length=1)
+    """Names of registered scorers; the first is the one whose heads activation methods act on."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
     selector: str = "null"
+    """Name of the registered selector that chooses the heads to intervene on."""
+    detector: str = "ground_truth"
+    """Name of the registered detector that finds the things a question is about."""
     probe: Literal["strict", "paper"] = "strict"
     probe_null: int = Field(20, ge=1)
     """Null refits of the paper's probe; its null is pooled over heads."""
     linear_null: int = Field(200, ge=1)
+    """Permutations of the linear probe's null."""
     head_share: float = Field(0.1, gt=0, le=1)
     """At most this share of all heads is ablated or steered as one set: a larger set breaks any model."""
     operation: Literal["mean", "zero", "scale"] = "mean"
     """Operation of the damage matrix, the dose curve and the matched random sets."""
     n_random: int = Field(100, ge=1)
-    """Random head sets an effect on a spatial function is compared with, matched by layer: all there are if they are fewer."""
+    """Random head sets that an effect on a spatial function is compared with, or as many as exist. With fewer than 19 it
+    cannot be told from chance at p <= 0.05."""
     n_control_questions: int | None = Field(150, ge=1)
-    """Random controls are run on this many questions of split E, and compared on them; None: on all."""
-    doses: tuple[int, ...] = (1, 3, 8)
+    """Random controls are run on this many questions of split E and compared on these; None: on all."""
+    doses: tuple[PositiveInt, ...] = Field((1, 3, 8), min_length=1)
+    """Numbers of heads of the dose curve."""
     n_random_dose: int = Field(3, ge=1)
-    alphas: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0, 4.0)
+    """Random sets for each dose."""
+    alphas: tuple[Strength, ...] = Field((0.1, 0.5, 1.0, 2.0, 4.0), min_length=1)
+    """Strengths of steering tried on split T, in standard deviations along the direction."""
     n_steer: int = Field(4, ge=1)
-    """Label-shuffled directions, and random head sets, that steering is compared with; random directions are twice as many."""
+    """Label-shuffled directions, and random head sets, that steering is compared with."""
+    n_directions: int = Field(20, ge=1)
+    """Random directions that steering is compared with. With fewer than 19 it cannot be told from chance at p <= 0.05."""
     n_bootstrap: int = Field(10_000, ge=100)
     batch_size: int = Field(16, ge=1)
     n_examples: int = Field(10, ge=0)
+
+    @field_validator("scorers", "doses", "alphas", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        """A list may be given as text, `0.5,1`, and a single value alone."""
+        if isinstance(value, str):
+            return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+        return value if isinstance(value, (list, tuple)) else [value]
+
+    @field_validator("scorers", "doses", "alphas", mode="after")
+    @classmethod
+    def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        for item in value:
+            if value.count(item) > 1:
+                raise ValueError(f"must name each value once, {item!r} is there {value.count(item)} times")
+        return value
+
+    @field_validator("scorers", "selector", "detector", mode="after")
+    @classmethod
+    def _registered(cls, value: Any, info: Any) -> Any:
+        registry = _registry(str(info.field_name))
+        for name in (value,) if isinstance(value, str) else value:
+            try:
+                registry[name]
+            except HeadAtlasError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+
+def _registry(setting: str) -> Registry[Any]:
+    """Where the names that a setting may have are registered."""
+    from headatlas.latent import DETECTORS
+    from headatlas.scoring import SCORERS, SELECTORS
+
+    return {"scorers": SCORERS, "selector": SELECTORS, "detector": DETECTORS}[setting]
 
 
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -72,6 +129,7 @@ _QUICK: dict[str, Any] = {
     "linear_null": 50,
     "n_random": 5,
     "n_steer": 2,
+    "n_directions": 4,
     "doses": (1, 3),
     "n_control_questions": 30,
     "n_random_dose": 1,
@@ -81,36 +139,47 @@ _QUICK: dict[str, Any] = {
 
 
 def make_settings(model: str, *, preset: str = "strict", quick: bool = False, **chosen: Any) -> Settings:
-    """Return the settings of a preset, with `quick` (small numbers, for a first look) and what the user chose on top.
+    """The settings of a preset, with `quick` (small numbers, for a first look) and what the user chose in their place.
 
     Raises:
-        HeadAtlasError: Unknown preset, or a setting out of range; it names the setting.
+        HeadAtlasError: an unknown preset or setting, a value out of range, or a name that is not registered.
     """
     if preset not in _PRESETS:
-        raise HeadAtlasError(f"unknown preset {preset!r}: expected one of {', '.join(_PRESETS)}")
+        raise HeadAtlasError(f"preset must be one of {', '.join(_PRESETS)}; got {preset!r}{near(preset, [*_PRESETS])}")
     values = _PRESETS[preset] | (_QUICK if quick else {}) | _given(chosen)
     return _valid({"model": model, "preset": preset, "quick": quick, **values})
 
 
 def change_settings(kept: Settings, **chosen: Any) -> Settings:
-    """Return settings with what the user chose in their place; raises as `make_settings`."""
+    """Settings with what the user chose in their place; raises as `make_settings`."""
     return _valid(kept.model_dump() | _given(chosen))
 
 
 def read_setting(text: str) -> tuple[str, Any]:
-    """Read `name=value`, the value as JSON or, where it is none, as text: `n_random=20`, `alphas=[0.5, 1]`, `operation=zero`.
+    """Read `name=value`: `n_random=20`, `alphas=0.5,1` or `alphas=[0.5, 1]`, `operation=zero`, `n_control_questions=null`.
+
+    The value is read as JSON, and as text where it is no JSON.
 
     Raises:
-        HeadAtlasError: No `=`, no such setting, or one that has an option of its own.
+        HeadAtlasError: no `=`, no such setting, or one that has an option of its own.
     """
     name, equals, value = text.partition("=")
+    name, value = name.strip(), value.strip()
     others = [field for field in Settings.model_fields if field not in OWN_OPTIONS]
+    if name in OWN_OPTIONS:
+        raise HeadAtlasError(f"setting {text!r} has an option of its own, use {_option(name)}")
     if not equals or name not in others:
-        raise HeadAtlasError(f"setting {text!r}: expected NAME=VALUE with one of the names {', '.join(others)}")
+        raise HeadAtlasError(
+            f"setting must be NAME=VALUE with a name of {', '.join(others)}; got {text!r}{near(name, others)}"
+        )
     try:
         return name, json.loads(value)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return name, value
+
+
+def _option(name: str) -> str:
+    return "the argument MODEL, or --model" if name == "model" else f"--{name}"
 
 
 def _given(chosen: dict[str, Any]) -> dict[str, Any]:
@@ -123,5 +192,15 @@ def _valid(values: dict[str, Any]) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise HeadAtlasError(f"setting {where!r}: {first['msg']}, came {first.get('input')!r}") from error
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            names = list(Settings.model_fields)
+            raise HeadAtlasError(
+                f"setting must be one of {', '.join(names)}; got {name!r}{near(name, names)}"
+            ) from error
+        given, wanted = values.get(name), first["msg"].removeprefix("Value error, ")
+        if "; got" in wanted:  # the message of a registry
+            raise HeadAtlasError(f"setting {name!r}: {wanted}") from error
+        allowed = first.get("ctx", {}).get("expected", "") if first["type"] == "literal_error" else ""
+        hint = near(str(given), re.findall("'([^']*)'", str(allowed)))
+        raise HeadAtlasError(f"setting {name!r}: {wanted[:1].lower() + wanted[1:]}, got {given!r}{hint}") from error

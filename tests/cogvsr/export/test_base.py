@@ -21,7 +21,7 @@ def test_a_failure_leaves_what_was_there(data, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(FORMATS, "jsonl", fail)
+    monkeypatch.setitem(FORMATS._things, "jsonl", fail)
     with pytest.raises(HeadAtlasError, match="No space left"):
         export(data, "jsonl", folder)
     assert (folder / "questions.jsonl").is_file()
@@ -29,5 +29,5 @@ def test_a_failure_leaves_what_was_there(data, tmp_path, monkeypatch):
 
 
 def test_an_unknown_format_names_the_known(data, tmp_path):
-    with pytest.raises(HeadAtlasError, match="unknown format 'csv': expected one of cogqa, hub, jsonl"):
+    with pytest.raises(HeadAtlasError, match="format must be one of hub, cogqa, jsonl; got 'csv'"):
         export(data, "csv", tmp_path / "out")

@@ -51,7 +51,7 @@ GLOSSARY = (
 
 def claims_section(run: Run) -> Section:
     """The paper's claims, a group each, one row a scorer."""
-    level = f" Verdicts allow false findings at q = {run.q:g}." if run.q is not None else ""
+    level = f" A control is beaten at p ≤ {run.q:g}." if run.q is not None else ""
     return Section(
         id="claims",
         title="What the paper claims, and what came out here",

@@ -1,19 +1,30 @@
-"""The paper's claims, each with its verdict here: judged from `RUN/results/` alone, once per scorer where heads are involved."""
+"""The paper's claims and their verdicts, reached from `RUN/results/` alone, once per scorer where heads are involved."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from headatlas.study.claims import heads, effects  # noqa: F401  (they register)
-from headatlas.study.claims.base import RULES, Claim, Q, Tables
+from headatlas.study.claims.base import CLAIMS, LEVEL, Claim, Tables, claim
 
 
 def judge(read: Callable[[str], pd.DataFrame], scorers: Sequence[str]) -> list[Claim]:
-    """Return every claim's verdict; `read(name)` gives a results table, empty if it is absent."""
+    """Every claim's verdict, in the natural order of their ids.
+
+    Args:
+        read: gives a results table by name; one without rows if it was not written.
+        scorers: names of the study's scorers.
+    """
     tables = Tables(read)
-    return [rule.judge(tables, scorer) for rule in RULES for scorer in (scorers if rule.per_scorer else ("",))]
+    rules = sorted(CLAIMS.values(), key=lambda rule: _natural(rule.id))
+    return [rule.judge(tables, scorer) for rule in rules for scorer in (scorers if rule.per_scorer else ("",))]
 
 
-__all__ = ["RULES", "Claim", "Q", "judge"]
+def _natural(identity: str) -> list[tuple[int, str]]:
+    """Sort key by which C2 comes before C10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", identity)]
+
+
+__all__ = ["CLAIMS", "LEVEL", "Claim", "claim", "judge"]

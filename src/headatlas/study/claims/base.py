@@ -1,32 +1,44 @@
-"""What a claim's verdict is made of, and the registry of claims.
+"""The record of a claim, the rules by which verdicts are reached, and the registry of claims.
 
-Knows results tables, by name, and nothing of how they came about: whoever has `RUN/results/` can recompute every verdict.
-A claim is supported when its 95 % interval lies wholly on the claimed side of its bound and its control is beaten at p <= 0.05;
-not supported when the interval lies wholly on the other side; inconclusive otherwise, or when there is nothing to test.
+Claims read results tables only: whoever has `RUN/results/` can recompute every verdict. A part of a claim (one function) is
+
+* *contradicted* if its 95 % interval lies wholly on the other side of the claim's bound;
+* *not testable here* if there is no interval, or if its control cannot be beaten whatever the effect;
+* *supported* if its interval lies wholly on the claimed side and its control is beaten at p <= 0.05;
+* *inconclusive* otherwise.
+
+A claim on several functions is contradicted if one of them is, not testable here if one of them is not, and supported only
+if all of them are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
-Verdict = Literal["supported", "not supported", "inconclusive"]
-Q = 0.05
+from headatlas.registry import Registry
+from headatlas.results import RESULTS, VERDICTS
+
+Verdict = Literal["supported", "contradicted", "inconclusive", "not testable here"]
+
+LEVEL = 0.05
 """Level of every test."""
 
-SCORER_NAMES = {"paper": "the paper's probe", "linear": "the linear probe", "ablation": "exact ablation"}
+MIN_DRAWS = math.ceil(1 / LEVEL) - 1
+"""Draws of a control without which (1 + #) / (draws + 1) cannot reach `LEVEL`."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """One claim of the paper, judged by the heads of one scorer ("" where no scorer is involved).
 
-    `effect` and its 95 % interval `low`..`high` are in `unit`; `p` is one-sided against the named control, or
-    of the paired test where the control is a range; `n` counts steps, or step-function pairs for claims on heads.
+    `effect` and its 95 % interval `low`..`high` are in `unit`, and `p` is the one that the verdict uses; over several
+    functions all four are those of the function with the weakest case. `n` counts steps, or pairs of a step and a
+    function for claims on heads.
     """
 
     id: str
@@ -45,27 +57,46 @@ class Claim:
 
     def to_json(self) -> dict[str, Any]:
         """As in claims.json: NaN becomes null."""
-        known = asdict(self)
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in known.items()}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a claim, such as one function: its numbers, its verdict and a clause for the claim's sentence."""
+
+    text: str
+    verdict: Verdict
+    effect: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    n: int = 0
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Reads results tables; an absent one is empty."""
+    """Reads results tables; a table that was not written has no rows."""
 
     read: Callable[[str], pd.DataFrame]
 
     def of(self, name: str, **where: Any) -> pd.DataFrame:
-        """The rows of a table in which each named column has the given value."""
+        """The rows of a table in which each named column has the given value, or one of the given values."""
         table = self.read(name)
+        if not len(table.columns):
+            table = RESULTS[name].empty()
         for column, value in where.items():
-            table = table[table[column] == value] if column in table else table.iloc[:0]
+            table = table[table[column].isin([value] if isinstance(value, (str, int, float)) else list(value))]
         return table
 
     def one(self, name: str, **where: Any) -> pd.Series | None:
-        """The only such row, None if there is none."""
+        """The first such row, None if there is none."""
         rows = self.of(name, **where)
         return rows.iloc[0] if len(rows) else None
+
+    def title(self, scorer: str) -> str:
+        """The scorer's name for people, as the study noted it; its plain name if it did not."""
+        row = self.one("scorers", scorer=scorer)
+        return scorer if row is None else str(row["title"])
 
 
 Judge = Callable[[Tables, str], Claim]
@@ -74,44 +105,83 @@ Judge = Callable[[Tables, str], Claim]
 
 @dataclass(frozen=True)
 class Rule:
-    """A registered claim; `per_scorer` False is judged once, with scorer ""."""
+    """A registered claim; `per_scorer` False: it is judged once, with scorer ""."""
 
     id: str
     judge: Judge
     per_scorer: bool
 
 
-RULES: list[Rule] = []
+CLAIMS: Registry[Rule] = Registry("claim", ("headatlas.study.claims.*",))
+"""All claims by id. A new one is a function with `@claim("C6")` in a new file here, or in another package."""
 
 
 def claim(identity: str, *, per_scorer: bool = True) -> Callable[[Judge], Judge]:
-    """Decorator that registers a claim; claims stand in the order in which they are registered."""
+    """Decorator that registers a claim under its id."""
 
     def register(judge: Judge) -> Judge:
-        RULES.append(Rule(identity, judge, per_scorer))
+        CLAIMS.add(identity, Rule(identity, judge, per_scorer))
         return judge
 
     return register
 
 
 def verdict_of(
-    low: float, high: float, bound: float, claimed: Literal["above", "below"], beaten: bool = True
+    low: float, high: float, bound: float, claimed: Literal["above", "below"], beaten: bool | None = True
 ) -> Verdict:
-    """The verdict for an interval, the bound it is held against, and whether the control is beaten."""
+    """The verdict on one part of a claim.
+
+    Args:
+        low, high: the 95 % interval; NaN where there is none.
+        bound: what the interval is compared with.
+        claimed: the side of the bound on which the interval should lie.
+        beaten: whether the control is beaten at `LEVEL`; None if it cannot be, for want of controls.
+    """
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "inconclusive"
+        return "not testable here"
+    if (high < bound) if claimed == "above" else (low > bound):
+        return "contradicted"
+    if beaten is None:
+        return "not testable here"
     inside = low > bound if claimed == "above" else high < bound
-    outside = high < bound if claimed == "above" else low > bound
-    if inside and beaten:
-        return "supported"
-    return "not supported" if outside or (inside and not beaten) else "inconclusive"
+    return "supported" if inside and beaten else "inconclusive"
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict on a claim from those on its parts; without parts it is not testable."""
+    found = set(verdicts)
+    order: tuple[Verdict, ...] = ("contradicted", "not testable here", "inconclusive")
+    for verdict in order:
+        if verdict in found:
+            return verdict
+    return "supported" if found else "not testable here"
+
+
+def beaten_by_draws(p: float, draws: int) -> bool | None:
+    """Whether a control of `draws` random draws is beaten at `LEVEL`; None if it has too few draws to be."""
+    if draws < MIN_DRAWS or not math.isfinite(p):
+        return None
+    return bool(p <= LEVEL)
 
 
 def percent(value: float) -> str:
-    """A share as "12.3 %"."""
-    return f"{100 * value:.1f} %"
+    """A share as "12.3 %"; "-" where there is none."""
+    return f"{100 * value:.1f} %" if math.isfinite(value) else "-"
 
 
 def points(value: float) -> str:
-    """A difference of shares as "+12.3 points"."""
-    return f"{100 * value:+.1f} points"
+    """A difference of shares as "+12.3 points"; "-" where there is none."""
+    return f"{100 * value:+.1f} points" if math.isfinite(value) else "-"
+
+
+def bounds(low: float, high: float) -> str:
+    """The interval of a difference of shares in words."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "no interval"
+    return f"95 % interval {points(low)} to {points(high)}"
+
+
+__all__ = [
+    "CLAIMS", "LEVEL", "MIN_DRAWS", "VERDICTS", "Claim", "Judge", "Part", "Rule", "Tables", "Verdict", "beaten_by_draws",
+    "bounds", "claim", "overall", "percent", "points", "verdict_of",
+]  # fmt: skip

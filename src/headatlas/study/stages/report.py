@@ -1,4 +1,4 @@
-"""Stages `examples`, `claims` and `report`: what a reader sees. They read results tables and cached answers only."""
+"""Stages `examples`, `claims` and `report`, which read results tables and cached answers only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL, TITLES
+from headatlas.cogvsr.pictures import encode
 from headatlas.intervention import Condition, ablate
 from headatlas.report import render_report
-from headatlas.study.claims import Q, judge
+from headatlas.storage import safe_name
+from headatlas.study.claims import LEVEL, judge
 from headatlas.study.stages.base import STAGES, stage
 from headatlas.study.study import Study
 
@@ -28,10 +30,10 @@ def examples(study: Study) -> None:
     found = []
     for identity in _chosen(before, after, study.settings.n_examples):
         question = next(questions[i] for i in range(len(questions)) if questions.ids[i] == identity)
-        picture = f"examples/{identity}.png"
+        picture = f"examples/{safe_name(identity)}.png"
         path = study.run.root / picture
         path.parent.mkdir(exist_ok=True)
-        question.images[0].save(path)
+        path.write_bytes(encode(question.images[0]))
         found.append(_example(question, picture, words, before, after))
     study.run.write_json("results/examples.json", found)
 
@@ -39,8 +41,8 @@ def examples(study: Study) -> None:
 @stage("claims", command="report", needs=("select", "ablate", "steer", "activate"))
 def claims(study: Study) -> None:
     """Write claims.json."""
-    found = judge(study.run.read_table, study.settings.scorers)
-    study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in found], "q": Q})
+    verdicts = judge(study.run.read_table, study.settings.scorers)
+    study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
 @stage("report", needs=("evaluate", "claims", "examples"))

@@ -1,8 +1,6 @@
-"""Stage `select`: each function's heads, how sparse they are, how far they overlap, and how sure the counts are.
+"""Stage `select`: each function's heads, how sparse they are, how far they overlap, and how certain the counts are.
 
-`counts.csv` is what claims C1 to C3 read: for every scorer the mean share of heads a function has, the spread of the counts,
-the mean overlap of two functions' heads, and spatial minus other counts at equal class sizes, each with its interval over
-resampled questions.
+`counts.csv` is what claims C1 to C3 read. Everything in it is of the sets that the study's selector chose.
 """
 
 from __future__ import annotations
@@ -14,9 +12,13 @@ import pandas as pd
 import scipy.stats
 from jaxtyping import Bool
 
+from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import HeadSet
+from headatlas.latent import latent_table
+from headatlas.results import RESULTS
 from headatlas.scoring import Scores, fewest_table, overlap_table, selection_table, sparsity_table
 from headatlas.scoring.fewest import bootstrap_masks, thresholds
+from headatlas.scoring.select import selected_masks
 from headatlas.scoring.sparsity import jaccard
 from headatlas.stats import WIDTH, half_width
 from headatlas.study.stages.base import stage
@@ -27,56 +29,65 @@ N_BOOT = 1_000
 
 @stage("select", needs=("score",))
 def run(study: Study) -> None:
-    """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv and fewest.csv."""
-    chosen = study.settings.selector
-    tables: dict[str, list[pd.DataFrame]] = {
-        name: [] for name in ("selection", "sparsity", "overlap", "counts", "fewest")
-    }
+    """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv, fewest.csv and latent.csv."""
+    chosen, seed = study.settings.selector, study.settings.seed
+    names = ("selection", "sparsity", "overlap", "counts", "fewest", "latent")
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for done, scores in enumerate(study.atlas.scores.values(), 1):
         tables["selection"].append(selection_table(scores, tuple(dict.fromkeys((chosen, "null", "elbow", "top_k")))))
         tables["sparsity"].append(sparsity_table(scores, chosen))
         tables["overlap"].append(overlap_table(scores, chosen))
-        if scores.pvalues is not None and scores.per_sample is not None:
-            fewest = fewest_table(scores, n_boot=N_BOOT, seed=study.settings.seed)
+        if scores.per_sample is not None:
+            fewest = fewest_table(scores, chosen, n_boot=N_BOOT, seed=seed)
             tables["fewest"].append(fewest)
-            tables["counts"].append(counts_table(scores, fewest, study.settings.seed))
+            tables["counts"].append(counts_table(scores, fewest, seed, selector=chosen))
         study.report("select", done, len(study.atlas.scores))
+    tables["latent"].append(latent_table(study.atlas.scores))
     for name, parts in tables.items():
-        study.run.write_table(name, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame())
+        filled = [part for part in parts if len(part)]
+        study.run.write_table(name, pd.concat(filled, ignore_index=True) if filled else RESULTS[name].empty())
 
 
-def counts_table(scores: Scores, fewest: pd.DataFrame, seed: int, n_boot: int = N_BOOT) -> pd.DataFrame:
-    """Rows of results/counts.csv for one scorer: what, value, low, high, p, n.
+def counts_table(
+    scores: Scores, fewest: pd.DataFrame, seed: int, n_boot: int = N_BOOT, selector: str = "null"
+) -> pd.DataFrame:
+    """Rows of results/counts.csv for one scorer; none if the selector chose no head at all.
 
-    `share` (0..1), `spread` (heads) and `overlap` (chance-corrected Jaccard) are of the selected sets; their intervals are 1.96
-    standard errors wide to each side, those of sets selected again in resamples of the questions at equal class sizes, at
-    thresholds held fixed. `p` of overlap: one-sided and normal, that it is 1/2 or more.
+    `share` (one row a function, 0..1), `spread` (heads) and `overlap` (chance-corrected Jaccard) are of the selected sets.
+    Their intervals are 1.96 standard errors wide to each side: those of the sets above the selector's least accepted
+    score, in resamples of the questions at equal class sizes. With a single question there is no interval. `p` of
+    overlap: one-sided and normal, that it is 1/2 or more.
     """
-    limit = thresholds(scores)
-    assert scores.per_sample is not None
-    chosen = scores.values > limit[:, None, None]
-    if not chosen.any():  # nothing was selected: its share is 0 for want of evidence, not for sparseness
-        return pd.DataFrame(columns=["scorer", "what", "value", "low", "high", "p", "n"])
-    draws, _ = bootstrap_masks(scores.per_sample, limit, n_boot, seed)
+    samples = scores.per_sample
+    assert samples is not None
+    chosen = selected_masks(scores, selector)
+    if not chosen.any():  # a share of 0 is for want of evidence, not for sparseness
+        return RESULTS["counts"].empty()
+    draws, _ = bootstrap_masks(samples, thresholds(scores, selector), n_boot, seed)
+    several = len(np.unique(samples.cluster)) > 1
+    shares = half_width(draws.mean((2, 3))) if several else np.full(len(FUNCTIONS), np.nan)
     rows = []
-    for what, statistic in (("share", _share), ("spread", _spread), ("overlap", _overlap)):
+    for index, function in enumerate(FUNCTIONS):
+        n = int((samples.function == index).sum())
+        if n:  # a function without steps was not scored
+            value = float(chosen[index].mean())
+            low, high = np.clip([value - shares[index], value + shares[index]], 0, 1)
+            rows.append(("share", function, value, low, high, np.nan, n))
+    for what, statistic in (("spread", _spread), ("overlap", _overlap)):
         value = statistic(chosen)
-        half = float(half_width(np.array([statistic(mask) for mask in draws])))
-        low = value - half if what == "overlap" else max(0.0, value - half)
-        high = value + half if what == "spread" else min(1.0, value + half)
+        half = float(half_width(np.array([statistic(mask) for mask in draws]))) if several else np.nan
+        # NaN stays NaN in np.clip, and would not in max() and min().
+        low = np.clip(value - half, 0 if what == "spread" else None, None)
+        high = np.clip(value + half, None, 1 if what == "overlap" else None)
         p = scipy.stats.norm.cdf((value - 0.5) / (half / WIDTH)) if what == "overlap" and half > 0 else np.nan
-        rows.append((what, value, low, high, p, int(scores.per_sample.function.size)))
+        rows.append((what, "", value, low, high, p, len(samples.function)))
     both = fewest[(fewest["spatial"] == "both") & (fewest["other"].fillna("") == "")]
-    if len(both) and chosen.any():
+    if len(both):
         row = both.iloc[0]
-        rows.append(("spatial_minus_other", row["difference"], row["low"], row["high"], row["p"], int(row["n"])))
-    table = pd.DataFrame(rows, columns=["what", "value", "low", "high", "p", "n"])
+        rows.append(("spatial_minus_other", "", row["difference"], row["low"], row["high"], row["p"], int(row["n"])))
+    table = pd.DataFrame(rows, columns=["what", "function", "value", "low", "high", "p", "n"])
     table.insert(0, "scorer", scores.name)
     return table
-
-
-def _share(mask: Bool[np.ndarray, "F L H"]) -> float:
-    return float(mask.mean())
 
 
 def _spread(mask: Bool[np.ndarray, "F L H"]) -> float:
@@ -86,7 +97,6 @@ def _spread(mask: Bool[np.ndarray, "F L H"]) -> float:
 
 def _overlap(mask: Bool[np.ndarray, "F L H"]) -> float:
     sets = [HeadSet.from_mask(one) for one in mask if one.any()]
-    total = mask[0].size
-    found = [jaccard(a, b, total)[1] for a, b in combinations(sets, 2)]
+    found = [jaccard(a, b, mask[0].size)[1] for a, b in combinations(sets, 2)]
     known = [value for value in found if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")

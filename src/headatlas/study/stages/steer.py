@@ -1,4 +1,4 @@
-"""Stage `steer`: the spatial heads are steered from wrong answers toward right ones; strength tuned on T, effect on E."""
+"""Stage `steer`: spatial heads are steered from wrong answers toward right ones; strength tuned on T, effect on E."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.intervention import Directions, Runner, add_q, directions, positive, random_sets, tune
+from headatlas.results import RESULTS
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
@@ -16,38 +17,31 @@ def run(study: Study) -> None:
     runner = study.runner()
     tables, tried, sources = [], [], []
     for function in SPATIAL:
-        found = directions(study.acts, function, tokens=study.settings.tokens)
+        estimated = directions(study.acts, function, tokens=study.settings.tokens)
         for scorer in study.settings.scorers:
             heads = study.head_set(function, scorer)
-            reason = found.reason or (heads.reason if not heads else "")
-            told = {
-                "scorer": scorer,
-                "function": function,
-                "n_correct": found.n_correct,
-                "n_incorrect": found.n_incorrect,
-            }
-            sources.append({**told, "k": len(heads), "reason": reason})
-            if reason:
-                continue
-            table, tuning = _steer(study, runner, scorer, function, found)
-            tables.append(table)
-            tried.append(tuning)
+            reason = estimated.reason or (heads.reason if not heads else "")
+            sources.append((scorer, function, estimated.n_correct, estimated.n_incorrect, len(heads), reason))
+            if not reason:
+                table, tuning = _steer(study, runner, scorer, function, estimated)
+                tables.append(table)
+                tried.append(tuning)
     write = study.run.write_table
-    write("steering", pd.DataFrame(sources))
-    write("positive", add_q(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame())
-    write("tuning", pd.concat(tried, ignore_index=True) if tried else pd.DataFrame())
+    write("steering", pd.DataFrame(sources, columns=list(RESULTS["steering"].names)))
+    write("positive", add_q(pd.concat(tables, ignore_index=True)) if tables else RESULTS["positive"].empty())
+    write("tuning", pd.concat(tried, ignore_index=True) if tried else RESULTS["tuning"].empty())
 
 
 def _steer(
-    study: Study, runner: Runner, scorer: str, function: str, found: Directions
+    study: Study, runner: Runner, scorer: str, function: str, estimated: Directions
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     settings, heads = study.settings, study.head_set(function, scorer)
-    alpha, tuning = tune(runner, heads, found, function, settings.alphas, scorer)
+    alpha, tuning = tune(runner, heads, estimated, function, settings.alphas, scorer)
     n = settings.n_steer
     shuffled = [directions(study.acts, function, tokens=settings.tokens, shuffle=i) for i in range(n)]
     table = positive(
-        runner, heads, found, function, alpha, shuffled,
-        random_sets(heads, study.vlm.heads.shape, n, match="layer", rng=settings.seed), 2 * n, scorer,
+        runner, heads, estimated, function, alpha, shuffled,
+        random_sets(heads, study.vlm.heads.shape, n, match="layer", rng=settings.seed), settings.n_directions, scorer,
         n_boot=settings.n_bootstrap, seed=settings.seed, control_split=study.control_split,
         progress=lambda _, done, total: study.report(f"steer {function}, {scorer}", done, total),
     )  # fmt: skip

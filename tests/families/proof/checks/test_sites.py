@@ -65,7 +65,7 @@ def test_a_projection_that_is_not_the_output_fails(tiny):
 
     def query(site):
         attention = tiny.model.get_submodule(site.owner)
-        return replace(site, module=attention.q_proj, name=f"{site.owner}.q_proj")
+        return replace(site, projection=attention.q_proj, attention=None, name=f"{site.owner}.q_proj")
 
     assert set(verdicts(check_heads(tiny.forward, tiny.model, grid_of(tiny, query)))) == {"fails"}
 
@@ -96,7 +96,7 @@ def test_hooks_that_change_a_bit_fail(tiny, monkeypatch):
 
 
 def test_a_site_that_is_not_called_fails(tiny):
-    idle = replace(tiny.grid.tower("L")[0], module=torch.nn.Linear(64, 64), name="idle")
+    idle = replace(tiny.grid.tower("L")[0], projection=torch.nn.Linear(64, 64), attention=None, name="idle")
     results = [result for _, result in check_sum(tiny.forward, HeadGrid((idle,)))]
     assert results[0].verdict == "fails"
     assert "is not called" in results[0].reason

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headatlas import latent
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Step
-from headatlas.latent import GroundTruth, arms
-from headatlas.latent.sha import elsewhere, outline
+from headatlas.latent import ARMS, METHODS, GroundTruth, Method, arms
+from headatlas.latent.methods.sha import elsewhere, outline
 
 BOX = Box(x0=0.25, y0=0.25, x1=0.5, y1=0.5)
 
@@ -122,3 +123,26 @@ def test_a_question_without_image_or_with_a_box_at_the_edge(question):
     for name in arms():
         arms()[name](question.model_copy(update={"objects": (edge,)}))
         assert arms()[name](question.model_copy(update={"images": ()}))[0] == ()
+
+
+def test_sha_is_a_method(question):
+    sha = METHODS["sha"]()
+    assert isinstance(sha, Method)
+    assert (sha.name, sha.control, sha.cost.parameters) == ("sha", "random_boxes", 0)
+    with sha.applied(None) as show:
+        (image,), _ = show(question)
+    (both,), _ = shown(question, "boxes+mask")
+    np.testing.assert_array_equal(image, both)
+
+
+def test_an_arm_from_outside_stands_beside_the_others(question):
+    @latent.arm("upside_down", control="original")
+    def upside_down(question, detections):
+        return (question.images[0].rotate(180),), ""
+
+    try:
+        assert next(iter(arms())) == "original"
+        assert arms()["upside_down"].control == "original"
+        assert arms()["upside_down"](question)[1] == ""
+    finally:
+        ARMS.remove("upside_down")

@@ -3,7 +3,7 @@ from PIL import Image
 
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Step
 from headatlas.errors import HeadAtlasError
-from headatlas.latent import Detector, GroundTruth, detector, get_detector
+from headatlas.latent import DETECTORS, Detector, GroundTruth, detector, get_detector
 
 BOX = Box(x0=0.1, y0=0.1, x1=0.3, y1=0.4)
 
@@ -53,8 +53,9 @@ def test_registry_takes_other_detectors():
             return []
 
     assert isinstance(get_detector("nothing"), Detector)
+    DETECTORS.remove("nothing")
     assert get_detector("ground_truth", mentioned=False) == GroundTruth(mentioned=False)
-    with pytest.raises(HeadAtlasError, match="unknown detector 'dino'"):
+    with pytest.raises(HeadAtlasError, match="detector must be one of ground_truth; got 'dino'"):
         get_detector("dino")
 
 

@@ -1,0 +1,63 @@
+"""Old import paths of headatlas 0.1 keep working for one release, with a DeprecationWarning that names the new path."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    "headatlas.cogvsr.scenes": "headatlas.scenes",
+    "headatlas.cogvsr.importing": "headatlas.importing",
+    "headatlas.cogvsr.decompose": "headatlas.annotate.decompose",
+    "headatlas.cogvsr.judge": "headatlas.annotate.judge",
+    "headatlas.llm": "headatlas.annotate.llm",
+    "headatlas.review": "headatlas.annotate.review",
+    "headatlas.models": "headatlas.families.proof",
+    "headatlas.models.real": "headatlas.families.proof.processor",
+    "headatlas.vlm.reference": "headatlas.reference",
+    "headatlas.report.comparison": "headatlas.compare.sections",
+}
+"""Modules and packages by their old names; the longest match counts."""
+
+
+def new_name(name: str) -> str | None:
+    """The new path of a module, None if it was not moved."""
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        moved = MOVED.get(".".join(parts[:length]))
+        if moved:
+            return ".".join([moved, *parts[length:]])
+    return None
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds modules by their old names; what it makes looks everything up in the new module."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if new_name(fullname) is None:
+            return None
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        name = new_name(module.__name__)
+        assert name is not None
+        warnings.warn(f"{module.__name__} is now {name}", DeprecationWarning, stacklevel=2)
+        moved = import_module(name)
+        module.__dict__["__getattr__"] = lambda attribute: getattr(moved, attribute)
+        module.__dict__["__dir__"] = lambda: dir(moved)
+
+
+def install() -> None:
+    """Find modules by their old names from now on."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())

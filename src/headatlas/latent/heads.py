@@ -1,0 +1,103 @@
+"""Latent heads: a function can be decoded from them, and yet the model does without them.
+
+A head is latent if the function is decodable from it (p after Benjamini-Hochberg) *and* its exact causal effect is shown to
+lie within +-delta of zero (two one-sided tests). An effect that is merely not significant is not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from headatlas import stats
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import HeadSet
+from headatlas.results import RESULTS
+from headatlas.scoring.base import Scores, function_index
+
+DELTA = {"logprob": 0.05, "accuracy": 0.02}
+"""Effects up to this much (nats; share of steps) count as none, by the measure of the ablation scores."""
+
+LEVEL = 0.05
+
+
+def latent_heads(
+    decodable: Scores, effect: Scores, function: str, delta: float | None = None, q: float = LEVEL
+) -> HeadSet:
+    """The latent heads of `function`, most decodable first.
+
+    Args:
+        decodable: scores with p-values of how well the function is decoded from each head (scorer `linear`).
+        effect: scores of what a function's steps lose without each head, with per-step values (scorer `ablation`).
+        function: one of the eight.
+        delta: half-width of what counts as no effect, in the unit of `effect`; by default `DELTA`.
+        q: false discovery rate of decodability over heads, and level of the equivalence test.
+
+    Returns:
+        Heads, possibly none; `reason` says how many passed each half.
+
+    Raises:
+        HeadAtlasError: an unknown function, scores without p-values or per-step values, scores of different grids, no
+            step of the function in two or more questions, or delta <= 0.
+    """
+    readable = decodable_mask(decodable, function, q)
+    if decodable.shape != effect.shape:
+        raise HeadAtlasError(f"both scores must be of the same heads, got grids {decodable.shape} and {effect.shape}")
+    measure = str(effect.info.get("measure", "logprob"))
+    width = DELTA[measure] if delta is None else delta
+    idle = equivalence_p(effect, function, width) < q
+    values = decodable.of(function)
+    heads = sorted(HeadSet.from_mask(readable & idle), key=lambda head: -values[head.layer, head.head])
+    return HeadSet(
+        heads,
+        reason=f"{len(heads)} latent: {int(readable.sum())} heads decodable ({decodable.name}, BH q = {q:g}), "
+        f"{int(idle.sum())} without effect (|{measure}| < {width:g}, TOST)",
+    )
+
+
+def latent_table(scores: Mapping[str, Scores], decodable: str = "linear", effect: str = "ablation") -> pd.DataFrame:
+    """Rows of results/latent.csv; none if one of the two scorers is missing, has no p-values or no per-step values."""
+    one, other = scores.get(decodable), scores.get(effect)
+    if one is None or other is None or one.pvalues is None or other.per_sample is None:
+        return RESULTS["latent"].empty()
+    rows = []
+    for function in FUNCTIONS:
+        try:
+            heads = latent_heads(one, other, function)
+        except HeadAtlasError as error:  # too few questions of this function
+            heads = HeadSet((), reason=str(error))
+        rows.append((function, len(heads), " ".join(map(str, heads)), heads.reason))
+    return pd.DataFrame(rows, columns=["function", "count", "heads", "reason"])
+
+
+def decodable_mask(scores: Scores, function: str, q: float = LEVEL) -> Bool[np.ndarray, "L H"]:
+    """Heads whose p for `function` survives Benjamini-Hochberg over heads."""
+    index = function_index(function)
+    if scores.pvalues is None:
+        raise HeadAtlasError(f"scores of {scores.name!r} have no p-values; score with n_null > 0")
+    p = scores.pvalues[index]
+    return (stats.benjamini_hochberg(p.ravel()) <= q).reshape(p.shape)
+
+
+def equivalence_p(effect: Scores, function: str, delta: float) -> Float[np.ndarray, "L H"]:
+    """p of the two one-sided tests that every head's mean effect lies within +-delta; small means that it does.
+
+    Questions are the independent units (`stats.tost`).
+
+    Raises:
+        HeadAtlasError: no per-step values, or fewer than two questions with a step of the function.
+    """
+    if effect.per_sample is None:
+        raise HeadAtlasError(f"scores of {effect.name!r} have no per-step values, which the equivalence test needs")
+    rows = effect.per_sample.function == function_index(function)
+    questions = effect.per_sample.cluster[rows]
+    count = len(np.unique(questions))
+    if count < 2:
+        raise HeadAtlasError(f"at least 2 questions with a step of {function} are needed, got {count}")
+    losses = effect.per_sample.values[rows].astype(np.float64)
+    flat = [stats.tost(column, questions, delta) for column in losses.reshape(len(losses), -1).T]
+    return np.array(flat).reshape(losses.shape[1:])

@@ -1,0 +1,225 @@
+"""The method `sha`, spatial head activation from the input side (arXiv 2603.20662), and its arms.
+
+Detected things are outlined (`boxes`), covered by their own mean colour so that class, colour and texture are gone while
+place and extent stay (`mask`), or both (`boxes+mask`, as in the paper). Controls show what the arm itself contributes:
+outlines at random places (`random_boxes`), the same knowledge as words (`coordinates`), more image without more knowledge
+(`image_twice`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageStat
+
+from headatlas.cogvsr.pictures import upright
+from headatlas.cogvsr.schema import Box, Question
+from headatlas.latent.detectors import Detections, Detector, GroundTruth
+from headatlas.latent.methods.base import Cost, MethodInputs, Shown, ShowQuestion, method
+from headatlas.registry import Registry
+
+ORIGINAL = "original"
+"""The arm that every other is compared with."""
+
+LINE = 1 / 80
+"""Width of an outline as a share of the image's longer side (at least 2 pixels)."""
+
+COLOURS = ((255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 0, 0), (255, 255, 255))
+"""Outlines take the one that differs most from the image's mean colour."""
+
+Draw = Callable[[Question, Detections], Shown]
+
+
+@dataclass(frozen=True)
+class ArmKind:
+    """A registered arm: how it shows a question with its detections, and the arm that is its control ("" for none)."""
+
+    draw: Draw
+    control: str = ""
+
+
+ARMS: Registry[ArmKind] = Registry("arm", ("headatlas.latent.methods.*",))
+"""The arms by name. A new one is a function with `@arm("name")` in a new file here, or in another package."""
+
+
+def arm(name: str, *, control: str = "") -> Callable[[Draw], Draw]:
+    """Decorator that registers a function `f(question, detections) -> (images, preamble)` as an arm.
+
+    Args:
+        name: of the arm, as in results/activation.csv.
+        control: the arm that it is compared with, besides `original`.
+    """
+
+    def register(draw: Draw) -> Draw:
+        ARMS.add(name, ArmKind(draw, control))
+        return draw
+
+    return register
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of showing a question, to be passed to `vlm.evaluate(arm=...)` or `Runner(arms=...)`.
+
+    Attributes:
+        name: one of `ARMS`.
+        detector: where the things are.
+    """
+
+    name: str
+    detector: Detector
+
+    @property
+    def fingerprint(self) -> str:
+        """Covers the arm and its detector, for cached conditions."""
+        return f"{self.name}:{self.detector.fingerprint}"
+
+    @property
+    def control(self) -> str:
+        """The arm that this one is compared with, besides `original`; "" for none."""
+        return ARMS[self.name].control
+
+    def __call__(self, question: Question) -> Shown:
+        """Images and preamble to show instead of the question's own; the question is not changed."""
+        return ARMS[self.name].draw(question, self.detector(question))
+
+
+def arms(detector: Detector | None = None) -> dict[str, Arm]:
+    """All arms by name, `original` first, sharing one detector (default: ground truth of what the question names)."""
+    shared = detector or GroundTruth()
+    return {name: Arm(name, shared) for name in dict.fromkeys((ORIGINAL, *ARMS))}
+
+
+@method("sha")
+@dataclass
+class SHA:
+    """Spatial head activation: the question is shown by one arm. Nothing is fitted or tuned."""
+
+    arm: str = "boxes+mask"
+    detector: Detector = field(default_factory=GroundTruth)
+    name: str = "sha"
+
+    @property
+    def control(self) -> str:
+        """The control of its arm."""
+        return ARMS[self.arm].control
+
+    @property
+    def cost(self) -> Cost:
+        """One image a question, as without it; two with the arm `image_twice`."""
+        return Cost(images=2.0 if self.arm == "image_twice" else 1.0)
+
+    def fit(self, inputs: MethodInputs) -> None:
+        """Nothing is fitted."""
+
+    def tune(self, inputs: MethodInputs) -> None:
+        """Nothing is tuned."""
+
+    @contextmanager
+    def applied(self, vlm: Any) -> Iterator[ShowQuestion]:
+        """The arm, while the block lasts; the model is not edited."""
+        yield Arm(self.arm, self.detector)
+
+
+@arm(ORIGINAL)
+def _original(question: Question, detections: Detections) -> Shown:
+    return question.images, ""
+
+
+@arm("boxes", control="random_boxes")
+def _boxes(question: Question, detections: Detections) -> Shown:
+    return _first(question, lambda image: outline(image, [box for _, box in detections])), ""
+
+
+@arm("mask", control="random_boxes")
+def _mask(question: Question, detections: Detections) -> Shown:
+    return _first(question, lambda image: cover(image, [box for _, box in detections])), ""
+
+
+@arm("boxes+mask", control="random_boxes")
+def _boxes_mask(question: Question, detections: Detections) -> Shown:
+    boxes = [box for _, box in detections]
+    return _first(question, lambda image: outline(cover(image, boxes), boxes)), ""
+
+
+@arm("random_boxes")
+def _random_boxes(question: Question, detections: Detections) -> Shown:
+    moved = elsewhere([box for _, box in detections], seed=question.id)
+    return _first(question, lambda image: outline(image, moved)), ""
+
+
+@arm("coordinates")
+def _coordinates(question: Question, detections: Detections) -> Shown:
+    return question.images, in_words(detections)
+
+
+@arm("image_twice")
+def _image_twice(question: Question, detections: Detections) -> Shown:
+    return question.images * 2, ""
+
+
+def outline(image: Image.Image, boxes: list[Box]) -> Image.Image:
+    """A copy with each box's outline, drawn around it where there is room so that it covers little of the thing."""
+    out = upright(image).copy()
+    mean = np.array(ImageStat.Stat(out).mean)
+    colour = max(COLOURS, key=lambda c: float(np.abs(np.array(c) - mean).sum()))
+    width = max(2, round(max(out.size) * LINE))
+    pen = ImageDraw.Draw(out)
+    for box in boxes:
+        x0, y0, x1, y1 = pixels(box, out.size)
+        corners = (
+            max(0, x0 - width),
+            max(0, y0 - width),
+            min(out.width, x1 + width) - 1,
+            min(out.height, y1 + width) - 1,
+        )
+        pen.rectangle(corners, outline=colour, width=width)
+    return out
+
+
+def cover(image: Image.Image, boxes: list[Box]) -> Image.Image:
+    """A copy in which each box is filled with the mean colour that it has in `image`."""
+    source = upright(image)
+    out = source.copy()
+    for box in boxes:
+        corners = pixels(box, source.size)
+        red, green, blue = (round(value) for value in ImageStat.Stat(source.crop(corners)).mean[:3])
+        out.paste((red, green, blue), corners)
+    return out
+
+
+def elsewhere(boxes: list[Box], seed: str) -> list[Box]:
+    """Boxes of the same number and sizes at uniformly random places, a function of `seed` and the sizes."""
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little"))
+    moved = []
+    for box in boxes:
+        width, height = box.x1 - box.x0, box.y1 - box.y0
+        x, y = rng.uniform(0, 1 - width), rng.uniform(0, 1 - height)
+        moved.append(Box(x0=x, y0=y, x1=min(1.0, x + width), y1=min(1.0, y + height)))
+    return moved
+
+
+def in_words(detections: Detections) -> str:
+    """Each thing's middle in per cent of the image's width and height, one short sentence a thing; "" for none."""
+    lines = []
+    for name, box in detections:
+        x, y = box.center
+        lines.append(f"{name}: {round(100 * x)}% from the left, {round(100 * y)}% from the top.")
+    return " ".join(lines)
+
+
+def pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(x0, y0, x1, y1) in pixels of an image of `size` = (width, height), end exclusive, at least one pixel."""
+    width, height = size
+    x0, y0 = min(int(box.x0 * width), width - 1), min(int(box.y0 * height), height - 1)
+    return x0, y0, max(x0 + 1, round(box.x1 * width)), max(y0 + 1, round(box.y1 * height))
+
+
+def _first(question: Question, draw: Callable[[Image.Image], Image.Image]) -> tuple[Image.Image, ...]:
+    """Detections are of the first image; further ones stay as they are."""
+    return (draw(question.images[0]), *question.images[1:]) if question.images else ()
