@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from headatlas.heads import Edit, HeadGrid, Site
+from headatlas.heads import AttentionEdit, Edit, HeadGrid, Site
 from headatlas.heads.apply import LayerPlan, compile_edits
 from headatlas.heads.scope import Positions, Scope
 
-Edits = Sequence[Edit]
+Edits = Sequence[Edit | AttentionEdit]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 
 from headatlas.errors import HeadAtlasError
@@ -59,6 +59,14 @@ class ImageTokens:
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def touching(self, box: Sequence[float], image: int = 0, least: float = 0.1) -> Bool[np.ndarray, " n"]:
+        """The patches of a box: tokens whose overlap with it is at least `least` of the smaller of the two areas."""
+        x0, y0, x1, y1 = box
+        area = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
+        smaller = np.minimum(np.nan_to_num(area), (x1 - x0) * (y1 - y0))
+        overlap = self.share_in(box, image) * np.nan_to_num(area)
+        return (overlap > 0) & (overlap >= least * smaller)
 
     def share_in(self, box: Sequence[float], image: int = 0) -> Float[np.ndarray, " n"]:
         """The share of each token's own area that lies in `box` (XYXY, 0..1) of a picture; 0 elsewhere and for separators."""

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from headatlas.heads import ZReader
+from headatlas.heads import AttentionReader, ZReader
 from headatlas.heads.cache import cache_name
 from headatlas.vlm.last_block import last_block_at
 
@@ -32,7 +32,7 @@ def logits_at(
     batch: Batch,
     mask: Bool[Tensor, "B T"],
     rows: Sequence[int],
-    reader: ZReader | None = None,
+    reader: ZReader | AttentionReader | None = None,
     cache: Cache | None = None,
 ) -> Float[Tensor, "n V"]:
     """Logits at the positions of `mask`, row by row in order, float32, on the model's device. Active edits apply.
@@ -44,7 +44,7 @@ def logits_at(
         batch: what it is given.
         mask: where logits are wanted.
         rows: the index of each batch row in the caller's list, for edits that differ from row to row.
-        reader: sees z at every layer, as edited.
+        reader: sees z or attention at every layer, as edited.
         cache: an empty one, to keep keys and values in.
     """
     where = mask.to(vlm.device)
