@@ -1,13 +1,31 @@
+import errno
 import pickle
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import Folder, recover, replacing, safe_name
+from headatlas.storage import (
+    SEAL,
+    DamagedError,
+    Folder,
+    difference,
+    is_sealed,
+    lock_folder,
+    read_frame,
+    recover,
+    remove_parts,
+    replacing,
+    safe_name,
+    seal,
+    write_frame,
+    write_whole,
+)
 
 
 @pytest.fixture(params=["disk", "file", "local", "memory", "s3"])
@@ -64,6 +82,70 @@ def test_what_cannot_be_written_is_said(monkeypatch):
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", denied)
     with pytest.raises(HeadAtlasError, match=r"cannot write a\.bin to 'memory://denied': not yours"):
         Folder.of("memory://denied").write("a.bin", b"")
+
+
+def test_a_seal_covers_every_byte():
+    data = seal(b"before " + SEAL + b" after")
+    assert is_sealed(data)
+    for place in range(len(data)):
+        assert not is_sealed(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    assert not is_sealed(data[:-1])
+    assert not is_sealed(b"")
+    with pytest.raises(ValueError, match="once, got 0"):
+        seal(b"nothing")
+
+
+def test_tables_are_read_as_they_were_written_or_not_at_all(folder):
+    table = pd.DataFrame({"a": ["x", None], "b": [0.1 + 0.2, np.nan], "c": [True, False]})
+    write_frame(folder, "t.parquet", table, {"name": "größer"})
+    found, info = read_frame(folder, "t.parquet")
+    pd.testing.assert_frame_equal(found, table, check_dtype=False)
+    assert info == {"name": "größer"}
+    data = folder.read("t.parquet")
+    folder.write("t.parquet", data[: len(data) // 2])
+    with pytest.raises(DamagedError, match=r"t\.parquet in .* was cut off or changed"):
+        read_frame(folder, "t.parquet")
+
+
+def test_only_own_half_written_files_are_removed(tmp_path):
+    for name in ("movie.mp4.part", "a.1-2.part", "a.csv.12-0.ha.part"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "data-new.7-1.ha.part").mkdir()
+    remove_parts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.1-2.part", "movie.mp4.part"]
+
+
+def test_an_empty_folder_in_a_files_place_gives_way_and_a_full_one_is_named(tmp_path):
+    for name in ("empty", "full"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "mine").write_text("")
+    write_whole(tmp_path / "empty", b"x")
+    assert (tmp_path / "empty").read_bytes() == b"x"
+    with pytest.raises(HeadAtlasError, match=r"cannot write .*full"):
+        write_whole(tmp_path / "full", b"x")
+    assert (tmp_path / "full" / "mine").exists()
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(HeadAtlasError, match="no space left to write"):
+        Folder.of(tmp_path).write("a.bin", b"x")
+
+
+def test_locks_nest_within_a_process(tmp_path):
+    with lock_folder(tmp_path, "run"), lock_folder(tmp_path, "run"):
+        pass
+
+
+def test_the_first_difference_is_named():
+    there = {"model": {"chat_template": "a", "dtype": "float32"}, "seed": 1}
+    assert difference(there, there) == ""
+    now = {"model": {"chat_template": "b", "dtype": "bfloat16"}, "seed": 2}
+    assert difference(there, now) == 'chat_template: "a" there, "b" now'
+    assert difference({"a": 1}, {}) == "a: 1 there, null now"
 
 
 @pytest.mark.parametrize("text", ["q-1", "scene_12", "a", "0"])

@@ -14,6 +14,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from threading import RLock
 from typing import Generic, TypeVar
 
@@ -26,6 +27,17 @@ def near(name: str, names: Sequence[str]) -> str:
     """`", did you mean 'x'?"` if a name close to `name` exists, else an empty string."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def near_folder(name: str) -> str:
+    """`", did you mean 'x'?"` if `name` looks like a misspelled folder: its parent is here and holds one with a close name."""
+    path = Path(name)
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, siblings, n=1, cutoff=0.75)
+    return f", did you mean {str(path.parent / close[0])!r}?" if close else ""
 
 
 class Registry(Mapping[str, T], Generic[T]):

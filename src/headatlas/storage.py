@@ -1,14 +1,17 @@
-"""Folders and files that are there whole or not at all, on a disk or on object storage.
+"""Files that are there whole or not at all: folders on a disk or on object storage, seals against damage, locks.
 
 `Folder` reads and writes single files under a path or an fsspec address (`s3://bucket/run`, `gs://...`, `memory://...`).
-`replacing` writes a whole local folder anew, so that a crash at any moment leaves the old or the new one. `safe_name` makes a
-file name of text that comes from data.
+`replacing` writes a whole local folder anew, so that a crash at any moment leaves the old or the new one. `seal`, `write_frame`
+and `read_frame` notice every byte that was changed later. `safe_name` makes a file name of text that comes from data.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import itertools
+import json
 import os
 import re
 import shutil
@@ -16,112 +19,103 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import filelock
 
 from headatlas.errors import HeadAtlasError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _NUMBER = itertools.count()
 
+PART = re.compile(r".+\.\d+-\d+\.ha\.part")
+"""Names of files that HeadAtlas had not finished writing when it was killed."""
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder; it need not exist yet. `where` is a path, or an address `protocol://...` that fsspec knows."""
+LOCK = ".headatlas.lock"
+"""Name of the lock file in a folder that one process at a time may write to."""
 
-    where: str
+SEAL = b"sha256:" + b"0" * 64
+"""What a file that is to be sealed holds, once, where its digest goes."""
 
-    @classmethod
-    def of(cls, where: str | Path | Folder) -> Folder:
-        """From a path or an address; `file://` addresses are paths.
+_SEALED = re.compile(rb"sha256:([0-9a-f]{64})")
 
-        Raises:
-            HeadAtlasError: an unknown protocol, or one whose package is not installed.
-        """
-        if isinstance(where, Folder):
-            return where
-        text = str(where)
-        folder = cls(text.removeprefix("file://") if text.startswith("file://") else text)
-        if folder.local is None:
-            folder._fs()
-        return folder
 
-    @property
-    def local(self) -> Path | None:
-        """Its path, None on object storage."""
-        return None if "://" in self.where else Path(self.where)
+class DamagedError(HeadAtlasError):
+    """A file is not what HeadAtlas wrote: cut off, changed or removed since. What it held can be computed again."""
 
-    def __str__(self) -> str:
-        return self.where
 
-    @property
-    def full(self) -> str:
-        """Its path or address as any process of this machine understands it."""
-        return self.where if self.local is None else str(self.local.resolve())
+def seal(data: bytes) -> bytes:
+    """`data` with its own SHA-256 digest in the place that `SEAL` marks, so that a change of any byte is noticed.
 
-    def at(self, name: str) -> Folder:
-        """The folder `name` below this one."""
-        return Folder(f"{self.where.rstrip('/')}/{name}")
+    Raises:
+        ValueError: `SEAL` is not in `data` exactly once.
+    """
+    if data.count(SEAL) != 1:
+        raise ValueError(f"a file to be sealed must hold SEAL once, got {data.count(SEAL)}")
+    return data.replace(SEAL, b"sha256:" + hashlib.sha256(data).hexdigest().encode())
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file `name`, such as `parts/000001.parquet`."""
-        if self.local is not None:
-            return (self.local / name).exists()
-        fs, root = self._fs()
-        fs.invalidate_cache()
-        return bool(fs.exists(f"{root}/{name}"))
 
-    def read(self, name: str) -> bytes:
-        """The bytes of a file; `FileNotFoundError` if it is not there."""
-        if self.local is not None:
-            return (self.local / name).read_bytes()
-        fs, root = self._fs()
-        return bytes(fs.cat_file(f"{root}/{name}"))
+def is_sealed(data: bytes) -> bool:
+    """Whether `data` is, byte for byte, what `seal` returned."""
+    for found in _SEALED.finditer(data):
+        blank = data[: found.start()] + SEAL + data[found.end() :]
+        if hashlib.sha256(blank).hexdigest().encode() == found[1]:
+            return True
+    return False
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file, whole, in place of an earlier one.
 
-        Raises:
-            HeadAtlasError: it cannot be written; a full disk stays an `OSError`.
-        """
-        if self.local is None:
-            fs, root = self._fs()
-            try:
-                fs.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
-                fs.pipe_file(f"{root}/{name}", data)
-            except OSError as error:
-                raise HeadAtlasError(f"cannot write {name} to {self.where!r}: {error}") from error
-            return
-        path = self.local / name
+def file_digest(path: Path) -> str:
+    """Hex SHA-256 digest of a file on this machine."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_error(path: str | Path, error: OSError) -> HeadAtlasError:
+    """The one line for a file or folder that cannot be written; a full disk says that freeing space is enough."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HeadAtlasError(f"no space left to write {str(path)!r}: free some and run the same command again")
+    return HeadAtlasError(f"cannot write {str(path)!r}: {error.strerror or error}")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of this machine in one step: whatever happens meanwhile, the old file or the new one is there.
+
+    Raises:
+        HeadAtlasError: it cannot be written, such as on a full disk; an earlier file stays as it is.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}-{next(_NUMBER)}.ha.part")
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes may write the same file at a time, each its own one beside it.
-        beside = path.with_name(f"{path.name}.{os.getpid()}-{next(_NUMBER)}.part")
-        try:
-            beside.write_bytes(data)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()  # an empty folder in the file's place; any other is left alone and named
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
-    def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
-        if self.local is not None:
-            (self.local / name).unlink(missing_ok=True)
-        elif self.has(name):
-            fs, root = self._fs()
-            fs.rm_file(f"{root}/{name}")
 
-    def _fs(self) -> tuple[Any, str]:
-        """The file system and the folder's path on it."""
-        from fsspec.core import url_to_fs
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half written directly in `folder`. No process may be writing there."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if PART.fullmatch(path.name):
+            with suppress(OSError):
+                remove_tree(path)
 
-        try:
-            fs, path = url_to_fs(self.where)
-        except (ImportError, ValueError) as error:
-            raise HeadAtlasError(
-                f"cannot open {self.where!r}: {error}; s3:// and gs:// need `pip install 'headatlas[store]'`"
-            ) from error
-        return fs, path.rstrip("/")
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all that is in it, or a file; nothing if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def safe_name(text: str) -> str:
@@ -225,3 +219,207 @@ def _old(path: Path) -> Path:
 
 def _glob_escape(text: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", text)
+
+
+@contextmanager
+def lock_folder(folder: Path, what: str) -> Iterator[None]:
+    """Within, no other process may work in `folder`, which is made if it is missing; nested use in one process is fine.
+
+    Unlike `locked`, the lock file is in the folder and stays there: the folder itself is not exchanged.
+
+    Args:
+        folder: a folder of this machine.
+        what: what it is called in the message, such as `"run"`.
+
+    Raises:
+        HeadAtlasError: another process is working in the folder, or it cannot be written.
+    """
+    lock: filelock.BaseFileLock | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder.resolve() / LOCK, timeout=0, is_singleton=True, thread_local=False)
+        lock.acquire()
+    except filelock.Timeout:
+        raise HeadAtlasError(
+            f"another process is working in the {what} {str(folder)!r}: wait until it ends, or name another folder"
+        ) from None
+    except NotImplementedError:  # a file system without locks
+        lock = None
+    except OSError as error:
+        raise write_error(folder, error) from error
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder; it need not exist yet. `where` is a path, or an address `protocol://...` that fsspec knows."""
+
+    where: str
+
+    @classmethod
+    def of(cls, where: str | Path | Folder) -> Folder:
+        """From a path or an address; `file://` addresses are paths.
+
+        Raises:
+            HeadAtlasError: an unknown protocol, or one whose package is not installed.
+        """
+        if isinstance(where, Folder):
+            return where
+        text = str(where)
+        folder = cls(text.removeprefix("file://") if text.startswith("file://") else text)
+        if folder.local is None:
+            folder._fs()
+        return folder
+
+    @property
+    def local(self) -> Path | None:
+        """Its path, None on object storage."""
+        return None if "://" in self.where else Path(self.where)
+
+    def __str__(self) -> str:
+        return self.where
+
+    @property
+    def full(self) -> str:
+        """Its path or address as any process of this machine understands it."""
+        return self.where if self.local is None else str(self.local.resolve())
+
+    def at(self, name: str) -> Folder:
+        """The folder `name` below this one."""
+        return Folder(f"{self.where.rstrip('/')}/{name}")
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file `name`, such as `parts/000001.parquet`."""
+        if self.local is not None:
+            return (self.local / name).is_file()
+        fs, root = self._fs()
+        fs.invalidate_cache()
+        return bool(fs.isfile(f"{root}/{name}"))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            FileNotFoundError: it is not there, or a folder is in its place.
+        """
+        try:
+            if self.local is not None:
+                return (self.local / name).read_bytes()
+            fs, root = self._fs()
+            return bytes(fs.cat_file(f"{root}/{name}"))
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise FileNotFoundError(errno.ENOENT, "not a file", f"{self.where}/{name}") from error
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, whole, in place of an earlier one.
+
+        Raises:
+            HeadAtlasError: it cannot be written.
+        """
+        if self.local is not None:
+            write_whole(self.local / name, data)
+            return
+        fs, root = self._fs()
+        try:
+            fs.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(f"{root}/{name}", data)
+        except OSError as error:
+            raise HeadAtlasError(f"cannot write {name} to {self.where!r}: {error}") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        if self.local is not None:
+            (self.local / name).unlink(missing_ok=True)
+        elif self.has(name):
+            fs, root = self._fs()
+            fs.rm_file(f"{root}/{name}")
+
+    def remove_folder(self, name: str) -> None:
+        """Remove the folder `name` and all that is in it, or a file of that name."""
+        if self.local is not None:
+            remove_tree(self.local / name)
+            return
+        fs, root = self._fs()
+        fs.invalidate_cache()
+        if fs.exists(f"{root}/{name}"):
+            fs.rm(f"{root}/{name}", recursive=True)
+
+    @contextmanager
+    def locked(self, what: str) -> Iterator[None]:
+        """As `lock_folder`; on object storage, which has no locks, it does nothing."""
+        if self.local is None:
+            yield
+            return
+        with lock_folder(self.local, what):
+            yield
+
+    def _fs(self) -> tuple[Any, str]:
+        """The file system and the folder's path on it."""
+        from fsspec.core import url_to_fs
+
+        try:
+            fs, path = url_to_fs(self.where)
+        except (ImportError, ValueError) as error:
+            raise HeadAtlasError(
+                f"cannot open {self.where!r}: {error}; s3:// and gs:// need `pip install 'headatlas[store]'`"
+            ) from error
+        return fs, path.rstrip("/")
+
+
+def write_frame(folder: Folder, name: str, frame: pd.DataFrame, info: dict[str, Any] | None = None) -> None:
+    """Write a table as a sealed Parquet file, with `info` (plain values) in its metadata.
+
+    Raises:
+        HeadAtlasError: it cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    own = {b"headatlas": json.dumps(info or {}).encode(), b"seal": SEAL}
+    data = io.BytesIO()
+    pq.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), **own}),
+        data,
+        compression="zstd",
+        store_schema=True,
+    )
+    folder.write(name, seal(data.getvalue()))
+
+
+def read_frame(folder: Folder, name: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A table that `write_frame` wrote, and its `info`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedError: it is not what was written.
+    """
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    data = folder.read(name)
+    if not is_sealed(data):
+        raise DamagedError(f"{name} in {str(folder)!r} was cut off or changed since it was written")
+    table = pq.read_table(io.BytesIO(data))
+    info = json.loads((table.schema.metadata or {}).get(b"headatlas", b"{}"))
+    return pd.read_parquet(io.BytesIO(data)), info
+
+
+def difference(there: Any, wanted: Any, name: str = "") -> str:
+    """The first difference of two records, such as `chat_template: "a1b2" there, "c3d4" now`; empty if there is none."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        for key in dict.fromkeys([*there, *wanted]):
+            found = difference(there.get(key), wanted.get(key), str(key))
+            if found:
+                return found
+        return ""
+    return "" if there == wanted else f"{name}: {_short(there)} there, {_short(wanted)} now"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,10 +1,8 @@
-import json
-
 import numpy as np
 import pytest
 
-from headatlas.activations.arrays import array_of, chunk_rows, create_arrays, has_arrays, open_arrays
-from headatlas.storage import Folder
+from headatlas.activations.arrays import chunk_rows, create_arrays, has_arrays, open_arrays
+from headatlas.storage import DamagedError, Folder
 
 SHAPE = (5, 2, 3, 4)
 
@@ -14,34 +12,41 @@ def folder(request, tmp_path):
     return Folder.of(f"{request.param}{tmp_path}/a")
 
 
-def test_arrays_are_made_and_filled_wherever_they_lie(folder):
+def test_arrays_are_made_and_filled_wherever_they_are(folder):
     assert not has_arrays(folder)
-    create_arrays(folder, SHAPE, ("gold", "all"), {"model": "m"})
+    create_arrays(folder, SHAPE, ("gold", "all"))
     assert has_arrays(folder)
     there = Folder.of(folder.full)
     values = np.random.default_rng(0).random(SHAPE, np.float32)
-    array_of(open_arrays(folder, "r+"), "gold")[1:3] = values[1:3]
-    group = open_arrays(there, "r")
-    assert dict(group.attrs) == {"model": "m"}
-    found = array_of(group, "gold")
-    np.testing.assert_array_equal(found[:], [np.zeros(SHAPE[1:]), *values[1:3], *np.zeros((2, *SHAPE[1:]))])
-    np.testing.assert_array_equal(found.oindex[np.array([2, 0])], [values[2], np.zeros(SHAPE[1:])])
-    assert not array_of(group, "all")[:].any()
+    open_arrays(folder, SHAPE, ("gold", "all"), "r+")["gold"][1:3] = values[1:3]
+    arrays = open_arrays(there, SHAPE, ("gold", "all"))
+    np.testing.assert_array_equal(arrays["gold"][1:3], values[1:3])
+    np.testing.assert_array_equal(arrays["gold"].oindex[np.array([2, 1])], values[[2, 1]])
+    assert np.isnan(arrays["gold"][3:]).all()
 
 
-def test_they_are_in_the_format_that_all_versions_of_zarr_read(folder):
-    create_arrays(folder, SHAPE, ("gold",), {})
-    assert json.loads(folder.read("z.zarr/.zgroup"))["zarr_format"] == 2
-    told = json.loads(folder.read("z.zarr/gold/.zarray"))
-    assert (told["dtype"], told["compressor"], told["shape"]) == ("<f4", None, list(SHAPE))
+def test_rows_that_were_never_written_are_no_numbers(folder):
+    create_arrays(folder, SHAPE, ("gold",))
+    assert np.isnan(open_arrays(folder, SHAPE, ("gold",))["gold"][:]).all()
 
 
-def test_making_that_was_cut_off_on_a_disk_is_made_anew(tmp_path):
-    (tmp_path / "z.zarr.new").mkdir()
-    (tmp_path / "z.zarr.new" / ".zgroup").write_text("{")
-    create_arrays(Folder.of(tmp_path), SHAPE, ("gold",), {"a": 1})
-    assert dict(open_arrays(Folder.of(tmp_path), "r").attrs) == {"a": 1}
-    assert not (tmp_path / "z.zarr.new").exists()
+@pytest.mark.parametrize(
+    ("shape", "names"), [(SHAPE, ("gold", "all")), ((6, 2, 3, 4), ("gold",)), ((5, 2, 3, 8), ("gold",))]
+)
+def test_other_arrays_than_expected_are_damage(folder, shape, names):
+    create_arrays(folder, SHAPE, ("gold",))
+    with pytest.raises(DamagedError, match=r"z\.zarr"):
+        open_arrays(folder, shape, names)
+
+
+def test_changed_metadata_are_damage(tmp_path):
+    folder = Folder.of(tmp_path)
+    create_arrays(folder, SHAPE, ("gold",))
+    path = tmp_path / "z.zarr" / "gold" / "zarr.json"
+    for text in (path.read_text().replace("float32", "float64"), path.read_text().replace("NaN", "0"), "{", ""):
+        path.write_text(text)
+        with pytest.raises(DamagedError):
+            open_arrays(folder, SHAPE, ("gold",))
 
 
 def test_chunks_are_about_eight_megabytes():

@@ -11,7 +11,7 @@ import pytest
 from headatlas.activations import Activations, capture
 from headatlas.activations import capture as capture_function
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import HeadSet, ZReader, scale, zero
+from headatlas.heads import Head, HeadSet, ZReader, mean, scale, zero
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.evaluate import evaluate
@@ -150,8 +150,15 @@ def test_killed_and_run_again_it_ends_with_the_same(tiny_vlm, tiny_vlm_dir, tiny
     # What a run killed between a unit's z and its answers leaves: z that is written again.
     (out / "parts" / "000001.parquet").rename(out / "parts" / "000001.new")
     done = []
-    again = capture(tiny_vlm, Killed(tiny_questions, -1), ("gold", "last"), out=out, batch_size=2, progress=done.append)
-    assert done == [2, 2, 2, 2]
+    again = capture(
+        tiny_vlm,
+        Killed(tiny_questions, -1),
+        ("gold", "last"),
+        out=out,
+        batch_size=2,
+        progress=lambda _, n, total: done.append(n),
+    )
+    assert done == [2, 4, 6, 8]
     for name in ("gold", "last"):
         assert np.array_equal(again.z(name), whole.z(name))
     pd.testing.assert_frame_equal(again.steps, whole.steps)
@@ -164,15 +171,15 @@ def test_a_finished_capture_is_not_run_again(tiny_vlm, tiny_questions, kept, mon
 
 
 def test_a_capture_of_something_else_is_refused(tiny_vlm, tiny_questions, kept):
-    with pytest.raises(HeadAtlasError, match="data_fingerprint"):
+    with pytest.raises(HeadAtlasError, match="differs in data_fingerprint"):
         capture(tiny_vlm, tiny_questions[:4], ALL, out=kept.path)
-    with pytest.raises(HeadAtlasError, match="holds a capture with tokens"):
+    with pytest.raises(HeadAtlasError, match="differs in tokens"):
         capture(tiny_vlm, tiny_questions, "gold", out=kept.path)
-    with tiny_vlm.edit(zero(tiny_vlm.heads.heads())), pytest.raises(HeadAtlasError, match="edits"):
+    with tiny_vlm.edit(zero(tiny_vlm.heads.heads())), pytest.raises(HeadAtlasError, match="differs in edits"):
         capture(tiny_vlm, tiny_questions, ALL, out=kept.path)
     monkey = pytest.MonkeyPatch()
     monkey.setattr(tiny_vlm, "_fixed_fingerprint", "another")
-    with pytest.raises(HeadAtlasError, match="model_fingerprint"):
+    with pytest.raises(HeadAtlasError, match="differs in model_fingerprint"):
         capture(tiny_vlm, tiny_questions, ALL, out=kept.path)
     monkey.undo()
 
@@ -180,9 +187,60 @@ def test_a_capture_of_something_else_is_refused(tiny_vlm, tiny_questions, kept):
 def test_mistakes_are_named(tiny_vlm, tiny_questions, tmp_path):
     with pytest.raises(HeadAtlasError, match="empty dataset"):
         capture(tiny_vlm, [], out=tmp_path / "none")
-    with pytest.raises(HeadAtlasError, match="unknown token selection"):
+    with pytest.raises(HeadAtlasError, match="token"):
         capture(tiny_vlm, tiny_questions, "middle", out=tmp_path / "none")
     (tmp_path / "file").write_text("")
     with pytest.raises(HeadAtlasError, match="cannot write"):
         capture(tiny_vlm, tiny_questions, out=tmp_path / "file" / "acts")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_capture_that_fails_at_its_first_unit_leaves_nothing(tiny_vlm, tiny_questions, tmp_path, monkeypatch):
+    def fail(*_):
+        raise HeadAtlasError("z of layer 1 is not finite")
+
+    (tmp_path / "there").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run_unit", fail)
+        for name in ("new", "there"):
+            with pytest.raises(HeadAtlasError, match="not finite"):
+                capture(tiny_vlm, tiny_questions, "last", out=tmp_path / name)
+    assert not (tmp_path / "new").exists()
+    capture(tiny_vlm, tiny_questions[:1], "gold", out=tmp_path / "there")  # nothing is in the way of another capture
+
+
+def test_a_second_process_in_the_same_folder_is_refused(tiny_vlm, tiny_questions, tmp_path):
+    code = (
+        "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(); print('locked', flush=True); sys.stdin.read()"
+    )
+    (tmp_path / "acts").mkdir()
+    lock = tmp_path / "acts" / ".headatlas.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(HeadAtlasError, match="another process is working in the capture"):
+            capture(tiny_vlm, tiny_questions, out=tmp_path / "acts")
+        other.stdin.close()
+
+
+@pytest.mark.parametrize("tokens", ["gold", "all"])
+def test_z_that_is_not_finite_names_model_layer_and_a_remedy(tiny_vlm, tiny_questions, tmp_path, tokens):
+    with (
+        pytest.raises(HeadAtlasError, match=r"in float32: z of layer 1 is not finite .*bfloat16"),
+        tiny_vlm.edit(mean([Head(1, 2)], np.full(tiny_vlm.heads.dims("L"), np.nan, np.float32))),
+    ):
+        capture(tiny_vlm, tiny_questions, tokens, out=tmp_path / "acts")
+
+
+def test_a_layer_that_was_not_read_is_an_error(tiny_vlm, tiny_questions, tmp_path, monkeypatch):
+    """As when a compiled model calls its projections without their hooks."""
+    unit = __import__("headatlas.activations.unit", fromlist=["ZReader"])
+
+    class Deaf(unit.ZReader):
+        def __init__(self, grid, on_z):
+            super().__init__(grid, on_z=lambda layer, z: on_z(layer, z) if layer == 0 else None)
+
+    monkeypatch.setattr(unit, "ZReader", Deaf)
+    with pytest.raises(HeadAtlasError, match=r"z of layer 1 must be read once in a forward, got 0 times"):
+        capture(tiny_vlm, tiny_questions, out=tmp_path / "acts")

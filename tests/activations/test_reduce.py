@@ -17,5 +17,5 @@ def test_means_are_those_of_the_slices():
 
 
 def test_an_empty_run_is_a_fault():
-    with pytest.raises(AssertionError, match="empty run"):
+    with pytest.raises(AssertionError, match="must not be empty"):
         StepMeans([(0, (3, 3))], (1, 1, 1), torch.device("cpu"))

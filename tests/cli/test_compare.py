@@ -34,16 +34,16 @@ def test_two_runs_give_a_page_and_verdicts(runs, tmp_path, capsys):
 
 
 def test_the_verdicts_are_printed_model_by_model(runs, tmp_path, capsys):
-    from headatlas.cli.compare import tell_comparison
+    from headatlas.cli.commands.compare import print_comparison
+    from headatlas.compare.per_model import claims_table, models_table
     from headatlas.compare.runs import read_models
-    from headatlas.compare.within import claims_table, models_table
 
     folder = tmp_path / "both" / "comparison"
     folder.mkdir(parents=True)
     models = read_models(runs)
     models_table(models, tmp_path).to_csv(folder / "models.csv", index=False)
     claims_table(models).to_csv(folder / "claims.csv", index=False)
-    tell_comparison(tmp_path / "both", as_json=False)
+    print_comparison(tmp_path / "both", as_json=False)
     out = capsys.readouterr().out
     assert "C5b" in out
     assert "supported" in out
@@ -55,7 +55,7 @@ def test_the_verdicts_are_printed_model_by_model(runs, tmp_path, capsys):
     [
         ((), "Missing argument"),
         (("one",), "at least two runs"),
-        (("one", "nowhere"), "expected a run directory"),
+        (("one", "nowhere"), "must be a run directory"),
         (("one", "two", "--out", "one"), "holds the run of one model"),
     ],
 )
@@ -84,14 +84,14 @@ def test_a_study_of_several_models_takes_different_ones(tmp_path, capsys):
 
 def test_a_study_of_several_models_ends_in_their_comparison(tmp_path, monkeypatch, capsys):
     """Its stages are tests/study's; here they only leave a finished run behind."""
-    from headatlas.compare import many
+    from headatlas.compare import studies
 
     def stages(study):
         (study.run.root / "results").rmdir()
         keep_scorers(write_run(study.run.root, model=study.settings.model), "ablation")
 
-    monkeypatch.setattr(many, "run_stages", stages)
-    monkeypatch.setattr(many, "check_vlm", lambda name: None)
+    monkeypatch.setattr(studies, "run_stages", stages)
+    monkeypatch.setattr(studies, "check_vlm", lambda name: None)
     code, out, _ = run(capsys, "study", "ref-llava", "org/two", "--quick", "--out", tmp_path / "out", "--json")
     assert code == 0
     assert json.loads(out)["models"] == ["ref-llava", "two"]

@@ -1,17 +1,14 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
+from command_line import headatlas
 
-from headatlas.cli.data import data_app
 from headatlas.cogvsr import load
 from headatlas.errors import HeadAtlasError
 
 
-def run(*arguments: str):
-    result = CliRunner().invoke(data_app, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
+def run(*arguments):
+    return headatlas("data", *arguments)
 
 
 def test_build_then_stats_then_preview(tmp_path):
@@ -44,7 +41,7 @@ def test_a_stored_dataset_is_written_anew(tmp_path):
 def test_mistakes_reach_the_entry_as_one_line(tmp_path):
     with pytest.raises(HeadAtlasError, match="no such dataset"):
         run("stats", tmp_path / "nowhere")
-    assert CliRunner().invoke(data_app, ["build", "--n", "0", "--out", "x"]).exit_code == 2
+    headatlas("data", "build", "--n", "0", "--out", "x", code=2)
 
 
 def test_names_out_of_a_dataset_do_nothing_to_a_terminal(tmp_path):

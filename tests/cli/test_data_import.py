@@ -1,8 +1,7 @@
 import json
 
-from typer.testing import CliRunner
+from command_line import headatlas
 
-from headatlas.cli.data import data_app
 from headatlas.cogvsr import load
 from headatlas.importing import IMPORTERS
 
@@ -10,9 +9,7 @@ from ..cogvsr.conftest import make_question
 
 
 def run(*arguments: object, code: int = 0):
-    result = CliRunner().invoke(data_app, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == code, result.output
-    return result
+    return headatlas("data", *arguments, code=code)
 
 
 def write(folder):
@@ -31,7 +28,7 @@ def test_import_validate_export(tmp_path):
     folder = write(tmp_path / "set")
     said = run("import", "spatialmqa", "--from", folder, "--n", 20, "--out", tmp_path / "data")
     assert said.stdout.startswith("7 questions of SpatialMQA (P 2, S 1, T 1, E 3)")
-    assert "asked for 20, the set has 7 usable questions" in said.stderr
+    assert "20 questions were requested, but the set has only 7 usable ones" in said.stderr
     assert "1 images missing or broken" in said.stderr
     assert "1 records left out" in said.stderr
     assert "all.jsonl, line 9: the answer 'up' is none of the options" in said.stderr

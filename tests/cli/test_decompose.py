@@ -1,24 +1,16 @@
 import json
 
 import pytest
-import typer
 from chat_server import ChatServer
+from command_line import headatlas
 from PIL import Image
-from typer.testing import CliRunner
 
-from headatlas.cli.decompose import add_decompose_commands
 from headatlas.cogvsr import CogVSR, Question, Step, load
 from headatlas.errors import HeadAtlasError
 
-app = typer.Typer()
-add_decompose_commands(app)
-app.command("other")(lambda: None)  # with one command only, typer leaves its name out
-
 
 def run(*arguments):
-    result = CliRunner().invoke(app, ["decompose", *map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
+    return headatlas("data", "decompose", *arguments)
 
 
 def model(body, n):

@@ -2,22 +2,14 @@ import json
 
 import pandas as pd
 import pytest
-import typer
 from chat_server import ChatServer
-from typer.testing import CliRunner
+from command_line import headatlas
 
-from headatlas.cli.judge import add_judge_commands
 from headatlas.errors import HeadAtlasError
-
-app = typer.Typer()
-add_judge_commands(app)
-app.command("other")(lambda: None)  # with one command only, typer leaves its name out
 
 
 def run(*arguments):
-    result = CliRunner().invoke(app, ["judge", *map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
+    return headatlas("data", "judge", *arguments)
 
 
 @pytest.fixture

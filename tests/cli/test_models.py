@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from headatlas.cli.models import models_app
+from headatlas.cli.app import make_app
 from headatlas.errors import HeadAtlasError
 from headatlas.families.proof import MODEL_TYPES, FamilyReport
 from headatlas.families.proof import run as module
@@ -21,7 +21,7 @@ def call(monkeypatch):
             pass
 
     monkeypatch.setattr(module, "_Worker", Worker)
-    return lambda *words: CliRunner().invoke(models_app, list(words))
+    return lambda *words: CliRunner().invoke(make_app(), ["models", *words])
 
 
 def test_check_then_table(call, tmp_path):

@@ -9,30 +9,15 @@ import uuid
 
 import httpx
 import pytest
-import typer
+from command_line import headatlas
 from PIL import Image
-from typer.testing import CliRunner
 
-from headatlas.cli.review import add_review_commands
 from headatlas.cogvsr import CogVSR, Question, Step, load
 from headatlas.errors import HeadAtlasError
 
-app = typer.Typer()
-add_review_commands(app)
 
-MAIN = """
-import sys, typer
-from headatlas.cli.review import add_review_commands
-app = typer.Typer()
-add_review_commands(app)
-app()
-"""
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
+def run(command, *arguments):
+    return headatlas("data", command, *arguments)
 
 
 @pytest.fixture
@@ -50,7 +35,7 @@ def folder(tmp_path):
 def test_serve_vote_stop_agree_export(folder, tmp_path):
     db, out = tmp_path / "votes.sqlite", tmp_path / "final"
     child = subprocess.Popen(
-        [sys.executable, "-c", MAIN, "review", str(folder), "--db", str(db), "--port", "0"],
+        [sys.executable, "-m", "headatlas", "data", "review", str(folder), "--db", str(db), "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -3,7 +3,7 @@
 import pytest
 from spread_checks import answers_are_the_same, capture_is_the_same
 
-from headatlas.activations.spread import capture_unit
+from headatlas.activations.sharding import capture_unit
 from headatlas.cluster import RayWorkers, Shard
 from headatlas.cluster.ray_cluster import _ray
 from headatlas.errors import HeadAtlasError
@@ -54,7 +54,7 @@ def test_it_listens_on_this_machine_alone(workers):
 
 
 def test_mistakes_are_named(monkeypatch):
-    with pytest.raises(HeadAtlasError, match="one worker or more"):
+    with pytest.raises(HeadAtlasError, match="workers must be at least 1"):
         RayWorkers("local", workers=0)
     import builtins
 

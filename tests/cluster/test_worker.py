@@ -29,14 +29,14 @@ def test_it_is_loaded_as_the_driver_loaded_it(tiny_vlm_dir, tiny_vlm):
     vlm, _ = started(Model.of(slow), "cpu", None)
     assert vlm.model.config._attn_implementation == "eager" != tiny_vlm.model.config._attn_implementation
     spread = load_vlm(tiny_vlm_dir, device_map="cpu")
-    with pytest.raises(HeadAtlasError, match="spread over devices already"):
+    with pytest.raises(HeadAtlasError, match="spread over the devices already"):
         Model.of(spread)
 
 
 def test_another_version_is_refused(tiny_vlm):
     model = Model.of(tiny_vlm)
-    older = Model(model.name, model.dtype, model.options, model.fingerprint, "0.0.0")
-    with pytest.raises(HeadAtlasError, match=r"expected 0\.0\.0 as on the driver"):
+    older = Model(model.name, model.dtype, model.options, model.fingerprint, model.identity, "0.0.0")
+    with pytest.raises(HeadAtlasError, match=r"must be 0\.0\.0 as on the driver"):
         started(older, "cpu", None)[1].get()
 
 

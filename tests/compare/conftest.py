@@ -1,7 +1,9 @@
 """Hand-made runs of which it is known how alike they are."""
 
+from pathlib import Path
+
 import pytest
-from compare_runs import turn_functions
+from compare_runs import add_atlas, turn_functions
 from synthetic_run import write_run
 
 
@@ -28,3 +30,20 @@ def turned(tmp_path):
     run = write_run(tmp_path / "turned", model="org/turned")
     turn_functions(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a comparison; both models have intervals, one its own report beside."""
+    from headatlas.compare import compare_runs
+
+    out = tmp_path_factory.mktemp("compared")
+    runs = [
+        write_run(out / "one", model="org/one"),
+        write_run(out / "two", shape=(9, 4), seed=3, model="org/two"),
+    ]
+    for run in runs:
+        add_atlas(run)
+    (out / "one" / "report.html").write_text("<!doctype html><title>one</title>")
+    compare_runs(runs, out)
+    return out

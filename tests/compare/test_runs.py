@@ -40,9 +40,9 @@ def test_one_run_or_one_twice_is_refused(one):
 
 def test_a_folder_that_is_no_run(one, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(HeadAtlasError, match="is it a run directory"):
+    with pytest.raises(HeadAtlasError, match="must be a run directory, got a folder"):
         read_models([one, tmp_path / "empty"])
-    with pytest.raises(HeadAtlasError, match="expected a run directory"):
+    with pytest.raises(HeadAtlasError, match="must be a run directory"):
         read_models([one, tmp_path / "nowhere"])
 
 
@@ -50,7 +50,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(one, twi
     (twin / "claims.json").unlink()
     (twin / "results" / "selection.csv").unlink()
     with pytest.raises(
-        HeadAtlasError, match=r"lacks results/selection\.csv, claims\.json.*headatlas study org/twin --out"
+        HeadAtlasError, match=r"results/selection\.csv, claims\.json is missing.*headatlas study org/twin --out"
     ):
         read_models([one, twin])
 
@@ -58,7 +58,7 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(one, twi
 def test_a_table_that_headatlas_did_not_write(one, twin):
     path = twin / "results" / "scores.csv"
     path.write_text(path.read_text().replace("math_reasoning", "sorcery"))
-    with pytest.raises(HeadAtlasError, match="is not one that HeadAtlas wrote"):
+    with pytest.raises(HeadAtlasError, match="must hold scores of the eight functions, got the function 'sorcery'"):
         read_models([one, twin])
 
 
@@ -88,7 +88,7 @@ def test_every_difference_is_told_with_what_it_means(one, twin):
     found = differences(read_models([one, twin]))
     assert set(found["setting"]) == {"seed", "data.fingerprint", "operation"}
     row = found[(found["setting"] == "operation") & (found["model"] == "one")].iloc[0]
-    assert row["told"] == "not recorded"
+    assert row["value"] == "not recorded"
     assert "drops" in row["meaning"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from compare_runs import keep_scorers
 
 from headatlas.compare import compare_runs, refuse_comparison
-from headatlas.compare.report.read import COLUMNS
+from headatlas.compare.tables import comparison_tables
 from headatlas.errors import HeadAtlasError
 
 
@@ -16,9 +16,8 @@ def test_tables_charts_and_page(one, other, tmp_path):
     out = tmp_path / "both"
     page = compare_runs([one, other], out)
     assert page == out / "report.html"
-    for name, columns in COLUMNS.items():
-        found = list(pd.read_csv(out / "comparison" / f"{name}.csv").columns)
-        assert set(columns.split()) <= set(found), name
+    for name, described in comparison_tables().items():
+        assert tuple(pd.read_csv(out / "comparison" / f"{name}.csv").columns) == described.names
     charts = {path.suffix for path in (out / "comparison" / "charts").iterdir()}
     assert charts == {".svg", ".png"}
     assert not list(out.rglob("*.part"))
@@ -32,5 +31,5 @@ def test_a_run_is_not_overwritten(one, other, tmp_path):
     with pytest.raises(HeadAtlasError, match="holds the run of one model"):
         compare_runs([one, other], one)
     (tmp_path / "file").write_text("")
-    with pytest.raises(HeadAtlasError, match="came the file"):
+    with pytest.raises(HeadAtlasError, match="got the file"):
         compare_runs([one, other], tmp_path / "file")

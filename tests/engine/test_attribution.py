@@ -51,5 +51,5 @@ def test_no_weight_is_left_frozen_and_mistakes_are_one_line(tiny_vlm, chats):
     assert not any(module._forward_pre_hooks for module in tiny_vlm.model.modules())
     with pytest.raises(HeadAtlasError, match="shape"):
         attributed_losses(tiny_vlm, chats, np.zeros((1, 2, 3)))
-    with pytest.raises(HeadAtlasError, match="one step or more"):
+    with pytest.raises(HeadAtlasError, match="steps must be at least 1"):
         attributed_losses(tiny_vlm, chats, steps=0)

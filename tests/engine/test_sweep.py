@@ -106,7 +106,7 @@ def test_a_model_that_cannot_be_taken_up_is_run_whole_and_says_so(tiny_vlm, chat
         assert (found.how, found.reason) == ("rerun", "its blocks are odd")
         np.testing.assert_allclose(found.logprob, same.logprob, atol=2e-5)
         assert found.text == same.text
-    assert "its blocks are odd; every condition is run whole" in caplog.text
+    assert "its blocks are odd; every condition is run in full" in caplog.text
 
 
 def test_a_wrong_bare_pass_is_noticed(tiny_vlm, chats, conditions, monkeypatch):
@@ -127,10 +127,10 @@ def test_progress_and_mistakes(tiny_vlm, chats, conditions):
     told = []
     sweep(tiny_vlm, chats, conditions, "answer", batch_size=3, progress=lambda *call: told.append(call))
     total = len(chats) * len(conditions)
-    assert told[-1] == (total, total)
-    with pytest.raises(HeadAtlasError, match=r"expected no vlm.edit"), tiny_vlm.edit(*conditions[0]):
+    assert told[-1] == ("sweep", total, total)
+    with pytest.raises(HeadAtlasError, match=r"call it outside vlm.edit"), tiny_vlm.edit(*conditions[0]):
         sweep(tiny_vlm, chats, conditions)
-    with pytest.raises(HeadAtlasError, match="came none"):
+    with pytest.raises(HeadAtlasError, match="got none"):
         sweep(tiny_vlm, [], conditions)
     with pytest.raises(HeadAtlasError, match="scope"):
         sweep(tiny_vlm, chats, conditions, "everywhere")
@@ -146,3 +146,25 @@ def test_vision_heads_are_run_whole(tiny_vlm, chats):
     assert found.how == "rerun"
     with tiny_vlm.edit(*edits):
         np.testing.assert_allclose(found.logprob[0], flat(read(tiny_vlm, chats), "logprob"), atol=1e-5)
+
+
+@pytest.mark.parametrize("scope", ["all", "answer"])
+def test_numbers_that_are_not_finite_are_an_error(tiny_vlm, chats, scope, monkeypatch):
+    """NaN must not be read as a wrong answer, under an edit or in the bare model."""
+    shape = tiny_vlm.heads.dims("L")
+    bad = [mean(HeadSet([Head(0, 1)]), torch.full(shape, torch.nan))]
+    with pytest.raises(
+        HeadAtlasError, match=r"in float32: a log-probability under the edit mean of L0\.H1 is not finite"
+    ):
+        sweep(tiny_vlm, chats, [[zero(HeadSet([Head(0, 0)]))], bad], scope)
+    real = module.record
+
+    def broken(*args):
+        kept = real(*args)
+        kept.z[1] = torch.full_like(kept.z[1], torch.inf)
+        kept.logits = torch.full_like(kept.logits, torch.nan)
+        return kept
+
+    monkeypatch.setattr(module, "record", broken)
+    with pytest.raises(HeadAtlasError, match=r"z of block 1 is not finite .*bfloat16"):
+        sweep(tiny_vlm, chats, [[]], scope)

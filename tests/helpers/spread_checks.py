@@ -9,10 +9,10 @@ import pandas as pd
 from headatlas.activations import capture
 from headatlas.activations import capture as capture_function
 from headatlas.heads import HeadSet, mean, zero
-from headatlas.intervention import Condition, Runner, spread
+from headatlas.intervention import Condition, Runner, sharding
 
 capture_module = __import__(capture_function.__module__, fromlist=["UNIT"])
-condition_module = __import__(Runner.__module__, fromlist=["TOGETHER"])
+condition_module = __import__(Runner.__module__, fromlist=["GROUP_SIZES"])
 
 
 class Data(list):
@@ -58,8 +58,8 @@ def capture_is_the_same(workers, vlm, questions, folder, monkeypatch, store=None
 
 
 def answers_are_the_same(workers, vlm, questions, folder, monkeypatch, kill=True, store=None):
-    monkeypatch.setattr(spread, "BATCHES", 1)
-    monkeypatch.setattr(condition_module, "TOGETHER", dict.fromkeys(condition_module.TOGETHER, 4))
+    monkeypatch.setattr(sharding, "BATCHES", 1)
+    monkeypatch.setattr(condition_module, "GROUP_SIZES", dict.fromkeys(condition_module.GROUP_SIZES, 4))
     heads = list(vlm.heads.heads())
     means = np.random.default_rng(0).normal(size=vlm.heads.dims("L")).astype(np.float32)
     todo = [Condition("bare"), *[Condition(str(head), (mean(HeadSet([head]), means),), "answer") for head in heads]]

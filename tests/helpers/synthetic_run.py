@@ -62,6 +62,11 @@ def _around(rng: np.random.Generator, value: float, half: float = 0.04) -> dict[
     return {"low": value - half * rng.uniform(0.7, 1.2), "high": min(value + half * rng.uniform(0.7, 1.2), 1.0)}
 
 
+def _share(rng: np.random.Generator, value: float, half: float = 0.04) -> dict[str, float]:
+    """As `_around`, for a share: the interval stays in 0..1."""
+    return {key: max(bound, 0.0) for key, bound in _around(rng, value, half).items()}
+
+
 def _head_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, list[dict]]:
     n_layers, n_heads = shape
     scores, selection, sparsity, overlap = [], [], [], []
@@ -127,7 +132,7 @@ def _task_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
                 value = float(np.clip(level + rng.normal(0, 0.06), 0.05, 0.99))
                 baseline.append({"context": context, "group_kind": kind, "group": name, "accuracy": value,
                                  **_around(rng, value, 0.03), "unparsable": 0.01 * rng.random(), "n": 340})  # fmt: skip
-    for condition, value in (("gold", 84.0), ("own", 78.5), ("own_no_image", 40.2)):
+    for condition, value in (("gold", 84.0), ("own", 78.5)):
         for metric in ("SS", "SS_chance_corrected", "SS_ground", "SS_chain"):
             metrics.append({"condition": condition, "metric": metric, "value": value * 0.9, "low": value * 0.9 - 2,
                             "high": value * 0.9 + 2, "n": 340})  # fmt: skip
@@ -135,8 +140,22 @@ def _task_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
         for name in (*FUNCTIONS, "final", "spatial"):
             gain = 0.0 if arm == "original" else float(rng.normal(0.01, 0.03))
             activation.append({"arm": arm, "group": name, "accuracy": 0.8 + gain, "gain": gain, **_around(rng, gain, 0.025),
-                               "p": rng.random(), "unparsable": 0.004, "n": 340})  # fmt: skip
+                               "p": rng.random(), **_beyond(rng, arm, gain), "unparsable": 0.004, "n": 340})  # fmt: skip
     return {"baseline": baseline, "metrics": metrics, "activation": activation}
+
+
+def _beyond(rng: np.random.Generator, arm: str, gain: float) -> dict[str, object]:
+    """The gain over an arm's control, for the arm that has one."""
+    if arm != "boxes+mask":
+        return {"control": "", "beyond": None, "beyond_low": None, "beyond_high": None, "beyond_p": None}
+    around = _around(rng, gain, 0.03)
+    return {
+        "control": "random_boxes",
+        "beyond": gain,
+        "beyond_low": around["low"],
+        "beyond_high": around["high"],
+        "beyond_p": 0.04,
+    }
 
 
 def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
@@ -148,7 +167,8 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             for operation in ("scale", "zero", "mean"):
                 d = drop * (0.7 if operation == "mean" else 1.0)
                 negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L3.H1 L4.H2",
-                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05), "random_drop": 0.04,
+                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05), "matched_drop": d,
+                                 "random_drop": 0.04,
                                  "random_low": -0.01, "random_high": 0.11, "n_random": 20, "p": 1 / 21, "p_mcnemar": 0.0004,
                                  "q": 0.06, "unparsable_before": 0.0, "unparsable_after": 0.03, "n": 310})  # fmt: skip
             for g, other in enumerate(FUNCTIONS):
@@ -159,12 +179,13 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
                 for name, slope in (("selected", strength / 3), ("random", 0.02), ("least", 0.003)):
                     value = float(np.clip(0.92 - slope * k, 0.03, 1))
                     dose.append({"scorer": scorer, "function": function, "k": k, "set": name, "accuracy": value,
-                                 **_around(rng, value, 0.03), "unparsable": 0.0, "n": 200})  # fmt: skip
+                                 **_share(rng, value, 0.03), "unparsable": 0.0, "n": 200})  # fmt: skip
             for arm in ("steer", "random_direction", "flipped", "shuffled", "random_heads"):
                 gain = float(rng.normal(0.012 if arm == "steer" else -0.004, 0.008))
                 positive.append({"scorer": scorer, "function": function, "alpha": 0.5, "arm": arm, "before": 0.85,
-                                 "after": 0.85 + gain, "gain": gain, **_around(rng, gain, 0.015), "p": 0.2, "q": 0.4,
-                                 "unparsable_after": 0.0, "n": 310, "off_task_gain": -0.002})  # fmt: skip
+                                 "after": 0.85 + gain, "gain": gain, **_around(rng, gain, 0.015), "matched_gain": gain,
+                                 "p": 0.2, "q": 0.4, "unparsable_after": 0.0, "n_draws": 1 if arm == "steer" else 40, "n": 310,
+                                 "off_task_gain": -0.002})  # fmt: skip
             for alpha in (0.1, 0.5, 1.0, 2.0, 4.0):
                 tuning.append({"what": "alpha", "scorer": scorer, "function": function, "value": alpha,
                                "accuracy": 0.86 + 0.01 * alpha - 0.006 * alpha**2, "chosen": alpha == 0.5})  # fmt: skip

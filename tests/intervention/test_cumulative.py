@@ -21,5 +21,5 @@ def test_the_curve_falls_where_the_planted_head_goes(runner):
 
 def test_doses_and_mistakes(runner):
     assert len(cumulative_curve(runner, RANKING, "spatial_perception", 1, "zero")) == 2
-    with pytest.raises(HeadAtlasError, match="from 0 to 3 heads, came 4"):
+    with pytest.raises(HeadAtlasError, match="from 0 to 3 heads, got 4"):
         cumulative_curve(runner, RANKING, "spatial_perception", 4, "zero")

@@ -43,7 +43,7 @@ def test_too_few_wrong_steps_give_an_empty_result_with_a_reason(store):
     assert not found.usable
     assert "5 incorrect" in found.reason
     assert not found.u.any()
-    with pytest.raises(HeadAtlasError, match="expected at least 10 of each"):
+    with pytest.raises(HeadAtlasError, match="at least 10 of each are needed"):
         found.edit(HeadSet([Head(0, 0)]), 1.0)
 
 
@@ -72,7 +72,7 @@ def test_controls_have_equal_norm(store):
 def test_mistakes_are_one_line(store):
     with pytest.raises(HeadAtlasError, match="no step of split 'T'"):
         directions(store, split="T")
-    with pytest.raises(HeadAtlasError, match="unknown column 'colour'"):
+    with pytest.raises(HeadAtlasError, match="got 'colour'"):
         directions(store, within="colour")
     with pytest.raises(HeadAtlasError, match="unknown cognitive function"):
         directions(store, function="spatial")

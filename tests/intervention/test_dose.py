@@ -38,5 +38,5 @@ def test_a_function_without_steps(runner):
 
 
 def test_mistakes_are_one_line(runner):
-    with pytest.raises(HeadAtlasError, match="between 0 and 12 heads, came 13"):
+    with pytest.raises(HeadAtlasError, match="between 0 and 12 heads, got 13"):
         dose_curve(runner, RANKING, "spatial_perception", [1, 13], "zero")

@@ -62,9 +62,9 @@ def test_most_caps_the_set(runner):
 
 
 def test_mistakes_are_one_line(runner):
-    with pytest.raises(HeadAtlasError, match="may not be chosen on split E"):
+    with pytest.raises(HeadAtlasError, match="must not be chosen on split E"):
         greedy_set(runner, CANDIDATES, "spatial_perception", split="E")
-    with pytest.raises(HeadAtlasError, match="share in"):
+    with pytest.raises(HeadAtlasError, match="share must be in"):
         greedy_set(runner, CANDIDATES, "spatial_perception", 1.5, "zero")
 
 

@@ -10,13 +10,13 @@ ONE = HeadSet([Head(1, 0)])
 
 def test_operations_by_name():
     means = np.ones((3, 4, 6), np.float32)
-    assert OPERATIONS == ("scale", "zero", "mean")
+    assert tuple(OPERATIONS) == ("scale", "zero", "mean")
     assert [ablate(ONE, name, means).factor for name in OPERATIONS] == [0.001, 0.0, 0.0]
     assert ablate(ONE, "mean", means).shift is not None
 
 
 def test_mistakes_are_one_line(store):
-    with pytest.raises(HeadAtlasError, match="unknown operation 'drop'"):
+    with pytest.raises(HeadAtlasError, match="operation must be one of scale, zero, mean; got 'drop'"):
         ablate(ONE, "drop")
     with pytest.raises(HeadAtlasError, match="needs means"):
         ablate(ONE, "mean")

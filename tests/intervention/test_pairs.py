@@ -25,7 +25,7 @@ def test_pairs_of_a_model_where_one_head_has_the_role(runner):
 
 
 def test_mistakes_are_one_line(runner):
-    with pytest.raises(HeadAtlasError, match="two heads or more"):
+    with pytest.raises(HeadAtlasError, match="at least two heads"):
         pair_effects(runner, HeadSet([ROLE]), "spatial_perception", "zero", split="E")
     with pytest.raises(HeadAtlasError, match="no step of 'knowledge_recall'"):
         pair_effects(runner, HeadSet([ROLE, IDLE]), "knowledge_recall", "zero", split="E")

@@ -31,7 +31,7 @@ def test_every_visible_chart_is_drawn(page):
 
 def test_the_claims_are_what_one_sees_first(page):
     assert page.locator("main > section").first.get_attribute("id") == "claims"
-    assert page.locator("main h2").first.inner_text() == "What the paper claims, and what came out here"
+    assert page.locator("main h2").first.inner_text() == "What the paper claims, and what was found here"
     assert page.locator("#claims .claim-row .badge").count() == 16
     verdicts = page.locator("#claims .badge").all_inner_texts()
     assert {verdict.strip("✓✕?∅ \n") for verdict in verdicts} == set(words.VERDICTS)
@@ -58,7 +58,7 @@ def test_a_cell_of_a_map_tells_its_numbers(page):
     assert "score" in page.locator("#vg-tooltip-element").inner_text()
 
 
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("width", [400, 1024, 1280])
 def test_nothing_is_wider_than_the_screen(page, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.wait_for_timeout(300)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,19 @@ from headatlas.cogvsr import FUNCTIONS, SPATIAL
 from headatlas.cogvsr.functions import TITLES
 from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS, VERDICTS
+from headatlas.storage import LOCK
 from headatlas.study import kept_settings, make_settings, open_study, run_command, run_stages
+from headatlas.study.run import damaged_files, how_to_continue, stoppable
 from headatlas.study.stages import STAGES
 
 
 def table(run, name):
     path = run / "results" / f"{name}.csv"
     return pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
+
+
+def files_of(run):
+    return {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != LOCK}
 
 
 def test_everything_is_there(finished):
@@ -91,9 +98,9 @@ def test_head_sets_are_capped(finished):
 
 
 def test_a_second_run_does_nothing(finished):
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    before = files_of(finished)
     assert run_stages(open_study(kept_settings(finished), finished)) == []
-    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    assert before == files_of(finished)
 
 
 def test_a_run_directory_of_other_settings_is_refused(finished, model, small):
@@ -140,3 +147,51 @@ def test_killed_at_any_time_it_goes_on_and_ends_with_the_same_numbers(finished, 
     for path in sorted((finished / "results").iterdir()):
         assert path.read_bytes() == (out / "results" / path.name).read_bytes(), path.name
     assert (finished / "claims.json").read_bytes() == (out / "claims.json").read_bytes()
+
+
+DAMAGED = (
+    *("run.json", "settings.json", "stages/score.json", "results/selection.csv", "results/negative.csv", "atlas.npz"),
+    *("atlas.json", "claims.json", "capture/z.zarr/all/c/0/0/0/0", "capture/steps.parquet", "timings.json"),
+)
+
+
+def test_damaged_files_are_computed_again_with_the_same_numbers(finished, tmp_path):
+    """All of them at once, each in another way: nothing damaged is read as data."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    answers = sorted((out / "answers").glob("*.parquet"))[::40]
+    for i, path in enumerate([*(out / name for name in DAMAGED if name != "run.json"), *answers]):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        how = i % 4
+        path.unlink()
+        if how == 3:
+            path.mkdir()
+        elif how:
+            path.write_bytes([b"", data[: len(data) // 2], data][how - 1] if how < 3 else data)
+    assert set(DAMAGED) & set(damaged_files(out)) == {
+        name for name in DAMAGED if name != "run.json" and not name.startswith("capture/")
+    } - {"atlas.npz", "atlas.json"}  # listed in the marker of `score`, which is damaged itself
+    run_stages(open_study(kept_settings(out), out))
+    for path in sorted((finished / "results").iterdir()):
+        assert path.read_bytes() == (out / "results" / path.name).read_bytes(), path.name
+    assert (finished / "claims.json").read_bytes() == (out / "claims.json").read_bytes()
+    assert ha.Atlas.load(out).scores.keys() == ha.Atlas.load(finished).scores.keys()
+    acts = [ha.Activations.open(run / "capture") for run in (out, finished)]
+    np.testing.assert_array_equal(acts[0].z("all"), acts[1].z("all"))
+
+
+def test_settings_survive_the_loss_of_run_json(finished, tmp_path):
+    shutil.copytree(finished / "stages", tmp_path / "run" / "stages")
+    assert kept_settings(tmp_path / "run") == kept_settings(finished)
+    shutil.rmtree(tmp_path / "run" / "stages")
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(HeadAtlasError, match="all damaged"):
+        kept_settings(tmp_path / "run")
+
+
+def test_sigterm_ends_as_ctrl_c_does_and_says_how_to_continue(finished, tmp_path):
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        signal.raise_signal(signal.SIGTERM)
+    assert f"{len(STAGES)} of {len(STAGES)} stages" in how_to_continue(finished)
+    assert how_to_continue(tmp_path / "new") == "stopped before anything was written"

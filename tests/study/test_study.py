@@ -6,8 +6,8 @@ from headatlas.cluster import Local
 from headatlas.cogvsr import CogVSR
 from headatlas.errors import HeadAtlasError
 from headatlas.study import make_settings
-from headatlas.study.stages import STAGES
-from headatlas.study.study import Study
+from headatlas.study.stages import STAGES, run_stage
+from headatlas.study.study import GIVEN, Study
 
 
 @pytest.fixture(scope="module")
@@ -15,13 +15,18 @@ def data(tiny_questions):
     return CogVSR.from_questions(tiny_questions)
 
 
+def given(data):
+    return make_settings("tiny", n=8, data=f"{GIVEN}{data.fingerprint}")
+
+
 def study(out, vlm, data, **options):
-    return Study(make_settings("tiny", n=8), out, vlm=vlm, data=data, **options)
+    return Study(given(data), out, vlm=vlm, data=data, **options)
 
 
 def test_activations_and_answers_go_to_the_store_by_the_workers(tiny_vlm, data, tmp_path):
     store, workers = f"memory://{tmp_path.name}", Local()
     begun = study(tmp_path / "run", tiny_vlm, data, workers=workers, store=store)
+    begun.begin()
     STAGES["capture"].run(begun)
     plain = capture(tiny_vlm, data, begun.acts.tokens, out=tmp_path / "plain")
     np.testing.assert_array_equal(Activations.open(f"{store}/capture").z(), plain.z())
@@ -38,6 +43,44 @@ def test_activations_and_answers_go_to_the_store_by_the_workers(tiny_vlm, data, 
 def test_a_run_without_a_store_keeps_them_itself(tiny_vlm, data, tmp_path):
     begun = study(tmp_path / "run", tiny_vlm, data)
     assert begun.runner().cache.local == tmp_path / "run" / "answers"
-    begun.run.write_json("settings.json", {})
+    begun.begin()
     with pytest.raises(HeadAtlasError, match="keeps its activations in 'the run directory'"):
         study(tmp_path / "run", tiny_vlm, data, store="memory://another")
+
+
+def test_nothing_is_written_before_a_run_begins(tiny_vlm, tiny_questions, tmp_path):
+    lacking = CogVSR.from_questions([question for question in tiny_questions if question.split != "T"])
+    opened = study(tmp_path / "run", tiny_vlm, lacking)
+    with pytest.raises(HeadAtlasError, match="no question in split T"):
+        run_stage(opened, "data")
+    with pytest.raises(HeadAtlasError, match="needs the files of"):
+        run_stage(study(tmp_path / "run", tiny_vlm, lacking), "score")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_a_model_in_another_state_says_what_differs(tiny_vlm, data, tmp_path, monkeypatch):
+    study(tmp_path / "run", tiny_vlm, data).begin()
+    monkeypatch.setattr(
+        "headatlas.study.study._model_record", lambda vlm: {"chat_template": "another", "fingerprint": "x"}
+    )
+    with pytest.raises(HeadAtlasError, match=r'another state \(.*chat_template: .* there, "another" now\)'):
+        study(tmp_path / "run", tiny_vlm, data)
+
+
+@pytest.mark.parametrize("damage", ["delete", "flip", "other"])
+def test_damaged_questions_are_not_read(tiny_vlm, data, tiny_questions, tmp_path, damage):
+    out = tmp_path / "run"
+    begun = study(out, tiny_vlm, data)
+    run_stage(begun, "data")
+    (path,) = (out / "data").glob("*.parquet")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    if damage == "other":
+        CogVSR.from_questions(list(reversed(tiny_questions))).save(out / "data")
+    else:
+        path.unlink() if damage == "delete" else path.write_bytes(content)
+    # They were passed as an object, so only their owner can give them again.
+    with pytest.raises(HeadAtlasError, match="call run_study with the same data again"):
+        Study(given(data), out, vlm=tiny_vlm).data  # noqa: B018
+    assert run_stage(study(out, tiny_vlm, data), "data")
+    assert Study(given(data), out, vlm=tiny_vlm).data.fingerprint == data.fingerprint

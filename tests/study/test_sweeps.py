@@ -82,11 +82,11 @@ def test_a_function_without_heads_has_a_row_that_says_why(opened, monkeypatch):
 @pytest.mark.parametrize(
     ("what", "options", "told"),
     [
-        ("all", {}, "unknown sweep"),
-        ("pairs", {"scorer": "guess"}, "no scorer 'guess'"),
+        ("all", {}, "sweep must be one of"),
+        ("pairs", {"scorer": "guess"}, "got 'guess'"),
         ("pairs", {"functions": ("seeing",)}, "seeing"),
         ("greedy", {"split": "E"}, "chooses heads on split S"),
-        ("cumulative", {"top": 3}, "sweeps pairs and greedy look at"),
+        ("cumulative", {"top": 3}, "for the sweeps pairs and greedy"),
         ("pairs", {"top": 0}, "at least 1"),
     ],
 )

@@ -1,13 +1,11 @@
-"""The zarr group `z.zarr` of a capture: one float32 array `[N, L, H, D]` a token selection, settings in its attributes.
+"""The zarr group `z.zarr` of a capture: one float32 array `[N, L, H, D]` for each token selection.
 
-Written in zarr's format 2, which zarr 3 and zarr 2 (the last one for Python 3.10) both read and write. Knows zarr and folders;
-knows nothing of what a capture is.
+Rows that were never written, and rows of a chunk whose file is missing, read as NaN.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,42 +13,57 @@ import numpy as np
 import zarr
 from zarr import storage
 
-from headatlas.storage import Folder
+from headatlas.errors import HeadAtlasError
+from headatlas.storage import DamagedError, Folder, replacing
 
 NAME = "z.zarr"
-MARK = f"{NAME}/.zgroup"
-"""The file that shows that there is a group."""
-
-_NEW = not zarr.__version__.startswith("2.")
 
 
 def has_arrays(folder: Folder) -> bool:
     """Whether there is a group in a folder."""
-    return folder.has(MARK)
+    return folder.has(f"{NAME}/zarr.json")
 
 
-def open_arrays(folder: Folder, mode: str) -> zarr.Group:
-    """The group in a folder, to read (`r`) or also to write (`r+`)."""
-    return zarr.open_group(_store(folder), mode=mode)  # type: ignore[arg-type]
+def open_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str], mode: str = "r") -> dict[str, Any]:
+    """The arrays of a group by name, to read (`r`) or also to write (`r+`).
+
+    Raises:
+        DamagedError: an array is missing, or its metadata are not those that `create_arrays` wrote.
+    """
+    try:
+        group = zarr.open_group(_store(folder), mode=mode)  # type: ignore[arg-type]
+        arrays: dict[str, Any] = {name: group[name] for name in names}
+    except Exception as error:  # zarr raises errors of every kind for a damaged zarr.json
+        raise DamagedError(
+            f"{NAME} in {str(folder)!r} cannot be opened ({type(error).__name__}): it was damaged since it was written"
+        ) from error
+    chunks = (chunk_rows(shape), *shape[1:])
+    for name, array in arrays.items():
+        there = (getattr(array, "shape", None), getattr(array, "chunks", None), str(getattr(array, "dtype", None)))
+        plain = not getattr(array, "compressors", ()) and not getattr(array, "filters", ())
+        if there != (tuple(shape), chunks, "float32") or not plain or not np.isnan(array.fill_value):
+            raise DamagedError(
+                f"{NAME}/{name} in {str(folder)!r} must be float32 of shape {tuple(shape)} in chunks of {chunks}, got "
+                f"{there}: its zarr.json was changed since it was written"
+            )
+    return arrays
 
 
-def create_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str], attributes: dict[str, Any]) -> None:
-    """Make a group of arrays of zeros. Its attributes come last, in one write; on a disk the whole comes in one step."""
-    if folder.local is None:
-        _create(_store(folder), shape, names, attributes)
+def create_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str]) -> None:
+    """Make a group of arrays of NaN, in place of an earlier one; on a disk in one step.
+
+    Raises:
+        HeadAtlasError: it cannot be written.
+    """
+    if folder.local is not None:
+        with replacing(folder.local / NAME, "the activations") as new:
+            _create(os.fspath(new), shape, names)
         return
-    folder.local.mkdir(parents=True, exist_ok=True)
-    fresh = folder.local / f"{NAME}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    _create(str(fresh), shape, names, attributes)
-    os.replace(fresh, folder.local / NAME)
-
-
-def array_of(group: zarr.Group, name: str) -> Any:
-    """One array of a group."""
-    array = group[name]
-    assert isinstance(array, zarr.Array)
-    return array
+    try:
+        folder.remove_folder(NAME)
+        _create(_store(folder), shape, names)
+    except OSError as error:
+        raise HeadAtlasError(f"cannot write {NAME} to {str(folder)!r}: {error}") from error
 
 
 def chunk_rows(shape: Sequence[int]) -> int:
@@ -58,17 +71,11 @@ def chunk_rows(shape: Sequence[int]) -> int:
     return max(1, min(int(shape[0]), (8 << 20) // (4 * int(np.prod(shape[1:])))))
 
 
-def _create(store: Any, shape: Sequence[int], names: Sequence[str], attributes: dict[str, Any]) -> None:
-    layout = {"shape": tuple(shape), "chunks": (chunk_rows(shape), *shape[1:]), "dtype": "float32", "fill_value": 0}
-    if _NEW:
-        group = zarr.open_group(store, mode="w", zarr_format=2)
-        for name in names:
-            group.create_array(name, compressors=None, **layout)
-    else:
-        group = zarr.open_group(store, mode="w")
-        for name in names:
-            group.create_dataset(name, compressor=None, **layout)
-    group.attrs.update(attributes)
+def _create(store: Any, shape: Sequence[int], names: Sequence[str]) -> None:
+    layout = {"shape": tuple(shape), "chunks": (chunk_rows(shape), *shape[1:]), "dtype": "float32"}
+    group = zarr.open_group(store, mode="w", zarr_format=3)
+    for name in names:
+        group.create_array(name, compressors=None, filters=None, fill_value=float("nan"), **layout)
 
 
 def _store(folder: Folder) -> Any:
@@ -76,8 +83,6 @@ def _store(folder: Folder) -> Any:
     if folder.local is not None:
         return str(folder.local / NAME)
     address = f"{folder.where.rstrip('/')}/{NAME}"
-    # `local://` is a disk by way of fsspec, which makes no folders unless told to.
+    # `local://` is a disk accessed through fsspec, which makes folders only when asked to.
     options = {"auto_mkdir": True} if folder.where.startswith("local://") else {}
-    if _NEW:
-        return storage.FsspecStore.from_url(address, storage_options=options)
-    return storage.FSStore(address, **options)  # type: ignore[attr-defined]
+    return storage.FsspecStore.from_url(address, storage_options=options)

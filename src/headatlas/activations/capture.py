@@ -1,16 +1,15 @@
 """Capture: one teacher-forced pass a question, the mean z of every step and what the model would answer, resumable.
 
-Knows how a pass is split into units and how a killed run goes on; knows no science. The order of questions is that of
-the data; within a unit of `UNIT` questions they are sorted by length. A unit's z is written first, then its answers, whole: a
-unit is done when its part is there, whatever killed the run. Units are written by a thread of its own while the model runs the
-next one, at most one waiting; or they run on several workers (`spread.py`).
+Questions are processed in units of `UNIT`, in the order of the data. A unit's z is written first, then its answers, in one
+step and with a digest of the z: a unit is done when its answers are there and its z still has that digest. Units are written by
+a thread while the model runs the next one, or they run on several workers (`sharding.py`).
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,24 +17,30 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import zarr
 
-from headatlas.activations.arrays import array_of, create_arrays, has_arrays, open_arrays
-from headatlas.activations.spread import capture_unit
-from headatlas.activations.store import Activations, read_frame
+from headatlas.activations.arrays import NAME, create_arrays, has_arrays, open_arrays
+from headatlas.activations.sharding import capture_unit
+from headatlas.activations.store import Activations, z_digest
 from headatlas.activations.tokens import check_tokens
 from headatlas.activations.unit import run_unit
 from headatlas.cluster import Shard, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import Folder
+from headatlas.progress import Progress
+from headatlas.storage import LOCK, DamagedError, Folder, difference, read_frame, write_error, write_frame
 from headatlas.vlm.chat import Conversation, conversation
 from headatlas.vlm.data import Questions, fingerprint_of, steps_of, windows
 from headatlas.vlm.evaluate import Arm
 from headatlas.vlm.model import VLM
 
 UNIT = 64
-"""Questions that are done or not done as a whole. Part of the file format: a resumed run must cut the data alike."""
+"""Questions that are done or not done together. Part of the file format: a resumed run must cut the data alike."""
+
+BEGUN = "begun.parquet"
+"""The file that is there until the first capture into a folder ends."""
+
+FORMAT = 2
+"""Raised when the files or the meaning of z change, so that older captures are not continued."""
 
 
 def capture(
@@ -47,106 +52,187 @@ def capture(
     batch_size: int = 16,
     arm: Arm | None = None,
     arm_name: str = "original",
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Activations:
-    """Run the model once over every question, in gold context, and keep z, averaged over the selected tokens of every
-    step.
+    """Run the model once over every question, in gold context, and keep z, averaged over the selected tokens of every step.
 
     Args:
         vlm: the model; its active edits apply, and z is that after them.
         data: a `CogVSR` or any other dataset of questions.
         tokens: one selection or several of gold | predict | last | first | all.
-        out: a new folder, or that of the same capture begun before: then it goes on where it was. A path, or an address
-            that fsspec knows, such as `s3://bucket/run`.
+        out: a new folder, or that of the same capture begun before, which is then continued; units of it that were
+            damaged are computed again. A path, or an address that fsspec knows, such as `s3://bucket/run`.
         batch_size: questions per forward.
-        arm: what is shown instead of the images, and said before the question (SHA); `arm_name` names it in the
-            settings.
-        progress: called with the number of questions just done, those done before included.
-        workers: processes on several devices or machines (`headatlas.cluster`) that run units instead of this one; they
-            all must see `out`. The result is the same.
+        arm: what is shown instead of the images, and said before the question (SHA); `arm_name` names it in the settings.
+        progress: called as `progress("capture", done, total)`, in questions, those done before included.
+        workers: processes on several devices or machines (`headatlas.cluster`) that run units instead of this one; all of
+            them must see `out`. The result is the same.
 
     Returns:
         The activations, opened from `out`. Memory does not grow with the dataset.
 
     Raises:
-        HeadAtlasError: unknown tokens, an empty dataset, per-row edits, or `out` holds a capture of another model,
-            dataset or setting.
+        HeadAtlasError: unknown tokens, an empty dataset, per-row edits, z or logits that are not finite, `out` holds a
+            capture of another model, dataset or setting (the message says what differs), or another process is capturing
+            into it.
     """
     chosen = check_tokens(tokens)
     if not len(data):
-        raise HeadAtlasError("expected at least one question to capture, came an empty dataset")
+        raise HeadAtlasError("capture needs at least one question, got an empty dataset")
     if vlm.by_row:
-        raise HeadAtlasError("edits that differ from row to row cannot be captured: expected edits for all rows")
+        raise HeadAtlasError("edits must be the same for all rows in a capture, got edits that differ from row to row")
     if arm is not None and arm_name == "original":
-        raise HeadAtlasError('expected an arm_name for the arm, such as "boxes", came "original"')
+        raise HeadAtlasError('an arm needs an arm_name of its own, such as "boxes", got "original"')
     folder = Folder.of(out)
     counts = steps_of(data)
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
     shape = [starts[-1], *vlm.heads.dims("L")]
-    group = _open(folder, _settings(vlm, data, chosen, shape, arm_name))
-    n_units = -(-len(counts) // UNIT)
-    done = [folder.has(_part(unit)) for unit in range(n_units)]
-    first = next((unit for unit, there in enumerate(done) if not there), n_units)
-    if progress is not None and first:
-        progress(min(first * UNIT, len(counts)))
-    job = _Job(vlm, folder, group, chosen, starts, batch_size, arm, done)
-    coming = enumerate(windows(data, UNIT, skip=first), start=first)
-    made = job.here(coming) if workers is None else job.spread(workers, coming)
-    for n in made:
-        if progress is not None:
-            progress(n)
-    if not folder.has("steps.parquet"):
-        parts = [read_frame(folder, _part(unit)) for unit in range(n_units)]
-        _write(pd.concat(parts, ignore_index=True), folder, "steps.parquet")
-    return Activations.open(out)
+    settings = _settings(vlm, data, chosen, shape, arm_name, arm)
+    new = folder.local is not None and not folder.local.exists()
+    job = _Capture(vlm, folder, settings, starts, batch_size, arm)
+    with folder.locked("capture"):
+        try:
+            job.run(data, len(counts), progress, workers)
+        except BaseException:
+            job.abandon(new)
+            raise
+        return Activations.open(out)
 
 
 Units = Iterator[tuple[int, list[Question]]]
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A capture under way: `starts` are the first rows of questions, `done` says of each unit whether it is in the folder."""
+@dataclass(eq=False)
+class _Capture:
+    """A capture in progress: `starts` are the first rows of questions, and the number of rows at the end."""
 
     vlm: VLM
     folder: Folder
-    group: zarr.Group
-    tokens: tuple[str, ...]
+    settings: dict[str, Any]
     starts: list[int]
     batch_size: int
     arm: Arm | None
-    done: list[bool]
+    kept: bool = False
+    """Whether the folder holds anything of use: a unit, or a capture that is not this one."""
 
-    def here(self, coming: Units) -> Iterator[int]:
+    def run(self, data: Questions, n: int, progress: Progress | None, workers: Workers | None) -> None:
+        """Run the units that are not done, and write `steps.parquet`."""
+        units = range(-(-n // UNIT))
+        parts = self._open(units)
+        self.done = [unit in parts for unit in units]
+        first = next((unit for unit, there in enumerate(self.done) if not there), len(units))
+        finished = min(first * UNIT, n)
+        if progress is not None and first:
+            progress("capture", finished, n)
+        if first < len(units):
+            self.folder.remove("steps.parquet")
+        coming = enumerate(windows(data, UNIT, skip=first), start=first)
+        for more in self._here(coming) if workers is None else self._on(workers, coming):
+            finished += more
+            if progress is not None:
+                progress("capture", finished, n)
+        if not self._finished():
+            self._finish(units)
+
+    def _open(self, units: range) -> dict[int, dict[str, str]]:
+        """Make or open the arrays; the digests of z of each unit that is done, by unit."""
+        parts = {unit: found for unit in units if (found := self._part(unit)) is not None}
+        self.kept = True
+        there = next((info["settings"] for info in parts.values()), None)
+        if there is None:
+            with suppress(FileNotFoundError, DamagedError):
+                there = read_frame(self.folder, "steps.parquet")[1]["settings"]
+        if there is None and not self._is_ours():
+            raise HeadAtlasError(
+                f"{str(self.folder)!r} holds a capture of another version of HeadAtlas, or one whose files are all damaged: "
+                "delete it, or choose another folder"
+            )
+        differs = difference(*(_compared(one) for one in (there or self.settings, self.settings)))
+        if differs:
+            raise HeadAtlasError(
+                f"{str(self.folder)!r} holds a capture that differs in {differs}: choose another folder"
+            )
+        tokens, shape = self.settings["tokens"], self.settings["shape"]
+        self.kept = there is not None
+        try:
+            self.arrays = open_arrays(self.folder, shape, tokens, "r+")
+        except DamagedError:
+            if there is None:
+                write_frame(self.folder, BEGUN, pd.DataFrame({"unit": []}), {"settings": self.settings})
+            create_arrays(self.folder, shape, tokens)
+            self.arrays = open_arrays(self.folder, shape, tokens, "r+")
+            return {}
+        return {unit: info["digests"] for unit, info in parts.items() if self._digests(unit) == info["digests"]}
+
+    def _is_ours(self) -> bool:
+        """Whether the folder holds no capture, or one that was begun and has no unit yet."""
+        with suppress(FileNotFoundError, DamagedError):
+            read_frame(self.folder, BEGUN)
+            return True
+        return not (has_arrays(self.folder) or self.folder.has(f"{NAME}/.zgroup") or self.folder.has("steps.parquet"))
+
+    def abandon(self, new: bool) -> None:
+        """Remove what was made, after a capture that failed before its first unit was done; `new`: the folder too."""
+        if self.kept:
+            return
+        self.folder.remove_folder(NAME)
+        self.folder.remove(BEGUN)
+        if new and self.folder.local is not None:
+            self.folder.remove(LOCK)
+            with suppress(OSError):
+                (self.folder.local / "parts").rmdir()
+            with suppress(OSError):
+                self.folder.local.rmdir()
+
+    def _part(self, unit: int) -> dict[str, Any] | None:
+        """What was noted with the answers of a unit; None if they are missing or damaged."""
+        try:
+            return read_frame(self.folder, _part(unit))[1]
+        except (FileNotFoundError, DamagedError):
+            return None
+
+    def _rows(self, unit: int) -> slice:
+        return slice(self.starts[unit * UNIT], self.starts[min((unit + 1) * UNIT, len(self.starts) - 1)])
+
+    def _digests(self, unit: int) -> dict[str, str]:
+        """Digests of the z of a unit as it is in the folder; empty if it cannot be read."""
+        try:
+            return {name: z_digest(self.arrays[name][self._rows(unit)]) for name in self.settings["tokens"]}
+        except Exception:  # zarr raises errors of every kind for a file that was cut off
+            return {}
+
+    def _here(self, coming: Units) -> Iterator[int]:
         """Run units in this process; gives the number of questions of each one once it is on disk."""
+        tokens = tuple(self.settings["tokens"])
         with ThreadPoolExecutor(1, "headatlas-capture") as writer:
             waiting: tuple[Any, int] | None = None
             for unit, questions in coming:
-                made = None
+                result = None
                 if not self.done[unit]:
-                    made = run_unit(self.vlm, *self._asked(questions), self.tokens, self.batch_size)
+                    result = run_unit(self.vlm, *self._asked(questions), tokens, self.batch_size)
                 if waiting is not None:
                     yield _written(*waiting)
-                waiting = (None if made is None else writer.submit(self._keep, unit, *made)), len(questions)
+                waiting = (None if result is None else writer.submit(self._keep, unit, *result)), len(questions)
             if waiting is not None:
                 yield _written(*waiting)
 
-    def spread(self, workers: Workers, coming: Units) -> Iterator[int]:
+    def _on(self, workers: Workers, coming: Units) -> Iterator[int]:
         """Run units on workers; gives the number of questions of each one once it is in the folder."""
         sizes: dict[int, int] = {}
+        tokens, shape = tuple(self.settings["tokens"]), self.settings["shape"]
 
         def shards() -> Iterator[Shard]:
             for unit, questions in coming:
                 sizes[unit] = len(questions)
                 if not self.done[unit]:
-                    options = (self.tokens, self.batch_size, self.folder.full, self.starts[unit * UNIT])
+                    options = (tokens, self.batch_size, self.folder.full, shape, self._rows(unit).start)
                     yield Shard(unit, (*self._asked(questions), *options))
 
-        for unit, (ends, answers) in workers.run(self.vlm, capture_unit, shards()):
-            for name, row, z in ends:
+        for unit, result in workers.run(self.vlm, capture_unit, shards()):
+            for name, row, z in result.ends:
                 self._put(name, row, z)
-            _write(answers, self.folder, _part(unit))
+            self._note(unit, result.answers, result.digests)
             yield sizes[unit]
         yield from (size for unit, size in sizes.items() if self.done[unit])
 
@@ -157,12 +243,34 @@ class _Job:
         return [question.model_copy(update={"images": ()}) for question in questions], chats
 
     def _keep(self, unit: int, z: np.ndarray, answers: pd.DataFrame) -> None:
-        for i, name in enumerate(self.tokens):
-            self._put(name, self.starts[unit * UNIT], z[:, i])
-        _write(answers, self.folder, _part(unit))
+        for i, name in enumerate(self.settings["tokens"]):
+            self._put(name, self._rows(unit).start, z[:, i])
+        self._note(unit, answers, {name: z_digest(z[:, i]) for i, name in enumerate(self.settings["tokens"])})
+
+    def _note(self, unit: int, answers: pd.DataFrame, digests: dict[str, str]) -> None:
+        self.kept = True
+        write_frame(self.folder, _part(unit), answers, {"settings": self.settings, "digests": digests})
 
     def _put(self, name: str, row: int, z: np.ndarray) -> None:
-        array_of(self.group, name)[row : row + len(z)] = z
+        try:
+            self.arrays[name][row : row + len(z)] = z
+        except OSError as error:
+            raise write_error(f"{self.folder}/{NAME}", error) from error
+
+    def _finished(self) -> bool:
+        with suppress(FileNotFoundError, DamagedError):
+            return not difference(
+                _compared(read_frame(self.folder, "steps.parquet")[1]["settings"]), _compared(self.settings)
+            )
+        return False
+
+    def _finish(self, units: range) -> None:
+        """Join the answers of all units to `steps.parquet`."""
+        parts = [read_frame(self.folder, _part(unit)) for unit in units]
+        digests = {name: [info["digests"][name] for _, info in parts] for name in self.settings["tokens"]}
+        info = {"settings": self.settings, "starts": [self._rows(unit).start for unit in units], "digests": digests}
+        write_frame(self.folder, "steps.parquet", pd.concat([frame for frame, _ in parts], ignore_index=True), info)
+        self.folder.remove(BEGUN)
 
 
 def _written(job: Any, n: int) -> int:
@@ -172,44 +280,29 @@ def _written(job: Any, n: int) -> int:
     return n
 
 
-def _settings(vlm: VLM, data: Questions, tokens: tuple[str, ...], shape: list[int], arm_name: str) -> dict[str, Any]:
+def _settings(
+    vlm: VLM, data: Questions, tokens: tuple[str, ...], shape: list[int], arm_name: str, arm: Arm | None
+) -> dict[str, Any]:
     return {
         "model": vlm.name,
+        "model_identity": dict(getattr(vlm, "identity", {})),
         "model_fingerprint": vlm.fingerprint,
         "data_fingerprint": fingerprint_of(data),
         "tokens": list(tokens),
         "shape": [int(size) for size in shape],
         "axes": ["step", "layer", "head", "d_head"],
         "arm": arm_name,
+        "arm_fingerprint": str(getattr(arm, "fingerprint", "")),
         "edits": list(vlm.edits_key),
         "headatlas": _version(),
+        "format": FORMAT,
         "unit": UNIT,
     }
 
 
-def _open(folder: Folder, settings: dict[str, Any]) -> zarr.Group:
-    """The group of a capture with these settings: a new one, or the one that is there if it is the same."""
-    there = _settings_there(folder)
-    if there:
-        for name, wanted in settings.items():
-            if name not in ("model", "headatlas") and there.get(name) != wanted:
-                raise HeadAtlasError(
-                    f"{str(folder)!r} holds a capture with {name} {there.get(name)!r}, this one has {wanted!r}: "
-                    f"choose another folder"
-                )
-        return open_arrays(folder, "r+")
-    try:
-        if folder.local is not None:
-            (folder.local / "parts").mkdir(parents=True, exist_ok=True)
-        create_arrays(folder, settings["shape"], settings["tokens"], settings)
-    except OSError as error:
-        raise HeadAtlasError(f"cannot write a capture to {str(folder)!r}: {error}") from error
-    return open_arrays(folder, "r+")
-
-
-def _settings_there(folder: Folder) -> dict[str, Any]:
-    """Settings of the capture in a folder; empty if there is none, or one whose making was cut off."""
-    return dict(open_arrays(folder, "r").attrs) if has_arrays(folder) else {}
+def _compared(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that must be equal for a capture to be continued."""
+    return {name: value for name, value in settings.items() if name not in ("model", "headatlas")}
 
 
 def _version() -> str:
@@ -221,12 +314,3 @@ def _version() -> str:
 
 def _part(unit: int) -> str:
     return f"parts/{unit:06d}.parquet"
-
-
-def _write(frame: pd.DataFrame, folder: Folder, name: str) -> None:
-    data = io.BytesIO()
-    frame.to_parquet(data, index=False)
-    try:
-        folder.write(name, data.getvalue())
-    except OSError as error:
-        raise HeadAtlasError(f"cannot write {name} to {str(folder)!r}: {error}") from error

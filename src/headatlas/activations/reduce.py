@@ -1,7 +1,6 @@
-"""From z at all tokens to one mean a step, layer by layer, while the model runs.
+"""From z at all tokens to one mean for each step, layer by layer, while the model runs.
 
-Knows runs of tokens and tensors; knows no questions. Only the selected tokens are read, in the hook, and turned into
-float32 means: nothing of size [B, T] survives a layer.
+Only the selected tokens are read, inside the hook, and turned into float32 means: nothing of size [B, T] outlives a layer.
 """
 
 from __future__ import annotations
@@ -16,14 +15,21 @@ from headatlas.activations.tokens import Run
 
 
 class StepMeans:
-    """The callback of a `ZReader`: `means [K, L, H, D]` float32, on the model's device, of K runs `(row, (start,
-    end))`."""
+    """The callback of a `ZReader`: `means [K, L, H, D]`, float32, on the model's device, of K runs `(row, (start, end))`.
+
+    Args:
+        runs: row of the batch, first token and token after the last, for each mean.
+        shape: (L, H, D) of the language tower.
+        device: where the means are kept.
+    """
 
     def __init__(self, runs: Sequence[tuple[int, Run]], shape: tuple[int, int, int], device: torch.device) -> None:
         lengths = torch.tensor([end - start for _, (start, end) in runs])
         if bool((lengths < 1).any()):
-            raise AssertionError(f"an empty run of tokens: {runs[int(lengths.argmin())]}")
-        self.means: Float[Tensor, "K L H D"] = torch.zeros(len(runs), *shape, device=device)
+            raise AssertionError(f"a run of tokens must not be empty, got {runs[int(lengths.argmin())]}")
+        self.means: Float[Tensor, "K L H D"] = torch.full((len(runs), *shape), torch.nan, device=device)
+        self.calls = [0] * shape[0]
+        """How often each layer's z was read."""
         self._segment = torch.repeat_interleave(torch.arange(len(runs)), lengths).to(device)
         self._rows = torch.tensor([row for row, _ in runs]).repeat_interleave(lengths).to(device)
         self._cols = torch.cat([torch.arange(start, end) for _, (start, end) in runs]).to(device)
@@ -31,6 +37,7 @@ class StepMeans:
 
     def __call__(self, layer: int, z: Float[Tensor, "B T H D"]) -> None:
         """Take one layer's z."""
+        self.calls[layer] += 1
         move = z.device  # a model spread over devices has its layers elsewhere
         picked = z[self._rows.to(move), self._cols.to(move)].to(self.means)  # [n, H, D], float32
         sums = torch.zeros_like(self.means[:, layer]).index_add_(0, self._segment, picked)

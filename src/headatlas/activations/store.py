@@ -1,38 +1,62 @@
 """`Activations`: the mean z of every step, and the answers that the same pass read, on disk.
 
-Knows arrays and parquet; knows no model. A folder holds `z.zarr` (see `arrays.py`), `parts/` (the answers of each finished
-unit of questions; a part is there only once its z is) and, when all is done, `steps.parquet`.
+A folder holds `z.zarr` (see `arrays.py`), `parts/` (the answers of each finished unit of questions, written after the unit's
+z) and, when all units are done, `steps.parquet`. The Parquet files are sealed and carry the settings of the capture and a
+digest of each unit's z, so that whatever was damaged later is noticed when it is read.
 """
 
 from __future__ import annotations
 
-import io
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-import zarr
 from jaxtyping import Float32
 
-from headatlas.activations.arrays import array_of, has_arrays, open_arrays
+from headatlas.activations.arrays import has_arrays, open_arrays
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import Folder
+from headatlas.storage import DamagedError, Folder, read_frame
 
 Rows = np.ndarray | Sequence[int] | slice | None
 
 
+@runtime_checkable
+class ActivationsLike(Protocol):
+    """What scorers, means and directions read of `Activations`; tests and other sources may bring their own."""
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        """The answers table, one row a step, in the order of z's first axis."""
+        ...
+
+    @property
+    def tokens(self) -> Any:
+        """Names of the token selections that were captured."""
+        ...
+
+    def z(self, tokens: str, rows: Any = None) -> Any:
+        """Mean z over the selected tokens, float32 [N, L, H, D], of all rows or of the rows given."""
+        ...
+
+
 class Activations:
-    """What a capture kept: N steps of L layers x H heads x D, for each token selection. Made by `capture` or
+    """Mean z of N steps, L layers x H heads x D dimensions, for each token selection. Made by `capture` or
     `Activations.open`."""
 
-    def __init__(self, path: str | Path, group: zarr.Group, steps: pd.DataFrame) -> None:
+    def __init__(self, path: str | Path, steps: pd.DataFrame, info: dict[str, Any]) -> None:
         self.path = path
-        """Where it lies: a path, or an address such as `s3://bucket/run`."""
+        """Where it is: a path, or an address such as `s3://bucket/run`."""
         self.steps = steps
         """The answers table: one row a step, in the order of the z rows."""
-        self._group = group
+        self.info: dict[str, Any] = info["settings"]
+        """The settings it was captured with: model, fingerprints, tokens, shape, versions."""
+        self._starts = np.array([*info["starts"], self.shape[0]])  # first row of each unit, and the end
+        self._digests: dict[str, list[str]] = info["digests"]  # of each unit's z, by token selection
+        self._checked: set[tuple[str, int]] = set()
+        self._arrays = open_arrays(Folder.of(path), self.shape, self.tokens)
 
     @classmethod
     def open(cls, path: str | Path) -> Activations:
@@ -40,22 +64,24 @@ class Activations:
 
         Raises:
             HeadAtlasError: there is none at `path`, or it is not finished.
+            DamagedError: its files were damaged since they were written.
         """
         folder = Folder.of(path)
-        if not has_arrays(folder):
-            raise HeadAtlasError(f"no capture in {str(folder)!r}: expected a folder written by headatlas capture")
-        if not folder.has("steps.parquet"):
-            raise HeadAtlasError(f"the capture in {str(folder)!r} is not finished: run the same capture again to go on")
-        return cls(folder.local or folder.where, open_arrays(folder, "r"), read_frame(folder, "steps.parquet"))
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """The settings it was captured with: model, fingerprints, tokens, shape, versions."""
-        return dict(self._group.attrs)
+        try:
+            steps, info = read_frame(folder, "steps.parquet")
+        except FileNotFoundError:
+            if has_arrays(folder):
+                raise HeadAtlasError(
+                    f"the capture in {str(folder)!r} is not finished: run the same capture again to continue it"
+                ) from None
+            raise HeadAtlasError(
+                f"no capture in {str(folder)!r}: it must be a folder written by headatlas capture"
+            ) from None
+        return cls(folder.local or folder.where, steps, info)
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The token selections that were kept, the first being the main one."""
+        """The token selections that were captured, the first being the main one."""
         return tuple(map(str, self.info["tokens"]))
 
     @property
@@ -76,29 +102,57 @@ class Activations:
         """Mean z over the selected tokens of each step.
 
         Args:
-            tokens: a selection that was kept; by default the first.
-            rows: steps by position (integers), by a boolean mask over all steps, or a slice; by default all. Only
-                these are read.
+            tokens: a selection that was captured; by default the first.
+            rows: steps by position (integers), by a boolean mask over all steps, or a slice; by default all. A unit of
+                questions is read in full when a row of it is asked for the first time, later only the rows asked for.
 
         Raises:
-            HeadAtlasError: the selection was not kept.
+            HeadAtlasError: the selection was not captured, a row is out of range, or the mask has another length.
+            DamagedError: z is not what was captured.
         """
         name = tokens or self.tokens[0]
         if name not in self.tokens:
-            raise HeadAtlasError(f"token selection {name!r} was not captured: expected one of {', '.join(self.tokens)}")
-        array = array_of(self._group, name)
+            raise HeadAtlasError(f"tokens must be one of {', '.join(self.tokens)}, which were captured; got {name!r}")
+        index = self._index(rows)
+        out = np.empty((len(index), *self.shape[1:]), np.float32)
+        units = np.searchsorted(self._starts, index, "right") - 1
+        for unit in np.unique(units).tolist():
+            here = units == unit
+            first, end = self._starts[unit], self._starts[unit + 1]
+            try:
+                if (name, unit) in self._checked:
+                    out[here] = self._arrays[name].oindex[index[here]]
+                    continue
+                values = self._arrays[name][first:end]
+            except Exception as error:  # zarr raises errors of every kind for a file that was cut off
+                raise self._damaged(name, unit) from error
+            if z_digest(values) != self._digests[name][unit]:
+                raise self._damaged(name, unit)
+            self._checked.add((name, unit))
+            out[here] = values[index[here] - first]
+        return out
+
+    def _index(self, rows: Rows) -> np.ndarray:
         if rows is None or isinstance(rows, slice):
-            return np.asarray(array[rows if rows is not None else slice(None)])
+            return np.arange(len(self))[rows if rows is not None else slice(None)]
         index = np.asarray(rows)
         if index.dtype == bool:
             if index.shape != (len(self),):
-                raise HeadAtlasError(f"expected a mask over {len(self)} steps, came {index.shape}")
-            index = np.flatnonzero(index)
-        if not len(index):
-            return np.zeros((0, *self.shape[1:]), np.float32)
-        return np.asarray(array.oindex[index.astype(np.int64)])
+                raise HeadAtlasError(f"a mask must have one value for each of {len(self)} steps, got {index.shape}")
+            return np.flatnonzero(index)
+        index = index.astype(np.int64)
+        if len(index) and not -len(self) <= index.min() <= index.max() < len(self):
+            raise HeadAtlasError(f"rows must be in 0..{len(self) - 1}, got {index.min()}..{index.max()}")
+        return np.where(index < 0, index + len(self), index)
+
+    def _damaged(self, name: str, unit: int) -> DamagedError:
+        first, last = self._starts[unit], self._starts[unit + 1] - 1
+        return DamagedError(
+            f"z of steps {first} to {last} at tokens {name!r} in {str(self.path)!r} is not what was captured: a file in z.zarr "
+            "was removed or changed; run the same capture again to compute it anew"
+        )
 
 
-def read_frame(folder: Folder, name: str) -> pd.DataFrame:
-    """A Parquet file of a folder."""
-    return pd.read_parquet(io.BytesIO(folder.read(name)))
+def z_digest(values: Float32[np.ndarray, "n L H D"]) -> str:
+    """Hex SHA-256 digest of z."""
+    return hashlib.sha256(np.ascontiguousarray(values, "<f4")).hexdigest()

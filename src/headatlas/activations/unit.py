@@ -1,7 +1,6 @@
 """One unit of a capture: the passes over its questions, and what is gathered in them.
 
-Knows conversations and token selections; knows no files. A unit is batched by itself, so its z does not depend on which
-process, or which run, makes it.
+A unit is batched by itself, so its z does not depend on which process, or which attempt, computes it.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from jaxtyping import Float32
 from headatlas.activations.reduce import StepMeans
 from headatlas.activations.tokens import TOKENS
 from headatlas.cogvsr.schema import Question
+from headatlas.errors import HeadAtlasError
 from headatlas.heads import ZReader
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
@@ -32,8 +32,18 @@ def run_unit(
     tokens: tuple[str, ...],
     batch_size: int,
 ) -> tuple[Float32[np.ndarray, "n S L H D"], pd.DataFrame]:
-    """z `[steps, selections, L, H, D]` and the answers of one unit, in the order of the questions, each asked as its chat
-    says."""
+    """z and the answers table of one unit, step by step in the order of the questions.
+
+    Args:
+        vlm: the model.
+        questions: of the unit; their images are not used.
+        chats: the conversation in which each question is asked.
+        tokens: S token selections, see `TOKENS`.
+        batch_size: conversations a forward.
+
+    Raises:
+        HeadAtlasError: z or logits are not finite, or a layer's z was not read exactly once in a forward.
+    """
     starts = np.concatenate([[0], np.cumsum([len(question.steps) for question in questions])])
     dims = vlm.heads.dims("L")
     z = np.empty((int(starts[-1]), len(tokens), *dims), np.float32)
@@ -48,9 +58,26 @@ def run_unit(
         means = StepMeans(runs, dims, vlm.device)
         reader = ZReader(vlm.heads, on_z=means)
         logits = logits_at(vlm, batch, batch.predict_mask(), rows, reader)
+        _check(vlm, means)
         z[places] = means.means.cpu().numpy().reshape(len(places), len(tokens), *dims)
         for row, readouts in zip(rows, readouts_of(vlm, batch, logits), strict=True):
             records[row] = rows_of(questions[row], [r.text for r in readouts], [r.logprob for r in readouts])
 
     in_batches(vlm, chats, batch_size, work)
     return z, table([record for rows in records for record in rows])
+
+
+def _check(vlm: VLM, means: StepMeans) -> None:
+    missed = [layer for layer, calls in enumerate(means.calls) if calls != 1]
+    if missed:
+        raise HeadAtlasError(
+            f"{vlm.name}: z of layer {missed[0]} must be read once in a forward, got {means.calls[missed[0]]} times; the "
+            "model calls its attention in another way than its modules say (compiled, or changed after it was loaded): load "
+            "it again and do not compile it"
+        )
+    finite = means.means.isfinite().flatten(2).all(2).all(0).tolist()  # by layer
+    if not all(finite):
+        raise HeadAtlasError(
+            f"{vlm.name} in {str(vlm.dtype).removeprefix('torch.')}: z of layer {finite.index(False)} is not finite (NaN or "
+            'infinite); load the model with dtype="bfloat16" or "float32"'
+        )

@@ -1,4 +1,4 @@
-"""Work in shards, here, on several devices of this machine, or on a Ray cluster, with the results of one machine."""
+"""Shards of work on several devices of this machine or on a Ray cluster, with the results of one machine."""
 
 from headatlas.cluster.base import BACKENDS, Shard, Shared, Workers, connect
 from headatlas.cluster.local import Local

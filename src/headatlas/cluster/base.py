@@ -1,8 +1,7 @@
-"""What a group of workers is: it takes shards of work for one model and gives results as they come.
+"""`Workers`: a group of processes that run shards of work for one model and return results as they are done.
 
-Knows tasks as functions `task(vlm, *shared, *args)` of a module (so that another process can import them); knows nothing of
-what they do. Whoever cuts the work decides what is identical: a shard made of whole batches of the one-machine run gives, bit
-for bit, what that run gives, whichever worker runs it and how often.
+A task is a function `task(vlm, *shared, *args)` at the top of a module, so that another process can import it. A shard made of
+whole batches of the one-machine run gives, bit for bit, the results of that run, whichever worker runs it and how often.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import Registry
 from headatlas.vlm.model import VLM
 
 Task = Callable[..., Any]
@@ -20,7 +20,7 @@ Task = Callable[..., Any]
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """Something that several shards need, such as the same pictures: `make()` where a backend does not hold `key` yet."""
+    """Something that several shards need, such as the same pictures; a backend calls `make()` if it has no `key` yet."""
 
     key: str
     make: Callable[[], Any]
@@ -28,7 +28,7 @@ class Shared:
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One piece of work: its number and what the task is called with, behind the model."""
+    """One piece of work: its number, and the arguments of the task after the model."""
 
     number: int
     args: tuple[Any, ...] = ()
@@ -36,11 +36,11 @@ class Shard:
 
 
 class Workers(ABC):
-    """Runs tasks on shards; a context manager, at whose end every worker is gone.
+    """Runs tasks on shards; a context manager that ends all workers.
 
     Attributes:
-        size: how many shards run at a time.
-        lost: workers that ended in the middle of a shard (which was run again), so far.
+        size: how many shards run at the same time.
+        lost: how many workers have ended in the middle of a shard, which was then run again.
     """
 
     size: int = 1
@@ -48,14 +48,13 @@ class Workers(ABC):
 
     @abstractmethod
     def run(self, vlm: VLM, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[int, Any]]:
-        """Run `task` on every shard; gives `(number, result)` as they are done, in any order.
+        """Run `task` on every shard; yields `(number, result)` as they are done, in any order.
 
-        Shards are taken one by one as workers get free, so that `shards` may be longer than memory. The active edits of
-        `vlm` apply in every worker.
+        Shards are taken one by one as workers become free, so `shards` may be larger than memory. The active edits of `vlm`
+        apply in every worker.
 
         Raises:
-            HeadAtlasError: what a task raised, workers that cannot load this model, or a shard that ended its worker
-                several times.
+            HeadAtlasError: a task raised it, workers cannot load this model, or a shard ended its worker several times.
         """
 
     @abstractmethod
@@ -69,24 +68,16 @@ class Workers(ABC):
         self.close()
 
 
-BACKENDS: dict[str, Callable[..., Workers]] = {}
-"""Groups of workers by name: `local`, `processes`, `ray`."""
-
-
-def backend(name: str) -> Callable[[type[Workers]], type[Workers]]:
-    """Decorator that registers a kind of workers."""
-
-    def register(kind: type[Workers]) -> type[Workers]:
-        BACKENDS[name] = kind
-        return kind
-
-    return register
+BACKENDS: Registry[Callable[..., Workers]] = Registry(
+    "cluster backend", [f"headatlas.cluster.{name}" for name in ("local", "processes", "ray_cluster")]
+)
+"""Classes of workers by name: `local`, `processes`, `ray`; `BACKENDS.register(name)` adds another."""
 
 
 def connect(
     devices: Sequence[str] | str | None = None, ray: str | None = None, workers: int | None = None
 ) -> Workers | None:
-    """The workers that a user names; None for none, which is the plain run in this process.
+    """The workers that a user asks for; None means to run in this process.
 
     Args:
         devices: of this machine, such as `["cuda:0", "cuda:1"]` or `"cuda:0,cuda:1"`: one process each.
@@ -94,12 +85,14 @@ def connect(
         workers: of a Ray cluster: how many; by default one a GPU, or one a CPU core where it has none.
 
     Raises:
-        HeadAtlasError: both are given, an unknown device, or the cluster cannot be reached.
+        HeadAtlasError: both are given, a device is unknown, or the cluster cannot be reached.
     """
     if devices is not None and ray is not None:
-        raise HeadAtlasError("expected devices of this machine or a Ray cluster, came both")
+        raise HeadAtlasError(
+            "devices and ray must not be given together: name devices of this machine or a Ray cluster"
+        )
     if workers is not None and ray is None:
-        raise HeadAtlasError("the number of workers is that of a Ray cluster: name one, or give devices instead")
+        raise HeadAtlasError("workers must be given with ray, got no Ray cluster: name one, or give devices instead")
     if devices is not None:
         names = [part.strip() for part in devices.split(",")] if isinstance(devices, str) else list(devices)
         return BACKENDS["processes"](names)

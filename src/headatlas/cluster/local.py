@@ -1,15 +1,15 @@
-"""Shards one after the other in this process, on the model that is loaded: the plan without the workers."""
+"""Workers that are none: shards run one after the other in this process, on the model that is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from headatlas.cluster.base import Shard, Task, Workers, backend
+from headatlas.cluster.base import BACKENDS, Shard, Task, Workers
 from headatlas.vlm.model import VLM
 
 
-@backend("local")
+@BACKENDS.register("local")
 class Local(Workers):
     """Runs every shard here, in the order given."""
 
@@ -19,4 +19,4 @@ class Local(Workers):
             yield shard.number, task(vlm, *(one.make() for one in shard.shared), *shard.args)
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Nothing to do: no worker was started."""

@@ -1,7 +1,7 @@
-"""The driver's side of any group of worker processes: who runs which shard, and what happens when one is lost.
+"""The driver's side of any group of worker processes: which worker runs which shard, and what happens when one is lost.
 
-Knows shards, workers and replies; how they travel is what subclasses know. A worker that ends (killed, out of memory, its
-machine gone) is replaced, and its shard is run again by whoever is free first.
+A worker that ends (killed, out of memory, its machine down) is replaced, and its shard is run again by the first worker that is
+free. Subclasses implement how shards and replies are sent.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from headatlas.vlm.model import VLM
 log = logging.getLogger("headatlas")
 
 TRIES = 3
-"""Times that a shard may end its worker, and that workers in a row may end before they are ready."""
+"""How often a shard may end its worker, and how many workers in a row may end before they are ready."""
 
 
 @dataclass(eq=False)
 class Member:
-    """One worker: `handle` is what its kind of transport holds; `pid` and `host` are known once it is ready."""
+    """One worker: `handle` belongs to the subclass; `pid` and `host` are known once the worker is ready."""
 
     handle: Any
     device: str
@@ -36,19 +36,19 @@ class Member:
     shard: Shard | None = None
     tries: int = 0
     stale: bool = False
-    """It works for a run that is over: its next reply is nobody's."""
+    """It is still busy for a run that is over, so its next reply is dropped."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A worker ended; `why` in words."""
+    """A worker ended; `why` says how."""
 
     why: str
 
 
 @dataclass(eq=False)
 class Pool(Workers):
-    """Workers on `devices`, one each; started at the first shard and kept until the end, model loaded."""
+    """Workers on `devices`, one each; started at the first shard, and kept with the model loaded until `close`."""
 
     devices: tuple[str, ...]
     members: list[Member] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Pool(Workers):
 
     @property
     def size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """How many shards run at a time."""
+        """How many shards run at the same time."""
         return len(self.devices)
 
     @property
@@ -68,25 +68,25 @@ class Pool(Workers):
 
     @abstractmethod
     def _start(self, vlm: VLM, model: Model, device: str) -> Any:
-        """Begin to start a worker; its first reply says that it is ready. Gives its handle."""
+        """Start a worker without waiting for it, and return its handle; its first reply says that it is ready."""
 
     @abstractmethod
     def _send(self, member: Member, task: Task, shard: Shard, around: Around) -> None:
-        """Hand a shard to a worker that waits."""
+        """Send a shard to a worker that is free."""
 
     @abstractmethod
     def _wait(self, members: list[Member]) -> list[tuple[Member, Reply | Lost]]:
-        """Wait until one or more of these members have replied or are lost."""
+        """Wait until at least one of these members has replied or is lost."""
 
     @abstractmethod
     def _stop(self, member: Member) -> None:
-        """End a worker, whatever it does."""
+        """End a worker, busy or not."""
 
     def run(self, vlm: VLM, task: Task, shards: Iterable[Shard]) -> Iterator[tuple[int, Any]]:
         """See `Workers.run`."""
         if vlm.by_row:
             raise HeadAtlasError(
-                "edits that differ from row to row cannot be sent to workers: expected edits for all rows"
+                "edits must be the same for all rows to be sent to workers, got edits that differ from row to row"
             )
         self._for(vlm)
         around = vlm.active_edits
@@ -102,7 +102,7 @@ class Pool(Workers):
                         break
                     self._send(member, task, shard, around)
                     member.shard, member.tries = shard, tries
-                yield from results  # while all workers have something to do
+                yield from results  # while all workers are busy
                 results.clear()
                 if not more and not again and not any(member.shard for member in self.members):
                     return
@@ -129,14 +129,14 @@ class Pool(Workers):
             self._drop(member)
 
     def _for(self, vlm: VLM) -> None:
-        """Workers hold one model: those of another one end."""
+        """Note the model; workers that have loaded another one are ended."""
         model = Model.of(vlm)
         if self.model != model:
             self.close()
             self.model = model
 
     def _idle(self, vlm: VLM) -> list[Member]:
-        """Workers that wait; missing ones are started."""
+        """Workers that are free; missing ones are started."""
         there = [member.device for member in self.members]
         missing = list(self.devices)
         for device in there:
@@ -147,14 +147,14 @@ class Pool(Workers):
         return [member for member in self.members if member.ready and member.shard is None and not member.stale]
 
     def _replace(self, vlm: VLM, member: Member, lost: Lost) -> list[tuple[Shard, int]]:
-        """Let a lost worker go; the shard that it had, which is to be run again."""
+        """Drop a lost worker; returns the shard that it had, which must run again, and its number of tries."""
         self._drop(member)
         if not member.ready:
             self._failed_starts += 1
             if self._failed_starts >= TRIES:
                 raise HeadAtlasError(
                     f"workers on {member.device} end before they are ready ({lost.why}): a script that uses several "
-                    'devices must begin its work under `if __name__ == "__main__":`; see also the log above'
+                    'devices must start its work under `if __name__ == "__main__":`; see also the log above'
                 )
             return []
         if member.shard is None:

@@ -1,8 +1,8 @@
-"""One process a device of this machine, by torch's multiprocessing (spawn), over pipes.
+"""One worker process for each device of this machine, by torch's multiprocessing (spawn), over pipes.
 
-Knows processes and pipes. What goes through a pipe is pickled, as by any multiprocessing; it comes from this process or a child
-that it started, and never from or to a file. It is pickled here and not by `Connection.send`, where torch would share memory:
-that would be lost with a killed worker. The driver's own model serves its own GPU from a thread, so that no GPU holds it twice.
+Messages are pickled, as in any multiprocessing; they are exchanged only with children that this process started, never read
+from a file. They are pickled here instead of by `Connection.send`, with which torch would share memory that is lost with a killed
+worker. The driver's own model serves its GPU from a thread, so that no GPU holds the model twice.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from typing import Any
 import torch
 import torch.multiprocessing as mp
 
-from headatlas.cluster.base import Shard, Task, backend
+from headatlas.cluster.base import BACKENDS, Shard, Task
 from headatlas.cluster.pool import Lost, Member, Pool
 from headatlas.cluster.worker import Around, Model, Reply, answer, started
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.model import VLM
 
 
-@backend("processes")
+@BACKENDS.register("processes")
 class Processes(Pool):
     """Workers on devices of this machine.
 
     Args:
         devices: such as `["cuda:0", "cuda:1"]`, or `["cpu", "cpu"]`.
-        threads: CPU threads of each worker; by default this process's, shared out. Where the CPU computes, results are
+        threads: CPU threads of each worker; by default this process's, divided among the workers. On a CPU, results are
             bit for bit those of one process only with the same number of threads.
 
     Raises:
-        HeadAtlasError: no device, an unknown one, or a GPU named twice.
+        HeadAtlasError: no device, an unknown one, or a GPU given twice.
     """
 
     def __init__(self, devices: Sequence[str], threads: int | None = None) -> None:
         super().__init__(tuple(map(_checked, devices)))
         if not devices:
-            raise HeadAtlasError("expected one device or more, such as cuda:0,cuda:1, came none")
+            raise HeadAtlasError("devices must name at least one, such as cuda:0,cuda:1; got none")
         gpus = [device for device in self.devices if device != "cpu"]
         if len(set(gpus)) != len(gpus):
-            raise HeadAtlasError(f"expected every GPU once, came {', '.join(devices)}")
+            raise HeadAtlasError(f"devices must name every GPU once, got {', '.join(devices)}")
         self.threads = threads or max(1, torch.get_num_threads() // len(devices))
 
     def _start(self, vlm: VLM, model: Model, device: str) -> Any:
@@ -63,14 +63,14 @@ class Processes(Pool):
     def _send(self, member: Member, task: Task, shard: Shard, around: Around) -> None:
         args = (*(one.make() for one in shard.shared), *shard.args)
         if isinstance(member.handle[0], threading.Thread):
-            around = ()  # the driver's own model has them already
+            around = ()  # they are active on the driver's own model already
         try:
             call = pickle.dumps((task, args, around), protocol=pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise HeadAtlasError(
-                f"this work cannot be sent to another process: expected functions and objects of a module ({error})"
+                f"this work cannot be sent to another process: its functions and classes must be at the top of a module ({error})"
             ) from error
-        with suppress(OSError):  # it is gone: the next wait finds its pipe closed
+        with suppress(OSError):  # the worker has ended: the next wait finds its pipe closed
             member.handle[1].send_bytes(call)
 
     def _wait(self, members: list[Member]) -> list[tuple[Member, Reply | Lost]]:
@@ -91,7 +91,7 @@ class Processes(Pool):
         if isinstance(worker, threading.Thread):
             worker.join()
             return
-        worker.kill()  # it holds nothing that a kill could leave half done
+        worker.kill()  # files are written in one step, so a kill leaves nothing half done
         worker.join()
         worker.close()
 
@@ -100,12 +100,12 @@ def _checked(device: str) -> str:
     try:
         found = torch.device(device)
     except RuntimeError:
-        raise HeadAtlasError(f"unknown device {device!r}: expected cpu, cuda:0, cuda:1, ...") from None
+        raise HeadAtlasError(f"device must be cpu, cuda:0, cuda:1, ...; got {device!r}") from None
     if found.type == "cuda":
-        there = torch.cuda.device_count()
+        count = torch.cuda.device_count()
         index = found.index or 0
-        if index >= there:
-            raise HeadAtlasError(f"no device {device!r}: this machine has {there} CUDA devices")
+        if index >= count:
+            raise HeadAtlasError(f"no device {device!r}: this machine has {count} CUDA devices")
         return f"cuda:{index}"
     return str(found)
 
@@ -120,7 +120,7 @@ def _ending(worker: Any) -> str:
 
 def _serve(pipe: Connection, model: Model, device: str, threads: int) -> None:
     """A worker process: load the model, then answer calls until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the driver's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     vlm, ready = started(model, device, threads)
     pipe.send_bytes(pickle.dumps(ready))
     if vlm is not None:
@@ -137,7 +137,7 @@ def _answer_all(pipe: Connection, vlm: VLM) -> None:
         try:
             task, args, around = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):
-            return  # the driver is done, or gone
+            return  # the driver has finished or ended
         reply = answer(vlm, task, args, around)
         try:
             pipe.send_bytes(pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL))

@@ -1,7 +1,7 @@
-"""Workers on a Ray cluster: one actor each, wherever Ray finds room.
+"""Workers on a Ray cluster: one actor each, wherever Ray has room (`pip install 'headatlas[ray]'`).
 
-Knows Ray (`pip install 'headatlas[ray]'`); nothing else in HeadAtlas does. Ray's own restarts are not used: a lost actor is told
-by its name and the shard it had, and both are made anew (`pool.py`). Shared arguments are put into Ray's object store once.
+Ray's own restarts are not used: `pool.py` replaces a lost actor and runs its shard again. Shared arguments are put into Ray's
+object store once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from headatlas.cluster.base import Shard, Task, backend
+from headatlas.cluster.base import BACKENDS, Shard, Task
 from headatlas.cluster.pool import Lost, Member, Pool
 from headatlas.cluster.worker import Around, Model, Reply, answer, started
 from headatlas.errors import HeadAtlasError
@@ -24,16 +24,16 @@ _ONLY_HERE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for its servers to listen on 127.0.0.1 alone ("0"), as they do on Windows and macOS."""
 
 _PATIENCE = {"RAY_agent_register_timeout_ms": "120000", "RAY_raylet_start_wait_time_s": "120"}
-"""A busy machine takes longer to start Ray's processes than Ray waits for by itself."""
+"""Time limits for starting Ray's processes: on a busy machine Ray's own are too short."""
 
 
-@backend("ray")
+@BACKENDS.register("ray")
 class RayWorkers(Pool):
     """Workers on a Ray cluster.
 
     Args:
-        address: `host:port` of a cluster or `ray://host:port`, `"auto"` for the one that this machine belongs to, `"local"` to
-            start one here, ended with the workers.
+        address: `host:port` or `ray://host:port` of a cluster, `"auto"` for the one that this machine belongs to, or
+            `"local"` to start one here, which ends with the workers.
         workers: how many; by default one a GPU of the cluster, or one a CPU core where it has no GPU.
         threads: CPU threads, and cores asked for, of each worker.
 
@@ -43,7 +43,7 @@ class RayWorkers(Pool):
 
     def __init__(self, address: str = "local", workers: int | None = None, threads: int = 1) -> None:
         if workers is not None and workers < 1:
-            raise HeadAtlasError(f"expected one worker or more, came {workers}")
+            raise HeadAtlasError(f"workers must be at least 1, got {workers}")
         self._ray: Any = _ray(address == "local")
         self._own = address == "local" and not self._ray.is_initialized()
         _connect(self._ray, address, (workers or 2) * threads)
@@ -60,7 +60,7 @@ class RayWorkers(Pool):
         try:
             yield from super().run(vlm, task, shards)
         finally:
-            self._kept.clear()  # Ray frees what nothing names any more
+            self._kept.clear()  # Ray frees objects without references
 
     def _start(self, vlm: VLM, model: Model, device: str) -> Any:
         options = {"num_cpus": self.threads, "num_gpus": self._gpus, "max_restarts": 0}
@@ -103,7 +103,7 @@ class RayWorkers(Pool):
 
 
 class _Actor:
-    """A worker: loads the model when it starts, then answers calls."""
+    """A worker: loads the model at the start, then answers calls."""
 
     def __init__(self, model: Model, device: str, threads: int) -> None:
         self._vlm, self._ready = started(model, device, threads)
@@ -138,7 +138,7 @@ def _connect(ray: Any, address: str, cores: int) -> None:
         else:
             ray.init(address=address, logging_level="error")
     except Exception as error:  # Ray raises many kinds, some bare `Exception`
-        told = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise HeadAtlasError(
-            f"no Ray cluster at {address!r}: expected auto, local or host:port of a head node; {told}"
+            f"no Ray cluster at {address!r}: the address must be auto, local or host:port of a head node; {reason}"
         ) from error

@@ -1,7 +1,6 @@
-"""The inside of a worker: a model loaded by its name, and calls answered one by one.
+"""The inside of a worker: it loads the model by its name and answers calls one by one.
 
-Knows how a model is loaded again and how an answer or an error is told; knows no transport. Weights never travel: a worker
-loads them from where the driver did, and both compare fingerprints.
+Weights are not sent: a worker loads them from where the driver loaded them, and both compare what identifies the model.
 """
 
 from __future__ import annotations
@@ -19,68 +18,73 @@ import torch
 
 from headatlas.cluster.base import Task
 from headatlas.errors import HeadAtlasError
+from headatlas.storage import difference
 from headatlas.vlm.load import load_vlm
 from headatlas.vlm.model import VLM
 
 Around = tuple[tuple[tuple[Any, ...], str], ...]
-"""Edits that are open around a call, outermost first: (edits, scope)."""
+"""Edits that are active around a call, outermost first: (edits, scope)."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """How a worker loads the driver's model, and how it knows that it is the same."""
+    """How a worker loads the driver's model and checks that it is the same."""
 
     name: str
     dtype: str
     options: tuple[tuple[str, Any], ...]
     fingerprint: str
+    identity: tuple[tuple[str, str], ...]
     headatlas: str
 
     @classmethod
     def of(cls, vlm: VLM) -> Model:
-        """The model of a loaded VLM, a folder by its full path.
+        """The model of a loaded VLM; a folder is given by its full path.
 
         Raises:
-            HeadAtlasError: it is spread over devices, each of which a worker would want for itself.
+            HeadAtlasError: it is spread over devices, so that workers would have none of their own.
         """
         if vlm.loaded_with.get("device_map"):
             raise HeadAtlasError(
-                "a model with a device_map is spread over devices already: expected no further workers"
+                "a model with a device_map must run without workers: it is spread over the devices already"
             )
         name = str(Path(vlm.name).resolve()) if Path(vlm.name).is_dir() else vlm.name
         options = tuple(sorted(vlm.loaded_with.items()))
-        return cls(name, str(vlm.dtype).removeprefix("torch."), options, vlm.fingerprint, own_version())
+        identity = tuple(dict(getattr(vlm, "identity", {})).items())
+        return cls(name, str(vlm.dtype).removeprefix("torch."), options, vlm.fingerprint, identity, own_version())
 
     def load(self, device: str) -> VLM:
-        """Load it.
+        """Load the model on a device.
 
         Raises:
-            HeadAtlasError: it cannot be loaded here, or what loads under its name is another model, or another version of
-                HeadAtlas is installed here.
+            HeadAtlasError: it cannot be loaded here, another model loads under its name, or another version of HeadAtlas is
+                installed here.
         """
         if own_version() != self.headatlas:
             raise HeadAtlasError(
-                f"HeadAtlas {own_version()} is installed on {platform.node()}, expected {self.headatlas} as on the driver"
+                f"HeadAtlas on {platform.node()} must be {self.headatlas} as on the driver, got {own_version()}"
             )
         vlm = load_vlm(self.name, device=device, dtype=self.dtype, **dict(self.options))
         if vlm.fingerprint != self.fingerprint:
+            differs = difference(dict(self.identity), dict(getattr(vlm, "identity", {})))
             raise HeadAtlasError(
                 f"what {platform.node()} loads as {self.name!r} has fingerprint {vlm.fingerprint}, the driver's model "
-                f"{self.fingerprint}: workers load a model by its name, so expected one unchanged since it was loaded"
+                f"{self.fingerprint}{f' ({differs})' if differs else ''}: workers load a model by its name, so it must not be "
+                "changed after loading"
             )
         return vlm
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker says: a value, a user's mistake as one line, or a fault of the program with its traceback."""
+    """Reply of a worker: a value, a user's mistake as one line, or a fault of the program with its traceback."""
 
     value: Any = None
     mistake: str = ""
     fault: str = ""
 
     def get(self) -> Any:
-        """The value, or what was raised."""
+        """The value; raises what the worker raised."""
         if self.mistake:
             raise HeadAtlasError(self.mistake)
         if self.fault:

@@ -22,6 +22,7 @@ from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.sources import SOURCES
 from headatlas.cogvsr.table import Table
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near, near_folder
 
 STEP_COLUMNS = (
     "question", "step", "n_steps", "split", "family", "scene", "source", "kind", "function", "functions", "answer_type",
@@ -172,13 +173,29 @@ def load(
         return made if isinstance(made, CogVSR) else CogVSR.from_questions(made)
     if str(source) == mini.NAME:
         return CogVSR(files.open_path(mini.FOLDER), mini.NAME)
+    check_source(source)
     path = Path(source)
     if path.exists():
         return CogVSR(files.open_path(path), path.name)
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)) and path.suffix not in (".parquet", ".jsonl"):
-        return CogVSR(files.open_hub(str(source)), str(source))
+    return CogVSR(files.open_hub(str(source)), str(source))
+
+
+def check_source(source: str | Path) -> None:
+    """Raise as `load` does for a name that is no dataset; opens nothing, and a Hugging Face id is not looked up.
+
+    Raises:
+        HeadAtlasError: no such source, shipped dataset, folder or file.
+    """
+    text, path = str(source), Path(source)
+    named = [*SOURCES, mini.NAME]
+    if text in named or path.exists():
+        return
+    folder = near_folder(text)
+    is_id = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text) and path.suffix not in (".parquet", ".jsonl")
+    if is_id and not folder:
+        return
     raise HeadAtlasError(
-        f"no such dataset: {str(source)!r}; expected {', '.join(map(repr, [*SOURCES, mini.NAME]))}, a folder with Parquet files, "
-        "a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name); an outside set that HeadAtlas can read "
-        "(headatlas data importers) is imported first: headatlas data import NAME --from ITS_FILES --out DIR"
+        f"no such dataset: {text!r}{near(text, named) or folder}; it must be {', '.join(map(repr, named))}, a folder with "
+        "Parquet files, a .parquet or .jsonl file, or a Hugging Face dataset id (owner/name); an outside set (listed by "
+        "headatlas data importers) is imported first: headatlas data import NAME --from ITS_FILES --out DIR"
     )

@@ -1,8 +1,8 @@
-"""Layer profiles: in which depth of a model a function's score lies, so that models of any number of layers compare.
+"""Layer profiles: at which depth of a model a function's score lies, so that models of any number of layers can be compared.
 
-Knows arrays only. Depth is relative: layer l of L covers the stretch from l/L to (l+1)/L, and what a layer has is spread evenly
-over its stretch. The distance between two profiles is the earth mover's (Wasserstein-1), exact for such step densities, in
-shares of the whole depth: 0.1 means that on average a tenth of the depth separates them.
+Depth is relative: layer l of L covers l/L to (l+1)/L, and the share of a layer is spread evenly over it. The distance
+between two profiles is the earth mover's (Wasserstein-1), exact for such step densities, as a share of the whole depth: 0.1
+means that they are a tenth of the depth apart on average.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOST_BINS = 20
 def layer_mass(values: Float[np.ndarray, "*any L H"]) -> Float[np.ndarray, "*any L"]:
     """Share (0..1, sums to 1) of the positive score that lies in each layer; NaN where no score is above 0.
 
-    A negative score says that a head works against a function: such heads are none of its heads and count as 0.
+    A head with a negative score works against the function and counts as 0.
     """
     mass = np.clip(np.nan_to_num(np.asarray(values, dtype=float)), 0, None).sum(-1)
     total = mass.sum(-1, keepdims=True)
@@ -24,12 +24,12 @@ def layer_mass(values: Float[np.ndarray, "*any L H"]) -> Float[np.ndarray, "*any
 
 
 def n_bins(layers: list[int]) -> int:
-    """How many depth bins: as many as the shallowest model has layers, at most `MOST_BINS`."""
+    """The number of depth bins: the layers of the shallowest model, at most `MOST_BINS`."""
     return min([*layers, MOST_BINS])
 
 
 def binned(mass: Float[np.ndarray, "*any L"], bins: int) -> Float[np.ndarray, "*any K"]:
-    """The same shares in `bins` equal stretches of relative depth."""
+    """The same shares in `bins` equal bins of relative depth."""
     layers = mass.shape[-1]
     low, high = np.arange(layers) / layers, np.arange(1, layers + 1) / layers
     left, right = np.arange(bins) / bins, np.arange(1, bins + 1) / bins
@@ -43,7 +43,7 @@ def distance(a: Float[np.ndarray, "... L1"], b: Float[np.ndarray, "... L2"]) -> 
     gap = _cumulative(a, edges) - _cumulative(b, edges)
     before, after = gap[..., :-1], gap[..., 1:]
     sizes = np.abs(before) + np.abs(after)
-    # Between two edges the gap is a straight line; where it crosses 0 its area is that of two triangles.
+    # Between two edges the gap is linear; where it crosses 0, its area is that of two triangles.
     crossing = np.divide(before**2 + after**2, sizes, out=np.zeros_like(sizes), where=sizes > 0)
     area = np.where(before * after < 0, crossing, sizes) / 2
     return np.where(np.isnan(gap).any(-1), np.nan, area @ np.diff(edges))
@@ -57,7 +57,7 @@ def correlation(a: Float[np.ndarray, "... K"], b: Float[np.ndarray, "... K"]) ->
 
 
 def _cumulative(mass: Float[np.ndarray, "*any L"], edges: Float[np.ndarray, " G"]) -> Float[np.ndarray, "*any G"]:
-    """How much lies before each depth: linear within a layer."""
+    """The share that lies before each depth; linear within a layer."""
     layers = mass.shape[-1]
     filled = np.clip(edges[None, :] * layers - np.arange(layers)[:, None], 0, 1)  # [L, G]: part of a layer passed
     return mass @ filled

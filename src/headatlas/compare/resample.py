@@ -1,7 +1,7 @@
-"""What scores would have been with other questions: resamples and halves of the questions that heads were scored on.
+"""Scores for other questions: resamples and halves of the questions on which heads were scored.
 
-Knows `PerSample`, the terms that a score is the mean of; runs nothing anew. Probes are not fitted again, so what fitting adds to
-the uncertainty is not in here.
+Scores are recomputed from the contribution of each step (`PerSample`). Probes are not fitted again, so the uncertainty of
+fitting is not included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def resampled(samples: PerSample, seed: int = 0, n: int = N_RESAMPLES) -> Float[
 def halves(
     samples: PerSample, seed: int = 0, n: int = N_HALVES
 ) -> tuple[Float[np.ndarray, "B F L H"], Float[np.ndarray, "B F L H"]]:
-    """Scores in the two halves of `n` random divisions of the questions."""
+    """Scores in both halves of the questions, for `n` random divisions."""
     rng, size = np.random.default_rng(seed), len(np.unique(samples.cluster))
     inside = rng.permuted(np.tile(np.arange(size) < size // 2, (n, 1)), axis=1)
     return _means(samples, inside.astype(float)), _means(samples, (~inside).astype(float))

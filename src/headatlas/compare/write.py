@@ -1,38 +1,37 @@
-"""`compare_runs`: finished run directories in, `OUT/comparison/*.csv` and one page `OUT/report.html` out."""
+"""`compare_runs`: reads finished run directories, writes `OUT/comparison/*.csv` and the page `OUT/report.html`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from headatlas.compare.across import likeness_table
-from headatlas.compare.report import render_comparison
-from headatlas.compare.runs import differences, read_models
-from headatlas.compare.within import (
+from headatlas.compare.likeness import likeness_table
+from headatlas.compare.per_model import (
     claims_table,
     counts_table,
     functions_table,
     models_table,
     profiles_table,
     scorers_table,
-    together,
+    stacked,
 )
+from headatlas.compare.render import render_comparison
+from headatlas.compare.runs import differences, read_models
+from headatlas.compare.tables import FOLDER, comparison_tables
 from headatlas.errors import HeadAtlasError
-from headatlas.report.export import write_whole
-
-FOLDER = "comparison"
+from headatlas.report.export import write_text
 
 
 def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
     """Compare finished studies of several models and return the path of the page.
 
     Args:
-        runs: Two or more run directories of `run_study`; they are only read.
-        out: Folder, made if missing, for `comparison/*.csv`, `comparison/charts/` and `report.html`. It may be the folder that
-            the run directories lie in, and none of them.
+        runs: two or more run directories of `run_study`; they are only read.
+        out: folder for `comparison/*.csv`, `comparison/charts/` and `report.html`, made if missing. It may be the folder that
+            contains the run directories, but not one of them.
 
     Raises:
-        HeadAtlasError: Fewer than two runs, one that is not finished, or `out` is itself a run directory.
+        HeadAtlasError: fewer than two runs, one that is unfinished or damaged, or `out` is itself a run directory.
     """
     target = Path(out)
     refuse_run(target)
@@ -40,33 +39,33 @@ def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
     tables = {
         "models": models_table(models, target),
         "differences": differences(models),
-        "accuracy": together(models, "baseline"),
-        "metrics": together(models, "metrics"),
+        "accuracy": stacked(models, "baseline"),
+        "metrics": stacked(models, "metrics"),
         "counts": counts_table(models),
         "profiles": profiles_table(models),
         "functions": functions_table(models),
         "scorers": scorers_table(models),
-        "damage": together(models, "damage"),
+        "damage": stacked(models, "damage"),
         "likeness": likeness_table(models),
         "claims": claims_table(models),
     }
-    for name, table in tables.items():
-        write_whole(target / FOLDER / f"{name}.csv", table.to_csv(index=False))
+    for name, described in comparison_tables().items():
+        write_text(target / FOLDER / f"{name}.csv", described.check(name, tables[name]).to_csv(index=False))
     return render_comparison(target)
 
 
 def refuse_run(out: Path) -> None:
-    """Raise if `out` is a run directory or a file: a comparison's report.html would take the place of the run's."""
+    """Raise `HeadAtlasError` if `out` is a file or a run directory, whose report.html a comparison would replace."""
     if out.exists() and not out.is_dir():
-        raise HeadAtlasError(f"expected a folder for the comparison, came the file {str(out)!r}: name another folder")
-    if (out / "settings.json").exists() or (out / "stages").is_dir():
+        raise HeadAtlasError(f"a comparison needs a folder, got the file {str(out)!r}: name another folder")
+    if (out / "settings.json").exists() or (out / "run.json").exists() or (out / "stages").is_dir():
         raise HeadAtlasError(
             f"{str(out)!r} holds the run of one model, whose report.html a comparison would replace: name another folder"
         )
 
 
 def refuse_comparison(out: Path) -> None:
-    """Raise if `out` holds a comparison: a run's report.html would take the place of the comparison's."""
+    """Raise `HeadAtlasError` if `out` holds a comparison, whose report.html a run would replace."""
     if (out / FOLDER / "models.csv").exists():
         raise HeadAtlasError(
             f"{str(out)!r} holds a comparison of several models, whose report.html a run would replace: name another folder"

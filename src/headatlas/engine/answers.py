@@ -1,7 +1,7 @@
-"""Where the answers of a batch are predicted, and what a model says there.
+"""Where the answers of a batch are predicted, and what a model answers there.
 
-Knows the spans of a batch and logits; knows no edits. Predicting positions are laid out as one rectangle `[B, M]`: row by
-row, in order, rows with fewer of them filled up with their last one.
+Predicting positions are laid out as one rectangle `[B, M]`, row by row, in order; shorter rows are filled up with their last
+position.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from headatlas.errors import HeadAtlasError
 from headatlas.vlm.batch import Batch
+from headatlas.vlm.model import VLM
 
 LOGITS_AT_ONCE = 1 << 26
 """Logits in memory at a time (256 MB in float32)."""
@@ -21,12 +23,12 @@ LOGITS_AT_ONCE = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The predicting positions of a batch of B rows, at most M in a row; `n` answers in all, row by row.
+    """The predicting positions of a batch of B rows, at most M in a row; `n` answers in total, row by row.
 
     Attributes:
         at: position in the sequence, [B, M].
         real: False where a row is filled up, [B, M].
-        answer: which of the n answers, [B, M].
+        answer: number of the answer, 0..n-1, [B, M].
         start: position of the answer's first predicting position (its last prompt token), [B, M].
         gold: the token to be predicted, [B, M].
         n: number of answers.
@@ -40,7 +42,7 @@ class Answers:
     n: int
 
     def to(self, device: torch.device) -> Answers:
-        """The same on a device."""
+        """The same positions on another device."""
         at, real, answer, start, gold = (p.to(device) for p in (self.at, self.real, self.answer, self.start, self.gold))
         return Answers(at, real, answer, start, gold, self.n)
 
@@ -64,16 +66,21 @@ def answers_of(batch: Batch) -> Answers:
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What G conditions say to the n answers of a batch: sums of gold log-probabilities (nats), and the argmax tokens."""
+    """What the model says under G conditions at the n answers of a batch.
+
+    Attributes:
+        logprob: sum of the gold tokens' log-probabilities, nats.
+        exact: every gold token is the argmax.
+        best: argmax at the K real positions, row by row.
+    """
 
     logprob: Float[Tensor, "G n"]
     exact: Bool[Tensor, "G n"]
     best: Int[Tensor, "G K"]
-    """Argmax at the K real positions, row by row."""
 
 
 def said_of(tail: Callable[[Tensor], Tensor], hidden: Float[Tensor, "B G M d"], answers: Answers) -> Said:
-    """Read G conditions off what came out of the last block at the predicting positions."""
+    """What the model says under G conditions, from the output of the last block at the predicting positions."""
     groups = hidden.shape[1]
     real = answers.real.to(hidden.device)
     flat = hidden.transpose(0, 1)[:, real]  # [G, K, d]
@@ -99,10 +106,18 @@ def gold_logprob(logits: Float[Tensor, "n V"], gold: Int[Tensor, " n"]) -> Float
 
 
 def collect(best: Int[Tensor, "G K"], logprob: Float[Tensor, "G K"], answers: Answers) -> Said:
-    """Sum positions up to answers; on the CPU."""
+    """Sum the positions of each answer; the result is on the CPU."""
     best, logprob = best.cpu(), logprob.double().cpu()
     real = answers.real.cpu()
     answer, gold = answers.answer.cpu()[real], answers.gold.cpu()[real]
     sums = torch.zeros(len(best), answers.n, dtype=torch.double).index_add_(1, answer, logprob)
     wrong = torch.zeros(len(best), answers.n, dtype=torch.long).index_add_(1, answer, (best != gold).long())
     return Said(sums, wrong == 0, best)
+
+
+def not_finite(vlm: VLM, what: str) -> HeadAtlasError:
+    """The error for `what`, such as "z of layer 3", being NaN or infinite."""
+    return HeadAtlasError(
+        f"{vlm.name} in {str(vlm.dtype).removeprefix('torch.')}: {what} is not finite (NaN or infinite); load the model with "
+        'dtype="bfloat16" or "float32"'
+    )

@@ -1,17 +1,16 @@
-"""Attribution patching: what every head's ablation would cost, estimated for all heads in a few passes.
+"""Attribution patching: the cost of ablating each head, estimated for all heads in a few passes.
 
 To first order, replacing head j's z by v changes m, the gold answer's log-probability, by sum_t (v_j - z_j(t)) . dm/dz_j(t)
 (AtP; Nanda 2023, Kramar et al. 2403.00745). One forward and one backward an answer of a conversation give this for all heads
 at once. With several `steps` the gradient is averaged along the way from z to (1 - reach) z + reach v of all heads together
 (integrated gradients in the manner of EAP-IG, Hanna et al. 2403.17806), which sees what saturates at the start.
 
-An estimate: how far its ranking of heads is that of exact ablation is measured, not assumed (`scoring.agreement`).
-Knows conversations and gradients; knows no functions.
+It is an estimate; `scoring.agreement` measures how well its ranking of heads agrees with exact ablation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -20,10 +19,11 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from headatlas.engine.answers import answers_of, gold_logprob
+from headatlas.engine.answers import answers_of, gold_logprob, not_finite
 from headatlas.engine.naive import BRANCHED
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.scope import check_scope
+from headatlas.progress import Progress
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.forward import Gather
@@ -39,7 +39,7 @@ def attributed_losses(
     steps: int = 1,
     reach: float = 1.0,
     batch_size: int = 16,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Float32[np.ndarray, "N L H"]:
     """Estimated fall of each answer's gold log-probability (nats; positive is a loss) with each head's z replaced.
 
@@ -51,30 +51,37 @@ def attributed_losses(
         steps: points at which the gradient is taken; 1: at the bare model only.
         reach: how far towards `values` the points go, in (0, 1]; the first is always the bare model.
         batch_size: conversations a batch; gradients need several times the memory of a pass.
-        progress: called with the number of conversations just done.
+        progress: called as `progress("attribution", done, total)`, in conversations.
 
     Raises:
-        HeadAtlasError: active edits, values of another shape, no step, or a reach outside (0, 1].
+        HeadAtlasError: active edits, values of another shape, no step, a reach outside (0, 1], a layer whose z is not
+            reached, or an estimate that is not finite.
     """
     checked = check_scope(scope)
     shape = vlm.heads.dims("L")
     if vlm.edited:
-        raise HeadAtlasError("attribution runs the bare model: expected no vlm.edit(...) around it")
+        raise HeadAtlasError("attribution runs the bare model: call it outside vlm.edit(...)")
     if values is not None and values.shape != shape:
-        raise HeadAtlasError(f"expected values of shape {shape}, came {values.shape}")
+        raise HeadAtlasError(f"values must have the shape {shape}, got {values.shape}")
     if steps < 1 or not 0 < reach <= 1:
-        raise HeadAtlasError(f"expected one step or more and a reach in (0, 1], came {steps} and {reach}")
+        raise HeadAtlasError(f"steps must be at least 1 and reach in (0, 1], got {steps} and {reach}")
     goal = torch.zeros(shape) if values is None else torch.from_numpy(np.asarray(values, np.float32))
     counts = [len(chat.turns) for chat in conversations]
     starts = np.concatenate([[0], np.cumsum(counts)])
     out = np.zeros((int(starts[-1]), *shape[:2]), np.float32)
 
+    done = 0
+
     def work(rows: list[int], batch: Batch) -> None:
         found = _batch(vlm, batch, goal, checked, np.arange(steps) / steps * reach)
         place = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
+        if not np.isfinite(found).all():
+            raise not_finite(vlm, f"the attribution of layer {_first_bad(found)}")
         out[place] = found
+        nonlocal done
+        done += len(rows)
         if progress is not None:
-            progress(len(rows))
+            progress("attribution", done, len(conversations))
 
     with _frozen(vlm.model):
         in_batches(vlm, conversations, batch_size, work)
@@ -129,7 +136,7 @@ def _where(batch: Batch, scope: str, turn: int, fixed: Tensor | None) -> Tensor 
 def _forward(
     vlm: VLM, inputs: dict[str, Any], where: Tensor, goal: Tensor, alpha: float
 ) -> tuple[list[Tensor], Float[Tensor, "K V"]]:
-    """z of every layer, `[B, T, H*D]`, on the way to the goal, and the logits they lead to; the graph starts at the first."""
+    """z of every layer, `[B, T, H*D]`, moved by `alpha` towards the goal, and the logits; the graph starts at the first z."""
     z: list[Tensor] = []
 
     def hook(layer: int) -> Any:
@@ -152,7 +159,16 @@ def _forward(
             hooks.callback(site.module.register_forward_pre_hook(hook(site.layer)).remove)
         hooks.callback(vlm.model.get_output_embeddings().register_forward_pre_hook(gather).remove)
         logits = vlm.model(**inputs, use_cache=False).logits
+    if len(z) != len(vlm.heads.tower("L")):
+        raise HeadAtlasError(
+            f"{vlm.name}: z of every layer must be read once in a forward, got {len(z)} reads of {len(vlm.heads.tower('L'))} "
+            "layers; load the model again and do not compile it"
+        )
     return z, gather.pick(logits)
+
+
+def _first_bad(found: Float32[np.ndarray, "n L H"]) -> int:
+    return int(np.argmin(np.isfinite(found).all((0, 2))))
 
 
 @contextmanager

@@ -1,12 +1,10 @@
 """Scopes `answer` and `last`: every answer under every condition is a branch off one bare pass.
 
-An edit on an answer's predicting positions changes nothing before them, so a step's prompt, the image and all earlier
-(gold) answers are what the bare model made of them, and no edit of one answer is seen by the next: that is the
-step-by-step definition. Of a condition only the predicting positions are computed, from the output projection of the first
-block it touches on. The branches of many conditions and of all answers of a question lie in one row, one behind the other,
-and a tree mask says what each position sees: of the shared keys those before its answer, of the new ones its own branch.
-
-Knows a recording, its answers and compiled edits; knows no questions.
+An edit of an answer's predicting positions changes nothing before them. So a step's prompt, the image and all earlier (gold)
+answers are as in the bare pass, and the edit of one answer is not seen by the next: this is the step-by-step definition. For a
+condition only the predicting positions are computed, from the output projection of the first block that it touches. The
+branches of many conditions, and of all answers of a question, are concatenated in one row; a tree mask says what each position
+sees: the shared keys before its answer, and the new keys of its own branch.
 """
 
 from __future__ import annotations
@@ -53,12 +51,12 @@ def branch(kept: Recording, answers: Answers, plan: GroupPlan, start: int, scope
             replaced |= dict.fromkeys(CACHE_NAMES, _prefix(kept, i))
             if not cross:
                 replaced["attention_mask"] = _mask(kept, i, answers, groups, masks)
-        replaced["cross_attention_states"] = None  # its keys and values are in the cache
+        replaced["cross_attention_states"] = None  # their keys and values are in the cache
         call = call_at(bare, at, length, **replaced)
         if i > start and block.site not in plan.plans:
             hidden = stack.run(i, hidden, call)
             continue
-        # The heads of the first block see nothing edited: their z is the bare model's.
+        # Nothing before the heads of the first block is edited: their z is the bare model's.
         z = take(kept.z[i], answers.at).repeat(1, groups, 1) if i == start else stack.up_to_z(i, hidden, call)
         edited = plan.apply(block.site, z.unflatten(1, (groups, -1)), where).flatten(1, 2)
         hidden = stack.from_z(i, hidden, edited, call, kept.outputs[i])
@@ -66,7 +64,7 @@ def branch(kept: Recording, answers: Answers, plan: GroupPlan, start: int, scope
 
 
 def _prefix(kept: Recording, i: int) -> DynamicCache:
-    """A cache of which layer `i` holds the bare pass's keys and values, shared, not copied."""
+    """A cache whose layer `i` shares the keys and values of the bare pass."""
     assert kept.cache is not None
     cache = DynamicCache()
     for number in range(i + 1):
@@ -80,19 +78,19 @@ def _prefix(kept: Recording, i: int) -> DynamicCache:
     return cache
 
 
-def _mask(kept: Recording, i: int, answers: Answers, groups: int, made: dict[int, Tensor]) -> Tensor:
-    """The tree mask of a block, `[B, 1, G*M, T + G*M]`, in the form of the mask that the bare pass gave it."""
+def _mask(kept: Recording, i: int, answers: Answers, groups: int, masks: dict[int, Tensor]) -> Tensor:
+    """The tree mask of a block, `[B, 1, G*M, T + G*M]`, boolean or additive like the mask of the bare pass."""
     bare = kept.calls[i].kwargs.get("attention_mask")
     key = id(bare)
-    if key not in made:
+    if key not in masks:
         device = kept.hidden[i].device
         allowed = tree(_allowed(bare, answers, kept.hidden[0].shape[1]).to(device), answers.to(device), groups)
         if isinstance(bare, Tensor) and bare.is_floating_point():
             blocked = torch.finfo(bare.dtype).min
-            made[key] = torch.zeros(allowed.shape, dtype=bare.dtype, device=device).masked_fill_(~allowed, blocked)
+            masks[key] = torch.zeros(allowed.shape, dtype=bare.dtype, device=device).masked_fill_(~allowed, blocked)
         else:
-            made[key] = allowed
-    return made[key]
+            masks[key] = allowed
+    return masks[key]
 
 
 def _allowed(bare: Any, answers: Answers, length: int) -> Bool[Tensor, "B M T"]:
@@ -115,7 +113,7 @@ def tree(allowed: Bool[Tensor, "B M T"], answers: Answers, groups: int) -> Bool[
     within = torch.take_along_dim(allowed, answers.at[:, None, :], 2)  # query m sees the position of key m
     same = answers.answer[:, :, None] == answers.answer[:, None, :]
     own = within & same & answers.real[:, None, :]  # [B, M, M]
-    # A place that only fills its row up sees itself, so that no query is left without a key.
+    # A position that only fills up its row sees itself, so that every query has a key.
     own = own | (torch.eye(width, dtype=torch.bool, device=own.device) & ~answers.real[:, None, :])
     new = torch.zeros(batch, groups, width, groups, width, dtype=torch.bool, device=own.device)
     each = torch.arange(groups, device=own.device)

@@ -1,7 +1,7 @@
 """The edits of many conditions at one site, as one factor and one shift each.
 
-Knows conditions (lists of `Edit`) and sites; knows no model. A shift may hold one value per conversation (`[B, L, H, D]`);
-then there is one plan a conversation and condition, else one a condition that all conversations share.
+A shift may have one value for each conversation (`[B, L, H, D]`); then there is a plan for each conversation and condition,
+otherwise one for each condition, shared by all conversations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from headatlas.heads import AttentionEdit, Edit, HeadGrid, Site
 from headatlas.heads.apply import LayerPlan, compile_edits
-from headatlas.heads.scope import Positions, Scope
 
 Edits = Sequence[Edit | AttentionEdit]
 
@@ -30,7 +29,7 @@ class GroupPlan:
     def apply(
         self, site: Site, z: Float[Tensor, "B G M HD"], where: Bool[Tensor, "B M"] | None
     ) -> Float[Tensor, "B G M HD"]:
-        """z as edited, at the positions of `where` (None: at all)."""
+        """z after the edits, which act at the positions of `where` (None: at all positions)."""
         plan = self.plans.get(site)
         if plan is None:
             return z
@@ -45,10 +44,10 @@ class GroupPlan:
 
 
 def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[int]) -> GroupPlan:
-    """Compile G conditions for the conversations numbered `rows` (what per-conversation values are indexed by).
+    """Compile G conditions for the conversations numbered `rows`, the index into values given for each conversation.
 
     Raises:
-        HeadAtlasError: as `compile_edits`; also for fewer per-conversation values than conversations.
+        HeadAtlasError: as `compile_edits`; also if there are fewer values than conversations.
     """
     by_row = any(edit.rows is not None for edits in conditions for edit in edits)
     if by_row:
@@ -60,11 +59,6 @@ def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[in
 
 
 def first_block(conditions: Edits, grid: HeadGrid, index: dict[Site, int]) -> int | None:
-    """The first block that a condition touches; None for one without heads. Sites outside the blocks count as -1."""
+    """The first block that a condition touches, -1 if it touches a site outside the blocks; None if it has no heads."""
     touched = [index.get(grid.site(head), -1) for edit in conditions for head in edit.heads]
     return min(touched) if touched else None
-
-
-def scope_mask(scope: Scope, positions: Positions) -> Bool[Tensor, "B T"] | None:
-    """Positions of a scope over the whole batch; None for all."""
-    return None if scope == "all" else positions.mask(scope)

@@ -1,10 +1,7 @@
-"""What an edit means, spelled out: every step is a conversation of its own, run whole, its edit where the scope says.
+"""The definition of an edit: every step is a conversation of its own, run in full, and edited where the scope says.
 
-The definition that everything faster in this room is held against, and what is done with models that the engine cannot
-take up in the middle. Knows conversations and edits.
-
-In the scopes `answer` and `last` only the step that is read is edited: its context holds the gold answers as the bare model
-sees them. In the others the whole context is.
+Everything faster in this room is tested against it. In the scopes `answer` and `last` only the step that is read is edited,
+while the gold answers in its context are processed by the bare model. In the other scopes the context is edited too.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ def step_by_step(
     Args:
         vlm: the model, without active edits.
         conversations: with an answer in every turn.
-        edits: act in order; values for each conversation (`[B, L, H, D]`) are counted by its place in the list.
+        edits: act in order; values for each conversation (`[B, L, H, D]`) are in the order of the conversations.
         scope: one of `heads.SCOPES`.
         batch_size: steps a forward; 1 is what published scripts do.
 
@@ -57,5 +54,5 @@ def step_by_step(
 
 
 def _last_alone(batch: Batch) -> Batch:
-    """The batch as if only the last answer of each row were one."""
+    """The batch with only the last answer of each row counted as an answer."""
     return replace(batch, spans=tuple(s[-1:] for s in batch.spans), ends=tuple(e[-1:] for e in batch.ends))

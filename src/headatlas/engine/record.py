@@ -1,7 +1,7 @@
-"""One bare forward of a batch, kept: what went into every block, z, keys and values, what came out.
+"""A recording of one bare forward of a batch: the inputs of every block, z, keys and values, and the output.
 
-Everything that a condition shares with the bare model is read off here instead of being computed again. Knows blocks and
-one batch; knows no edits. Memory: two tensors `[B, T, d]` a block, and keys and values where they are asked for.
+Whatever a condition shares with the bare model is taken from here instead of being computed again. Memory: two tensors
+`[B, T, d]` for each block, and keys and values where they are needed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ class Recording:
     """A bare forward of one batch.
 
     Attributes:
-        hidden: what went into each block, `[B, T, d]`.
-        z: what went into each block's output projection, `[B, T, H*D]`.
+        hidden: the input of each block, `[B, T, d]`.
+        z: the input of each block's output projection, `[B, T, H*D]`.
         calls: the other arguments of each block.
-        outputs: how many things each block's attention returns; 0: a bare tensor.
+        outputs: how many values each block's attention returns; 0: a tensor alone.
         cache: keys and values of each block, `[B, Hkv, T, D]`, or None.
-        final: what came out of the last block.
+        final: the output of the last block.
+        norm: the module between the last block and the output embedding, if there is one.
+        cap: the soft cap on the logits, if there is one.
         logits: at the positions asked for, row by row, float32.
     """
 
@@ -48,7 +50,7 @@ class Recording:
     logits: Tensor | None = None
 
     def tail(self, hidden: Float[Tensor, "n d"]) -> Float[Tensor, "n V"]:
-        """Logits, float32, of what came out of the last block."""
+        """Logits, float32, from the output of the last block."""
         normed = hidden if self.norm is None else self.norm(hidden)
         logits = self.stack.head(normed)
         if self.cap is not None:
@@ -57,17 +59,17 @@ class Recording:
 
 
 def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cached: bool) -> Recording:
-    """Run the bare model once and keep it.
+    """Run the bare model once and record it.
 
     Args:
         model: the whole VLM.
         stack: its blocks.
         inputs: on its device, as for `model(**inputs)`.
         where: positions whose logits are wanted, bool [B, T].
-        cached: keep keys and values too.
+        cached: record keys and values too.
 
     Raises:
-        Unfit: the model calls its blocks in a way that cannot be taken up in the middle.
+        Unfit: the model calls its blocks in a way that cannot be resumed.
     """
     kept = Recording(stack, cache=DynamicCache() if cached else None)
     candidates: list[tuple[nn.Module, Tensor]] = []
@@ -99,7 +101,7 @@ def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cache
 
 
 def _check_tail(kept: Recording, model: Any, where: Where) -> None:
-    """Find what stands behind the blocks, and make sure that it gives the model's own logits."""
+    """Find what follows the blocks, and check that it gives the model's own logits."""
     assert kept.final is not None
     assert kept.logits is not None
     hidden = kept.final[where.to(kept.final.device)][:8]
@@ -111,4 +113,4 @@ def _check_tail(kept: Recording, model: Any, where: Where) -> None:
         slack = 1e-3 if kept.final.dtype == torch.float32 else 5e-2
         if float((found - wanted).abs().max()) <= slack * max(1.0, float(wanted.abs().max())):
             return
-    raise Unfit("what stands between its last block and its logits is not a norm and an output embedding alone")
+    raise Unfit("more than a norm and an output embedding lies between its last block and its logits")

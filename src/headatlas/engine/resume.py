@@ -1,9 +1,9 @@
-"""Scopes `all`, `image` and `prompt`: a condition takes up the bare pass where it first touches it.
+"""Scopes `all`, `image` and `prompt`: a condition resumes the bare pass where it first changes it.
 
-Up to the output projection of the first block that a condition touches, everything is what the bare pass made of it. From
-there on all positions are computed, up to the heads of the last block, behind which only the predicting positions count.
-One pass over the whole conversation is then the step-by-step definition itself: with gold answers, a position's tokens and
-edits are the same whatever follows it. Knows a recording, its answers and compiled edits; knows no questions.
+Up to the output projection of the first block that a condition touches, everything is as in the bare pass. From there all
+positions are computed, up to the heads of the last block, after which only the predicting positions matter. One pass over the
+whole conversation agrees with the step-by-step definition, because with gold answers a position's tokens and edits do not depend
+on what follows it.
 """
 
 from __future__ import annotations

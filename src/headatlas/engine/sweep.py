@@ -1,15 +1,14 @@
-"""Many conditions on many conversations: what the model answers under each, exactly, at a fraction of the passes.
+"""Many conditions on many conversations: the exact answers under each, at a fraction of the passes.
 
-Every batch of conversations is run bare once and recorded; each condition then computes only what it changes
-(`branch.py`, `resume.py`). The results are those of `naive.step_by_step`, up to rounding; models that do not have the form
-needed are run whole, condition by condition, and the sweep says so. Knows conversations and conditions; knows no functions,
-no files.
+Every batch of conversations is run bare once and recorded; each condition then computes only what it changes (`branch.py`,
+`resume.py`). The results are those of `naive.step_by_step`, up to rounding. Models that cannot be resumed are run in full for
+every condition; `Sweep.reason` and the log say why.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from headatlas.engine.answers import Answers, Said, answers_of, collect, gold_logprob
+from headatlas.engine.answers import Answers, Said, answers_of, collect, gold_logprob, not_finite
 from headatlas.engine.branch import branch
 from headatlas.engine.edits import Edits, GroupPlan, compile_group, first_block
 from headatlas.engine.naive import BRANCHED, step_by_step
@@ -27,6 +26,7 @@ from headatlas.engine.resume import resume
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit
 from headatlas.heads.scope import check_scope
+from headatlas.progress import Progress
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
@@ -36,27 +36,24 @@ from headatlas.vlm.stack import Stack, Unfit, stack_of
 log = logging.getLogger("headatlas")
 
 BRANCH_TOKENS = 192
-"""Branch positions in one row: more of them share a copy of the prefix, fewer make a smaller tree mask."""
+"""Branch positions in one row: more of them share a copy of the prefix, fewer need a smaller tree mask."""
 
 SLACK = {torch.float32: 2e-3, torch.float64: 1e-6}
-"""How far a bare answer's log-probability, taken up in the middle, may be from that of the whole pass (nats, relative)."""
-
-Progress = Callable[[int, int], None]
-"""Called as `progress(done, total)`, in conversations x conditions."""
+"""Largest difference, relative, between a bare answer's log-probability in the resumed pass and in the full pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What C conditions say to the N answers of all conversations, conversation by conversation, turn by turn.
+    """What the model says under C conditions at the N answers of all conversations, conversation by conversation, turn by turn.
 
     Attributes:
         logprob: sum of the gold tokens' log-probabilities, end of turn included, nats.
         exact: every gold token is the argmax: greedy decoding gives exactly the gold answer.
         text: the argmax tokens up to an end of turn, see `vlm.Readout`.
         bare: the same of the unedited model: logprob [N], exact [N], text.
-        turns: answers of each conversation; they add up to N.
-        how: `branch`, `resume` (shared passes) or `rerun` (whole passes).
-        reason: why whole passes were run; empty if they were not.
+        turns: number of answers in each conversation; N in total.
+        how: `branch`, `resume` (shared passes) or `rerun` (full passes).
+        reason: why full passes were needed; empty otherwise.
     """
 
     logprob: Float[np.ndarray, "C N"]
@@ -66,6 +63,11 @@ class Sweep:
     turns: tuple[int, ...]
     how: str
     reason: str = ""
+
+    def __repr__(self) -> str:
+        conditions, answers = self.logprob.shape
+        how = f"{self.how} ({self.reason})" if self.reason else self.how
+        return f"Sweep({conditions} conditions, {answers} answers of {len(self.turns)} conversations, {how})"
 
     def readouts(self, condition: int) -> list[list[Readout]]:
         """One condition's answers as `vlm.read` gives them."""
@@ -96,16 +98,17 @@ def sweep(
         scope: where they act, one of `heads.SCOPES`. In `answer` and `last` an edit acts on the answer that is read
             and is not seen by later steps.
         batch_size: conversations a batch.
-        progress: called after each batch or group.
+        progress: called as `progress("sweep", done, total)`, in conversations x conditions.
 
     Raises:
-        HeadAtlasError: active edits, an open turn, or edits that do not fit the model.
+        HeadAtlasError: active edits, an open turn, edits that do not fit the model, or log-probabilities that are not
+            finite.
     """
     checked = check_scope(scope)
     if vlm.edited:
-        raise HeadAtlasError("a sweep edits the model itself: expected no vlm.edit(...) around it")
+        raise HeadAtlasError("a sweep edits the model itself: call it outside vlm.edit(...)")
     if not conversations:
-        raise HeadAtlasError("expected at least one conversation to sweep over, came none")
+        raise HeadAtlasError("a sweep needs at least one conversation, got none")
     out = _Table(vlm, conversations, len(conditions), progress)
     try:
         if any(isinstance(edit, AttentionEdit) for edits in conditions for edit in edits):
@@ -120,7 +123,7 @@ def sweep(
         why = _why(error)
         if not why:
             raise
-        log.warning("%s: %s; every condition is run whole", vlm.name, why)
+        log.warning("%s: %s; every condition is run in full", vlm.name, why)
         return _rerun(vlm, conversations, conditions, scope, batch_size, why, progress)
     return out.sweep("branch" if scope in BRANCHED else "resume")
 
@@ -148,6 +151,8 @@ class _Job:
         kept = record(vlm.model, self.stack, batch.to(vlm.device, vlm.dtype), batch.predict_mask(), branched)
         answers = answers_of(batch)
         said = bare_said(kept, answers)
+        if not bool(said.logprob.isfinite().all()):
+            raise not_finite(vlm, _where_not_finite(kept, batch))
         there = answers.to(vlm.device)
         if not self.checked:
             self._check(kept, there, said)
@@ -160,11 +165,15 @@ class _Job:
             found = (
                 branch(kept, there, plan, start, self.scope) if branched else resume(kept, there, plan, start, where)
             )
+            finite = found.logprob.isfinite().all(1).tolist()
+            if not all(finite):
+                bad = self.conditions[some[finite.index(False)]]
+                raise not_finite(vlm, f"a log-probability under the edit {_named(bad)}")
             out.put(some, rows, batch, found)
         out.put([c for c, s in enumerate(self.starts) if s is None], rows, batch, said)
 
     def _groups(self, order: list[int], width: int | None) -> list[tuple[int, list[int]]]:
-        """Conditions of like first block, as many together as fit; one by one where each is a pass of its own."""
+        """Conditions with the same first block, as many together as fit; one by one if each needs a pass of its own."""
         size = 1 if width is None else max(1, BRANCH_TOKENS // width)
         groups: list[tuple[int, list[int]]] = []
         for c in order:
@@ -177,7 +186,7 @@ class _Job:
         return groups
 
     def _check(self, kept: Recording, answers: Answers, bare: Said) -> None:
-        """Take the bare pass up at its first block and see that it ends where it did."""
+        """Resume the bare pass at its first block and check that it ends with the same answers."""
         nothing = GroupPlan({}, 1)
         if self.scope in BRANCHED:
             found = branch(kept, answers, nothing, 0, self.scope)
@@ -185,19 +194,32 @@ class _Job:
             found = resume(kept, answers, nothing, 0, None)
         off = (found.logprob - bare.logprob).abs() / bare.logprob.abs().clamp(min=1)
         slack = SLACK.get(self.vlm.dtype, 0.1)
-        if float(off.max()) > slack:
-            raise Unfit(f"taken up in the middle, its bare pass ends {float(off.max()):.1g} nats off")
+        if not float(off.max()) <= slack:
+            raise Unfit(f"its bare pass, resumed at the first block, ends {float(off.max()):.1g} nats off")
 
 
 def bare_said(kept: Recording, answers: Answers) -> Said:
-    """What the bare model says."""
+    """What the bare model says at the answers of a batch."""
     assert kept.logits is not None
     gold = answers.gold[answers.real].to(kept.logits.device)
     return collect(kept.logits.argmax(1)[None], gold_logprob(kept.logits, gold)[None], answers)
 
 
+def _where_not_finite(kept: Recording, batch: Batch) -> str:
+    """What is not finite in a bare pass: z of the first such layer at a predicting position, else the logits."""
+    where = batch.predict_mask()
+    for layer, z in enumerate(kept.z):
+        if not bool(z[where.to(z.device)].isfinite().all()):
+            return f"z of block {layer}"
+    return "a logit"
+
+
+def _named(edits: Edits) -> str:
+    return "; ".join(f"{edit.name} of {' '.join(map(str, edit.heads))}" for edit in edits)[:200]
+
+
 class _Table:
-    """Results as they come, put where they belong."""
+    """Collects the results of batches and conditions in one array for all."""
 
     def __init__(
         self, vlm: VLM, conversations: Sequence[Conversation], n_conditions: int, progress: Progress | None
@@ -205,14 +227,14 @@ class _Table:
         self.turns = tuple(len(chat.turns) for chat in conversations)
         self.starts = np.concatenate([[0], np.cumsum(self.turns)])
         n = int(self.starts[-1])
-        self.logprob, self.exact = np.zeros((n_conditions + 1, n)), np.zeros((n_conditions + 1, n), bool)
+        self.logprob, self.exact = np.full((n_conditions + 1, n), np.nan), np.zeros((n_conditions + 1, n), bool)
         self.text = [[""] * n for _ in range(n_conditions + 1)]
         self._vlm, self._progress = vlm, progress
         self._spelled: dict[tuple[int, ...], str] = {}
         self._done, self._total = 0, n_conditions * len(conversations)
 
     def put(self, conditions: list[int] | None, rows: list[int], batch: Batch, said: Said) -> None:
-        """Results of one batch under some conditions; None: of the bare model. One result may serve several."""
+        """Add the results of one batch under some conditions, or under none (the bare model); one result may be of several."""
         which = [len(self.text) - 1] if conditions is None else conditions
         if not which:
             return
@@ -229,10 +251,10 @@ class _Table:
                 texts[at] = self._spell(tuple(tokens[a:b]))
         if conditions is not None and self._progress is not None:
             self._done += len(rows) * len(which)
-            self._progress(self._done, self._total)
+            self._progress("sweep", self._done, self._total)
 
     def sweep(self, how: str) -> Sweep:
-        """The whole of it."""
+        """The results of all batches."""
         bare = (self.logprob[-1], self.exact[-1], self.text[-1])
         return Sweep(self.logprob[:-1], self.exact[:-1], self.text[:-1], bare, self.turns, how)
 
@@ -251,7 +273,7 @@ def _rerun(
     reason: str,
     progress: Progress | None,
 ) -> Sweep:
-    """Every condition by whole passes: one over each conversation, or one over each step where steps must not leak."""
+    """Every condition by full passes: one over each conversation, or one over each step in the scopes `answer` and `last`."""
     tables = []
     for done, edits in enumerate([*conditions, []], 1):
         if not edits:
@@ -266,7 +288,7 @@ def _rerun(
             with vlm.edit(*edits, scope=scope):
                 tables.append(read(vlm, conversations, batch_size))
         if progress is not None and done <= len(conditions):
-            progress(done * len(conversations), len(conditions) * len(conversations))
+            progress("sweep", done * len(conversations), len(conditions) * len(conversations))
     flat = [[readout for row in table for readout in row] for table in tables]
     logprob = np.array([[r.logprob for r in row] for row in flat])
     exact = np.array([[r.exact for r in row] for row in flat])

@@ -1,4 +1,4 @@
-"""Interventions: conditions and their cached answers, controls, edits down and up, damage, dose."""
+"""Interventions: conditions and their cached answers, controls, removing and steering heads, damage, dose curves."""
 
 from headatlas.intervention.condition import ORIGINAL, Condition, Runner
 from headatlas.intervention.controls import MATCHES, least_important, other_functions, random_sets

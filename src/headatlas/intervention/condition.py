@@ -1,52 +1,49 @@
-"""Conditions, and the runner that evaluates a model under them: what a model answers when these heads are edited so.
+"""`Condition`, what is done to a model while it answers, and `Runner`, which evaluates conditions and caches the answers.
 
-A condition is declarative (edits + scope + arm), so its answers are a function of the model, the data and the
-condition. The
-runner keys every answers table by the content of all three and keeps it as Parquet, written beside and renamed: a
-process killed at any moment loses at most the condition it was in. Knows the answers table as a thing to keep; knows
-nothing of which heads are worth editing, and no statistics.
+A condition is declarative (edits, scope, arm), so its answers are a function of the model, the data and the condition. The
+runner stores every answers table under a digest of all that decides it, sealed against damage and written in one step: a
+process killed at any moment loses at most the conditions it was evaluating.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headatlas.cluster import Workers
+from headatlas.cluster.worker import own_version
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import SCOPES, Edit
-from headatlas.intervention.held import HeldSplit
-from headatlas.storage import Folder
+from headatlas.intervention.split_cache import SplitCache
+from headatlas.progress import Progress
+from headatlas.storage import DamagedError, Folder, is_sealed, read_frame, write_frame
 
-TOGETHER = {"all": 32, "image": 32, "prompt": 32, "answer": 256, "last": 256}
+log = logging.getLogger("headatlas")
+
+GROUP_SIZES = {"all": 32, "image": 32, "prompt": 32, "answer": 256, "last": 256}
 """Conditions of a scope that share a bare pass: what a killed run loses at most."""
 
-CACHE_VERSION = 2
-"""Raise when the meaning of an answers table changes, so that older caches are not read."""
+CACHE_VERSION = 3
+"""Raised when the meaning of an answers table changes, so that older caches are not read."""
 
 ORIGINAL = "original"
 """The arm in which a question is shown as it is."""
 
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)` after each condition."""
-
 
 @runtime_checkable
 class Editable(Protocol):
-    """What the runner needs of a `VLM`: an identity that covers its weights, and editing as a context manager."""
+    """What the runner needs of a `VLM`: an identity that covers all that decides its answers, and editing."""
 
     @property
     def fingerprint(self) -> str:
@@ -55,20 +52,6 @@ class Editable(Protocol):
 
     def edit(self, *edits: Any, scope: str = "all", rows: Any = None) -> AbstractContextManager[Any]:
         """Heads are edited while the context is open."""
-        ...
-
-
-@runtime_checkable
-class Questions(Protocol):
-    """What the runner needs of a `CogVSR`."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever a question does."""
-        ...
-
-    def split(self, name: str) -> Any:
-        """The questions of one split."""
         ...
 
 
@@ -81,6 +64,9 @@ class Condition:
         edits: Edits of heads; none is the bare model.
         scope: Token positions the edits act at, one of `heads.SCOPES`.
         arm: Name of the way questions are shown (`latent.arms`); `original` shows them as they are.
+
+    Raises:
+        HeadAtlasError: An unknown scope.
     """
 
     name: str
@@ -90,19 +76,44 @@ class Condition:
 
     def __post_init__(self) -> None:
         if self.scope not in SCOPES:
-            raise HeadAtlasError(f"unknown scope {self.scope!r}: expected one of {', '.join(SCOPES)}")
+            raise HeadAtlasError(f"scope must be one of {', '.join(SCOPES)}, got {self.scope!r}")
+
+    def __repr__(self) -> str:
+        names = [str(getattr(edit, "name", edit)) for edit in self.edits]
+        edits = "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return f"Condition({self.name!r}, edits: {edits or 'none'}, scope {self.scope}, arm {self.arm})"
 
     @property
     def like(self) -> tuple[str, str]:
-        """Scope and arm: conditions alike in these can share a bare pass."""
+        """Scope and arm: conditions that agree in these can share a bare pass."""
         return self.scope, self.arm
 
     @property
     def fingerprint(self) -> str:
         """Hex digest of heads, factors, shifts, scope and arm: equal iff the condition does the same thing."""
-        # The scope of no edit is nothing: bare models of any scope share one cache entry.
+        # Without an edit the scope means nothing: bare models of any scope share one cache entry.
         scope = self.scope if self.edits else "all"
         return digest(scope, self.arm, *(edit.fingerprint for edit in self.edits))
+
+
+class AnswersTables(Sequence[pd.DataFrame]):
+    """The answers tables of several conditions, in their order; each is read or built when it is asked for."""
+
+    def __init__(self, load: Sequence[Callable[[], pd.DataFrame]]) -> None:
+        self._load = load
+
+    @overload
+    def __getitem__(self, index: int) -> pd.DataFrame: ...
+    @overload
+    def __getitem__(self, index: slice) -> AnswersTables: ...
+    def __getitem__(self, index: Any) -> Any:
+        return AnswersTables(self._load[index]) if isinstance(index, slice) else self._load[index]()
+
+    def __len__(self) -> int:
+        return len(self._load)
+
+    def __repr__(self) -> str:
+        return f"AnswersTables({len(self)} conditions)"
 
 
 class Runner:
@@ -110,21 +121,26 @@ class Runner:
 
     Args:
         vlm: The model (`headatlas.vlm.VLM`).
-        data: The dataset (`headatlas.cogvsr.CogVSR`).
-        cache_dir: Folder of cached answers tables, or an address such as `s3://bucket/run`; None keeps them in memory only.
+        data: The dataset: a `CogVSR`, or anything with its `fingerprint` and `split(name)`.
+        cache_dir: Folder of cached answers tables, or an address such as `s3://bucket/run`; None keeps them in memory
+            only. One process at a time may evaluate into a folder.
         mode: `forced` (one teacher-forced pass) or `generate`, see `vlm.evaluate`.
         context: `gold` or `own`: whose answers earlier steps show.
         batch_size: Questions a batch.
         arms: Ways of showing a question by name, each a function Question -> (images, preamble); see `latent.arms`.
+            Answers to an arm are cached on disk only if it has a `fingerprint`, a text that changes with what it shows.
         evaluate: Replaces `vlm.evaluate.evaluate` (same signature).
         workers: Processes on several devices or machines (`headatlas.cluster`) that answer instead of this one; they load
             the model by its name and must see `cache_dir`.
+
+    Raises:
+        HeadAtlasError: An unknown mode or context.
     """
 
     def __init__(
         self,
         vlm: Editable,
-        data: Questions,
+        data: Any,
         cache_dir: str | Path | None = None,
         mode: str = "forced",
         context: str = "gold",
@@ -134,146 +150,171 @@ class Runner:
         workers: Workers | None = None,
     ) -> None:
         if mode not in ("forced", "generate"):
-            raise HeadAtlasError(f"unknown mode {mode!r}: expected 'forced' or 'generate'")
+            raise HeadAtlasError(f"mode must be 'forced' or 'generate', got {mode!r}")
         if context not in ("gold", "own"):
-            raise HeadAtlasError(f"unknown context {context!r}: expected 'gold' or 'own'")
+            raise HeadAtlasError(f"context must be 'gold' or 'own', got {context!r}")
         self.vlm, self.data, self.mode, self.context, self.batch_size = vlm, data, mode, context, batch_size
         self.cache = Folder.of(cache_dir) if cache_dir is not None else None
         self.workers = workers
         self.arms = dict(arms or {})
         self.evaluated = 0
-        """Conditions this runner had to evaluate because no cache held them."""
+        """Conditions that this runner had to evaluate because they were not cached."""
         self._evaluate = evaluate
-        self._held = HeldSplit(data)
-        self._memory: dict[str, pd.DataFrame] = {}
+        self._splits = SplitCache(data)
+        self._memory: dict[str, Callable[[], pd.DataFrame]] = {}
         self._vision: Any = None
 
+    def __repr__(self) -> str:
+        model, where = getattr(self.vlm, "name", type(self.vlm).__name__), self.cache or "memory"
+        return f"Runner({model!r}, {self.data!r}, {self.mode}, {self.context} context, answers in {str(where)!r})"
+
     def key(self, condition: Condition, split: str = "E") -> str:
-        """Hex digest naming the cached answers table of a condition on a split."""
-        arm = "" if condition.arm == ORIGINAL else str(getattr(self._arm(condition.arm), "fingerprint", condition.arm))
-        # Edits that the caller has opened around the runner count too.
-        around = tuple(getattr(self.vlm, "edits_key", ()))
-        parts = (*around, self.vlm.fingerprint, self.data.fingerprint, split, condition.fingerprint, arm)
-        return digest(CACHE_VERSION, *parts, self.mode, self.context)
+        """Hex digest of all that decides the answers of a condition on a split: the name of their file in the cache."""
+        return self._key(condition, split, self._identity())
 
     def run(self, condition: Condition, split: str = "E") -> pd.DataFrame:
         """The answers table of `condition` on `split` ("E", or "E[:150]" for its first 150 questions), cached.
 
         Raises:
-            HeadAtlasError: The split holds no question, or the condition's arm is unknown.
+            HeadAtlasError: The split has no question, the condition's arm is unknown, or another process is evaluating
+                into the cache.
         """
         return self.run_many([condition], split)[0]
 
     def run_many(
         self, conditions: Iterable[Condition], split: str = "E", progress: Progress | None = None
-    ) -> list[pd.DataFrame]:
-        """`run` for each condition; `progress(name, done, total)` is called after each.
+    ) -> AnswersTables:
+        """`run` for each condition; `progress(condition.name, done, total)` is called after each.
 
         Conditions of one scope and arm share the bare model's passes (`engine.sweep`) where their answers are read off
-        gold context.
+        gold context. Tables are read when they are asked for, so that thousands of conditions need little memory.
         """
         todo = list(conditions)
-        keys = [self.key(condition, split) for condition in todo]
-        tables: list[pd.DataFrame] = []
-        fresh: dict[str, pd.DataFrame] = {}
-        told = set() if self.workers is None else self._spread(todo, keys, split, progress)
-        done = len(told)
-        for place, (condition, key) in enumerate(zip(todo, keys, strict=True)):
-            table = self._load(key)
-            if table is None:
-                if key not in fresh:
-                    rest = dict(zip(keys[place:], todo[place:], strict=True))
-                    fresh |= self._answers({k: one for k, one in rest.items() if k not in fresh}, split)
-                table = fresh.pop(key)
-                self._store(key, table, condition, split)
-                self.evaluated += 1
-            tables.append(table)
-            if key in told:
-                told.discard(key)
-                continue
-            done += 1
-            if progress is not None:
-                progress(condition.name, done, len(todo))
-        return tables
+        identity = self._identity()
+        keys = [self._key(condition, split, identity) for condition in todo]
+        places = dict(zip(keys, todo, strict=True))
+        missing = {key: condition for key, condition in places.items() if not self._has(key)}
+        with self._locked(bool(missing)):
+            done = 0
+            reported: set[str] = set()
+
+            def report(key: str) -> None:
+                nonlocal done
+                for condition in (one for k, one in zip(keys, todo, strict=True) if k == key and key not in reported):
+                    done += 1
+                    if progress is not None:
+                        progress(condition.name, done, len(todo))
+                reported.add(key)
+
+            for key in keys:
+                if key not in missing:
+                    report(key)
+            for key in self._run_missing(missing, split, identity):
+                report(key)
+        return AnswersTables([partial(self._table, key, one, split) for key, one in zip(keys, todo, strict=True)])
 
     def baseline(self, split: str = "E") -> pd.DataFrame:
         """The answers of the bare model to the questions as they are."""
         return self.run(Condition(ORIGINAL), split)
 
+    # -- identity --------------------------------------------------------------------------------------------------
+
+    def _identity(self) -> tuple[str, ...]:
+        """What decides answers beside condition and split; computed once a call, as the model may change between calls."""
+        # Edits that the caller has opened around the runner count too.
+        around = tuple(getattr(self.vlm, "edits_key", ()))
+        evaluate = self._evaluate
+        own = "" if evaluate is None else f"{evaluate.__module__}.{getattr(evaluate, '__qualname__', evaluate)}"
+        return (*around, self.vlm.fingerprint, self.data.fingerprint, self.mode, self.context, own, own_version())
+
+    def _key(self, condition: Condition, split: str, identity: tuple[str, ...]) -> str:
+        arm = "" if condition.arm == ORIGINAL else str(getattr(self._arm(condition.arm), "fingerprint", condition.arm))
+        return digest(CACHE_VERSION, *identity, split, condition.fingerprint, arm)
+
     def _arm(self, name: str) -> Any:
         if name not in self.arms:
             known = ", ".join([ORIGINAL, *self.arms])
-            raise HeadAtlasError(f"unknown arm {name!r}: expected one of {known}; pass arms= to Runner")
+            raise HeadAtlasError(f"arm must be one of {known}, got {name!r}; pass arms= to Runner")
         return self.arms[name]
+
+    def _on_disk(self, condition: Condition) -> Folder | None:
+        """The cache folder if answers of this condition may be kept there."""
+        known = condition.arm == ORIGINAL or hasattr(self._arm(condition.arm), "fingerprint")
+        return self.cache if known else None
+
+    # -- questions -------------------------------------------------------------------------------------------------
 
     def _questions(self, split: str) -> Any:
         name, first = parse_split(split)
-        held = self._held.questions(name)
-        if first is None or first >= len(held):
-            return held
-        return held[:first] if isinstance(held, list) else [held[i] for i in range(first)]
-
-    def _some(self, split: str) -> Any:
-        questions = self._questions(split)
+        questions = self._splits.questions(name)
+        if first is not None and first < len(questions):
+            questions = questions[:first] if isinstance(questions, list) else [questions[i] for i in range(first)]
         if len(questions) == 0:
-            raise HeadAtlasError(f"split {split!r} holds no question: build or load the dataset with that split")
+            raise HeadAtlasError(f"split {split!r} has no question: build or load the dataset with that split")
         return questions
 
-    def _spread(self, todo: list[Condition], keys: list[str], split: str, progress: Progress | None) -> set[str]:
-        """Have workers answer what the engine can share and no cache holds; gives their keys, of which progress was told."""
-        from headatlas.intervention.spread import Group, answers_spread
+    # -- evaluating ------------------------------------------------------------------------------------------------
 
-        missing = {key: one for key, one in zip(keys, todo, strict=True) if self._shares(one) and not self._kept(key)}
-        rest, groups, named = dict(missing), [], []
+    def _run_missing(self, missing: dict[str, Condition], split: str, identity: tuple[str, ...]) -> Iterator[str]:
+        """Evaluate conditions and store their answers; gives their keys as they are done."""
+        rest = dict(missing)
+        if self.workers is not None:
+            for key in self._on_workers({k: one for k, one in rest.items() if self._shares(one)}, split, identity):
+                del rest[key]
+                yield key
         while rest:
             first = next(iter(rest.values()))
-            some = dict(islice(((k, one) for k, one in rest.items() if one.like == first.like), TOGETHER[first.scope]))
-            rest = {key: one for key, one in rest.items() if key not in some}
-            arm = None if first.arm == ORIGINAL else self._arm(first.arm)
-            content = self.key(Condition("", arm=first.arm), split)
-            groups.append(Group(digest(*some), content, [list(one.edits) for one in some.values()], first.scope, arm))
-            named.append(some)
-        told: set[str] = set()
-        if not groups:
-            return told
-        assert self.workers is not None
-        vlm: Any = self.vlm
-        for g, made in answers_spread(self.workers, vlm, self._some(split), groups, self.batch_size, self.cache):
-            for (key, condition), table in zip(named[g].items(), made, strict=True):
-                self._store(key, table, condition, split)
-                self.evaluated += 1
-                told.add(key)
-                if progress is not None:
-                    progress(condition.name, len(told), len(todo))
-        return told
+            if self._shares(first):
+                answers = self._shared_passes(_group(rest), split)
+            else:
+                table = self._answer(first, split)
+                answers = {next(iter(rest)): table.copy}
+            for key, load in answers.items():
+                self._store(key, load, rest.pop(key), split)
+                yield key
 
     def _shares(self, condition: Condition) -> bool:
         """Whether the engine can read its answers off passes that conditions share."""
         plain = self._evaluate is None and self.mode == "forced" and not getattr(self.vlm, "edited", True)
         return plain and bool(condition.edits)
 
-    def _answers(self, todo: dict[str, Condition], split: str) -> dict[str, pd.DataFrame]:
-        """Answers tables by key: of the first condition, and of those after it that can share its passes."""
-        key, condition = next(iter(todo.items()))
-        if not self._shares(condition):
-            return {key: self._answer(condition, split)}
-        from headatlas.intervention.together import answers_together
+    def _shared_passes(self, some: dict[str, Condition], split: str) -> dict[str, Callable[[], pd.DataFrame]]:
+        """What builds the answers table of each of some conditions of one scope and arm."""
+        from headatlas.intervention.batched_answers import answer_conditions
 
-        alike = (
-            (other, one)
-            for other, one in todo.items()
-            if one.edits and one.like == condition.like and not self._kept(other)
-        )
-        some = dict(islice(alike, TOGETHER[condition.scope]))
-        arm = None if condition.arm == ORIGINAL else self._arm(condition.arm)
+        first = next(iter(some.values()))
+        arm = None if first.arm == ORIGINAL else self._arm(first.arm)
         edits = [list(one.edits) for one in some.values()]
         vlm: Any = self.vlm
         with self._seeing():
-            made = answers_together(vlm, self._some(split), edits, condition.scope, self.batch_size, arm)
-        return dict(zip(some, made, strict=True))
+            answers = answer_conditions(vlm, self._questions(split), edits, first.scope, self.batch_size, arm)
+        return {key: partial(answers.__getitem__, i) for i, key in enumerate(some)}
+
+    def _on_workers(self, rest: dict[str, Condition], split: str, identity: tuple[str, ...]) -> Iterator[str]:
+        """Let workers answer conditions that share passes, store their answers, and give their keys as they are done."""
+        from headatlas.intervention.sharding import Group, answer_on_workers
+
+        groups, named = [], []
+        while rest:
+            some = _group(rest)
+            rest = {key: one for key, one in rest.items() if key not in some}
+            first = next(iter(some.values()))
+            arm = None if first.arm == ORIGINAL else self._arm(first.arm)
+            shown = self._key(Condition("", arm=first.arm), split, identity)
+            edits = [list(one.edits) for one in some.values()]
+            groups.append(Group(digest(*some), shown, edits, first.scope, arm, store=self._on_disk(first)))
+            named.append(some)
+        if not groups:
+            return
+        assert self.workers is not None
+        vlm: Any = self.vlm
+        for g, answers in answer_on_workers(self.workers, vlm, self._questions(split), groups, self.batch_size):
+            for i, (key, condition) in enumerate(named[g].items()):
+                self._store(key, partial(answers.__getitem__, i), condition, split)
+                yield key
 
     def _answer(self, condition: Condition, split: str) -> pd.DataFrame:
-        questions = self._some(split)
+        questions = self._questions(split)
         evaluate = self._evaluate or self._own_evaluate()
         arm = None if condition.arm == ORIGINAL else self._arm(condition.arm)
         options = {"mode": self.mode, "context": self.context, "batch_size": self.batch_size, "arm": arm}
@@ -284,14 +325,14 @@ class Runner:
                 return evaluate(self.vlm, questions, **options)
 
     def _own_evaluate(self) -> Callable[..., pd.DataFrame]:
-        """`vlm.evaluate`, here or by the workers."""
+        """`vlm.evaluate`, here or on the workers."""
         if self.workers is None:
             from headatlas.vlm import evaluate
 
             return evaluate
-        from headatlas.intervention.spread import evaluate_spread
+        from headatlas.intervention.sharding import evaluate_on_workers
 
-        return partial(evaluate_spread, self.workers)
+        return partial(evaluate_on_workers, self.workers)
 
     def _seeing(self) -> AbstractContextManager[Any]:
         """Within, a picture goes through the vision tower once, however many conditions show it."""
@@ -303,30 +344,64 @@ class Runner:
             self._vision = VisionMemo(self.vlm)
         return self._vision.installed()
 
-    def _kept(self, key: str) -> bool:
-        return key in self._memory if self.cache is None else self.cache.has(f"{key}.parquet")
+    # -- cache -----------------------------------------------------------------------------------------------------
 
-    def _load(self, key: str) -> pd.DataFrame | None:
-        if self.cache is None:
-            found = self._memory.get(key)
-            return None if found is None else found.copy()
+    def _locked(self, needed: bool) -> AbstractContextManager[None]:
+        return self.cache.locked("cache of answers") if needed and self.cache is not None else nullcontext()
+
+    def _has(self, key: str) -> bool:
+        """Whether answers are cached and intact."""
+        if key in self._memory or self.cache is None:
+            return key in self._memory
         try:
-            return pd.read_parquet(io.BytesIO(self.cache.read(f"{key}.parquet")))
+            intact = is_sealed(self.cache.read(f"{key}.parquet"))
         except FileNotFoundError:
+            return False
+        if not intact:
+            log.warning("%s.parquet in %s was cut off or changed since it was written: computed again", key, self.cache)
+        return intact
+
+    def _read(self, key: str) -> pd.DataFrame | None:
+        if self.cache is None:
+            return None
+        try:
+            return read_frame(self.cache, f"{key}.parquet")[0]
+        except (FileNotFoundError, DamagedError):
             return None
 
-    def _store(self, key: str, table: pd.DataFrame, condition: Condition, split: str) -> None:
-        if self.cache is None:
-            self._memory[key] = table.copy()
+    def _table(self, key: str, condition: Condition, split: str) -> pd.DataFrame:
+        if key in self._memory:
+            return self._memory[key]()
+        table = self._read(key)
+        if table is None:  # damaged since `run_many` looked
+            with self._locked(True):
+                list(self._run_missing({key: condition}, split, self._identity()))
+            return self._memory[key]() if key in self._memory else self._must_read(key)
+        return table
+
+    def _must_read(self, key: str) -> pd.DataFrame:
+        table = self._read(key)
+        if table is None:
+            raise HeadAtlasError(f"{key}.parquet in {str(self.cache)!r} cannot be read just after it was written")
+        return table
+
+    def _store(self, key: str, load: Callable[[], pd.DataFrame], condition: Condition, split: str) -> None:
+        self.evaluated += 1
+        folder = self._on_disk(condition)
+        if folder is None:
+            self._memory[key] = load
             return
-        told = {"name": condition.name, "split": split, "scope": condition.scope, "arm": condition.arm}
-        told |= {"mode": self.mode, "context": self.context}
-        told |= {"edits": [str(getattr(edit, "name", "")) for edit in condition.edits]}
-        arrow = pa.Table.from_pandas(table, preserve_index=False)
-        metadata = {**(arrow.schema.metadata or {}), b"headatlas": json.dumps(told).encode()}
-        data = io.BytesIO()
-        pq.write_table(arrow.replace_schema_metadata(metadata), data, compression="zstd")
-        self.cache.write(f"{key}.parquet", data.getvalue())
+        info = {"name": condition.name, "split": split, "scope": condition.scope, "arm": condition.arm}
+        info |= {"mode": self.mode, "context": self.context}
+        info |= {"edits": [str(getattr(edit, "name", "")) for edit in condition.edits]}
+        write_frame(folder, f"{key}.parquet", load(), info)
+
+
+def _group(rest: dict[str, Condition]) -> dict[str, Condition]:
+    """The first conditions that share the bare passes of the first one, as many as a group holds."""
+    first = next(iter(rest.values()))
+    alike = ((key, one) for key, one in rest.items() if one.edits and one.like == first.like)
+    return dict(islice(alike, GROUP_SIZES[first.scope]))
 
 
 def parse_split(split: str) -> tuple[str, int | None]:
@@ -337,7 +412,7 @@ def parse_split(split: str) -> tuple[str, int | None]:
     """
     found = re.fullmatch(r"(\w+)(?:\[:(\d+)\])?", split)
     if not found:
-        raise HeadAtlasError(f"expected a split such as 'E' or 'E[:150]', came {split!r}")
+        raise HeadAtlasError(f"a split must be a name such as 'E' or a part such as 'E[:150]', got {split!r}")
     return found[1], None if found[2] is None else int(found[2])
 
 

@@ -1,7 +1,4 @@
-"""What a head set's effect is compared with: random sets matched to it, least important heads, other functions' heads.
-
-Knows head sets and numbers; no model, no data. Everything is a function of its seed.
-"""
+"""Control head sets: random sets matched to a set, least important heads, heads of other functions. Reproducible by seed."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ from headatlas.heads import Head, HeadSet
 
 MATCHES = ("uniform", "layer", "layer_norm")
 NEAREST_SHARE = 1 / 3
-"""`layer_norm` draws among this share of the layer's free heads whose norms are nearest to the selected head's."""
+"""`layer_norm` draws from this share of the layer's free heads, those with norms nearest to the selected head's."""
 
 TRIES = 30
-"""Draws for each set that is asked for."""
+"""Draws made for each set that is wanted."""
 
 
 def random_sets(
@@ -32,32 +29,30 @@ def random_sets(
 ) -> list[HeadSet]:
     """Draw up to `n` different random head sets of the size of `heads`.
 
-    A set that comes twice tells nothing new, and would make a p-value of (1 + #) / (R + 1) smaller than it may be: one head in
-    a layer of eight has seven others to be compared with, however often they are drawn.
+    Sets are never repeated, because repeats would make p = (1 + #) / (R + 1) too small: one head in a layer of eight has only
+    seven others to be compared with, however often they are drawn.
 
     Args:
         heads: The selected heads, language tower.
         grid_shape: (L, H) of the model.
         n: How many sets at most.
-        match: `uniform` over all heads; `layer`: as many in each layer as `heads` has; `layer_norm`: moreover each
-            drawn head is among the third of its layer's free heads whose norm is nearest to that of the head it stands
-            for.
+        match: `uniform` over all heads; `layer`: as many in each layer as `heads` has; `layer_norm`: in addition, each drawn
+            head is among the third of its layer's free heads with norms nearest to that of the head it replaces.
         norms: Mean norm of z of every head; needed by `layer_norm`.
         rng: Generator, or a seed.
 
     Returns:
-        `n` sets, or as many as there are, without any head of `heads` where enough other heads are left (in the model, or
-        in the layer). Where they are not, all free heads are taken and the rest drawn from `heads` itself; `reason` then
-        says how many overlap.
+        `n` sets, or as many as exist, without any head of `heads` if there are enough others (in the model, or in the layer).
+        Otherwise all free heads are taken and the rest is drawn from `heads` itself; `reason` says how many overlap.
 
     Raises:
         HeadAtlasError: Unknown `match`, norms missing or of another shape, or a head outside the grid.
     """
     if match not in MATCHES:
-        raise HeadAtlasError(f"unknown match {match!r}: expected one of {', '.join(MATCHES)}")
+        raise HeadAtlasError(f"match must be one of {', '.join(MATCHES)}; got {match!r}")
     if match == "layer_norm" and (norms is None or norms.shape != tuple(grid_shape)):
-        came = "none" if norms is None else str(norms.shape)
-        raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, came {came}")
+        got = "none" if norms is None else str(norms.shape)
+        raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, got {got}")
     layers, per_layer = grid_shape
     for head in heads:
         if head.tower != "L" or head.layer >= layers or head.head >= per_layer:
@@ -65,7 +60,7 @@ def random_sets(
     rng = np.random.default_rng(rng)
     chosen = [(head.layer, head.head) for head in heads]
     draws: dict[frozenset[Pair], HeadSet] = {}
-    # Where there are only n, each is missed by that many draws once in e^TRIES.
+    # If exactly n sets exist, each is missed by this many draws with probability e^-TRIES.
     for _ in range(TRIES * n):
         if len(draws) == n:
             break
@@ -97,7 +92,7 @@ def least_important(ranking: Sequence[Head], k: int) -> HeadSet:
         HeadAtlasError: Fewer than `k` heads are ranked.
     """
     if k > len(ranking):
-        raise HeadAtlasError(f"expected k of at most {len(ranking)} ranked heads, came {k}")
+        raise HeadAtlasError(f"k must be at most the {len(ranking)} ranked heads, got {k}")
     return HeadSet(sorted(ranking[len(ranking) - k :]), reason=f"{k} least important")
 
 
@@ -108,7 +103,7 @@ def other_functions(sets: Mapping[str, HeadSet], function: str) -> HeadSet:
         HeadAtlasError: `sets` has no entry for `function`.
     """
     if function not in sets:
-        raise HeadAtlasError(f"no head set of {function!r}: expected one of {', '.join(sets)}")
+        raise HeadAtlasError(f"function must be one of {', '.join(sets)}, which have head sets; got {function!r}")
     others = {head for name, heads in sets.items() if name != function for head in heads}
     return HeadSet(sorted(others - set(sets[function])), reason=f"heads of other functions than {function}")
 

@@ -1,7 +1,7 @@
-"""Cumulative curves: a ranking taken away head by head, every dose from none to the top k.
+"""Cumulative curves: a ranking is removed head by head, at every dose from none to the top k.
 
-The dose curve (`dose.py`) compares a few doses with controls; this tells the whole curve of one ranking, which is what rank
-quality is read from (a better ranking falls earlier). Knows the runner; the doses share the bare model's passes.
+The dose curve (`dose.py`) compares a few doses with controls; this gives the whole curve of one ranking, from which rankings are
+compared: with a better one accuracy falls earlier. The doses share the bare model's passes.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def cumulative_curve(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Accuracy of the steps of `function` with the top 0, 1, ..., `most` heads of `ranking` taken away.
+    """Accuracy of the steps of `function` with the top 0, 1, ..., `most` heads of `ranking` removed.
 
     Returns:
-        One row a dose: `head` is the one added at it (empty at 0), `accuracy` (0..1) with its 95 % bootstrap interval over
-        questions, `drop` the mean fall of the gold answer's log-probability (nats), `unparsable`, steps `n`. The area under
-        the accuracy column is `accuracy.mean()`.
+        One row a dose: `head` is the one added at this dose (empty at 0), `accuracy` (0..1) with its 95 % bootstrap interval
+        over questions, `drop` the mean fall of the gold answer's log-probability (nats), `unparsable` (0..1), steps `n`. The
+        area under the curve is `accuracy.mean()`.
 
     Raises:
         HeadAtlasError: `most` is more than the ranking holds, or no step of the function.
     """
     top = len(ranking) if most is None else most
     if not 0 <= top <= len(ranking):
-        raise HeadAtlasError(f"expected a dose from 0 to {len(ranking)} heads, came {top}")
+        raise HeadAtlasError(f"most must be from 0 to {len(ranking)} heads, got {top}")
     before = runner.baseline(split)
     rows = of_function(before, function)
     if not rows.any():
@@ -55,12 +55,12 @@ def cumulative_curve(
     conditions = [Condition(f"{operation} top {len(s)}", (ablate(s, operation, means),), scope) for s in sets]
     tables = [before, *runner.run_many(conditions, split, progress)]
     questions = before["question"].to_numpy()[rows]
-    made = []
+    table_rows = []
     for k, table in enumerate(tables):
         right = table["correct"].to_numpy(float)[rows]
         low, high = interval(right, questions, n_boot, seed)
         drop = float((before["logprob"] - table["logprob"]).to_numpy(float)[rows].mean())
         odd = float(table["unparsable"].to_numpy(float)[rows].mean())
         head = str(ranking[k - 1]) if k else ""
-        made.append((scorer, function, k, head, float(right.mean()), low, high, drop, odd, int(np.sum(rows))))
-    return pd.DataFrame(made, columns=COLUMNS)
+        table_rows.append((scorer, function, k, head, float(right.mean()), low, high, drop, odd, int(np.sum(rows))))
+    return pd.DataFrame(table_rows, columns=COLUMNS)

@@ -1,8 +1,4 @@
-"""The damage matrix: the heads of every function taken away in turn, the fall in the steps of every function.
-
-Knows the runner; one condition a row of the matrix, since one evaluation answers for the steps of all functions.
-Rows are those of `results/damage.csv` (docs/architecture.md).
-"""
+"""The damage matrix: each function's heads are removed in turn, and the drop is measured in each function's steps."""
 
 from __future__ import annotations
 
@@ -32,20 +28,20 @@ def damage_matrix(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Take away each function's heads and tell the drop in each function's steps.
+    """Remove each function's heads and measure the drop in each function's steps; one condition a row of the matrix.
 
     Args:
         runner: Evaluates conditions, cached.
         sets: Heads by function; an empty set is a row of zeros.
         operation, means, scope: As in `negative`.
-        scorer: Only told in the rows.
+        scorer: Name that is written in the rows.
         split: Evaluated split.
         n_boot, seed: Of the intervals.
         progress: Called after each condition.
 
     Returns:
-        One row a pair (heads_of, steps_of), the functions in the order of `FUNCTIONS`; nan where a function has no
-        step.
+        Rows of `results/damage.csv`, one a pair (heads_of, steps_of), the functions in the order of `FUNCTIONS`; NaN where
+        a function has no step.
     """
     before = runner.baseline(split)
     named = [function for function in FUNCTIONS if function in sets]
@@ -67,10 +63,10 @@ def damage_matrix(
 
 
 def specificity(table: pd.DataFrame) -> pd.Series:
-    """Drop in a function's own steps minus the mean drop in the others', by function (index `heads_of`), -1..1.
+    """Drop in a function's own steps minus the mean drop in the other functions' steps, -1..1 (index `heads_of`).
 
     Args:
-        table: A damage matrix of one scorer. Functions without steps (nan) are left out of the mean.
+        table: A damage matrix of one scorer. Functions without steps (NaN) are left out of the mean.
     """
     own = table["heads_of"] == table["steps_of"]
     diagonal = table[own].set_index("heads_of")["drop"]
@@ -79,6 +75,6 @@ def specificity(table: pd.DataFrame) -> pd.Series:
 
 
 def matrix(table: pd.DataFrame, value: str = "drop") -> np.ndarray:
-    """The table as a square array, heads_of x steps_of, both in the order of `FUNCTIONS`; nan where there is no row."""
+    """The table as a square array, heads_of x steps_of, both in the order of `FUNCTIONS`; NaN where there is no row."""
     wide = table.pivot(index="heads_of", columns="steps_of", values=value)
     return wide.reindex(index=list(FUNCTIONS), columns=list(FUNCTIONS)).to_numpy(float)

@@ -1,10 +1,10 @@
-"""Directions that lead from wrong answers to right ones, head by head, and their controls of equal norm.
+"""Directions from wrong answers to right ones, for every head, and controls of equal norm.
 
     u[l,h] = unit( mean over question kinds of ( mean z of correct steps - mean z of incorrect steps ) )
     sigma[l,h] = standard deviation of z . u
 
-as in the paper's positive intervention (arXiv 2603.20662), but within question kind, so that the direction is not
-merely "questions of the easy kind", and from split P only. Knows activations and their answers table; runs no model.
+as in the paper's positive intervention (arXiv 2603.20662), but within kinds of questions, so that the direction does not
+simply tell easy kinds from hard ones, and from split P only.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Float32
 
+from headatlas.activations.store import ActivationsLike
 from headatlas.cogvsr.functions import check_function
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Edit, HeadSet, steer
-from headatlas.intervention.operations import ZStore, split_rows
+from headatlas.intervention.operations import split_rows
 
 MIN_EACH = 10
 """Fewest correct, and fewest incorrect, steps that a direction is estimated from."""
@@ -27,15 +28,15 @@ MIN_EACH = 10
 
 @dataclass(frozen=True)
 class Directions:
-    """A unit direction and a scale for every head. Empty (`usable` False, all zero) where `reason` says why.
+    """A unit direction and a scale for every head; all zero, and not `usable`, if there is a `reason`.
 
     Attributes:
         u: Unit vectors.
         sigma: Standard deviation of z . u over the split's steps of the function.
         n_correct: Correct steps used (in kinds that also have incorrect ones).
         n_incorrect: Incorrect steps used.
-        reason: Why there is no direction; "" if there is one.
-        name: What it is: `steer`, or the control's name.
+        reason: Why there is no direction; empty if there is one.
+        name: `steer`, or the name of the control.
     """
 
     u: Float32[np.ndarray, "L H D"]
@@ -61,17 +62,17 @@ class Directions:
         return steer(heads, torch.from_numpy(self.u), alpha, torch.from_numpy(self.sigma))
 
     def flipped(self) -> Directions:
-        """The same directions with the sign turned: from right to wrong."""
+        """The same directions with opposite sign: from right to wrong."""
         return replace(self, u=-self.u, name="flipped")
 
     def random(self, rng: np.random.Generator | int = 0) -> Directions:
-        """Random unit vectors of the same sigma, hence steering of equal norm."""
+        """Random unit vectors with the same sigma, so that steering along them has the same norm."""
         draw = np.random.default_rng(rng).standard_normal(self.u.shape).astype(np.float32)
         return replace(self, u=_unit(draw), name="random_direction")
 
 
 def directions(
-    acts: ZStore,
+    acts: ActivationsLike,
     function: str | None = None,
     tokens: str | None = None,
     split: str = "P",
@@ -87,21 +88,21 @@ def directions(
         function: Only steps whose primary function it is; None takes all.
         tokens: Token selection of `acts`; its first if None.
         split: Split that the estimate is made from; never the one it is evaluated on.
-        within: Column of the answers table whose levels are compared with themselves only (`kind`, `answer_type`).
-        correct: Which of all steps of `acts` (every split, store order) were right, when not `acts.steps["correct"]`:
-            e.g. from generated answers, where the teacher-forced ones are nearly all right.
-        shuffle: Generator or seed that permutes right and wrong within levels first: the label-shuffled control.
+        within: Column of the answers table (`kind`, `answer_type`); right and wrong steps are compared within its levels.
+        correct: Which of all steps of `acts` (every split, in their order) were right, instead of
+            `acts.steps["correct"]`: for example from generated answers, if the teacher-forced ones are nearly all right.
+        shuffle: Generator or seed to permute right and wrong within levels first: the label-shuffled control.
         min_each: Fewest right and fewest wrong steps to estimate from.
 
     Returns:
-        Directions; empty with a reason when right or wrong steps are too few.
+        Directions; empty, with a reason, if there are too few right or wrong steps.
 
     Raises:
-        HeadAtlasError: The split holds no step, or `within` is no column.
+        HeadAtlasError: The split has no step, or `within` is not a column.
     """
     steps = acts.steps
     if within not in steps.columns:
-        raise HeadAtlasError(f"unknown column {within!r}: expected one of {', '.join(map(str, steps.columns))}")
+        raise HeadAtlasError(f"within must be one of {', '.join(map(str, steps.columns))}; got {within!r}")
     rows = split_rows(acts, split)
     if function is not None:
         rows = rows[(steps["function"] == check_function(function)).to_numpy(bool)[rows]]
@@ -117,7 +118,7 @@ def directions(
     if min(n_correct, n_incorrect) < min_each:
         reason = (
             f"{n_correct} correct and {n_incorrect} incorrect steps share a {within} on split {split}"
-            f"{f' for {function}' if function else ''}; expected at least {min_each} of each"
+            f"{f' for {function}' if function else ''}; at least {min_each} of each are needed"
         )
         empty = np.zeros_like(np.asarray(acts.z(selection, rows=np.array([0])), dtype=np.float32)[0])
         return Directions(empty, empty[..., 0], n_correct, n_incorrect, reason, name)
@@ -128,14 +129,14 @@ def directions(
 
 
 def _contrast(right: Bool[np.ndarray, " N"], level: np.ndarray) -> Float[np.ndarray, " N"]:
-    """Weights whose weighted sum of z is the mean over levels, by harmonic size, of (mean right - mean wrong)."""
+    """Weights with which the sum of z is the mean over levels of (mean right - mean wrong), weighted by precision."""
     weights = np.zeros(len(right))
     total = 0.0
     for _, where in pd.Series(np.arange(len(right))).groupby(level):
         index = where.to_numpy()
         yes, no = index[right[index]], index[~right[index]]
         if len(yes) and len(no):
-            # A level counts as much as its difference is known: the inverse of the variance of a difference of means.
+            # Proportional to the inverse of the variance of the difference of the two means.
             size = len(yes) * len(no) / (len(yes) + len(no))
             weights[yes], weights[no] = size / len(yes), -size / len(no)
             total += size

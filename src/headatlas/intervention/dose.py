@@ -1,8 +1,5 @@
-"""Dose curves: the accuracy of a function's steps as more and more of a ranking is taken away, beside random and least
-heads.
-
-Knows the runner and rankings. Rows are those of `results/dose.csv` (docs/architecture.md).
-"""
+"""Dose curves: the accuracy of a function's steps as more of a ranking is removed, compared with random and with the least
+important heads."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ def dose_curve(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Accuracy of the steps of `function` with the top k heads taken away, for each k.
+    """Accuracy of the steps of `function` with the top k heads removed, for each k.
 
     Args:
         runner: Evaluates conditions, cached.
@@ -44,24 +41,23 @@ def dose_curve(
         function: Whose steps are looked at.
         ks: Doses; 0 is the bare model.
         operation, means, scope: As in `negative`.
-        n_random: Random sets a dose, uniform over all heads. They depend on the seed, k and the grid only, not on the
-            ranking: all functions and scorers share them (and their cached answers), at the price of chance overlap
-                with the top k.
-        scorer: Only told in the rows.
+        n_random: Random sets for each dose, uniform over all heads. They depend only on the seed, k and the number of heads,
+            so that all functions and scorers share them and their cached answers; they may overlap with the top k.
+        scorer: Name that is written in the rows.
         split: Evaluated split.
         n_boot, seed: Of the intervals and of the random sets.
         progress: Called after each condition.
 
     Returns:
-        Rows by (k, set), set in `selected`, `least`, `random`. `low`, `high`: bootstrap interval over questions; for
-        `random` the 2.5 and 97.5 % quantiles over the sets, whose mean is the accuracy.
+        Rows of `results/dose.csv` by (k, set), set in `selected`, `least`, `random`. `low`, `high`: bootstrap interval over
+        questions; for `random`, the 2.5 and 97.5 % quantiles over the sets, whose mean is the accuracy.
 
     Raises:
         HeadAtlasError: A dose is negative or larger than the ranking.
     """
     wrong = [k for k in ks if not 0 <= k <= len(ranking)]
     if wrong:
-        raise HeadAtlasError(f"expected doses between 0 and {len(ranking)} heads, came {wrong[0]}")
+        raise HeadAtlasError(f"doses must be between 0 and {len(ranking)} heads, got {wrong[0]}")
     every = sorted(ranking)
     named: list[tuple[int, str, HeadSet]] = []
     for k in ks:
@@ -81,8 +77,8 @@ def dose_curve(
         for which in ("selected", "least", "random"):
             tables = [t for (dose, name, _), t in zip(named, answers, strict=True) if (dose, name) == (k, which)]
             if tables:
-                told = {"scorer": scorer, "function": function, "k": k, "set": which}
-                rows.append({**told, **_summary(tables, function, n_boot, seed)})
+                row = {"scorer": scorer, "function": function, "k": k, "set": which}
+                rows.append({**row, **_summary(tables, function, n_boot, seed)})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -1,7 +1,4 @@
-"""The effect of a condition on some steps: two answers tables side by side, paired step by step, clustered by question.
-
-Knows answers tables and statistics; no heads, no model.
-"""
+"""The effect of a condition on some steps: two answers tables compared step by step, clustered by question."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ Rows = Bool[np.ndarray, " N"]
 class Effect:
     """Accuracies in 0..1 on the same `n` steps; `change` = after - before with its 95 % interval.
 
-    `p_mcnemar` is exact and two-sided. With no step everything is nan and n is 0.
+    `p_mcnemar` is exact and two-sided. Without steps everything is NaN and n is 0.
     """
 
     before: float
@@ -40,7 +37,7 @@ class Effect:
 def effect(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int = 10_000, seed: int = 0) -> Effect:
     """What changes between two answers tables on the steps selected by `rows`.
 
-    The interval is a cluster bootstrap over main questions (method.md (c)).
+    The interval is a cluster bootstrap over main questions.
 
     Raises:
         ValueError: The tables are not of the same steps in the same order.
@@ -67,7 +64,7 @@ def effect(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int = 
 
 
 def change(before: pd.DataFrame, after: pd.DataFrame, rows: Rows) -> float:
-    """Change of accuracy alone, for controls that are evaluated many times; nan without steps."""
+    """Change of accuracy alone, for controls that are evaluated many times; NaN without steps."""
     check_paired(before, after)
     if not rows.any():
         return float("nan")
@@ -77,18 +74,18 @@ def change(before: pd.DataFrame, after: pd.DataFrame, rows: Rows) -> float:
 def interval(
     values: Float[np.ndarray, " N"], questions: np.ndarray | pd.Series, n_boot: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % cluster-bootstrap interval of a mean over steps, questions resampled whole."""
+    """95 % cluster-bootstrap interval of a mean over steps; questions are resampled with all their steps."""
     found = stats.cluster_bootstrap(values, questions, n=n_boot, seed=seed)
     return found.low, found.high
 
 
 def of_function(table: pd.DataFrame, function: str) -> Rows:
-    """Steps whose primary function it is: every step belongs to one function, so that effects do not mix."""
+    """Steps whose primary function it is; every step has one primary function, so effects do not overlap."""
     return (table["function"] == check_function(function)).to_numpy(bool)
 
 
 def spatial(table: pd.DataFrame) -> Rows:
-    """Steps whose primary function is a spatial one."""
+    """Steps whose primary function is spatial."""
     return table["function"].isin(SPATIAL).to_numpy(bool)
 
 
@@ -98,14 +95,14 @@ def final(table: pd.DataFrame) -> Rows:
 
 
 def restricted(table: pd.DataFrame, to: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` that are of the questions in `to`, index 0..N-1."""
+    """The rows of `table` that belong to the questions in `to`, with index 0..N-1."""
     return table[table["question"].isin(set(to["question"]))].reset_index(drop=True)
 
 
 def check_paired(before: pd.DataFrame, after: pd.DataFrame) -> None:
-    """Raise ValueError unless both tables hold the same steps in the same order."""
+    """Raise ValueError unless both tables have the same steps in the same order."""
     same = len(before) == len(after) and all((before[key].to_numpy() == after[key].to_numpy()).all() for key in KEYS)
     if not same:
         raise ValueError(
-            f"expected answers to the same steps in the same order, came {len(before)} and {len(after)} rows"
+            f"both tables must be of the same steps in the same order, got {len(before)} and {len(after)} rows"
         )

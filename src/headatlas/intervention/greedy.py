@@ -1,10 +1,9 @@
-"""Greedy minimal sets: as few heads as possible whose loss is most of what a whole set's loss does.
+"""Greedy minimal sets: few heads whose removal does most of the damage of removing a whole set.
 
-Forward: again and again the head is added with which the steps of a function lose most. Backward: then every head that is
-not needed for the share asked for is put back, the least needed first. Neither is exhaustive: the set is minimal in that no
-single head of it can be left out, not in that no smaller set exists. Heads are chosen on the split given (S or T), so their
-effect on it is what they were chosen for: report it on E. Knows the runner; each round is one condition a candidate, all of
-which share the bare model's passes.
+Forward: the head with which the steps of a function lose most is added, until the wanted share of the damage is reached.
+Backward: every head that is not needed for it is dropped again, the least needed first. The set is minimal in the sense that no
+single head can be left out; a smaller set may exist. Heads are chosen on one split (S or T), so their effect must be reported on
+another (E). Each round is one condition a candidate, all of which share the bare model's passes.
 """
 
 from __future__ import annotations
@@ -25,13 +24,12 @@ COLUMNS = ["function", "round", "move", "head", "k", "drop", "share", "accuracy"
 
 @dataclass(frozen=True, eq=False)
 class Minimal:
-    """A greedy minimal set and how it came about.
+    """A greedy minimal set and how it was found.
 
     Attributes:
-        heads: in the order in which they were added, those put back left out; empty, with a reason, if losing all candidates
-            costs nothing.
-        share: what they lose of what all candidates lose together.
-        path: one row a move (`add`, `put back`): k heads after it, mean drop in nats, share of the whole set's, accuracy.
+        heads: in the order in which they were added; empty, with a reason, if removing all candidates costs nothing.
+        share: their drop as a share of the drop of all candidates.
+        path: one row a move (`add`, `put back`): heads k after it, mean drop (nats), share of the whole set's drop, accuracy.
     """
 
     heads: HeadSet
@@ -57,23 +55,25 @@ def greedy_set(
         runner: Evaluates conditions, cached; forced mode.
         candidates: Heads to choose from, such as a function's selected heads.
         function: Whose steps are looked at (primary function).
-        share: Of the mean drop in gold log-probability of all candidates together, in (0, 1].
+        share: Wanted share of the mean drop in gold log-probability of all candidates together, in (0, 1].
         operation, means, scope: As in `negative`.
         split: Split to choose on; never E.
-        most: At most so many heads; None: as many as are needed.
+        most: Largest number of heads; None: as many as are needed.
         progress: Called after each condition of a round.
 
     Raises:
         HeadAtlasError: Split E, no candidates, a share outside (0, 1], or no steps.
     """
     if split.startswith("E"):
-        raise HeadAtlasError("heads may not be chosen on split E, which they are evaluated on: use 'S' or 'T'")
+        raise HeadAtlasError("heads must not be chosen on split E, on which they are evaluated: use 'S' or 'T'")
     if not candidates or not 0 < share <= 1:
-        raise HeadAtlasError(f"expected heads to choose from and a share in (0, 1], came {len(candidates)} and {share}")
+        raise HeadAtlasError(
+            f"candidates must not be empty and share must be in (0, 1], got {len(candidates)} and {share}"
+        )
     trial = _Trial(runner, function, operation, means, split, scope, progress)
     whole = trial.drops([tuple(candidates)])[0][0]
     if whole <= 0:
-        reason = f"taking all {len(candidates)} heads away costs the steps of {function} nothing ({whole:.3f} nats)"
+        reason = f"removing all {len(candidates)} heads costs the steps of {function} nothing ({whole:.3f} nats)"
         return Minimal(HeadSet((), reason=reason), 0.0, pd.DataFrame(columns=COLUMNS))
     chosen: list[Head] = []
     drop, moves = 0.0, []
@@ -99,8 +99,8 @@ def greedy_set(
         ],
         columns=COLUMNS,
     )
-    told = f"{len(chosen)} of {len(candidates)} heads do {drop / whole:.0%} of their damage to {function}"
-    return Minimal(HeadSet(chosen, reason=told), drop / whole, path)
+    reason = f"{len(chosen)} of {len(candidates)} heads do {drop / whole:.0%} of their damage to {function}"
+    return Minimal(HeadSet(chosen, reason=reason), drop / whole, path)
 
 
 class _Trial:

@@ -1,9 +1,4 @@
-"""Negative intervention: take a function's heads away and see whether its steps fall further than without as many
-random ones.
-
-One call gives one row of `results/negative.csv` (docs/architecture.md). Knows the runner and statistics; the caller
-says which heads, which controls and how many.
-"""
+"""Negative intervention: remove a function's heads and compare the drop in its steps with that of random head sets."""
 
 from __future__ import annotations
 
@@ -34,16 +29,16 @@ def negative(
     progress: Progress | None = None,
     control_split: str | None = None,
 ) -> dict[str, object]:
-    """Take `heads` away and compare the steps of `function` with those of the bare model and of the controls.
+    """Remove `heads` and compare the steps of `function` with those of the bare model and of the controls.
 
     Args:
         runner: Evaluates conditions, cached.
-        heads: The function's heads. An empty set changes nothing: drop 0, no p.
+        heads: The function's heads. Without heads nothing changes: drop 0, no p.
         function: Whose steps are looked at (primary function).
         controls: Random head sets of the same size, see `random_sets`.
         operation: `mean`, `zero` or `scale`, see `ablate`.
         means: Mean z from split P, needed by `mean`.
-        scorer: Only told in the row.
+        scorer: Name that is written in the row.
         split: Evaluated split.
         scope: Token positions of the edit.
         n_boot: Bootstrap resamples.
@@ -64,14 +59,14 @@ def negative(
     part_drop = 0.0
     found = effect(before, before, rows, n_boot, seed)
     if k:
-        told = f"{operation} {k} heads of {function}"
-        after = runner.run(Condition(told, (ablate(heads, operation, means),), scope), split)
+        name = f"{operation} {k} heads of {function}"
+        after = runner.run(Condition(name, (ablate(heads, operation, means),), scope), split)
         found = effect(before, after, rows, n_boot, seed)
         part = runner.baseline(control_split or split)
         part_rows = of_function(part, function)
         part_drop = -change(part, restricted(after, part), part_rows)
         conditions = [
-            Condition(f"{told}: random {i}", (ablate(chosen, operation, means),), scope)
+            Condition(f"{name}: random {i}", (ablate(chosen, operation, means),), scope)
             for i, chosen in enumerate(controls, 1)
         ]
         randoms = runner.run_many(conditions, control_split or split, progress)
@@ -105,7 +100,7 @@ def negative(
 
 
 def add_q(table: pd.DataFrame, p: str = "p", q: str = "q") -> pd.DataFrame:
-    """A copy whose column `q` holds Benjamini-Hochberg adjusted p-values over all rows that have a p; nan elsewhere."""
+    """A copy with column `q`: Benjamini-Hochberg adjusted p-values over all rows that have a p, NaN in the others."""
     out = table.copy()
     out[q] = stats.benjamini_hochberg(out[p].to_numpy(float))
     return out

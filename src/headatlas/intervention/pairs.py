@@ -1,8 +1,7 @@
-"""Pairs of heads: what taking two away together does beyond taking each away alone.
+"""Pairs of heads: the effect of removing two heads beyond the effects of removing each alone.
 
-interaction = drop(a and b) - drop(a) - drop(b), in nats of the gold answer's log-probability: positive where the two stand
-in for each other (each hides the other's loss), negative where they do one job together (either alone already breaks it).
-Knows the runner; one condition a head and a pair, which share the bare model's passes.
+interaction = drop(a and b) - drop(a) - drop(b), in nats of the gold answer's log-probability. It is positive if the two are
+redundant (each hides the loss of the other) and negative if they depend on each other (losing one is already enough).
 """
 
 from __future__ import annotations
@@ -53,17 +52,18 @@ def pair_effects(
         function: Whose steps are looked at.
         operation, means, scope: As in `negative`.
         split: Evaluated split.
-        n_boot, seed: Of the interaction's 95 % interval, questions resampled whole.
+        n_boot, seed: Of the interaction's 95 % interval over questions.
         progress: Called after each condition.
 
     Returns:
-        One row a pair: mean drops in nats, `interaction` with `low`, `high`, the fall in accuracy (0..1) of the pair, steps.
+        One row a pair: mean drops (nats), `interaction` with `low`, `high` (nats), the drop in accuracy (0..1) without both,
+        steps `n`.
 
     Raises:
         HeadAtlasError: Fewer than two heads, or no step of the function.
     """
     if len(heads) < 2:
-        raise HeadAtlasError(f"expected two heads or more to pair, came {len(heads)}")
+        raise HeadAtlasError(f"pairs need at least two heads, got {len(heads)}")
     before = runner.baseline(split)
     rows = of_function(before, function)
     if not rows.any():
@@ -77,11 +77,11 @@ def pair_effects(
     lost = {some: (before["logprob"] - table["logprob"]).to_numpy(float)[rows] for some, table in tables.items()}
     right = before["correct"].to_numpy(float)[rows]
     questions = before["question"].to_numpy()[rows]
-    made = []
+    table_rows = []
     for a, b in combinations(heads, 2):
         more = lost[a, b] - lost[(a,)] - lost[(b,)]
         low, high = interval(more, questions, n_boot, seed)
         drops = [float(lost[some].mean()) for some in ((a,), (b,), (a, b))]
         fell = float((right - tables[a, b]["correct"].to_numpy(float)[rows]).mean())
-        made.append((function, str(a), str(b), *drops, float(more.mean()), low, high, fell, int(np.sum(rows))))
-    return pd.DataFrame(made, columns=COLUMNS)
+        table_rows.append((function, str(a), str(b), *drops, float(more.mean()), low, high, fell, int(np.sum(rows))))
+    return pd.DataFrame(table_rows, columns=COLUMNS)

@@ -1,8 +1,4 @@
-"""Positive intervention: steer heads towards right answers, strength tuned on split T, evaluated once on split E.
-
-Knows the runner, directions and head sets. Rows are those of `results/positive.csv` and `results/tuning.csv`
-(docs/architecture.md).
-"""
+"""Positive intervention: steer heads towards right answers, with a strength tuned on split T and evaluated once on split E."""
 
 from __future__ import annotations
 
@@ -38,7 +34,7 @@ def tune(
     scope: str = "all",
     progress: Progress | None = None,
 ) -> tuple[float, pd.DataFrame]:
-    """Choose the strength with the best accuracy on the steps of `function` in `split`; of equals the weakest.
+    """Choose the strength with the best accuracy on the steps of `function` in `split`; among equals the weakest.
 
     Returns:
         The strength, and rows of `results/tuning.csv`, one a strength tried.
@@ -47,11 +43,9 @@ def tune(
         HeadAtlasError: Tuning on split E, an empty grid or head set, or no direction.
     """
     if split == "E":
-        raise HeadAtlasError("a strength may not be tuned on split 'E', on which it is evaluated: use split='T'")
+        raise HeadAtlasError("a strength must not be tuned on split 'E', on which it is evaluated: use split='T'")
     if not grid or not heads:
-        raise HeadAtlasError(
-            f"expected strengths and heads to tune with, came {len(grid)} strengths and {len(heads)} heads"
-        )
+        raise HeadAtlasError(f"tuning needs strengths and heads, got {len(grid)} strengths and {len(heads)} heads")
     strengths = sorted(grid)
     conditions = [
         Condition(f"steer {function} by {alpha:g}", (found.edit(heads, alpha),), scope) for alpha in strengths
@@ -59,9 +53,9 @@ def tune(
     tables = runner.run_many(conditions, split, progress)
     accuracies = [float(table["correct"].to_numpy(float)[of_function(table, function)].mean()) for table in tables]
     best = strengths[int(np.argmax(accuracies))]
-    told = {"what": "alpha", "scorer": scorer, "function": function}
+    common = {"what": "alpha", "scorer": scorer, "function": function}
     rows = [
-        {**told, "value": alpha, "accuracy": accuracy, "chosen": alpha == best}
+        {**common, "value": alpha, "accuracy": accuracy, "chosen": alpha == best}
         for alpha, accuracy in zip(strengths, accuracies, strict=True)
     ]
     return best, pd.DataFrame(rows)
@@ -95,7 +89,7 @@ def positive(
         shuffled: Directions of permuted labels (`directions(shuffle=...)`), for the arm `shuffled`.
         random_heads: Head sets (`random_sets`), steered along their own directions, for the arm `random_heads`.
         n_random: Random directions, for the arm `random_direction`.
-        scorer: Only told in the rows.
+        scorer: Name that is written in the rows.
         split: Evaluated split.
         scope: Token positions of the edit.
         n_boot, seed: Of intervals and random directions.
@@ -126,14 +120,14 @@ def positive(
     def condition(arm: str, direction: Directions, chosen: HeadSet) -> Condition:
         return Condition(f"{arm} {function} by {alpha:g}", (direction.edit(chosen, alpha),), scope)
 
-    told = {"scorer": scorer, "function": function, "alpha": alpha}
+    common = {"scorer": scorer, "function": function, "alpha": alpha}
     before = runner.baseline(split)
     rows, off = of_function(before, function), ~of_function(before, function) & ~spatial(before)
     table = []
     steered, flipped = runner.run_many([condition(arm, d, heads) for arm, d in single.items()], split, progress)
     for arm, after in (("steer", steered), ("flipped", flipped)):
         row = _one(before, after, rows, n_boot, seed)
-        table.append({**told, "arm": arm, "q": np.nan, **row, "off_task_gain": change(before, after, off)})
+        table.append({**common, "arm": arm, "q": np.nan, **row, "off_task_gain": change(before, after, off)})
 
     part = runner.baseline(control_split or split)
     rows, off = of_function(part, function), ~of_function(part, function) & ~spatial(part)
@@ -144,7 +138,7 @@ def positive(
             answers = runner.run_many(conditions, control_split or split, progress)
             row = _many(part, answers, rows, gain)
             row["off_task_gain"] = float(np.mean([change(part, after, off) for after in answers]))
-            table.append({**told, "arm": arm, "q": np.nan, **row})
+            table.append({**common, "arm": arm, "q": np.nan, **row})
     return pd.DataFrame(table, columns=COLUMNS)
 
 
@@ -164,7 +158,7 @@ def _one(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int, see
     }
 
 
-def _many(before: pd.DataFrame, answers: list[pd.DataFrame], rows: Rows, steered: float) -> dict[str, float]:
+def _many(before: pd.DataFrame, answers: Sequence[pd.DataFrame], rows: Rows, steered: float) -> dict[str, float]:
     gains = [change(before, after, rows) for after in answers]
     low, high = np.quantile(gains, [0.025, 0.975])
     was = float(before["correct"].to_numpy(float)[rows].mean()) if rows.any() else np.nan

@@ -1,7 +1,4 @@
-"""Charts of how many questions and steps a dataset has: what `headatlas data stats --charts` draws.
-
-Knows the table of `cogvsr.summary` and the report's bars; knows no study.
-"""
+"""Charts of how many questions and steps a dataset has, for `headatlas data stats --charts`."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ _TITLES = {
     "function": "Steps by cognitive function",
     "source": "Steps by source",
     "split": "Steps by split",
-    "family": "Steps by family",
+    "family": "Steps by type of question",
     "answer_type": "Steps by answer type",
-    "steps": "Steps by the length of their chain",
+    "steps": "Steps by number of steps in the question",
 }
 
 
 def count_figures(table: pd.DataFrame) -> list[Figure]:
-    """One figure a group of `cogvsr.summary.summarize`'s table: share of steps in %, the paper's beside it where known."""
+    """One figure for each group in the table of `cogvsr.summary.summarize`: the share of steps in %, and the paper's if known."""
     return [_figure(group, table[table["group"] == group]) for group in _TITLES if (table["group"] == group).any()]
 
 

@@ -1,15 +1,16 @@
-"""Figures as files, RUN/charts/<name>.svg and .png, and how a file is written whole.
+"""Figures as SVG and PNG files, next to the page.
 
-Knows vl-convert and Vega-Lite specs; knows no tables. A figure of several small charts becomes one picture, four a row, with
-the legend that the page draws in HTML put back into the charts.
+A figure of several small charts becomes one picture, four in a row, with the legend that the page draws in HTML put back
+into the charts.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
-import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ import vl_convert as vlc
 
 from headatlas.report.charts.theme import CONFIG, printable
 from headatlas.report.page import Figure
+from headatlas.storage import write_whole
 
 WIDTH, SMALL_WIDTH, PER_ROW = 640, 220, 4
 
 VEGA_LITE = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
-"""The Vega-Lite version altair writes for, as vl-convert spells it: `v6_4`."""
+"""The version of Vega-Lite that altair writes, as vl-convert spells it: `v6_4`."""
 
 
 def picture_spec(figure: Figure) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def picture_spec(figure: Figure) -> dict[str, Any]:
 
 
 def _restore(node: Any, legend_at: str) -> Any:
-    """Put back the legends that the page replaces by HTML: those of series and of colour scales."""
+    """Put back the legends of series and colour scales, which the page draws in HTML."""
     if isinstance(node, dict):
         if node.get("legend", 0) is None:
             node.pop("legend")
@@ -56,31 +58,37 @@ def _restore(node: Any, legend_at: str) -> Any:
     return node
 
 
+def file_name(name: str) -> str:
+    """A file name (no suffix) for the figure `name`, which may hold text from the data and so must never act as a path.
+
+    Letters, digits, "-", "_" and "+" stay; any other name gets a digest, so that two names never share a file.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_+-]", "_", name)[:80]
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
 def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
-    """Write `<name>.svg` and `<name>.png` (twice the pixels) of every figure to `folder`; returns their paths."""
+    """Write an SVG and a PNG (twice the pixels) of every figure to `folder`; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for figure in figures:
         spec = json.loads(json.dumps(picture_spec(figure), allow_nan=False))
         svg = vlc.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-        svg_path, png_path = folder / f"{figure.name}.svg", folder / f"{figure.name}.png"
+        svg_path, png_path = (folder / f"{file_name(figure.name)}.{kind}" for kind in ("svg", "png"))
         svg_path.write_text(svg, encoding="utf-8")
         png_path.write_bytes(vlc.svg_to_png(svg, scale=_scale(svg)))
         written += [svg_path, png_path]
     return written
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file beside its place and rename it, so that nobody ever finds half of it; returns `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file in one step, so that nobody ever finds half of it; return `path`."""
+    write_whole(path, text.encode())
     return path
 
 
 def _scale(svg: str) -> float:
-    """2, or less where the picture would be wider than 4,000 pixels."""
+    """Factor from SVG to PNG pixels: 2, or less where the picture would be wider than 4,000 pixels."""
     start = svg.index('width="') + len('width="')
     width = float(svg[start : svg.index('"', start)])
     return min(2.0, 4000 / max(width, 1.0)) if math.isfinite(width) else 2.0

@@ -1,7 +1,6 @@
-"""The parts a report's page is made of, before they become HTML.
+"""The parts that a report's page is made of: plain records that sections fill and the template draws.
 
-Knows no tables and no HTML: plain records that sections fill and the template draws. All text in them is unescaped; the
-template escapes it.
+All text in them is unescaped; the template escapes it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: `spec` is Vega-Lite without config; `label` is what a screen reader says."""
+    """One chart: `spec` is Vega-Lite without `config`; `label` is what a screen reader says. Names are unique in a page."""
 
     name: str
     spec: dict[str, Any]
@@ -43,7 +42,7 @@ class Ramp:
 
 @dataclass(frozen=True)
 class Figure:
-    """Charts that share a heading, a caption and a legend. `name` is the file in charts/ (no ending)."""
+    """Charts that share a heading, a caption and a legend. `name` is unique in a page; the file in charts/ is named after it."""
 
     name: str
     charts: tuple[Chart, ...]
@@ -52,13 +51,13 @@ class Figure:
     swatches: tuple[Swatch, ...] = ()
     ramp: Ramp | None = None
     min_width: int = 0
-    """Least width of one chart in CSS pixels; 0: one chart a row."""
+    """Least width of one chart in CSS pixels; 0 puts one chart in each row."""
     kind: Literal["figure"] = "figure"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of formatted cells; the first `n_text` columns are words, the others numbers."""
+    """Rows of formatted cells; the first `n_text` columns hold words, the others numbers. `folded` hides it behind its title."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -71,7 +70,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence or two between figures; `weak` for the reason why something is not shown."""
+    """A sentence or two between figures; `weak` for the reason why something is missing."""
 
     text: str
     weak: bool = False
@@ -80,7 +79,7 @@ class Note:
 
 @dataclass(frozen=True)
 class PerScorer:
-    """What changes with the scorer switch: one list of blocks a scorer."""
+    """Blocks that change with the scorer buttons: one tuple of blocks for each scorer."""
 
     views: dict[str, tuple[Block, ...]]
     kind: Literal["per_scorer"] = "per_scorer"
@@ -91,7 +90,10 @@ Block: TypeAlias = Figure | Table | Note | PerScorer
 
 @dataclass(frozen=True)
 class Section:
-    """One chapter. `kind` picks the part of the template that draws `data` (claims, verdicts, glossary, examples)."""
+    """One section: a title, an introduction and blocks. `kind` picks the part of the template that draws `data`, if any.
+
+    A section from outside the package leaves `kind` and `data` out.
+    """
 
     id: str
     title: str
@@ -100,7 +102,12 @@ class Section:
     kind: Literal["blocks", "claims", "verdicts", "glossary", "examples"] = "blocks"
     data: Any = None
     short: str = ""
-    """The title in the table of contents, if shorter."""
+    """The title in the table of contents, if it is shorter."""
+
+    @property
+    def by_scorer(self) -> bool:
+        """Whether anything in it changes with the scorer buttons."""
+        return any(isinstance(block, PerScorer) for block in self.blocks)
 
 
 @dataclass
@@ -113,10 +120,13 @@ class Page:
     summary: list[str]
     sections: list[Section] = field(default_factory=list)
     scorers: list[tuple[str, str]] = field(default_factory=list)
-    switch_before: str = ""
-    """The section from which on the scorer switch matters."""
     charts: str = "charts"
-    """Where the charts lie as files, beside the page."""
+    """The folder of the charts as files, relative to the page."""
+
+    @property
+    def switch_before(self) -> str:
+        """The id of the first section that changes with the scorer buttons; the buttons stand above it."""
+        return next((section.id for section in self.sections if section.by_scorer), "")
 
     def figures(self) -> list[Figure]:
         """Every figure of every section and scorer, in order."""

@@ -1,7 +1,7 @@
 """From a run directory to `report.html`, a file that needs nothing but itself.
 
-Knows jinja2, the page's parts and vl-convert's bundle of Vega; knows no model and recomputes nothing. All text is escaped by
-jinja2; the charts' JSON has its angle brackets escaped, and a content security policy forbids the page any network.
+jinja2 escapes all text, the angle brackets in the charts' JSON are escaped, and a content security policy forbids the page
+any network access. Nothing is recomputed and no model is loaded.
 """
 
 from __future__ import annotations
@@ -17,43 +17,42 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from headatlas.report import words
+from headatlas.report.blocks import all_scorers
 from headatlas.report.charts.theme import CONFIG, printable
-from headatlas.report.export import VEGA_LITE, save_figures, write_whole
+from headatlas.report.export import VEGA_LITE, save_figures, write_text
 from headatlas.report.page import Page
-from headatlas.report.sections import FIRST_BY_SCORER, build_sections
-from headatlas.report.sections.common import all_scorers
+from headatlas.report.registry import build_sections
 from headatlas.report.summary import summarise
 from headatlas.report.tables import Run, read_run
 
 
-def render_report(run_dir: Path) -> Path:
-    """Write `report.html` and `charts/*.svg`, `charts/*.png` from what the run directory holds.
+def render_report(run_dir: str | Path) -> Path:
+    """Write `report.html` and `charts/*.svg`, `charts/*.png` from the files of a run directory.
 
     Args:
-        run_dir: a run directory; reads results/*.csv, results/examples.json, claims.json, settings.json and timings.json. Any of
-            them may be missing: its section then says why it is empty.
+        run_dir: a run directory. Reads results/*.csv, results/examples.json, claims.json, settings.json and timings.json. Any
+            of them may be missing; its section then says so.
 
     Returns:
         The path of report.html.
 
     Raises:
-        HeadAtlasError: `run_dir` is not a run directory, or one of its JSON files is not JSON.
+        HeadAtlasError: `run_dir` is not a run directory, or one of its files is damaged.
     """
     run = read_run(Path(run_dir))
     return write_page(build_page(run), run.path)
 
 
 def write_page(page: Page, folder: Path) -> Path:
-    """Write `folder/report.html` and the page's charts as files; returns the path of report.html."""
+    """Write `folder/report.html` and the page's charts as files; return the path of report.html."""
     save_figures(page.figures(), folder / page.charts)
-    return write_whole(folder / "report.html", to_html(page))
+    return write_text(folder / "report.html", to_html(page))
 
 
 def build_page(run: Run) -> Page:
-    """The whole report as plain records."""
+    """The page of a study's report, as plain records."""
     settings = run.settings
-    # Altair checks every part of every chart against Vega-Lite's schema, which takes nine tenths of the time; the shape of our
-    # charts does not depend on the data, and the tests draw them all.
+    # Altair's schema checks would take 90 % of the time; tests make them for every kind of chart.
     with debug_mode(False):
         sections = build_sections(run)
     model = str(settings.get("model") or run.path.name)
@@ -65,7 +64,6 @@ def build_page(run: Run) -> Page:
         summary=summarise(run),
         sections=sections,
         scorers=[(name, words.scorer(name)) for name in all_scorers(run)],
-        switch_before=FIRST_BY_SCORER,
     )
 
 
@@ -74,7 +72,7 @@ def _facts(settings: dict[str, Any]) -> list[tuple[str, str]]:
     data = data if isinstance(data, dict) else {"source": data}
     shape = settings.get("shape")
     facts = [("Model", settings.get("model")), ("Data", data.get("source"))]
-    if isinstance(shape, list) and len(shape) == 2:
+    if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape):
         facts.append(("Heads", f"{shape[0] * shape[1]:,} ({shape[0]} layers × {shape[1]})"))
     splits = data.get("questions")
     if isinstance(splits, dict):
@@ -91,7 +89,7 @@ def to_html(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("headatlas.report"),
         autoescape=True,
-        finalize=_written,
+        finalize=_for_page,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -122,8 +120,8 @@ def _vega() -> Markup:
     return _script(vlc.javascript_bundle(vl_version=VEGA_LITE))  # pyright: ignore[reportCallIssue]
 
 
-def _written(value: Any) -> Any:
-    """A number and its per cent sign stay on one line; what no text may hold becomes a space."""
+def _for_page(value: Any) -> Any:
+    """Text for the page: a number and its per cent sign stay on one line, unprintable characters become spaces."""
     return printable(value).replace(" %", "\u00a0%") if type(value) is str else value
 
 

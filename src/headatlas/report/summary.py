@@ -1,6 +1,6 @@
-"""The report's first paragraph, put together from the run's own numbers.
+"""The opening paragraph of the report, put together from the run's own numbers.
 
-Knows the results tables; every sentence is left out if its numbers are missing, and none says more than a table does.
+A sentence whose numbers are missing is left out.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.report import words
-from headatlas.report.sections.common import all_scorers, headline_selector
+from headatlas.report.blocks import all_scorers, headline_selector
 from headatlas.report.tables import Run, only
 
 
 def summarise(run: Run) -> list[str]:
     """The sentences of the opening paragraph, in order."""
-    made = (_ability(run), _verdicts(run), _heads(run), _agreement(run), _removal(run), _activation(run))
-    return [sentence for sentence in made if sentence]
+    sentences = (_ability(run), _verdicts(run), _heads(run), _agreement(run), _removal(run), _activation(run))
+    return [sentence for sentence in sentences if sentence]
 
 
 def _one(frame: pd.DataFrame, column: str, **where: str) -> float | None:
@@ -25,8 +25,7 @@ def _one(frame: pd.DataFrame, column: str, **where: str) -> float | None:
 
 
 def _ability(run: Run) -> str:
-    rows = run.tables["baseline"]
-    final = only(rows, group_kind="final")
+    final = only(run.tables["baseline"], group_kind="final")
     model = str(run.settings.get("model") or "The model")
     own, blind = (_one(final, "accuracy", context=c) for c in ("own", "own_no_image"))
     if own is None:
@@ -34,8 +33,8 @@ def _ability(run: Run) -> str:
     if own is None:
         return ""
     n = final["n"].max()
-    tail = f", and {words.percent(blind)} when it cannot see the image" if blind is not None else ""
-    return f"{model} gets the final answer of {words.percent(own)} of {words.count(n)} questions right{tail}."
+    without = f", and {words.percent(blind)} without the image" if blind is not None else ""
+    return f"{model} answers {words.percent(own)} of {words.count(n)} questions correctly{without}."
 
 
 def _verdicts(run: Run) -> str:
@@ -44,7 +43,7 @@ def _verdicts(run: Run) -> str:
     counts = {verdict: sum(c.get("verdict") == verdict for c in run.claims) for verdict in words.VERDICTS}
     n_claims = len({c.get("id") for c in run.claims})
     parts = [f"{number} {verdict}" for verdict, number in counts.items() if number]
-    each = ", one for each scorer where heads are involved" if len(run.claims) > n_claims else ""
+    each = " (one for each scorer where heads are involved)" if len(run.claims) > n_claims else ""
     if not parts:
         return ""
     return f"The paper's {n_claims} claims get {len(run.claims)} verdicts here{each}: {words.listing(parts)}."
@@ -62,20 +61,23 @@ def _heads(run: Run) -> str:
         parts.append(f"{span} by {_the(scorer)}")
     shape = run.settings.get("shape")
     total = (
-        f" of the model's {shape[0] * shape[1]:,} heads" if isinstance(shape, list) and len(shape) == 2 else " heads"
+        f" of the model's {shape[0] * shape[1]:,} heads"
+        if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape)
+        else " heads"
     )
-    return f"How many{total} a function gets depends on the scorer: {words.listing(parts)}." if parts else ""
+    return (
+        f"How many{total} are selected for a function depends on the scorer: {words.listing(parts)}." if parts else ""
+    )
 
 
 def _agreement(run: Run) -> str:
-    frame = run.tables["agreement"]
-    rows = only(frame, scorer="paper")["spearman"].dropna()
+    rows = only(run.tables["agreement"], scorer="paper")["spearman"].dropna()
     if rows.empty:
         return ""
     low, high = words.number(rows.min()), words.number(rows.max())
     return (
-        f"The order in which the paper's probe puts the heads correlates with that of exact ablation by {low} to {high}, "
-        "depending on the function (1: the same order, 0: unrelated)."
+        f"The rank correlation over heads between the paper's probe and exact ablation is {low} to {high}, depending on the "
+        "function (1: the same order, 0: unrelated)."
     )
 
 
@@ -89,28 +91,30 @@ def _removal(run: Run) -> str:
         rows = only(frame, scorer=scorer)
         if rows.empty or rows["drop"].isna().any():
             continue
-        drop, random = 100 * rows["drop"].mean(), 100 * rows["random_drop"].mean()
-        parts.append(
-            f"{words.number(drop, 1)} points (as many random heads: {words.number(random, 1)}) with {_the(scorer)}"
-        )
+        loss, random = words.points(-rows["drop"].mean()), words.points(-rows["random_drop"].mean())
+        parts.append(f"{loss} points (as many random heads: {random}) with heads from {_the(scorer)}")
     if not parts:
         return ""
-    return f"Silencing the heads of the two spatial functions costs their steps {words.listing(parts)}."
+    return (
+        f"Silencing the heads of the two spatial functions changes accuracy on their steps by {words.listing(parts)}."
+    )
 
 
 def _activation(run: Run) -> str:
-    frame = run.tables["activation"]
-    frame = only(frame, group="spatial", arm="boxes+mask")
+    frame = only(run.tables["activation"], group="spatial", arm="boxes+mask")
     if len(frame) != 1 or frame["gain"].isna().any():
         return ""
     row = frame.iloc[0]
     span = words.interval(words.points(row["low"]), words.points(row["high"]))
     return (
-        f"Drawing boxes and masking objects, the paper's way of waking spatial heads, changes spatial accuracy by "
+        "Drawing boxes and masking objects, the paper's way to activate spatial heads, changes spatial accuracy by "
         f"{words.points(row['gain'])} points" + (f" (95 % interval {span})." if span else ".")
     )
 
 
 def _the(scorer: str) -> str:
     name = words.scorer(scorer)
-    return f"the {name[:1].lower()}{name[1:]}" if scorer in words.SCORERS else name
+    if scorer not in words.SCORERS:
+        return name
+    name = f"{name[:1].lower()}{name[1:]}"
+    return name if scorer == "ablation" else f"the {name}"

@@ -1,12 +1,13 @@
 """What a report reads: the results tables and the small JSON files of one run directory.
 
-Knows the columns fixed in docs/architecture.md ("The results tables"); knows no model, no charts, no HTML. A table that is
-missing, empty or lacks a column is an empty frame with a sentence that says so: a report shows what there is.
+A file that is missing gives an empty table and a sentence that says so, because a report shows what there is. A file that
+is there and not what a study writes is an error: its numbers cannot be trusted.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,38 +15,25 @@ from typing import Any
 import pandas as pd
 
 from headatlas.errors import HeadAtlasError
-
-COLUMNS: dict[str, str] = {
-    "scores": "scorer function layer head value p",
-    "selection": "scorer function selector count share heads reason",
-    "sparsity": "scorer function count share share_above_threshold gini effective_number centroid",
-    "overlap": "scorer function_a function_b jaccard jaccard_corrected",
-    "agreement": "scorer function spearman low high top5_overlap top5_expected",
-    "probe": "scorer split target measure function value low high n",
-    "surface": "what group accuracy chance low high n",
-    "baseline": "context group_kind group accuracy low high unparsable n",
-    "metrics": "condition metric value low high n",
-    "negative": "scorer function operation k heads before after drop low high random_drop random_low random_high n_random"
-    " p p_mcnemar q unparsable_before unparsable_after n",
-    "damage": "scorer heads_of steps_of k drop low high n",
-    "dose": "scorer function k set accuracy low high unparsable n",
-    "positive": "scorer function alpha arm before after gain low high p q unparsable_after n off_task_gain",
-    "activation": "arm group accuracy gain low high p unparsable n",
-    "tuning": "what scorer function value accuracy chosen",
-}
-
-_WORDS = """scorer function selector heads reason function_a function_b split target measure what group context group_kind
-condition metric operation heads_of steps_of set arm chosen
-model model_a model_b name family dtype model_fingerprint run setting told meaning kind scorer_a scorer_b
-id title statement verdict unit control sentence"""
-
-TEXT: frozenset[str] = frozenset(_WORDS.split())
-"""The columns that hold words; all others hold numbers."""
+from headatlas.results import RESULTS, Table, read_csv
+from headatlas.storage import file_digest, is_sealed
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything a report may show. `tables[name]` always has its columns; `absent[name]` says why one has no rows."""
+    """Everything that a report may show.
+
+    Attributes:
+        path: the run directory.
+        tables: every results table by name; one that the run does not have is empty, with its columns.
+        absent: for each table or file without rows, one sentence that says why.
+        settings: settings.json.
+        timings: timings.json, one entry for each stage.
+        claims: the entries of claims.json.
+        level: the level at which a control counts as beaten, None if not recorded.
+        examples: results/examples.json.
+        folder: the folder in `path` that holds the tables.
+    """
 
     path: Path
     tables: dict[str, pd.DataFrame]
@@ -53,50 +41,99 @@ class Run:
     settings: dict[str, Any] = field(default_factory=dict)
     timings: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
-    q: float | None = None
+    level: float | None = None
     examples: list[dict[str, Any]] = field(default_factory=list)
     folder: str = "results"
-    """Where the tables lie in `path`."""
 
     def why(self, *names: str) -> str:
-        """One sentence for each of the tables `names` that has nothing to show."""
+        """One sentence for each of the tables `names` that has no rows; empty if all have some."""
         return " ".join(self.absent[name] for name in names if name in self.absent)
 
+    def __repr__(self) -> str:
+        model = self.settings.get("model") or "unknown model"
+        filled = sum(len(table) > 0 for table in self.tables.values())
+        return f"<Run {str(self.path)!r} of {model}: {filled} tables, {len(self.claims)} verdicts>"
 
-def read_run(path: Path) -> Run:
-    """Read the run directory `path`; HeadAtlasError if it is none."""
+
+def read_run(path: str | Path) -> Run:
+    """Read the run directory `path`.
+
+    Raises:
+        HeadAtlasError: `path` is not a run directory, or one of its files is damaged; it names the file.
+    """
     path = Path(path)
     if not path.is_dir():
-        raise HeadAtlasError(f"expected a run directory, came {path}: run `headatlas study MODEL --out {path}` first")
+        raise HeadAtlasError(f"{path} must be a run directory: run `headatlas study MODEL --out {path}` first")
     if not (path / "results").is_dir() and not (path / "settings.json").is_file():
-        raise HeadAtlasError(f"expected results/ or settings.json in {path}, found neither: is it a run directory?")
-    tables, absent = read_tables(path / "results", COLUMNS)
-    claims = _json(path / "claims.json", dict)
+        raise HeadAtlasError(f"{path} must be a run directory, got a folder without results/ and settings.json")
+    check_files(path)
+    tables, absent = read_tables(path / "results", RESULTS)
+    claims = _claims(path / "claims.json")
     records = {"examples": path / "results" / "examples.json", "timings": path / "timings.json"}
-    lists = {name: [item for item in _json(file, list) if isinstance(item, dict)] for name, file in records.items()}
+    lists = {name: _records(file) for name, file in records.items()}
     for name, file in records.items():
         if not lists[name]:
             absent[name] = f"There is nothing here because {file.relative_to(path)} is missing or empty."
-    entries = claims.get("claims")
-    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    if not entries:
+    if not claims["claims"]:
         absent["claims"] = "There are no verdicts here because claims.json is missing or empty."
     return Run(
         path=path,
         tables=tables,
         absent=absent,
         settings=_json(path / "settings.json", dict),
-        claims=entries,
-        q=claims.get("level") if isinstance(claims.get("level"), (int, float)) else None,
         timings=lists["timings"],
+        claims=claims["claims"],
+        level=claims["level"],
         examples=lists["examples"],
     )
 
 
-def read_tables(folder: Path, columns: dict[str, str]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
-    """The tables named in `columns` from `folder`, and for those that have no rows the reason."""
-    found = {name: _table(folder / f"{name}.csv", wanted.split()) for name, wanted in columns.items()}
-    return {name: table for name, (table, _) in found.items()}, {name: why for name, (_, why) in found.items() if why}
+READ = ("results/", "claims.json", "settings.json", "timings.json", "atlas.json", "atlas.npz")
+"""Files of a run that a report or a comparison reads, or where such a file's name begins."""
+
+
+def check_files(path: Path) -> None:
+    """Check that the files a report reads are those that the stages of the run in `path` wrote, by their digests.
+
+    A stage's marker, `stages/NAME.json`, lists the digest of every file that the stage wrote. A run without markers, such as
+    tables copied from one, is not checked.
+
+    Raises:
+        HeadAtlasError: a file is missing or was changed, or a marker is damaged; it names the file.
+    """
+    for marker in sorted((path / "stages").glob("*.json")):
+        try:
+            data = marker.read_bytes()
+            files = json.loads(data)["files"] if is_sealed(data) else None
+            damaged = None if files is None else [name for name in sorted(files) if _differs(path, name, files[name])]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            damaged = None
+        if damaged is None:
+            damaged = [f"stages/{marker.name}"]
+        if damaged:
+            raise HeadAtlasError(f"{path / damaged[0]} is missing or was changed since the study wrote it: {_AGAIN}")
+
+
+def _differs(path: Path, name: str, digest: str) -> bool:
+    if not name.startswith(READ):
+        return False
+    return not (path / name).is_file() or file_digest(path / name) != digest
+
+
+def read_tables(folder: Path, described: Mapping[str, Table]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """The tables `described` from `<folder>/<name>.csv`, and for those without rows the reason.
+
+    Raises:
+        HeadAtlasError: a file is not a table of its kind; it names the file.
+    """
+    tables, absent = {}, {}
+    for name, table in described.items():
+        file = folder / f"{name}.csv"
+        tables[name] = read_csv(file, table)
+        if tables[name].empty:
+            why = "has no rows" if file.is_file() else "was not written by this run"
+            absent[name] = f"There is nothing here because {folder.name}/{file.name} {why}."
+    return tables, absent
 
 
 def only(frame: pd.DataFrame, **wanted: str | list[str]) -> pd.DataFrame:
@@ -112,36 +149,41 @@ def records(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples(index=False))
 
 
-def _table(file: Path, columns: list[str]) -> tuple[pd.DataFrame, str]:
-    empty = pd.DataFrame({column: pd.Series(dtype="object" if column in TEXT else "float64") for column in columns})
-    where = f"{file.parent.name}/{file.name}"
-    if not file.is_file():
-        return empty, f"There is nothing here because {where} was not written by this run."
-    try:
-        # Everything as text first: pandas would read the selector called "null" as a missing value.
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError):
-        return empty, f"There is nothing here because {where} is empty or not a CSV table."
-    lacking = [column for column in columns if column not in frame.columns]
-    if lacking:
-        return empty, f"There is nothing here because {where} lacks {', '.join(lacking)}."
-    if frame.empty:
-        return empty, f"There is nothing here because {where} has no rows."
-    for column in columns:
-        if column not in TEXT:
-            numbers = pd.Series(pd.to_numeric(frame[column], errors="coerce"), index=frame.index)
-            frame[column] = numbers.astype("float64")
-    frame = frame[columns].copy()
-    if "chosen" in frame.columns:
-        frame["chosen"] = frame["chosen"].str.lower().isin(["true", "1", "1.0", "yes"])
-    return frame, ""
+def _claims(file: Path) -> dict[str, Any]:
+    value = _json(file, dict)
+    entries = value.get("claims", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise HeadAtlasError(f"{file} must hold a list of claims, got {_short(entries)}: {_AGAIN}")
+    level = value.get("level", value.get("q"))
+    return {"claims": entries, "level": level if isinstance(level, (int, float)) else None}
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    entries = _json(file, list)
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise HeadAtlasError(f"{file} must hold a list of records, got {_short(entries)}: {_AGAIN}")
+    return entries
+
+
+_AGAIN = "run `headatlas study` on this folder again"
 
 
 def _json(file: Path, kind: type) -> Any:
+    """The content of a JSON file, an empty `kind` (dict or list) if it is missing."""
     if not file.is_file():
         return kind()
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise HeadAtlasError(f"expected JSON in {file}, came something else ({error}): run the study again") from error
-    return value if isinstance(value, kind) else kind()
+    except (OSError, ValueError, RecursionError) as error:
+        raise HeadAtlasError(f"{file} must hold JSON ({error}): {_AGAIN}") from error
+    if not isinstance(value, kind):
+        raise HeadAtlasError(f"{file} must hold a JSON {_NAMES[kind]}, got {_short(value)}: {_AGAIN}")
+    return value
+
+
+_NAMES = {dict: "object", list: "list"}
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,13 +1,14 @@
-"""Plain words for the names that tables use, and how numbers are written for people.
+"""Plain words for the names that tables use, and the one place where numbers are written for people.
 
-Knows the vocabulary of the results tables; knows no tables, no charts, no HTML. A name that is not listed here is shown as
-it is, with underscores as spaces, so that a new scorer, arm or family needs no change to be readable.
+A name that is not listed here is shown as it is, with spaces for underscores, so that a new scorer, arm or type of
+question needs no change here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Real
 
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES
 
@@ -36,7 +37,7 @@ CONTEXTS = {
 }
 
 SELECTORS = {
-    "null": "above chance (null + BH)",
+    "null": "above chance (null, BH)",
     "elbow": "elbow",
     "top_k": "top k",
     "top_share": "top 10 %",
@@ -82,18 +83,18 @@ VERDICTS = {"supported": "✓", "contradicted": "✕", "inconclusive": "?", "not
 
 
 def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """The distinct `names`, those in `known` first and in its order, the others after, sorted."""
+    """The distinct `names`: first those in `known`, in its order, then the others, sorted."""
     present, known = set(names), list(known)
     return [name for name in known if name in present] + sorted(present - set(known))
 
 
 def scorers_in_order(names: Iterable[str]) -> list[str]:
-    """Distinct scorers: the paper's first, exact ablation last, unknown ones after."""
+    """Distinct scorers: the shipped ones in their order, then the others."""
     return in_order(names, SCORERS)
 
 
 def functions_in_order(names: Iterable[str]) -> list[str]:
-    """Distinct functions in the order of `FUNCTIONS`, other groups after."""
+    """Distinct functions in the order of `FUNCTIONS`, then other groups."""
     return in_order(names, FUNCTIONS)
 
 
@@ -111,7 +112,7 @@ def scorer(name: str) -> str:
 
 
 def group(name: str) -> str:
-    """The name for people of a function, of `final` / `spatial`, or of a family of questions."""
+    """The name for people of a function, of `final` and `spatial`, or of a type of question."""
     return plain(name, {**TITLES, **GROUPS})
 
 
@@ -122,11 +123,11 @@ def short(name: str) -> str:
 
 def known(value: object) -> bool:
     """Whether `value` is a finite number."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def number(value: object, digits: int = 2) -> str:
-    """A plain number with `digits` decimals and a true minus sign; `MISSING` if there is none."""
+    """A number with `digits` decimals, a true minus sign and no "-0.0"; `MISSING` if it is not a finite number."""
     if not known(value):
         return MISSING
     text = f"{float(value):,.{digits}f}"  # type: ignore[arg-type]
@@ -139,12 +140,12 @@ def count(value: object) -> str:
 
 
 def percent(value: object, digits: int = 1) -> str:
-    """A share in 0..1 as per cent."""
+    """A share (0..1) as per cent, such as "12.3 %"."""
     return f"{number(100 * value, digits)} %" if known(value) else MISSING  # type: ignore[operator]
 
 
 def points(value: object, digits: int = 1) -> str:
-    """A difference of shares (-1..1) as signed percentage points, without the unit."""
+    """A difference of shares (-1..1) as signed percentage points without the unit, such as "+3.1"."""
     if not known(value):
         return MISSING
     text = number(100 * value, digits)  # type: ignore[operator]
@@ -152,8 +153,13 @@ def points(value: object, digits: int = 1) -> str:
 
 
 def interval(low: str, high: str) -> str:
-    """Two formatted bounds as `low to high`, or nothing if either is missing."""
+    """Two formatted bounds as "low to high"; empty if one is missing."""
     return "" if MISSING in (low, high) else f"{low} to {high}"
+
+
+def with_interval(value: str, span: str) -> str:
+    """A formatted number and its interval in brackets, if there is one."""
+    return f"{value} ({span})" if span else value
 
 
 def p_value(value: object) -> str:

@@ -64,15 +64,8 @@ def attribution(
     questions = inputs.data.split(inputs.on)
     table = evaluate(inputs.vlm, questions, batch_size=batch_size)
     chats = [conversation(question) for question in questions]
-    total = len(chats)
-    done = [0]
-
-    def tell(n: int) -> None:
-        done[0] += n
-        inputs.report("attribution", done[0], total)
-
     goal = means if operation == "mean" else None
-    losses = attributed_losses(inputs.vlm, chats, goal, scope, steps, reach, batch_size, tell)
+    losses = attributed_losses(inputs.vlm, chats, goal, scope, steps, reach, batch_size, inputs.report)
     damage = SingleHeadDamage(table, losses, np.zeros_like(losses), time.perf_counter() - started)
     scores = scores_of(damage, "logprob", margin, pool, inputs.n_null, inputs.seed)
     info = {

@@ -1,7 +1,17 @@
 """The study: dataset -> capture -> atlas -> interventions -> activation -> claims -> report, resumable, in one directory."""
 
 from headatlas.study.claims import Claim, judge
-from headatlas.study.run import kept_settings, open_study, run_command, run_stages, run_study
+from headatlas.study.recorded import open_recorded
+from headatlas.study.run import (
+    damaged_files,
+    how_to_continue,
+    kept_settings,
+    open_study,
+    run_command,
+    run_stages,
+    run_study,
+    stoppable,
+)
 from headatlas.study.settings import Settings, change_settings, make_settings, read_setting
 from headatlas.study.sweeps import SWEEPS, run_sweep
 
@@ -10,13 +20,17 @@ __all__ = [
     "Claim",
     "Settings",
     "change_settings",
+    "damaged_files",
+    "how_to_continue",
     "judge",
     "kept_settings",
     "make_settings",
+    "open_recorded",
     "open_study",
     "read_setting",
     "run_command",
     "run_stages",
     "run_study",
     "run_sweep",
+    "stoppable",
 ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from headatlas.cluster import Workers, connect
 from headatlas.errors import HeadAtlasError
+from headatlas.progress import Progress
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import Settings, make_settings
 from headatlas.study.stages import STAGES, run_stage
-from headatlas.study.study import Progress, Study
+from headatlas.study.study import GIVEN, Study
 from headatlas.vlm import VLM
 
 
@@ -34,20 +37,21 @@ def run_study(
     Args:
         vlm: A loaded model, or the name `load_vlm` takes.
         data: A `CogVSR` with all of the splits P, S, T, E, or what `cogvsr.load` takes.
-        out: Run directory. An unfinished study in it goes on where it was and ends with the same numbers.
+        out: Run directory. A study that was interrupted there continues and ends with the same numbers.
         preset: `strict` or `paper` (the published choices).
         quick: Small numbers for a first look.
-        progress: Called as `progress(what, done, total)`.
-        devices: Devices of this machine to run on at a time, such as `["cuda:0", "cuda:1"]`.
+        progress: See `headatlas.progress`.
+        devices: Devices of this machine to run on at the same time, such as `["cuda:0", "cuda:1"]`.
         ray: Address of a Ray cluster to run on; `"local"` starts one here.
         store: Where activations and answers are kept if not in `out`, such as `s3://bucket/run`.
         settings: Fields of `Settings`, such as n=800, seed=0, n_random=100.
 
     Raises:
-        HeadAtlasError: A setting is out of range, the data lack a split, or `out` holds another run.
+        HeadAtlasError: A setting is out of range, the data lack a split, `out` holds another run, or another process is
+            working in it.
     """
     name = vlm if isinstance(vlm, str) else vlm.name
-    source = data if isinstance(data, str) else f"given:{data.fingerprint}"
+    source = data if isinstance(data, str) else f"{GIVEN}{data.fingerprint}"
     chosen = make_settings(name, preset=preset, quick=quick, data=source, **settings)
     given = {"vlm": None if isinstance(vlm, str) else vlm, "data": None if isinstance(data, str) else data}
     with connect(devices, ray) or nullcontext() as workers:
@@ -68,32 +72,78 @@ def open_study(
 
 
 def run_stages(study: Study) -> list[str]:
-    """Run every stage that is not done; return the names of those that ran."""
-    return [name for name in STAGES if run_stage(study, name)]
+    """Run every stage that is not done; return the names of those that ran.
+
+    Raises:
+        HeadAtlasError: As `run_stage`.
+    """
+    with study.run.locked():
+        return [name for name in STAGES if run_stage(study, name)]
 
 
 def run_command(study: Study, command: str, *, again: bool = False) -> list[str]:
     """Run the stages behind one CLI command; return the names of those that ran.
 
     The stage `data` comes first where it has not run: every command may open a study.
+
+    Raises:
+        HeadAtlasError: As `run_stage`.
     """
     names = [name for name, stage in STAGES.items() if stage.command == command or name == "data"]
-    return [name for name in names if run_stage(study, name, again=again and name != "data")]
+    with study.run.locked():
+        return [name for name in names if run_stage(study, name, again=again and name != "data")]
 
 
 def kept_settings(out: str | Path) -> Settings | None:
     """The settings of the run in `out`, None if there is none.
 
     Raises:
-        HeadAtlasError: Its settings.json is not one of this version of HeadAtlas.
+        HeadAtlasError: The run is of another version of HeadAtlas, or all files that say its settings are damaged.
     """
-    if not (Path(out) / "settings.json").exists():
+    record = RunDir(out).record()
+    if record is None and not RunDir(out).is_run() and not (Path(out) / "settings.json").exists():
         return None
-    record = RunDir(out).read_json("settings.json")
     try:
-        values = {name: record[name] for name in Settings.model_fields if name != "data"}
-        return Settings(**values, data=record["source"])
-    except (KeyError, ValueError) as error:
+        return Settings(**(record or {})["settings"], batch_size=(record or {})["batch_size"])
+    except (KeyError, ValueError, TypeError) as error:
         raise HeadAtlasError(
-            f"{str(out)!r} holds a run of another version of HeadAtlas: name another folder"
+            f"{str(out)!r} holds a run of another version of HeadAtlas, or one whose run.json and markers are all damaged: "
+            "name another folder"
         ) from error
+
+
+def damaged_files(out: str | Path) -> list[str]:
+    """Files of the run in `out` that are missing or not what its stages wrote; `run_stages` computes them again."""
+    run = RunDir(out)
+    return sorted(name for stage in STAGES for name in run.damaged(stage))
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within, SIGTERM raises `KeyboardInterrupt` as Ctrl-C does, so that both end a command in the same way.
+
+    Outside the main thread, where signals cannot be handled, it does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def how_to_continue(out: str | Path) -> str:
+    """What to print when a command on the run in `out` was stopped."""
+    if not RunDir(out).is_run():
+        return "stopped before anything was written"
+    done = [name for name in STAGES if RunDir(out).marker(name) is not None]
+    return (
+        f"stopped; {len(done)} of {len(STAGES)} stages of {str(out)!r} are done and what the others had computed is kept: run "
+        "the same command again to continue"
+    )

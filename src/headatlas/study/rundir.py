@@ -1,51 +1,132 @@
-"""A run directory: where a study's files lie, which stages are done, and how long they took.
+"""A run directory: the files of a study, which stages are done, and whether the files are still what the stages wrote.
 
-Knows paths, markers and how to write a file whole: beside its place, then renamed, so that a process killed at any moment
-leaves either the old file or the new one. Knows nothing of what the files say.
+`run.json` says what the run is of (settings, model, data, store). `stages/NAME.json`, written when a stage ends, lists the
+digest of every file that the stage wrote, so that a file removed or changed later is noticed and computed again. Both carry a
+seal over their own bytes, and every marker repeats what `run.json` says, so that no single damaged file ends a run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from headatlas.errors import HeadAtlasError
-from headatlas.results import load, validate
+from headatlas.results import RESULTS, load, validate
+from headatlas.storage import (
+    LOCK,
+    PART,
+    SEAL,
+    DamagedError,
+    file_digest,
+    is_sealed,
+    lock_folder,
+    remove_parts,
+    remove_tree,
+    seal,
+    write_whole,
+)
+
+RUN = "run.json"
+"""The file that makes a folder a run directory."""
+
+OWN_CHECKS = ("answers", "capture", "sweep", "stages")
+"""Folders of a run that stages do not list: their files carry digests of their own, or are not read again."""
 
 
 class RunDir:
-    """The run directory at `root`; made if it is not there."""
+    """The run directory at `root`, which is made when the first file is written.
+
+    Raises:
+        HeadAtlasError: `root` is a file.
+    """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         if self.root.exists() and not self.root.is_dir():
-            raise HeadAtlasError(f"expected a folder for the run, came the file {str(root)!r}: name another folder")
+            raise HeadAtlasError(f"the run directory must be a folder, got the file {str(root)!r}: name another folder")
         self.results = self.root / "results"
-        self._markers = self.root / "stages"
-        for folder in (self.root, self.results, self._markers):
-            folder.mkdir(parents=True, exist_ok=True)
-        for left in self.root.rglob("*.part"):
-            left.unlink(missing_ok=True)
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
+        self._stack: ExitStack | None = None
+        self._before: dict[str, tuple[int, ...]] | None = None  # files that were there before `begin`
+        self._made: list[Path] = []  # folders that `begin` made, the innermost first
+        self._had_lock = True
+
+    def __repr__(self) -> str:
+        done = sorted(path.stem for path in (self.root / "stages").glob("*.json"))
+        return f"RunDir({str(self.root)!r}, done: {', '.join(done) or 'nothing'})"
+
+    # -- one process at a time -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within, this process alone works in the run; a folder that does not exist yet is locked when it is made.
+
+        Raises:
+            HeadAtlasError: another process is working in it.
+        """
+        if self._stack is not None:
+            yield
+            return
+        with ExitStack() as self._stack:
+            try:
+                if self.root.is_dir():
+                    self._lock()
+                yield
+            finally:
+                self._stack = None
+
+    def _lock(self) -> None:
+        assert self._stack is not None
+        if self.is_run():
+            self._stack.enter_context(lock_folder(self.root, "run"))
+            for folder in (".", "results", "stages", "sweep", "answers", "answers/shards", "capture", "capture/parts"):
+                remove_parts(self.root / folder)
+
+    def begin(self, record: dict[str, Any]) -> None:
+        """Make the folder a run of what `record` says, before the first stage; a run that is there goes on.
+
+        Args:
+            record: as `run.json` keeps it; see `record`.
+        """
+        if self.record() == json.loads(json.dumps(record)) and _read_sealed(self.root / RUN) is not None:
+            return
+        new = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        had_lock = (self.root / LOCK).exists()
+        if self._stack is not None and not self.is_run():
+            self._stack.enter_context(lock_folder(self.root, "run"))
+            if self.is_run() and self.record() not in (None, json.loads(json.dumps(record))):  # begun meanwhile
+                raise HeadAtlasError(f"{str(self.root)!r} holds another run: name another folder")
+        if self.record() is None:
+            self._before, self._made, self._had_lock = self._files(), new, had_lock
+        self._write_sealed(RUN, {"run": record})
+
+    def abandon(self) -> None:
+        """Remove what `begin` made, after a first stage that failed before it wrote anything."""
+        if self._before is None or self._files() != self._before or any((self.root / "stages").glob("*.json")):
+            return
+        (self.root / RUN).unlink(missing_ok=True)
+        remove_tree(self.root / "stages")
+        if not self._had_lock:
+            (self.root / LOCK).unlink(missing_ok=True)
+        for folder in self._made:
+            with suppress(OSError):  # somebody else put something there
+                folder.rmdir()
+        self._before = None
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a file below the run directory, whole."""
+        """Write a file below the run directory, whole, as UTF-8."""
         path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        write_whole(path, text.encode())
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
@@ -53,63 +134,186 @@ class RunDir:
         return self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
     def read_json(self, name: str, default: Any = None) -> Any:
-        """Read a JSON file, `default` if it is not there."""
+        """Read a JSON file; `default` if it is not there.
+
+        Raises:
+            DamagedError: it is there, but is no JSON.
+        """
         path = self.root / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
+        try:
+            return json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return default
+        except (OSError, ValueError, RecursionError) as error:
+            raise DamagedError(
+                f"{str(path)!r} cannot be read ({error}): it was damaged since it was written"
+            ) from error
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write `results/<name>.csv`, whole, numbers with all their digits, after a check against `headatlas.results`."""
         self.write_text(f"results/{name}.csv", validate(name, table).to_csv(index=False))
 
     def read_table(self, name: str) -> pd.DataFrame:
-        """Read `results/<name>.csv`, typed as in `headatlas.results`; no rows if its stage wrote none or has not run."""
-        return load(self.results, name)
+        """Read `results/<name>.csv`, typed as in `headatlas.results`; no rows if its stage wrote none or has not run.
+
+        Raises:
+            DamagedError: it is there, but is no table of its kind.
+        """
+        try:
+            return load(self.results, name)
+        except HeadAtlasError as error:
+            if name not in RESULTS:
+                raise
+            raise DamagedError(str(error)) from error
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
+    def is_run(self) -> bool:
+        """Whether the folder is a run that HeadAtlas began."""
+        return (self.root / RUN).is_file() or any((self.root / "stages").glob("*.json"))
+
+    def marker(self, stage: str) -> dict[str, Any] | None:
+        """What was noted when a stage ended: stage, fingerprint, seconds, resumed, files, inputs; None if it has not."""
+        return _read_sealed(self.root / "stages" / f"{stage}.json")
+
     def is_done(self, stage: str, fingerprint: str) -> bool:
-        """Whether a stage ended with these inputs."""
-        return self.read_json(f"stages/{stage}.json", {}).get("fingerprint") == fingerprint
+        """Whether a stage ended with these inputs and all its files are as it wrote them."""
+        marker = self.marker(stage)
+        return marker is not None and marker["fingerprint"] == fingerprint and not self.damaged(stage)
 
     def has_run(self, stage: str) -> bool:
-        """Whether a stage ended, whatever its inputs were."""
-        return (self._markers / f"{stage}.json").exists()
+        """Whether a stage ended, whatever its inputs were and whatever became of its files."""
+        return (self.root / "stages" / f"{stage}.json").exists()
+
+    def damaged(self, stage: str) -> list[str]:
+        """Files of a stage that ended which are missing or not what it wrote, its marker included; sorted."""
+        if not self.has_run(stage):
+            return []
+        marker = self.marker(stage)
+        if marker is None:
+            return [f"stages/{stage}.json"]
+        return sorted(name for name, digest in marker["files"].items() if self._digest(name) != digest)
+
+    def clear(self, stage: str) -> list[str]:
+        """Remove what a stage wrote and is damaged, before it runs again; returns the names, sorted.
+
+        Raises:
+            HeadAtlasError: a folder that is not empty is in the place of one of its files.
+        """
+        lost = self.damaged(stage)
+        for name in lost:
+            path = self.root / name
+            try:
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise HeadAtlasError(
+                    f"{str(path)!r} cannot be removed ({error.strerror}), but a file that the stage {stage} writes belongs "
+                    "there: move it away"
+                ) from error
+        return lost
+
+    def outputs(self, stage: str) -> str:
+        """Hex digest of what a stage wrote, running times left out, empty if it has not ended: what later stages build on."""
+        return (self.marker(stage) or {"outputs": ""})["outputs"]
 
     @contextmanager
     def running(self, stage: str, fingerprint: str) -> Iterator[None]:
-        """Time a stage and mark it done when the block ends without an exception.
+        """Time a stage, and mark it done when the block ends without an exception.
 
-        The seconds of tries that were killed are not known and not counted; `resumed` tells that there were some.
+        Every file that is new or written anew within the block is listed in the marker with its digest. The seconds of
+        attempts that were killed are not known and not counted; `resumed` says that there were some.
         """
         begun = self.root / "stages" / f"{stage}.begun"
         resumed = begun.exists()
-        begun.touch()
+        write_whole(begun, b"")
+        before = self._files()
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
+        files = {name: self._digest(name) for name, stat in self._files().items() if before.get(name) != stat}
         marker = {"stage": stage, "fingerprint": fingerprint, "seconds": round(seconds, 2), "resumed": resumed}
-        self.write_json(f"stages/{stage}.json", marker)
-        begun.unlink()
+        outputs = hashlib.sha256(
+            json.dumps({name: self._content(name, files[name]) for name in sorted(files)}).encode()
+        )
+        marker |= {"files": files, "outputs": outputs.hexdigest()[:16], "run": self.record()}
+        self._write_sealed(f"stages/{stage}.json", marker)
+        begun.unlink(missing_ok=True)
 
     def timings(self, stages: tuple[str, ...]) -> list[dict[str, Any]]:
         """What `timings.json` holds: stage, seconds, resumed, in the order of `stages`."""
-        markers = [self.read_json(f"stages/{stage}.json") for stage in stages]
+        markers = [self.marker(stage) for stage in stages]
         return [{key: m[key] for key in ("stage", "seconds", "resumed")} for m in markers if m]
+
+    def _files(self) -> dict[str, tuple[int, ...]]:
+        """Every file that stages list, with what changes when it is written anew."""
+        found = {}
+        for folder, folders, names in os.walk(self.root):
+            here = Path(folder)
+            hidden = {name for name in (*folders, *names) if name.startswith(".")}  # locks, and what is being written
+            own = set(OWN_CHECKS) if here == self.root else set()
+            folders[:] = [name for name in folders if name not in hidden | own]
+            for name in names:
+                path = here / name
+                if name not in hidden and not PART.fullmatch(name) and path != self.root / RUN and path.is_file():
+                    found[path.relative_to(self.root).as_posix()] = _stat(path)
+        return found
+
+    def _digest(self, name: str) -> str:
+        """Hex digest of a file, empty if it is not there; read again only when the file changed."""
+        path = self.root / name
+        try:
+            if not path.is_file():
+                return ""
+            stat = _stat(path)
+            if self._digests.get(name, ((), ""))[0] != stat:
+                self._digests[name] = stat, file_digest(path)
+            return self._digests[name][1]
+        except OSError:
+            return ""
+
+    def _content(self, name: str, digest: str) -> str:
+        """Digest of a file; of a JSON file without its running times, which differ whenever it is written."""
+        if not name.endswith(".json"):
+            return digest
+        try:
+            value = json.loads((self.root / name).read_bytes())
+        except (OSError, ValueError):
+            return digest
+        return hashlib.sha256(json.dumps(_without_seconds(value), sort_keys=True).encode()).hexdigest()
 
     # -- identity --------------------------------------------------------------------------------------------------
 
-    def claim(self, identity: dict[str, Any]) -> None:
-        """Make this the run of one model, dataset and settings, or check that it is.
+    def record(self) -> dict[str, Any] | None:
+        """What the run is of, as given to `begin`; read from a marker if `run.json` is damaged, None if nothing says it."""
+        for path in (self.root / RUN, *sorted((self.root / "stages").glob("*.json"))):
+            found = _read_sealed(path)
+            if found is not None and isinstance(found.get("run"), dict):
+                return found["run"]
+        return None
 
-        Raises:
-            HeadAtlasError: The folder holds a run of another model, dataset or settings; it names the first difference.
-        """
-        there = self.read_json("settings.json")
-        if there is None:
-            return
-        for key, value in identity.items():
-            if key in there and there[key] != json.loads(json.dumps(value)):
-                raise HeadAtlasError(
-                    f"{str(self.root)!r} holds a run with {key}={there[key]!r}, this one has {key}={value!r}: "
-                    "name another folder, or delete that one"
-                )
+    def _write_sealed(self, name: str, value: dict[str, Any]) -> None:
+        text = json.dumps({**value, "seal": SEAL.decode()}, indent=1, ensure_ascii=False) + "\n"
+        write_whole(self.root / name, seal(text.encode()))
+
+
+def _read_sealed(path: Path) -> dict[str, Any] | None:
+    """A sealed JSON file; None if it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+        return json.loads(data) if is_sealed(data) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _without_seconds(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_seconds(one) for key, one in value.items() if key != "seconds"}
+    return [_without_seconds(one) for one in value] if isinstance(value, list) else value
+
+
+def _stat(path: Path) -> tuple[int, ...]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

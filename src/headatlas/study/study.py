@@ -1,13 +1,11 @@
-"""One study: its settings, its run directory, and what its stages share (model, data, activations, atlas, runners).
+"""`Study`: the settings and run directory of a study, and what its stages share (model, data, activations, atlas, runners).
 
-Everything shared is loaded on first use, so that a resumed run, or one stage called alone, loads only what it needs. Knows
-which object lies where; knows nothing of what stages do with them.
+What is shared is loaded on first use, so that a resumed run, or one stage called alone, loads only what it needs.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -26,30 +24,34 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.intervention import Runner, mean_z
 from headatlas.latent import arms
+from headatlas.progress import Progress
 from headatlas.scoring import Atlas
-from headatlas.storage import Folder
+from headatlas.storage import Folder, difference
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import Settings
 from headatlas.vlm import VLM, load_vlm
 
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)`."""
-
 SPLITS = ("P", "S", "T", "E")
+
+GIVEN = "given:"
+"""Start of the source of data that were passed as an object: they can be read again from the run alone."""
 
 
 class Study:
     """A study of one model on one dataset in one run directory.
 
+    Nothing is written before the first stage begins, so that a wrong setting, model or dataset leaves no folder behind.
+
     Args:
         settings: What is done.
-        out: Run directory, made if missing.
+        out: Run directory.
         vlm: The model if it is loaded already, else `settings.model` is loaded when first needed.
         data: The dataset if it is loaded already, else `settings.data`.
-        progress: Called as `progress(what, done, total)`.
-        workers: Processes on several devices or machines that capture and answer (`headatlas.cluster`); ended by whoever
-            made them.
-        store: Where activations and answers are kept if not in the run directory, such as `s3://bucket/run`; noted there.
+        progress: See `headatlas.progress`.
+        workers: Processes on several devices or machines that capture and answer (`headatlas.cluster`); the caller ends
+            them.
+        store: Where activations and answers are kept if not in the run directory, such as `s3://bucket/run`; noted in
+            the run directory.
 
     Raises:
         HeadAtlasError: `out` holds a run of another model, dataset or settings, or one with another store.
@@ -68,28 +70,57 @@ class Study:
     ) -> None:
         self.settings, self.run, self.workers = settings, RunDir(out), workers
         self._progress = progress
+        self._record = self.run.record()
+        self._check_settings()
+        self.store = self._store(None if store is None else str(store))
         if vlm is not None:
+            self._check_model(vlm)
             self.vlm = vlm
         if data is not None:
             self.data = data
-        self._claim()
-        self.store = self._store(None if store is None else str(store))
+
+    def __repr__(self) -> str:
+        return f"Study({self.settings.model!r} on {self.settings.data!r} in {str(self.run.root)!r})"
 
     # -- what stages share -----------------------------------------------------------------------------------------
 
     @cached_property
     def vlm(self) -> VLM:
-        """The model."""
-        return load_vlm(self.settings.model)
+        """The model.
+
+        Raises:
+            HeadAtlasError: The run was begun with another one; the message says what differs.
+        """
+        loaded = load_vlm(self.settings.model)
+        self._check_model(loaded)
+        return loaded
 
     @cached_property
     def data(self) -> CogVSR:
-        """The dataset, as kept in the run directory once the first stage has run."""
-        kept = self.run.root / "data"
-        if (self.run.root / "stages" / "data.json").exists():
-            return load_data(str(kept))
-        source = self.settings.data
-        return load_data(source, n=self.settings.n, seed=self.settings.seed)
+        """The dataset: the copy in the run directory if the run has begun and the copy is intact, else from its source.
+
+        Raises:
+            HeadAtlasError: The copy is damaged, and its source cannot be read again or has changed.
+        """
+        source, wanted = self.settings.data, (self._record or {}).get("data_fingerprint")
+        if wanted is None:
+            return load_data(source, n=self.settings.n, seed=self.settings.seed)
+        copy = self.run.root / "data"
+        kept = _loaded(copy, wanted)
+        if kept is not None:
+            return kept
+        if source.startswith(GIVEN):
+            raise HeadAtlasError(
+                f"the questions in {str(copy)!r} are missing or were changed since the run began, and they were passed as an "
+                "object: call run_study with the same data again"
+            )
+        again = load_data(source, n=self.settings.n, seed=self.settings.seed)
+        if again.fingerprint != wanted:
+            raise HeadAtlasError(
+                f"the questions in {str(copy)!r} are missing or were changed since the run began, and the dataset {source!r} "
+                f"is another one by now ({wanted} there, {again.fingerprint} now): name another folder"
+            )
+        return again
 
     @cached_property
     def acts(self) -> Activations:
@@ -121,9 +152,9 @@ class Study:
         )
 
     def head_set(self, function: str, scorer: str) -> HeadSet:
-        """The heads that are intervened on: selected by the settings' selector, the best of them if they are many.
+        """The heads that are intervened on: those the settings' selector selects, the best of them if they are many.
 
-        At most `settings.head_share` of all heads: taking a third of a model away breaks it whatever the heads do.
+        At most `settings.head_share` of all heads, because removing a third of a model breaks it whatever the heads do.
         """
         selected = self.atlas.heads(function, scorer=scorer, selector=self.settings.selector)
         most = self.most_heads
@@ -146,7 +177,7 @@ class Study:
         return max(1, round(self.settings.head_share * layers * heads))
 
     def report(self, what: str, done: int, total: int) -> None:
-        """Tell the progress callback, if there is one."""
+        """Call the progress callback, if there is one."""
         if self._progress is not None:
             self._progress(what, done, total)
 
@@ -156,41 +187,87 @@ class Study:
         """What the numbers depend on: model, data, settings."""
         return {
             "model_fingerprint": self.vlm.fingerprint,
-            **self.settings.model_dump(mode="json", exclude={"batch_size"}),
+            "data_fingerprint": self.data.fingerprint,
+            **self._identity(),
         }
 
-    def _claim(self) -> None:
-        identity = self.settings.model_dump(mode="json", exclude={"batch_size"})
-        # settings.json tells more of the data than their source: there `data` is a record of its own.
-        identity["source"] = identity.pop("data")
-        if "vlm" in self.__dict__:
-            identity["model_fingerprint"] = self.vlm.fingerprint
-        self.run.claim(identity)
+    def begin(self) -> None:
+        """Make the run directory, before the first stage.
+
+        Raises:
+            HeadAtlasError: The model or the dataset cannot be loaded, a split is missing, or another process has just begun
+                a run in the same folder. Nothing is written then.
+        """
+        record = {
+            "settings": self._identity(),
+            "batch_size": self.settings.batch_size,
+            "store": None if self.store.local == self.run.root else self.store.where,
+            "model": _model_record(self.vlm),
+            "data_fingerprint": self.data.fingerprint,
+        }
+        self._per_split()
+        self.run.begin(record)
+        self._record = self.run.record()
+
+    def forget(self) -> None:
+        """Drop activations, means and atlas, so that they are read again after a stage that wrote them anew."""
+        for name in ("acts", "means", "atlas"):
+            self.__dict__.pop(name, None)
+
+    def _identity(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json", exclude={"batch_size"})
+
+    def _check_settings(self) -> None:
+        if self._record is None:
+            if self.run.is_run() or (self.run.root / "settings.json").exists():
+                raise HeadAtlasError(
+                    f"{str(self.run.root)!r} holds a run of another version of HeadAtlas, or one whose run.json and markers "
+                    "are all damaged: name another folder, or delete that one"
+                )
+            return
+        for key, value in self._identity().items():
+            there = self._record["settings"].get(key)
+            if there != value:
+                raise HeadAtlasError(
+                    f"{str(self.run.root)!r} holds a run with {key}={there!r}, this one has {key}={value!r}: "
+                    "name another folder, or delete that one"
+                )
+
+    def _check_model(self, vlm: VLM) -> None:
+        if self._record is None:
+            return
+        differs = difference(self._record["model"], _model_record(vlm))
+        if differs:
+            raise HeadAtlasError(
+                f"{str(self.run.root)!r} holds a run of the model {self.settings.model!r} in another state ({differs}): "
+                "name another folder"
+            )
 
     def _store(self, wanted: str | None) -> Folder:
         """Where activations and answers lie: as noted when the run began, else as wanted."""
-        noted = self.run.read_json("store.json", {}).get("store")
-        begun = noted is not None or (self.run.root / "settings.json").exists()
-        if wanted is not None and begun and wanted != noted:
+        noted = None if self._record is None else self._record["store"]
+        if wanted is not None and self._record is not None and wanted != noted:
             raise HeadAtlasError(
-                f"{str(self.run.root)!r} keeps its activations in {noted or 'the run directory'!r}, came {wanted!r}: leave the "
+                f"{str(self.run.root)!r} keeps its activations in {noted or 'the run directory'!r}, got {wanted!r}: leave the "
                 "store out, or name another folder"
             )
-        folder = Folder.of(noted or wanted or self.run.root)
-        if wanted is not None and noted is None:
-            self.run.write_json("store.json", {"store": wanted})
-        return folder
+        return Folder.of(noted or wanted or self.run.root)
 
-    def write_settings(self) -> None:
-        """Write settings.json: the settings, model, data and versions."""
-        layers, heads = self.vlm.heads.shape
-        config = cast(Any, self.vlm.model).config
+    def _per_split(self) -> dict[str, int]:
+        """Questions in each split; `HeadAtlasError` if one has none."""
         per_split = {name: self.data.splits.get(name, 0) for name in SPLITS}
         missing = [name for name, count in per_split.items() if not count]
         if missing:
             raise HeadAtlasError(
                 f"the dataset has no question in split {', '.join(missing)}: a study needs {', '.join(SPLITS)}"
             )
+        return per_split
+
+    def write_settings(self) -> None:
+        """Write settings.json: the settings, model, data and versions."""
+        layers, heads = self.vlm.heads.shape
+        config = cast(Any, self.vlm.model).config
+        per_split = self._per_split()
         settings = self.settings.model_dump(mode="json")
         source = settings.pop("data")
         record = {
@@ -221,8 +298,24 @@ class Study:
         self.run.write_json("settings.json", record)
 
 
+def _loaded(folder: Path, fingerprint: str) -> CogVSR | None:
+    """The dataset in a folder; None unless it has this fingerprint."""
+    if not folder.is_dir():
+        return None
+    try:
+        found = load_data(str(folder))
+        return found if found.fingerprint == fingerprint else None
+    except (HeadAtlasError, OSError, ValueError):
+        return None
+
+
+def _model_record(vlm: VLM) -> dict[str, Any]:
+    """What the answers depend on in a model, part by part, so that a difference can be named."""
+    return {**getattr(vlm, "identity", {}), "fingerprint": vlm.fingerprint}
+
+
 class _NoImage:
-    """The arm in which the question is asked with no image at all: what words alone can do."""
+    """The arm in which the question is asked without an image: what the words alone give away."""
 
     fingerprint = "no_image"
 

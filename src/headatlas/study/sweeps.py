@@ -1,12 +1,13 @@
 """Exact sweeps in a run directory: every head, every pair of a set, a ranking head by head, a greedy minimal set.
 
-Knows what each sweep needs from the study (means, rankings, selected heads) and where its files go: `sweep/`. A sweep is not a
-stage: the report does not need it. Answers are cached condition by condition, so a killed sweep goes on where it was.
+A sweep is not a stage, because the report does not need it; its tables go to `sweep/`. Answers are cached condition by
+condition, so a sweep that was killed continues where it stopped. A new sweep is one more function in `SWEEPS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,69 @@ import pandas as pd
 from headatlas.cogvsr.functions import SPATIAL, check_function
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
+from headatlas.heads.scope import check_scope
 from headatlas.intervention import Condition, ablate, cumulative_curve, effect, greedy_set, of_function, pair_effects
+from headatlas.progress import Progress
+from headatlas.registry import Registry
 from headatlas.scoring import head_sweep
+from headatlas.study.stages.base import repair, with_intact_activations
 from headatlas.study.study import Study
 
-NEEDS = {"heads": "capture", "pairs": "select", "cumulative": "score", "greedy": "select"}
-"""The last command that a sweep needs to have run."""
 
-SWEEPS = tuple(NEEDS)
+@dataclass(frozen=True)
+class SweepRequest:
+    """What a sweep is asked to do; arguments as those of `run_sweep`."""
 
-TAKE_HEADS = ("pairs", "greedy")
-"""Sweeps that look at a set of heads: those selected, or the top of a ranking."""
+    study: Study
+    functions: tuple[str, ...]
+    scorer: str
+    split: str
+    scope: str
+    top: int | None
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Operation, means and scope, as the functions of `headatlas.intervention` take them."""
+        return {"operation": self.study.settings.operation, "means": self.study.means, "scope": self.scope}
+
+    @property
+    def boot(self) -> dict[str, int]:
+        """Resamples and seed of the intervals."""
+        return {"n_boot": self.study.settings.n_bootstrap, "seed": self.study.settings.seed}
+
+    def heads(self, function: str) -> HeadSet:
+        """The heads to look at: those selected, or the first `top` of the ranking."""
+        if self.top is None:
+            return self.study.head_set(function, self.scorer)
+        ranking = self.study.atlas.ranking(function, self.scorer)
+        return HeadSet(ranking[: self.top], reason=f"the top {self.top} of the ranking")
+
+    def progress(self, title: str) -> Progress:
+        """Reports to the study under one title."""
+        return lambda _, done, total: self.study.report(title, done, total)
+
+
+@dataclass(frozen=True)
+class SweepKind:
+    """One kind of sweep.
+
+    Attributes:
+        run: computes it and returns the files written.
+        needs: the last stage that must have run.
+        takes_heads: whether it looks at a set of heads, so that `top` has a meaning.
+        takes_split: whether the caller may choose the split.
+        takes_scorer: whether it takes a scorer's ranking or selection.
+    """
+
+    run: Callable[[SweepRequest], list[Path]]
+    needs: str
+    takes_heads: bool = False
+    takes_split: bool = True
+    takes_scorer: bool = True
+
+
+SWEEPS: Registry[SweepKind] = Registry("sweep")
+"""Sweeps by name: `heads`, `pairs`, `cumulative`, `greedy`; `SWEEPS.add(name, kind)` adds another."""
 
 
 def run_sweep(
@@ -40,111 +93,109 @@ def run_sweep(
     """Run one sweep by the study's operation and write its table to `RUN/sweep/`.
 
     Args:
-        study: An open study whose stages up to `NEEDS[what]` are done.
-        what: `heads`: each head alone, on every question, by function; `pairs`: each pair of a function's selected heads;
-            `cumulative`: a function's ranking taken away head by head; `greedy`: a minimal set of a function's selected heads,
-            chosen on split S and evaluated on split E.
+        study: An open study whose stages up to the sweep's `needs` are done.
+        what: One of `SWEEPS`. `heads`: each head alone, on every question, by function; `pairs`: each pair of a function's
+            selected heads; `cumulative`: a function's ranking removed head by head; `greedy`: a minimal set of a function's
+            selected heads, chosen on split S and evaluated on split E.
         functions: Whose steps and heads the last three look at.
         scorer: Whose ranking or selection the last three take.
         split: Split to evaluate on; by default E, and for `greedy` it must be left out.
-        scope: Where heads are taken away, one of `heads.SCOPES`.
-        top: For `pairs` and `greedy`: take so many heads from the top of the ranking, whether or not they were selected.
+        scope: Token positions at which heads are removed, one of `heads.SCOPES`.
+        top: For `pairs` and `greedy`: take this many heads from the top of the ranking, whether or not they were selected.
 
     Returns:
         The files written. A function without enough heads has one row that gives the `reason`.
 
     Raises:
-        HeadAtlasError: An unknown sweep, function or scorer, a stage that has not run, or a `top` without use.
+        HeadAtlasError: An unknown sweep, function, scorer or scope, a stage that has not run, an option that the sweep does
+            not take, or another process in the same run.
     """
-    if what not in NEEDS:
-        raise HeadAtlasError(f"unknown sweep {what!r}: expected one of {', '.join(SWEEPS)}")
-    if not study.run.has_run(NEEDS[what]):
-        raise HeadAtlasError(
-            f"sweep {what!r} needs the stage {NEEDS[what]!r}: run `headatlas {NEEDS[what]} --out {study.run.root}` first"
-        )
-    if what == "greedy" and split is not None:
-        raise HeadAtlasError("sweep 'greedy' chooses heads on split S and evaluates them on E: leave --split out")
-    if top is not None and (what not in TAKE_HEADS or top < 1):
-        raise HeadAtlasError(
-            f"top={top} with sweep {what!r}: it counts the heads, at least 1, that the sweeps {' and '.join(TAKE_HEADS)} look at"
-        )
+    kind = SWEEPS[what]
+    if not kind.takes_split and split is not None:
+        raise HeadAtlasError(f"sweep {what!r} chooses heads on split S and evaluates them on E: leave --split out")
+    if top is not None and (not kind.takes_heads or top < 1):
+        names = " and ".join(name for name, one in SWEEPS.items() if one.takes_heads)
+        raise HeadAtlasError(f"top must be at least 1 and is for the sweeps {names}, got top={top} with sweep {what!r}")
     for function in functions:
         check_function(function)
-    common = {"operation": study.settings.operation, "means": study.means, "scope": scope}
-    if what == "heads":
-        found = head_sweep(
-            study.runner(), study.vlm.heads.shape, split=split or "E", seed=study.settings.seed,
-            n_boot=study.settings.n_bootstrap, progress=_progress(study, "sweep of all heads"), **common,
-        )  # fmt: skip
-        return list(found.save(study.run.root / "sweep"))
-    if scorer not in study.settings.scorers:
-        raise HeadAtlasError(f"this run has no scorer {scorer!r}: expected one of {', '.join(study.settings.scorers)}")
-    if what == "cumulative":
-        parts = [_cumulative(study, function, scorer, split or "E", common) for function in functions]
-    else:
-        one = {"pairs": _pairs, "greedy": _greedy}[what]
-        parts = [one(study, f, scorer, _heads(study, f, scorer, top), split or "E", common) for f in functions]
-    table = pd.concat(parts, ignore_index=True)
-    return [study.run.write_text(f"sweep/{what}.csv", table.to_csv(index=False))]
-
-
-def _heads(study: Study, function: str, scorer: str, top: int | None) -> HeadSet:
-    """The heads that a sweep looks at: those selected, or the first `top` of the ranking."""
-    if top is None:
-        return study.head_set(function, scorer)
-    return HeadSet(study.atlas.ranking(function, scorer)[:top], reason=f"the top {top} of the ranking")
-
-
-def _pairs(
-    study: Study, function: str, scorer: str, heads: HeadSet, split: str, common: dict[str, Any]
-) -> pd.DataFrame:
-    if len(heads) < 2:
-        return _nothing(
-            function, scorer, f"{len(heads)} selected: {heads.reason}" if heads.reason else "one head selected"
+    check_scope(scope)
+    if kind.takes_scorer and scorer not in study.settings.scorers:
+        raise HeadAtlasError(f"scorer must be one of this run's, {', '.join(study.settings.scorers)}; got {scorer!r}")
+    if not study.run.has_run(kind.needs):
+        raise HeadAtlasError(
+            f"sweep {what!r} needs the stage {kind.needs!r}: run `headatlas {kind.needs} --out {study.run.root}` first"
         )
+    with study.run.locked():
+        repair(study, kind.needs)
+        request = SweepRequest(study, tuple(functions), scorer, split or "E", scope, top)
+        return with_intact_activations(study, lambda: kind.run(request))
+
+
+def _heads(request: SweepRequest) -> list[Path]:
+    study = request.study
+    found = head_sweep(
+        study.runner(), study.vlm.heads.shape, split=request.split, progress=request.progress("sweep of all heads"),
+        **request.common, **request.boot,
+    )  # fmt: skip
+    return list(found.save(study.run.root / "sweep"))
+
+
+def _each_function(name: str, one: Callable[[SweepRequest, str], pd.DataFrame]) -> Callable[[SweepRequest], list[Path]]:
+    """A sweep that writes the rows of every function to `sweep/<name>.csv`."""
+
+    def run(request: SweepRequest) -> list[Path]:
+        table = pd.concat([one(request, function) for function in request.functions], ignore_index=True)
+        return [request.study.run.write_text(f"sweep/{name}.csv", table.to_csv(index=False))]
+
+    return run
+
+
+def _pairs(request: SweepRequest, function: str) -> pd.DataFrame:
+    heads = request.heads(function)
+    if len(heads) < 2:
+        return _nothing(request, function, f"{len(heads)} selected{f': {heads.reason}' if heads.reason else ''}")
     found = pair_effects(
-        study.runner(), heads, function, split=split, n_boot=study.settings.n_bootstrap, seed=study.settings.seed,
-        progress=_progress(study, f"pairs of {function}, {scorer}"), **common,
+        request.study.runner(), heads, function, split=request.split,
+        progress=request.progress(f"pairs of {function}, {request.scorer}"), **request.common, **request.boot,
     )  # fmt: skip
-    return found.assign(scorer=scorer)
+    return found.assign(scorer=request.scorer)
 
 
-def _cumulative(study: Study, function: str, scorer: str, split: str, common: dict[str, Any]) -> pd.DataFrame:
-    ranking = study.atlas.ranking(function, scorer)
+def _cumulative(request: SweepRequest, function: str) -> pd.DataFrame:
     return cumulative_curve(
-        study.runner(), ranking, function, scorer=scorer, split=split, n_boot=study.settings.n_bootstrap,
-        seed=study.settings.seed, progress=_progress(study, f"cumulative curve of {function}, {scorer}"), **common,
+        request.study.runner(), request.study.atlas.ranking(function, request.scorer), function, scorer=request.scorer,
+        split=request.split, progress=request.progress(f"cumulative curve of {function}, {request.scorer}"),
+        **request.common, **request.boot,
     )  # fmt: skip
 
 
-def _greedy(
-    study: Study, function: str, scorer: str, candidates: HeadSet, split: str, common: dict[str, Any]
-) -> pd.DataFrame:
+def _greedy(request: SweepRequest, function: str) -> pd.DataFrame:
+    candidates, runner = request.heads(function), request.study.runner()
     if not candidates:
-        return _nothing(function, scorer, candidates.reason)
-    runner, seed = study.runner(), study.settings.seed
-    found = greedy_set(
-        runner, candidates, function, split="S", progress=_progress(study, f"minimal set of {function}, {scorer}"), **common
-    )  # fmt: skip
+        return _nothing(request, function, candidates.reason)
+    progress = request.progress(f"minimal set of {function}, {request.scorer}")
+    found = greedy_set(runner, candidates, function, split="S", progress=progress, **request.common)
     if not found.heads:
-        return _nothing(function, scorer, found.heads.reason)
-    edit = ablate(found.heads, common["operation"], common["means"])
-    before = runner.baseline(split)
-    after = runner.run(Condition(f"minimal set of {function}", (edit,), common["scope"]), split)
-    told = effect(before, after, of_function(before, function), study.settings.n_bootstrap, seed)
-    # The path is of split S, which the heads were chosen on; the last row is what they do on split E.
+        return _nothing(request, function, found.heads.reason)
+    edit = ablate(found.heads, request.common["operation"], request.common["means"])
+    before = runner.baseline(request.split)
+    after = runner.run(Condition(f"minimal set of {function}", (edit,), request.scope), request.split)
+    result = effect(before, after, of_function(before, function), **request.boot)
+    # The moves were chosen and measured on split S; this last row is the effect of the chosen set on split E.
     row = {
-        "function": function, "move": f"chosen set, split {split}", "head": " ".join(map(str, found.heads)),
-        "k": len(found.heads), "accuracy": told.after, "accuracy_drop": -told.change, "low": -told.high, "high": -told.low,
-        "n": told.n,
+        "function": function, "move": f"chosen set, split {request.split}", "head": " ".join(map(str, found.heads)),
+        "k": len(found.heads), "accuracy": result.after, "accuracy_drop": -result.change, "low": -result.high,
+        "high": -result.low, "n": result.n,
     }  # fmt: skip
-    return pd.concat([found.path, pd.DataFrame([row])], ignore_index=True).assign(scorer=scorer)
+    return pd.concat([found.path, pd.DataFrame([row])], ignore_index=True).assign(scorer=request.scorer)
 
 
-def _nothing(function: str, scorer: str, reason: str) -> pd.DataFrame:
+def _nothing(request: SweepRequest, function: str, reason: str) -> pd.DataFrame:
     """The one row of a function that has no heads to look at."""
-    return pd.DataFrame([{"function": function, "scorer": scorer, "reason": reason}])
+    return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": reason}])
 
 
-def _progress(study: Study, title: str) -> Callable[[str, int, int], None]:
-    return lambda _, done, total: study.report(title, done, total)
+SWEEPS.add("heads", SweepKind(_heads, "capture", takes_scorer=False))
+SWEEPS.add("pairs", SweepKind(_each_function("pairs", _pairs), "select", takes_heads=True))
+SWEEPS.add("cumulative", SweepKind(_each_function("cumulative", _cumulative), "score"))
+SWEEPS.add("greedy", SweepKind(_each_function("greedy", _greedy), "select", takes_heads=True, takes_split=False))

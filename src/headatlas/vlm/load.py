@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
+from headatlas.registry import near, near_folder
 from headatlas.vlm.model import VLM
 
 HALF = (torch.float16, torch.bfloat16)
@@ -151,9 +152,17 @@ def _source(name: str) -> str:
 
     if name in reference.names():
         return str(reference.path(name))
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
-    if looks_local:
-        raise HeadAtlasError(f"no model at {name!r}: expected a folder with config.json, weights and processor")
+    folder = near_folder(name)
+    if folder or name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():
+        raise HeadAtlasError(
+            f"no model at {name!r}{folder or ': it must be a folder with config.json, weights and processor'}"
+        )
+    if "/" not in name:  # the hub's ids are owner/name: a misspelled shipped name is not looked for there
+        shipped = reference.names()
+        raise HeadAtlasError(
+            f"model must be a shipped one ({', '.join(shipped)}), a folder or a Hugging Face id (owner/name); "
+            f"got {name!r}{near(name, shipped)}"
+        )
     return name
 
 

@@ -1,4 +1,4 @@
-"""The report's charts: one small module a kind of chart; each takes a tidy frame and returns a Vega-Lite spec."""
+"""The report's charts: each function takes a tidy frame and returns a Vega-Lite spec."""
 
 from headatlas.report.charts.bars import bars
 from headatlas.report.charts.dots import dots

@@ -1,7 +1,4 @@
-"""Horizontal bars with their value written at the end.
-
-Knows altair and a tidy frame; knows nothing of what is plotted.
-"""
+"""Horizontal bars with their value written at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ def bars(
     """Bars as wide as their container, in the order of the frame.
 
     Args:
-        frame: columns `row`, `value`, `text` (what is written at the bar's end), `series`, and those of `tooltip` (words).
+        frame: columns `row`, `value`, `text` (what is written at the bar's end), `series`, and those of `tooltip` (text).
         swatches: the series; `text` equals `series`.
         x_title: the title of the value axis, with its unit.
         tooltip: (column, title).

@@ -1,7 +1,4 @@
-"""Dots with their 95 % intervals, one row a group, one shape and colour a series.
-
-Knows altair and a tidy frame; knows nothing of what is plotted.
-"""
+"""Dots with 95 % intervals: one row for each group, one shape and colour for each series."""
 
 from __future__ import annotations
 
@@ -36,8 +33,8 @@ def dots(
         zero: whether to draw a line at 0.
         x_format: d3 format of the axis.
         domain: ends of the value axis; None fits the data.
-        tooltip: (column, title, d3 format) shown besides row, series, value and interval.
-        row_height: pixels a row; 0 fits the number of series.
+        tooltip: (column, title, d3 format), shown in addition to row, series, value and interval.
+        row_height: pixels for each row; 0 fits the number of series.
     """
     series = [swatch.text for swatch in swatches]
     height = row_height or max(22, 12 * len(series) + 8)

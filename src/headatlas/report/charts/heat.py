@@ -1,7 +1,4 @@
-"""A matrix of numbers as colours, with the numbers written in.
-
-Knows altair and a tidy frame; knows nothing of what is plotted.
-"""
+"""A matrix of numbers as colours, with the numbers written in the cells."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ def heat(
     """A heat map as wide as its container.
 
     Args:
-        frame: columns `row`, `column`, `value`, `text` (written in the cell), and those of `tooltip` (words).
+        frame: columns `row`, `column`, `value`, `text` (written in the cell), and those of `tooltip` (text).
         rows: from top to bottom.
         columns: from left to right.
         y_title: what the rows are.

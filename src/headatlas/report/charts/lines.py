@@ -1,7 +1,4 @@
-"""Curves with their 95 % bands, one a series.
-
-Knows altair and a tidy frame; knows nothing of what is plotted.
-"""
+"""Curves with 95 % bands, one for each series."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ def lines(
     """Curves as wide as their container.
 
     Args:
-        frame: columns `x`, `series`, `value`, `low`, `high`, `mark` (true: ring the point, as the one chosen).
+        frame: columns `x`, `series`, `value`, `low`, `high`, `mark` (true: draw a ring around the point).
         swatches: the series in order; `text` equals `series`.
         x_title: title of the horizontal axis.
         y_title: title of the vertical axis.

@@ -1,7 +1,6 @@
 """The map of one function over all heads: layers upwards, heads across, colour the score, an outline the selected heads.
 
-Knows altair and a tidy frame; knows nothing of scorers. The data travels as CSV, because a large model has tens of thousands
-of cells.
+Its data are stored as CSV, because a large model has tens of thousands of cells.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import pandas as pd
 from headatlas.report.charts.theme import INK, color_scale, finish
 
 CELLS_AS_SVG = 1500
-"""Maps with more cells than this are drawn on a canvas: thousands of SVG nodes make a page slow."""
+"""Maps with more cells are drawn on a canvas: thousands of SVG nodes make a page slow."""
 
 
 def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float) -> dict[str, Any]:
-    """A layer x head map as wide as its container.
+    """A map of layers x heads, as wide as its container.
 
     Args:
-        frame: columns `layer`, `head` (0-based), `value`, `p`, `selected` (bool); one row a head.
+        frame: columns `layer`, `head` (0-based), `value`, `p`, `selected` (bool); one row for each head.
         shape: (L, H).
         largest: end of the colour scale, which runs from -largest to largest.
     """

@@ -1,7 +1,7 @@
 """Colours, fonts and sizes that all charts share, and how a frame becomes a chart's data.
 
-Knows altair; knows no table of the study. Colours are Okabe and Ito's (distinct for colour-blind readers), each series also
-has its own shape, and the diverging ramp runs from orange through white to blue.
+The colours are those of Okabe and Ito, which colour-blind readers can tell apart; each series also has its own shape. The
+diverging ramp runs from orange through white to blue.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ SHAPES = ("circle", "diamond", "square", "triangle-up", "triangle-down", "cross"
 
 
 ROWS = alt.NamedData("rows")
-"""What a chart is built on; `finish` puts the rows in. Altair copies a chart at every step, and would copy its rows too."""
+"""Placeholder for a chart's rows, which `finish` puts in: Altair copies a chart at every step, and would copy its rows too."""
 
 
 def color_scale(largest: float, diverging: bool = True) -> alt.Scale:
-    """From -largest to largest (or from 0): one domain value a colour, because Vega pairs the two lists."""
+    """A colour scale from -largest (or 0) to largest: one domain value for each colour, because Vega pairs the two lists."""
     largest = largest if math.isfinite(largest) and largest > 0 else 1.0
     colors, low = (RAMP, -largest) if diverging else (SEQUENTIAL, 0.0)
     step = (largest - low) / (len(colors) - 1)
@@ -62,9 +62,9 @@ def color_scale(largest: float, diverging: bool = True) -> alt.Scale:
 
 
 def printable(text: str) -> str:
-    """`text` with every character that charts cannot hold as a space: control characters, line ends, lone surrogates.
+    """`text` with a space for every character that charts cannot hold: control characters, line ends, lone surrogates.
 
-    vl-convert does not raise on them, it ends the whole process; names of models, files and functions may hold any.
+    vl-convert does not raise on them but ends the whole process, and names of models, files and functions may hold any.
     """
     if text.isprintable():
         return text
@@ -74,20 +74,22 @@ def printable(text: str) -> str:
 _UNPRINTABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 
-def _guarded(node: Any) -> Any:
-    """The one guard that all names in charts pass: every text of a spec made printable, in rows, titles and domains alike."""
+def _printable_texts(node: Any) -> Any:
+    """A spec with all its texts printable: rows, titles and domains."""
     if isinstance(node, str):
         return printable(node)
     if isinstance(node, list):
-        return [_guarded(item) for item in node]
+        return [_printable_texts(item) for item in node]
     if isinstance(node, dict):
-        return {key: _guarded_rows(value) if key == "datasets" else _guarded(value) for key, value in node.items()}
+        return {
+            key: _printable_rows(value) if key == "datasets" else _printable_texts(value) for key, value in node.items()
+        }
     return node
 
 
-def _guarded_rows(datasets: dict[str, Any]) -> dict[str, Any]:
-    """The rows of a spec, guarded; those that travel as CSV hold numbers only and need their line ends."""
-    return {name: rows if isinstance(rows, str) else _guarded(rows) for name, rows in datasets.items()}
+def _printable_rows(datasets: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a spec with printable texts; rows in CSV hold numbers only and keep their line ends."""
+    return {name: rows if isinstance(rows, str) else _printable_texts(rows) for name, rows in datasets.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -109,7 +111,7 @@ def finish(chart: alt.TopLevelMixin, frame: pd.DataFrame | None = None) -> dict[
     spec.pop("config", None)
     spec.pop("$schema", None)
     if frame is None:
-        return _guarded(spec)
+        return _printable_texts(spec)
     rows = [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
     # Named after what they hold, so that several charts can be put into one picture.
     name = "rows-" + hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
@@ -117,4 +119,4 @@ def finish(chart: alt.TopLevelMixin, frame: pd.DataFrame | None = None) -> dict[
         if part.get("data") == {"name": "rows"}:
             part["data"] = {"name": name}
     spec["datasets"] = {**spec.get("datasets", {}), name: rows}
-    return _guarded(spec)
+    return _printable_texts(spec)

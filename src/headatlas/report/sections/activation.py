@@ -1,27 +1,28 @@
-"""Spatial head activation (SHA): what changing the input does, arm by arm.
-
-Knows activation.csv.
-"""
+"""Spatial head activation (SHA): what each change of the input does."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.report import words
+from headatlas.report.blocks import gap, point_interval
 from headatlas.report.charts import dots, heat
-from headatlas.report.charts.theme import BLUE, GREEN, ORANGE
+from headatlas.report.charts.theme import BLUE, GREEN, ORANGE, PINK
+from headatlas.report.figures import by_order, in_points, one_chart, ramp_to
 from headatlas.report.page import Block, Figure, Section, Swatch, Table
-from headatlas.report.sections.common import gap, tied
-from headatlas.report.sections.figures import by_order, in_points, one_chart, ramp_to
+from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
 
 HEADLINE = ("spatial", *SPATIAL, "final")
-LOOKS = ((BLUE, "circle"), (GREEN, "diamond"), (ORANGE, "square"), ("#b5548a", "triangle-up"))
+LOOKS = ((BLUE, "circle"), (GREEN, "diamond"), (ORANGE, "square"), (PINK, "triangle-up"))
 
 
+@section("activation", order=120)
 def activation_section(run: Run) -> Section:
-    """Every arm's gain over the original image, on spatial steps and on the others."""
+    """The gain of every arm over the original image, on spatial steps and on the others."""
     frame = run.tables["activation"]
     blocks: list[Block] = [*gap(run, "activation")]
     if len(frame):
@@ -30,10 +31,9 @@ def activation_section(run: Run) -> Section:
         blocks += [_matrix(frame, arms), _table(frame, arms)]
     return Section(
         id="activation",
-        title="Can spatial heads be woken up through the input?",
-        intro="The paper draws boxes around objects and masks their insides, to push the model onto spatial cues. "
-        "Each arm changes the input and nothing else; random boxes, coordinates as text and the image shown twice are "
-        "the controls.",
+        title="Can spatial heads be activated through the input?",
+        intro="The paper draws boxes around objects and masks the objects, so that the model has to use spatial cues. "
+        "Each arm changes only the input. Random boxes, coordinates as text and the image shown twice are the controls.",
         blocks=tuple(blocks),
         short="Activation (SHA)",
     )
@@ -68,7 +68,7 @@ def _headline(frame: pd.DataFrame, arms: list[str]) -> list[Block]:
     )
     label = "Points gained over the original image by each arm, on spatial steps and final answers."
     title = "Points gained on spatial steps and final answers"
-    caption = "Left of 0: the changed input made the model worse."
+    caption = "Left of 0: the change made the model worse."
     return [one_chart("activation", spec, label, title, caption, swatches)]
 
 
@@ -85,7 +85,7 @@ def _matrix(frame: pd.DataFrame, arms: list[str]) -> Figure:
                 "value": 100 * rows["gain"],
                 "text": [words.points(value, 0) for value in rows["gain"]],
                 "exact": [
-                    f"{words.points(g)} ({tied(lo, hi)})"
+                    words.with_interval(words.points(g), point_interval(lo, hi))
                     for g, lo, hi in zip(rows["gain"], rows["low"], rows["high"], strict=True)
                 ],
                 "accuracy": [words.percent(value) for value in rows["accuracy"]],
@@ -103,19 +103,40 @@ def _matrix(frame: pd.DataFrame, arms: list[str]) -> Figure:
     return one_chart("activation-functions", spec, label, "The same for every function", ramp=ramp)
 
 
+def _beyond(row: Any) -> str:
+    """The paired gain over the arm's control, with its interval and p; a dash for an arm without one."""
+    if not row.control:
+        return words.MISSING
+    span = point_interval(row.beyond_low, row.beyond_high)
+    gain = words.with_interval(words.points(row.beyond), span)
+    return f"{gain}; p {words.p_value(row.beyond_p)}; {words.plain(row.control, words.INPUT_ARMS).lower()}"
+
+
 def _table(frame: pd.DataFrame, arms: list[str]) -> Table:
     groups = words.functions_in_order(frame["group"])
     rows = by_order(frame, arm=arms, group=groups)
+    columns = (
+        "Arm",
+        "Steps of",
+        "Right",
+        "Points gained",
+        "95 % interval",
+        "p",
+        "Gain over its control",
+        "Unreadable",
+        "n",
+    )
     return Table(
-        columns=("Arm", "Steps of", "Right", "Points gained", "95 % interval", "p", "Unreadable", "n"),
+        columns=columns,
         rows=tuple(
             (
                 words.plain(row.arm, words.INPUT_ARMS),
                 words.group(row.group),
                 words.percent(row.accuracy),
                 words.MISSING if row.arm == "original" else words.points(row.gain),
-                "" if row.arm == "original" else tied(row.low, row.high),
+                "" if row.arm == "original" else point_interval(row.low, row.high),
                 words.MISSING if row.arm == "original" else words.p_value(row.p),
+                _beyond(row),
                 words.percent(row.unparsable),
                 words.count(row.n),
             )

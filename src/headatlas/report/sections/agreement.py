@@ -1,17 +1,16 @@
-"""Do the scorers agree with exact ablation, and could a step's words alone give its function away?
-
-Knows agreement.csv, probe.csv and surface.csv.
-"""
+"""Do the scorers agree with exact ablation, and do the words of a step alone give its function away?"""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from headatlas.report import words
+from headatlas.report.blocks import gap
 from headatlas.report.charts import dots
-from headatlas.report.charts.theme import BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY
+from headatlas.report.charts.theme import BLUE, GREEN, GREY, ORANGE, PINK, RED
+from headatlas.report.figures import in_points, legend
 from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch
-from headatlas.report.sections.common import gap
+from headatlas.report.registry import section
 from headatlas.report.tables import Run, only
 
 LOOKS = ((ORANGE, "circle"), (BLUE, "diamond"), (GREEN, "square"), (PINK, "triangle-up"), (RED, "cross"))
@@ -22,8 +21,9 @@ WHAT = {
 }
 
 
+@section("agreement", order=70)
 def agreement_section(run: Run) -> Section:
-    """Rank correlations with ablation, probes with their controls, bag-of-words baselines."""
+    """Rank correlations with ablation, probes and their controls, bag-of-words baselines."""
     blocks: list[Block] = [*gap(run, "agreement")]
     if len(run.tables["agreement"]):
         blocks += _agreement(run.tables["agreement"])
@@ -36,8 +36,8 @@ def agreement_section(run: Run) -> Section:
     return Section(
         id="agreement",
         title="Do the scorers agree?",
-        intro="Exact ablation is the yardstick: it silences one head at a time and counts the answers lost. A cheaper scorer is "
-        "only as good as its agreement with it, and a probe says little if the words of a step already give its function away.",
+        intro="Exact ablation silences one head at a time and counts the answers lost. Cheaper scorers are compared with it. "
+        "A probe says little if the words of a step already give its function away.",
         blocks=tuple(blocks),
         short="Do scorers agree?",
     )
@@ -81,7 +81,13 @@ def _agreement(frame: pd.DataFrame) -> list[Block]:
         ),
         Figure(
             "agreement-top",
-            (Chart("agreement-top", top_spec, "Share of the five highest heads that a scorer has in common."),),
+            (
+                Chart(
+                    "agreement-top",
+                    top_spec,
+                    "Share of the five highest heads that a scorer shares with exact ablation.",
+                ),
+            ),
             "Same five highest heads as exact ablation?",
             swatches=(*swatches, expected),
         ),
@@ -89,10 +95,7 @@ def _agreement(frame: pd.DataFrame) -> list[Block]:
 
 
 def _probe(frame: pd.DataFrame) -> list[Block]:
-    targets = words.in_order(frame["target"], TARGET_LOOKS)
-    swatches = tuple(
-        Swatch(words.plain(name, words.TARGETS), *TARGET_LOOKS.get(name, (SKY, "cross"))) for name in targets
-    )
+    swatches = legend(frame["target"], words.TARGETS, TARGET_LOOKS)
     charts = []
     for measure, title in (("accuracy", "right (%)"), ("auc", "AUC × 100 (50 is chance)")):
         rows = only(frame, measure=measure)
@@ -115,9 +118,7 @@ def _probe(frame: pd.DataFrame) -> list[Block]:
                     "row": labels,
                     "full": names,
                     "series": [words.plain(t, words.TARGETS) for t in rows["target"]],
-                    "value": 100 * rows["value"],
-                    "low": 100 * rows["low"],
-                    "high": 100 * rows["high"],
+                    **in_points(rows, "value"),
                     "n": rows["n"],
                 }
             ),
@@ -136,7 +137,7 @@ def _probe(frame: pd.DataFrame) -> list[Block]:
             "probe",
             tuple(charts),
             "Can a probe read the function from the heads?",
-            "A probe that does as well on shuffled functions, or from the text alone, has found nothing in the heads.",
+            "A probe that does as well with shuffled functions, or from the text alone, has found nothing in the heads.",
             swatches,
             min_width=380 if len(charts) > 1 else 0,
         )
@@ -153,9 +154,7 @@ def _surface(frame: pd.DataFrame) -> list[Block]:
             {
                 "row": labels,
                 "series": swatches[0].text,
-                "value": 100 * rows["accuracy"],
-                "low": 100 * rows["low"],
-                "high": 100 * rows["high"],
+                **in_points(rows, "accuracy"),
                 "n": rows["n"],
             }
         )
@@ -172,8 +171,8 @@ def _surface(frame: pd.DataFrame) -> list[Block]:
             "surface",
             tuple(charts),
             "How much do the words alone give away?",
-            "A classifier that sees only the words of a step or question, no image and no model. The nearer to chance, the "
-            "less a head could score well by reading the wording.",
+            "A classifier that sees only the words of a step or question, without the image and the model. The nearer it is to "
+            "chance, the less a head can score by reading the words.",
             swatches,
             min_width=380 if len(charts) > 1 else 0,
         )

@@ -1,16 +1,13 @@
-"""The verdicts on the paper's claims, and the words a newcomer needs to read them.
-
-Knows claims.json; knows nothing of how verdicts are reached.
-"""
+"""The verdicts on the paper's claims, as `claims.json` gives them."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, TITLES
 from headatlas.report import words
 from headatlas.report.page import Note, Section
+from headatlas.report.registry import section
 from headatlas.report.tables import Run
 
 SHARE_UNITS = {"share", "shares"}
@@ -18,46 +15,17 @@ DIFFERENCES = {"C4", "C5a", "C5b"}
 """Claims whose effect is one accuracy minus another: shown in points even where the unit says `share`."""
 POINT_UNITS = {"accuracy", "points", "percentage points", "drop", "gain", "pp"}
 
-GLOSSARY = (
-    (
-        "Head",
-        "One attention head: a small unit of the model. Each layer has several, side by side. L3.H5 is head 5 of layer 3.",
-    ),
-    ("Function", "One of eight kinds of thinking that a step of a question asks for; two of them are spatial."),
-    ("Step", "A question is answered as a chain of short subquestions; each is a step, and each has a function."),
-    ("Scorer", "A way to rate how much each head matters for a function. This study compares several."),
-    (
-        "Ablation",
-        "Silencing heads (scaling their output to almost nothing) and seeing what the model can no longer do.",
-    ),
-    (
-        "Control",
-        "The same thing done to something that should not matter, for example to the same number of random heads.",
-    ),
-    (
-        "Split",
-        "The data in four parts that share no image: P fits probes, S scores and selects heads, T tunes strengths, "
-        "E evaluates, once.",
-    ),
-    (
-        "95 % interval",
-        "Where the true value lies with fair certainty, given how many questions were asked. Drawn as a bar through "
-        "a dot.",
-    ),
-    ("Points", "Percentage points: from 80 % to 70 % is a drop of 10 points."),
-    ("p and q", "How often chance alone would give an effect this large; q is p corrected for testing many things."),
-)
 
-
+@section("claims", order=0)
 def claims_section(run: Run) -> Section:
-    """The paper's claims, a group each, one row a scorer."""
-    level = f" A control is beaten at p ≤ {run.q:g}." if run.q is not None else ""
+    """The claims, one group each, one row for each scorer."""
+    level = f" The control counts as beaten at p ≤ {words.number(run.level, 2)}." if run.level is not None else ""
     return Section(
         id="claims",
-        title="What the paper claims, and what came out here",
+        title="What the paper claims, and what was found here",
         intro="Each claim of the paper is tested on this model, once for each way of finding heads (“scorer”). "
-        "A claim is supported only if its effect is clear and beats its control; the range in brackets is the 95 % interval."
-        + level,
+        "A claim is supported if the 95 % interval of its effect (in brackets) lies wholly on the claimed side and the effect "
+        f"beats its control; it is contradicted if the interval lies wholly on the other side.{level}",
         blocks=() if run.claims else (Note(run.why("claims"), weak=True),),
         kind="claims",
         data=claim_groups(run.claims),
@@ -66,7 +34,7 @@ def claims_section(run: Run) -> Section:
 
 
 def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Claims in natural order of their ids, each with its rows, one a scorer."""
+    """Claims in the natural order of their ids, each with one row for each scorer."""
     ids = sorted({str(entry.get("id", "")) for entry in entries}, key=natural)
     groups = []
     for name in ids:
@@ -86,8 +54,8 @@ def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def natural(name: str) -> list[Any]:
-    """Sort key by which C2 comes before C10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+    """Sort key that puts C2 before C10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _rank(scorer: str) -> tuple[int, str]:
@@ -98,8 +66,8 @@ def _rank(scorer: str) -> tuple[int, str]:
 def _tally(rows: list[dict[str, Any]]) -> str:
     if len(rows) < 2:
         return ""
-    held = sum(entry.get("verdict") == "supported" for entry in rows)
-    return f"supported with {held} of {len(rows)} scorers"
+    supported = sum(entry.get("verdict") == "supported" for entry in rows)
+    return f"supported with {supported} of {len(rows)} scorers"
 
 
 def claim_row(entry: dict[str, Any]) -> dict[str, str]:
@@ -126,7 +94,7 @@ def claim_row(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def effect_text(value: object, unit: str) -> str:
-    """A claim's effect: shares as per cent, differences of accuracy as points, anything else as it is."""
+    """The effect of a claim: shares as per cent, differences of accuracy as points, anything else as a plain number."""
     if unit in SHARE_UNITS:
         return words.percent(value)
     if unit in POINT_UNITS:
@@ -135,22 +103,7 @@ def effect_text(value: object, unit: str) -> str:
 
 
 def unit_text(unit: str) -> str:
-    """The unit as written behind an effect."""
+    """The unit as written after an effect."""
     if unit in SHARE_UNITS:
         return ""
     return "points" if unit in POINT_UNITS else unit
-
-
-def glossary_section(run: Run) -> Section:
-    """Ten words, and the eight functions."""
-    functions = [
-        {"title": TITLES[name], "meaning": MEANINGS[name], "spatial": name in FUNCTIONS[:2]} for name in FUNCTIONS
-    ]
-    return Section(
-        id="words",
-        title="Words used in this report",
-        intro="The few terms that everything below relies on, and the eight functions that steps are sorted into.",
-        kind="glossary",
-        data={"terms": GLOSSARY, "functions": functions},
-        short="Words used",
-    )

@@ -1,7 +1,4 @@
-"""Worked examples: a question, its image, its steps, and the model's answers before and after an edit.
-
-Knows results/examples.json and the images it points to, inside the run directory only.
-"""
+"""Worked examples: a question, its image and steps, and the answers before and after an edit."""
 
 from __future__ import annotations
 
@@ -14,19 +11,21 @@ from headatlas.cogvsr.pictures import open_picture
 from headatlas.errors import HeadAtlasError
 from headatlas.report import words
 from headatlas.report.page import Note, Section
+from headatlas.report.registry import section
 from headatlas.report.tables import Run
 
 N_EXAMPLES, PIXELS = 10, 384
 
 
+@section("examples", order=130)
 def examples_section(run: Run) -> Section:
     """Up to ten questions, step by step."""
     examples = [_example(run.path, entry) for entry in run.examples[:N_EXAMPLES]]
     return Section(
         id="examples",
         title="Worked examples",
-        intro="Single questions, so that the numbers above have faces. Each step shows the right answer, what the model said, "
-        "and what it said while the heads were edited; steps whose answer turned wrong or right are marked.",
+        intro="Single questions behind the numbers above. Each step shows the right answer, the model's answer, and its answer "
+        "while the heads were edited. Steps whose answer became wrong or right are marked.",
         blocks=() if examples else (Note(run.why("examples"), weak=True),),
         kind="examples",
         data=examples,

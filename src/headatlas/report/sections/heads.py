@@ -1,24 +1,23 @@
-"""Which heads matter for which function: the maps, how many are selected, where they sit, what functions share.
-
-Knows scores.csv, selection.csv, sparsity.csv and overlap.csv.
-"""
+"""Which heads matter for which function: the maps, how many are selected, where they sit, what functions share."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from headatlas.report import words
+from headatlas.report.blocks import gap, headline_selector, per_scorer, spatial_swatches
 from headatlas.report.charts import bars, head_map, heat
 from headatlas.report.charts.maps import CELLS_AS_SVG
-from headatlas.report.charts.theme import INK, RAMP
-from headatlas.report.page import Block, Chart, Figure, Note, Ramp, Section, Swatch, Table
-from headatlas.report.sections.common import gap, headline_selector, per_scorer, spatial_swatches
-from headatlas.report.sections.figures import matrix_chart, one_chart, ramp_to
+from headatlas.report.charts.theme import INK
+from headatlas.report.figures import SMALL, matrix_chart, one_chart, ramp_to
+from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch, Table
+from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
 
 
+@section("maps", order=30)
 def maps_section(run: Run) -> Section:
-    """One layer x head map a function."""
+    """One map of layers x heads for each function."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         shape = (int(rows["layer"].max()) + 1, int(rows["head"].max()) + 1)
@@ -37,26 +36,25 @@ def maps_section(run: Run) -> Section:
             renderer = "canvas" if shape[0] * shape[1] > CELLS_AS_SVG else "svg"
             title = f"{words.group(name)} ({len(heads)})"
             charts.append(Chart(f"map-{scorer}-{name}", spec, label, title, renderer))
-        end = words.number(largest, 3)
-        ramp = Ramp(RAMP, f"−{end}", "0", f"+{end}", "score: blue helps the function, orange works against it")
+        ramp = ramp_to(largest, "score: blue helps the function, orange works against it", digits=3)
         return (
             Figure(
                 name=f"maps-{scorer}",
                 charts=tuple(charts),
                 title=f"Score of every head: {words.scorer(scorer)}",
-                caption=f"Outlined: selected heads (rule: {words.plain(selector, words.SELECTORS)}). In brackets: how many.",
+                caption=f"Outlined: selected heads (rule: {words.plain(selector, words.SELECTORS)}). In brackets: their number.",
                 ramp=ramp,
                 swatches=(Swatch("Selected head", INK, "outline"),),
-                min_width=215,
+                min_width=SMALL,
             ),
         )
 
     return Section(
         id="maps",
         title="Which heads matter for which function?",
-        intro="Each square is one attention head: layers from bottom (first) to top (last), heads side by side. "
-        "The stronger the blue, the more the scorer thinks the head does for that function; all maps of a scorer share one "
-        "colour scale. The buttons choose whose scores are shown, here and in the sections below.",
+        intro="Each square is one attention head, with the first layer at the bottom and the last at the top. "
+        "Stronger blue means a higher score for that function; all maps of a scorer share one colour scale. "
+        "The buttons choose the scorer, here and in the sections below.",
         blocks=(
             *per_scorer(run, run.tables["scores"], view, "scores"),
             *(gap(run, "selection") if len(run.tables["scores"]) else ()),
@@ -71,8 +69,9 @@ def _selected(run: Run, scorer: str, selector: str) -> dict[str, set[str]]:
     return {row.function: set(str(row.heads).split()) for row in records(rows)}
 
 
+@section("counts", order=40)
 def counts_section(run: Run) -> Section:
-    """How many heads each function has, and how concentrated its scores are."""
+    """The number of heads of each function, and how concentrated its scores are."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         return (
@@ -81,17 +80,17 @@ def counts_section(run: Run) -> Section:
             _count_table(rows, scorer),
         )
 
-    def spread(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+    def concentration(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
         return (_sparsity_table(rows),)
 
     return Section(
         id="counts",
         title="How many heads does each function have?",
-        intro="A function is sparse if few of the model's heads carry it. The paper claims that this holds for all eight "
-        "functions, and that the two spatial ones have the fewest.",
+        intro="A function is sparse if few of the model's heads serve it. The paper claims that all eight functions are sparse, "
+        "and that the two spatial ones have the fewest heads.",
         blocks=(
             *per_scorer(run, run.tables["selection"], view, "selection"),
-            *per_scorer(run, run.tables["sparsity"], spread, "sparsity"),
+            *per_scorer(run, run.tables["sparsity"], concentration, "sparsity"),
         ),
         short="How many heads",
     )
@@ -138,9 +137,9 @@ def _count_table(rows: pd.DataFrame, scorer: str) -> Table:
             (words.group(name), *(cells.get((name, selector), words.MISSING) for selector in selectors))
             for name in words.functions_in_order(rows["function"])
         ),
-        title="The same with every way of selecting",
-        caption="How many heads count as functional depends on the rule. “Above chance” keeps heads whose score beats shuffled "
-        "labels; the others are the rules of the published work.",
+        title="The same with every selection rule",
+        caption="The number of functional heads depends on the rule. “Above chance” keeps heads whose score is above that of "
+        "shuffled labels; the others are rules of published work.",
     )
 
 
@@ -161,11 +160,12 @@ def _sparsity_table(rows: pd.DataFrame) -> Table:
             for name in words.functions_in_order(by_name)
         ),
         title="How concentrated the scores are",
-        caption="Gini: 0 if all heads matter alike, 1 if one head does it all. Effective number: how many equally strong heads "
-        "would be as spread out. Mean depth: 0 % is the first layer, 100 % the last.",
+        caption="Gini: 0 if all heads matter equally, 1 if only one head matters. Effective number: how many equally strong "
+        "heads would be as spread out. Mean depth: 0 % is the first layer, 100 % the last.",
     )
 
 
+@section("place", order=50)
 def place_section(run: Run) -> Section:
     """In which layers the heads of each function sit."""
 
@@ -218,13 +218,14 @@ def place_section(run: Run) -> Section:
     return Section(
         id="place",
         title="Where do the heads sit?",
-        intro="Early layers read the input, late layers settle the answer. A row that is dark in one place means that the "
-        "function lives in few layers.",
+        intro="Early layers read the input, late layers form the answer. A row that is dark in one place belongs to a function "
+        "that sits in few layers.",
         blocks=per_scorer(run, run.tables["scores"], view, "scores"),
         short="Where heads sit",
     )
 
 
+@section("overlap", order=60)
 def overlap_section(run: Run) -> Section:
     """How much functions share their heads."""
 
@@ -248,7 +249,7 @@ def overlap_section(run: Run) -> Section:
                     }
                 )
         if not cells:
-            return (Note("Only one function has heads, so there is nothing to share.", weak=True),)
+            return (Note("Fewer than two functions have heads, so nothing can be shared.", weak=True),)
         name, label = (
             f"overlap-{scorer}",
             "Overlap between the head sets of each pair of functions, corrected for chance.",
@@ -263,8 +264,8 @@ def overlap_section(run: Run) -> Section:
     return Section(
         id="overlap",
         title="Do functions share heads?",
-        intro="Two functions may rely on the same heads. Each cell compares two sets: their Jaccard overlap (shared heads by all "
-        "heads of both), corrected so that 0 is what chance gives.",
+        intro="Two functions may use the same heads. Each cell is the Jaccard overlap of two sets (shared heads divided by all "
+        "heads of both), corrected so that 0 is the overlap by chance.",
         blocks=per_scorer(run, run.tables["overlap"], view, "overlap"),
         short="Shared heads",
     )

@@ -1,4 +1,4 @@
-// Draws the charts that are visible, switches between scorers, marks the chapter being read. Knows no data.
+// Draws the visible charts, switches between scorers, and marks the section being read.
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const specs = read("chart-specs");
@@ -14,7 +14,7 @@
         mode: "vega-lite", actions: false, renderer: box.dataset.renderer, config, ast: false,
         tooltip: { theme: "report", offsetX: 14 },
       });
-      // vega-embed says "Vega visualization" and nothing else.
+      // vega-embed sets its own label, "Vega visualization".
       box.setAttribute("aria-label", label);
       box.setAttribute("role", "img");
       box.dataset.state = "drawn";
@@ -37,7 +37,7 @@
   function choose(scorer, keep) {
     const top = keep ? keep.getBoundingClientRect().top : 0;
     for (const view of document.querySelectorAll("[data-scorer]")) view.hidden = view.dataset.scorer !== scorer;
-    // The chapter being read stays where it is, although the ones above may have changed their height.
+    // The section being read stays in place, although the height of those above may have changed.
     drawVisible().then(() => keep && window.scrollBy({ top: keep.getBoundingClientRect().top - top, behavior: "instant" }));
   }
 

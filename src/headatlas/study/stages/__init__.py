@@ -1,9 +1,9 @@
-"""The stages of a study, in the order in which they run; importing this fills the registry `STAGES`."""
+"""The stages of a study, one module each; importing this registers them in `STAGES`."""
 
-# isort: off  (the order of these lines is the order of the stages)
+# isort: off  (stages run in the order of these lines)
 from headatlas.study.stages import data, evaluate, capture, score, select, ablate, steer, activate, report  # noqa: F401
 
 # isort: on
-from headatlas.study.stages.base import STAGES, Stage, run_stage
+from headatlas.study.stages.base import STAGES, Stage, run_stage, stage
 
-__all__ = ["STAGES", "Stage", "run_stage"]
+__all__ = ["STAGES", "Stage", "run_stage", "stage"]

@@ -1,69 +1,137 @@
-"""What a stage is, and the registry that gives stages their order.
+"""Stages of a study: what one is, their registry, and how one is run, checked and repaired.
 
-Knows markers, not contents. A stage is done when its marker carries the fingerprint of its inputs: the model, the data, the
-settings it uses, and the stages it builds on.
+A stage is done when its marker carries the fingerprint of its inputs (model, data, settings, and the files of the stages it
+builds on) and all files that it wrote are unchanged. Files that are missing or changed are computed again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import Registry
+from headatlas.storage import DamagedError, write_error
 from headatlas.study.study import Study
+
+log = logging.getLogger("headatlas")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: `command` is the CLI command that runs it, `needs` the stages whose files it reads."""
+    """One stage.
+
+    Attributes:
+        name: Its name, and that of its marker.
+        command: The CLI command that runs it.
+        needs: Stages whose files it reads.
+        run: Does the work; every file it writes below the run directory is listed in its marker.
+        version: Raised when the stage's meaning changes, so that earlier results are computed again.
+        intact: Whether what it wrote outside the marker's list, such as activations, is still there; cheap.
+    """
 
     name: str
     command: str
     needs: tuple[str, ...]
     run: Callable[[Study], None]
     version: int = 1
-    """Raised when the stage's meaning changes, so that old results are made anew."""
+    intact: Callable[[Study], bool] = lambda study: True
 
-    def fingerprint(self, study: Study) -> str:
-        """Hex digest of everything the stage's results depend on."""
-        parts = [self.name, self.version, study.fingerprint()]
-        parts += [STAGES[name].fingerprint(study) for name in self.needs]
+    def fingerprint(self, study: Study, inputs: dict[str, Any] | None = None) -> str:
+        """Hex digest of everything the stage's results depend on; `inputs` is `study.fingerprint()` if it is known."""
+        inputs = study.fingerprint() if inputs is None else inputs
+        parts: list[Any] = [self.name, self.version, inputs]
+        for name in self.needs:
+            parts += [STAGES[name].fingerprint(study, inputs), study.run.outputs(name)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-STAGES: dict[str, Stage] = {}
+STAGES: Registry[Stage] = Registry("stage")
+"""All stages, in the order in which they run; `headatlas.study.stages` registers those of HeadAtlas."""
 
 
-def stage(name: str, *, command: str = "", needs: tuple[str, ...] = (), version: int = 1) -> Callable:
-    """Decorator that registers a stage; stages run in the order in which they are registered."""
+def stage(
+    name: str,
+    *,
+    command: str = "",
+    needs: tuple[str, ...] = (),
+    version: int = 1,
+    intact: Callable[[Study], bool] = lambda study: True,
+) -> Callable[[Callable[[Study], None]], Callable[[Study], None]]:
+    """Decorator that registers a stage; arguments as the attributes of `Stage`."""
 
     def register(run: Callable[[Study], None]) -> Callable[[Study], None]:
-        STAGES[name] = Stage(name, command or name, needs, run, version)
+        STAGES.add(name, Stage(name, command or name, needs, run, version, intact))
         return run
 
     return register
 
 
 def run_stage(study: Study, name: str, *, again: bool = False) -> bool:
-    """Run one stage unless it is done already; return whether it ran.
+    """Run one stage unless it is done; return whether it ran.
+
+    Stages that it needs, and whose files were damaged since they were written, run first.
 
     Raises:
-        HeadAtlasError: A stage it needs has not run; it names the missing command.
+        HeadAtlasError: An unknown stage, one that needs a stage that has not run (the message names the command), another
+            process in the same run, or a full disk.
     """
-    if name not in STAGES:
-        raise HeadAtlasError(f"unknown stage {name!r}: expected one of {', '.join(STAGES)}")
     chosen = STAGES[name]
-    for before in chosen.needs:
-        if not study.run.has_run(before):
-            raise HeadAtlasError(
-                f"{name!r} needs the files of {before!r}, which {str(study.run.root)!r} does not have: "
-                f"run `headatlas {STAGES[before].command}` on it first"
+    with study.run.locked():
+        for before in chosen.needs:
+            if not study.run.has_run(before):
+                raise HeadAtlasError(
+                    f"{name!r} needs the files of {before!r}, which {str(study.run.root)!r} does not have: "
+                    f"run `headatlas {STAGES[before].command}` on it first"
+                )
+            repair(study, before)
+        if not again and study.run.is_done(name, chosen.fingerprint(study)) and chosen.intact(study):
+            return False
+        study.begin()
+        lost = study.run.clear(name)
+        if lost:
+            log.warning(
+                "%s of %s missing or changed since written: the stage %s runs again",
+                f"{', '.join(lost[:3])}{' and others' if len(lost) > 3 else ''}",
+                study.run.root,
+                name,
             )
-    fingerprint = chosen.fingerprint(study)
-    if study.run.is_done(name, fingerprint) and not again:
-        return False
-    with study.run.running(name, fingerprint):
-        chosen.run(study)
+        try:
+            with study.run.running(name, chosen.fingerprint(study)):
+                with_intact_activations(study, lambda: chosen.run(study))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EISDIR):
+                raise
+            raise write_error(error.filename or study.run.root, error) from error
+        except BaseException:
+            study.run.abandon()
+            raise
     return True
+
+
+def repair(study: Study, name: str) -> None:
+    """Run a stage that ended again if its files, or those of the stages it needs, were damaged since."""
+    chosen = STAGES[name]
+    if study.run.damaged(name) or not chosen.intact(study):
+        run_stage(study, name)
+
+
+def with_intact_activations(study: Study, work: Callable[[], T]) -> T:
+    """Do some work; if activations turn out to be damaged while it reads them, capture those again and start over."""
+    try:
+        return work()
+    except DamagedError as error:
+        if not study.run.has_run("capture"):
+            raise
+        log.warning("%s; capturing again", error)
+        study.forget()
+        STAGES["capture"].run(study)
+        study.forget()
+        return work()

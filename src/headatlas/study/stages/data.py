@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pandas as pd
 
 from headatlas.cogvsr import load
@@ -17,12 +15,9 @@ def run(study: Study) -> None:
     """Write RUN/data, settings.json and results/surface.csv."""
     study.report("data", 0, 1)
     data = study.data
-    kept, beside = study.run.root / "data", study.run.root / "data.part"
-    for left in (beside, kept):
-        shutil.rmtree(left, ignore_errors=True)
-    data.save(str(beside))
-    beside.rename(kept)
-    study.data = load(str(kept))
+    folder = study.run.root / "data"
+    data.save(folder)
+    study.data = load(str(folder))
     study.write_settings()
     study.run.write_table("surface", _surface(study))
     study.report("data", 1, 1)

@@ -1,0 +1,89 @@
+"""`headatlas reference`: the shipped VLMs: list them, print a card, train one again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headatlas.cli import options
+from headatlas.cli.output import print_json
+from headatlas.cli.registry import command
+
+PANEL = "Data and models"
+
+
+@command("reference list", panel=PANEL, order=10)
+def list_models(as_json: options.AsJson = False) -> None:
+    """List the shipped models and their folders.
+
+    Example: headatlas reference list
+    """
+    from headatlas.reference import names, path
+
+    if as_json:
+        print_json({name: str(path(name)) for name in names()})
+        return
+    for name in names():
+        print(f"{name}\t{path(name)}")
+
+
+@command("reference card", panel=PANEL, order=20)
+def card(name: Annotated[str, typer.Argument(help="A name that `list` prints.")] = "ref-llava") -> None:
+    """Print a shipped model's card: what it is, how it was trained, how well it answers.
+
+    Example: headatlas reference card ref-llava
+    """
+    from headatlas.reference import path
+
+    print((path(name) / "README.md").read_text(encoding="utf-8"), end="")
+
+
+@command("reference train", panel=PANEL, order=30, resumes=True)
+def train(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the finished model and its card.")],
+    family: Annotated[str, typer.Option(help="Architecture: llava, qwen2_5_vl, internvl or gemma3.")] = "llava",
+    work: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for scenes (1 GB, rendered once for all families) and, in a folder for each family, checkpoints and "
+            "log.jsonl; training that was stopped there continues."
+        ),
+    ] = Path("runs/reference"),
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Approximate training time on two cores. [default: as for the shipped models]"),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one for each core.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of weights, scenes and batches.")] = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Compile the language model (needs a C++ compiler; faster).")
+    ] = True,
+    questions: Annotated[
+        int, typer.Option(min=1, help="Held-out questions (split E) on which the figures in the card are measured.")
+    ] = 600,
+) -> None:
+    """Train a reference VLM from scratch on scenes of split "train": seeing, looking up by name, then conversations.
+
+    If it is stopped and run again with the same options, it continues where it was and gives the same model.
+
+    Example: headatlas reference train --family qwen2_5_vl --out runs/my-qwen --minutes 70
+    """
+    from dataclasses import replace
+
+    from headatlas.reference.card import measure, write_card
+    from headatlas.reference.recipe import Recipe
+    from headatlas.reference.train import train as run
+
+    recipe = replace(Recipe.of(family), seed=seed, compiled=compiled)
+    if minutes is not None:
+        recipe = recipe.scaled(minutes)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    run(recipe, work / family, out, processes, say, scenes=work)
+    write_card(out, recipe, processes, measure(out, questions, say=say))
+    print(out)

@@ -1,0 +1,98 @@
+"""`headatlas study`: the complete study of one model, or of several with their comparison."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headatlas.cli import options
+from headatlas.cli.commands.compare import print_comparison
+from headatlas.cli.output import print_json, shown
+from headatlas.cli.progress import Bars
+from headatlas.cli.registry import command
+from headatlas.cli.study_options import new_settings, read_settings, workers
+
+
+@command("study", panel="Studies", order=10, resumes=True)
+def study(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Shipped VLMs (`ref-llava`), folders, or Hugging Face ids; one or several."
+        ),
+    ],
+    out: options.Out = Path("runs/study"),
+    data: options.StudyData = None,
+    n: options.StudyN = None,
+    seed: options.StudySeed = None,
+    preset: options.Preset = None,
+    quick: options.Quick = False,
+    settings: options.Set = None,
+    devices: options.Devices = None,
+    ray: options.Ray = None,
+    n_workers: options.NWorkers = None,
+    store: options.Store = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Run the complete study of a VLM and write its report. Given several VLMs, compare them as well.
+
+    The stages are: data, evaluation, capture, scores, head selection, interventions, activation, claims, report.html. A study
+    that was stopped continues when the same command is given again. With several models, each has its run in OUT/<model>, and
+    OUT/report.html compares them.
+
+    Examples:
+
+      headatlas study ref-llava --out runs/demo
+
+      headatlas study ref-llava Qwen/Qwen2.5-VL-3B-Instruct --out runs/both
+
+      headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data scenes --n 800 --out runs/qwen7b
+
+      headatlas study Qwen/Qwen2.5-VL-7B-Instruct --devices cuda:0,cuda:1 --out runs/qwen7b
+    """
+    from headatlas.compare import refuse_comparison, run_studies
+    from headatlas.study import open_study, run_stages
+
+    given = {"data": data, "n": n, "seed": seed, **read_settings(settings)}
+    if len(models) > 1:
+        with Bars() as bars, workers(devices, ray, n_workers) as group:
+            run_studies(
+                models,
+                out,
+                preset=preset or "strict",
+                quick=quick,
+                progress=bars,
+                workers=group,
+                store=store,
+                **given,
+            )
+        print_comparison(out, as_json)
+        return
+    refuse_comparison(out)
+    chosen = new_settings(models[0], given, preset, quick)
+    with Bars() as bars, workers(devices, ray, n_workers) as group:
+        run_stages(open_study(chosen, out, progress=bars, workers=group, store=store))
+    _print_claims(out, as_json)
+
+
+def _print_claims(out: Path, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from headatlas.report.sections.claims import claim_row
+
+    claims = json.loads((out / "claims.json").read_text(encoding="utf-8"))["claims"]
+    if as_json:
+        print_json({"out": str(out), "report": str(out / "report.html"), "claims": claims})
+        return
+    table = Table("claim", "scorer", "verdict", "effect", "95 % interval", "p", title="Claims")
+    for claim in claims:
+        row = claim_row(claim)
+        effect = " ".join(part for part in (row["effect"], row["unit"]) if part)
+        cells = (f"{claim['id']} {claim['title']}", claim["scorer"], row["verdict"], effect, row["interval"], row["p"])
+        table.add_row(*map(shown, cells))
+    Console().print(table)
+    print(f"report: {out / 'report.html'}")

@@ -1,0 +1,107 @@
+"""`main`: runs a command line and turns errors and signals into one clear line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+
+from headatlas.cli.app import make_app
+from headatlas.cli.registry import COMMANDS, Command
+from headatlas.errors import HeadAtlasError
+
+# Newer versions of typer include a click of their own: its errors are found through the one that typer names.
+_UsageError: Any = typer.BadParameter.__mro__[2]
+
+STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
+"""Exit code by the signal that stopped a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line `arguments` (default: those of the process); always ends in `SystemExit`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with _terminated() as received:
+        try:
+            code = make_app()(args=words, standalone_mode=False, prog_name="headatlas")
+            sys.stdout.flush()
+        except HeadAtlasError as error:
+            _fail(str(error))
+        except _UsageError as error:
+            error.show()
+            sys.exit(2)
+        except (KeyboardInterrupt, typer.Abort):
+            print(f"headatlas: {stopped_line(words)}", file=sys.stderr)
+            sys.exit(STOPPED[received[0] if received else signal.SIGINT])
+        except BrokenPipeError:  # the reader of our output, such as `head`, has ended
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except OSError as error:
+            line = _os_line(error)
+            if line is None:
+                raise
+            _fail(line)
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            _fail("the device has not enough memory: take smaller batches (for a study: --set batch_size=4)")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def stopped_line(words: Sequence[str]) -> str:
+    """What is printed when the command line `words` was stopped: the exact command that continues or starts again."""
+    command = _command(words)
+    again = shlex.join(["headatlas", *words])
+    if command is not None and command.resumes:
+        return f"stopped; what is done is kept, continue with: {again}"
+    return f"stopped; start again with: {again}"
+
+
+def _command(words: Sequence[str]) -> Command | None:
+    """The registered command that `words` call, if any."""
+    for n in (2, 1):
+        name = " ".join(words[:n])
+        if len(words) >= n and name in COMMANDS and isinstance(COMMANDS[name], Command):
+            return COMMANDS[name]
+    return None
+
+
+@contextmanager
+def _terminated() -> Iterator[list[signal.Signals]]:
+    """Within, SIGTERM ends a command as Ctrl-C does; the list then holds it. Only the main thread can handle signals."""
+    received: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _os_line(error: OSError) -> str | None:
+    """The line for an error of the file system; None for one that names no file."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk ({error.filename or 'while writing'}): free some, then run the same command again"
+    if error.filename is None:
+        return None
+    hint = "name another folder" if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) else "check the path"
+    return f"cannot read or write {error.filename}: {error.strerror}; {hint}"
+
+
+def _fail(line: str) -> NoReturn:
+    print(f"headatlas: {line}", file=sys.stderr)
+    sys.exit(2)

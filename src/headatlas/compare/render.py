@@ -1,0 +1,53 @@
+"""From `OUT/comparison/*.csv` to `OUT/report.html`, a file that needs nothing but itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from altair.utils.schemapi import debug_mode
+
+from headatlas.compare.figures import models_of
+from headatlas.compare.opening import opening
+from headatlas.compare.registry import COMPARISON_SECTIONS
+from headatlas.compare.tables import FOLDER, read_comparison
+from headatlas.report import words
+from headatlas.report.blocks import all_scorers
+from headatlas.report.page import Page
+from headatlas.report.registry import build_sections
+from headatlas.report.render import write_page
+from headatlas.report.tables import Run
+
+
+def render_comparison(out: str | Path) -> Path:
+    """Write `report.html` and `comparison/charts/` from the tables in `out/comparison/`; return the path of report.html.
+
+    Raises:
+        HeadAtlasError: there is no comparison in `out`, or one of its tables is damaged.
+    """
+    run = read_comparison(Path(out))
+    return write_page(comparison_page(run), run.path)
+
+
+def comparison_page(run: Run) -> Page:
+    """The page of a comparison, as plain records."""
+    with debug_mode(False):  # as in report/render.py: altair's checks take 90 % of the time
+        sections = build_sections(run, COMPARISON_SECTIONS)
+    models, table, differences = models_of(run), run.tables["models"], run.tables["differences"]
+    names = words.listing(models) if len(models) <= 4 else f"{len(models)} models"
+    smallest, largest = (words.count(n) for n in (table["total"].min(), table["total"].max()))
+    return Page(
+        title=f"The spatial heads of {names}",
+        subtitle="A HeadAtlas comparison: what holds for the attention heads of several vision-language models, and what holds "
+        "for only one of them?",
+        facts=[
+            ("Models", str(len(models))),
+            ("Heads", smallest if smallest == largest else f"{smallest} to {largest}"),
+            ("Ways of finding heads", str(len(all_scorers(run)))),
+            ("Same questions", "no" if "data.fingerprint" in set(differences["setting"]) else "yes"),
+            ("Same settings", "no, see “The models”" if len(differences) else "yes"),
+        ],
+        summary=opening(run),
+        sections=sections,
+        scorers=[(name, words.scorer(name)) for name in all_scorers(run)],
+        charts=f"{FOLDER}/charts",
+    )

@@ -1,0 +1,47 @@
+"""The registry of the report's sections, and the order in which they appear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headatlas.registry import Registry
+from headatlas.report.page import Section
+from headatlas.report.tables import Run
+
+DEFAULT_ORDER = 125
+"""Place of a section that gives no order: after the shipped analyses, before the worked examples (130)."""
+
+
+@dataclass(frozen=True)
+class SectionEntry:
+    """A registered section: `build(run)` returns it; sections appear in increasing `order`, ties by name."""
+
+    name: str
+    build: Callable[[Run], Section]
+    order: int
+
+
+SECTIONS: Registry[SectionEntry] = Registry("report section", ("headatlas.report.sections.*",))
+
+
+def section(name: str, *, order: int = DEFAULT_ORDER) -> Callable[[Callable[[Run], Section]], Callable[[Run], Section]]:
+    """Register a function `Run -> Section` as a section of every report.
+
+    Args:
+        name: unique name; a section registered under the same name before is replaced.
+        order: where it stands. The shipped sections: claims 0, words 10, task 20, maps 30, counts 40, place 50, overlap 60,
+            agreement 70, negative 80, damage 90, dose 100, positive 110, activation 120, examples 130, settings 140,
+            timings 150.
+    """
+
+    def register(build: Callable[[Run], Section]) -> Callable[[Run], Section]:
+        SECTIONS.add(name, SectionEntry(name, build, order))
+        return build
+
+    return register
+
+
+def build_sections(run: Run, registry: Registry[SectionEntry] = SECTIONS) -> list[Section]:
+    """All registered sections of `run`, in order."""
+    return [entry.build(run) for entry in sorted(registry.values(), key=lambda entry: (entry.order, entry.name))]

@@ -1,0 +1,54 @@
+"""The terms that a reader needs, and the eight functions."""
+
+from __future__ import annotations
+
+from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TITLES
+from headatlas.report.page import Section
+from headatlas.report.registry import section
+from headatlas.report.tables import Run
+
+TERMS = (
+    (
+        "Head",
+        "One attention head, a small unit of the model. Each layer has several of them. L3.H5 is head 5 of layer 3.",
+    ),
+    ("Step", "A question is answered as a chain of short subquestions. Each subquestion is a step."),
+    ("Function", "The kind of thinking that a step needs. There are eight; two of them are spatial."),
+    ("Scorer", "A method that rates how much each head matters for a function. This study compares several."),
+    (
+        "Ablation",
+        "Silencing heads (replacing or shrinking their output) to see what the model can no longer do.",
+    ),
+    (
+        "Control",
+        "The same change made where it should not matter, for example to the same number of random heads.",
+    ),
+    (
+        "Split",
+        "The data in four parts that share no image: P fits probes, S scores and selects heads, T tunes strengths, "
+        "E is used once, for the results.",
+    ),
+    (
+        "95 % interval",
+        "The range of values that fit the data, given how many questions were asked. Drawn as a line through a dot.",
+    ),
+    ("Points", "Percentage points: from 80 % to 70 % is a drop of 10 points."),
+    (
+        "p and q",
+        "p: how often chance alone would give an effect this large. q: p corrected for testing many things at once.",
+    ),
+)
+
+
+@section("words", order=10)
+def glossary_section(run: Run) -> Section:
+    """Ten terms and the eight functions."""
+    functions = [{"title": TITLES[name], "meaning": MEANINGS[name], "spatial": name in SPATIAL} for name in FUNCTIONS]
+    return Section(
+        id="words",
+        title="Words used in this report",
+        intro="The terms used below, and the eight functions that steps are sorted into.",
+        kind="glossary",
+        data={"terms": TERMS, "functions": functions},
+        short="Words used",
+    )

@@ -1,0 +1,42 @@
+"""A study whose model and data are taken as the run recorded them: for stages that only read tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headatlas.progress import Progress
+from headatlas.study.settings import Settings
+from headatlas.study.study import Study
+
+
+class RecordedStudy(Study):
+    """A study of a run that was begun before, which loads the model only if a stage needs it.
+
+    A model that is loaded then is checked against the record, as in any study.
+    """
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the numbers depend on, from the run's record."""
+        record = self._record
+        if record is None:
+            return super().fingerprint()
+        return {
+            "model_fingerprint": record["model"]["fingerprint"],
+            "data_fingerprint": record["data_fingerprint"],
+            **self._identity(),
+        }
+
+    def begin(self) -> None:
+        """Do nothing for a run that was begun; begin any other."""
+        if self._record is None:
+            super().begin()
+
+
+def open_recorded(settings: Settings, out: str | Path, progress: Progress | None = None) -> Study:
+    """Open the run in `out` without its model. Arguments as for `Study`.
+
+    Raises:
+        HeadAtlasError: `out` holds a run of another model, dataset or settings.
+    """
+    return RecordedStudy(settings, out, progress=progress)

@@ -1,0 +1,157 @@
+"""What the command line does with signals, errors of the file system, and commands from outside the package."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from command_line import headatlas
+
+from headatlas import cli
+from headatlas.cli import COMMANDS, command
+from headatlas.cli.entry import stopped_line
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([str(word) for word in words])
+    printed = capsys.readouterr()
+    return stop.value.code, printed.out, printed.err
+
+
+@pytest.fixture
+def added():
+    """Adds a command for one test."""
+    names = []
+
+    def add(name, function, **options):
+        names.append(name)
+        command(name, **options)(function)
+
+    yield add
+    for name in names:
+        COMMANDS.remove(name)
+
+
+def test_a_command_from_outside_shows_up_in_the_help_and_runs(added):
+    def hello(name: str = "you") -> None:
+        """Say hello to somebody."""
+        print(f"hello {name}")
+
+    added("hello", hello, panel="Studies")
+    added("data hello", hello)
+    assert "Say hello to somebody." in headatlas("--help").stdout
+    assert "hello" in headatlas("data", "--help").stdout
+    assert headatlas("hello", "--name", "ann").stdout == "hello ann\n"
+    assert headatlas("data", "hello").stdout == "hello you\n"
+
+
+def test_a_bare_function_behind_an_entry_point_is_a_command_too(added):
+    def hello() -> None:
+        """Say hello."""
+        print("hello")
+
+    COMMANDS.add("hello", hello)
+    try:
+        assert headatlas("hello").stdout == "hello\n"
+    finally:
+        COMMANDS.remove("hello")
+
+
+STOPPED = """
+import sys, time
+from headatlas.cli import command, main
+
+@command("wait", resumes={resumes})
+def wait(name: str = "") -> None:
+    print("waiting", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        print("cleaned up", flush=True)
+
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "resumes", "says"),
+    [
+        (signal.SIGINT, 130, True, "continue with: headatlas wait --name 'a b'"),
+        (signal.SIGTERM, 143, True, "continue with: headatlas wait --name 'a b'"),
+        (signal.SIGTERM, 143, False, "start again with: headatlas wait --name 'a b'"),
+    ],
+)
+def test_a_stop_prints_the_exact_command_that_goes_on(number, code, resumes, says):
+    child = subprocess.Popen(
+        [sys.executable, "-c", STOPPED.format(resumes=resumes), "wait", "--name", "a b"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "waiting\n"
+    time.sleep(0.1)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == code
+    assert out == "cleaned up\n"
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_every_long_command_says_how_to_continue():
+    for name in ("study", "score", "ablate", "report", "data decompose", "data judge", "reference train"):
+        assert stopped_line([*name.split(), "--out", "x"]).endswith(f"continue with: headatlas {name} --out x")
+    assert "start again with: headatlas data build" in stopped_line(["data", "build"])
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (IsADirectoryError(21, "Is a directory", "there"), "there: Is a directory"),
+        (FileNotFoundError(2, "No such file or directory", "gone"), "gone: No such file"),
+        (PermissionError(13, "Permission denied", "locked"), "name another folder"),
+        (OSError(28, "No space left on device", "x.csv"), "no space left on the disk (x.csv)"),
+    ],
+)
+def test_an_error_of_the_file_system_is_one_line(added, capsys, error, says):
+    def fail() -> None:
+        raise error
+
+    added("fail", fail)
+    code, _, err = run(capsys, "fail")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_a_reader_that_ends_early_gets_no_traceback():
+    child = subprocess.run(
+        f"{sys.executable} -c 'from headatlas.cli import main; main([\"--help\"])' | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert "Traceback" not in child.stderr
+
+
+def test_json_has_no_nan(added, capsys):
+    from headatlas.cli.output import print_json
+
+    added("numbers", lambda: print_json({"a": [float("nan"), 1.5, float("inf")]}))
+    code, out, _ = run(capsys, "numbers")
+    assert code == 0
+    assert json.loads(out) == {"a": [None, 1.5, None]}
+
+
+def test_progress_shows_names_that_look_like_markup():
+    from headatlas.cli.progress import Bars
+
+    with Bars() as bars:
+        bars("[/red] of [bold]", 1, 2)
