@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headatlas.activations.attention import SUMMARIES
+from headatlas.activations.attention import SUMMARIES, AttentionSummaries
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring.base import ScoringInputs, get_scorer, scorers
@@ -13,7 +13,7 @@ from headatlas.scoring.select import select
 SPATIAL = FUNCTIONS.index("spatial_perception")
 
 
-class Summaries:
+class Summaries(AttentionSummaries):
     """Ninety steps of thirty questions; head L0.H1 looks at the target, L0.H2 at one place, L1.H0 at half the picture."""
 
     def __init__(self, seed=0):
