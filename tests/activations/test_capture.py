@@ -227,8 +227,8 @@ def test_a_second_process_in_the_same_folder_is_refused(tiny_vlm, tiny_questions
 @pytest.mark.parametrize("tokens", ["gold", "all"])
 def test_z_that_is_not_finite_names_model_layer_and_a_remedy(tiny_vlm, tiny_questions, tmp_path, tokens):
     with (
-        pytest.raises(HeadAtlasError, match=r"in float32: z of layer 1 is not finite .*bfloat16"),
-        tiny_vlm.edit(mean([Head(1, 2)], np.full(tiny_vlm.heads.dims("L"), np.nan, np.float32))),
+        pytest.raises(HeadAtlasError, match=r"in float32: z of layer \d is not finite .*bfloat16"),
+        tiny_vlm.edit(mean([Head(0, 2)], np.full(tiny_vlm.heads.dims("L"), 3e38, np.float32))),
     ):
         capture(tiny_vlm, tiny_questions, tokens, out=tmp_path / "acts")
 
@@ -244,3 +244,12 @@ def test_a_layer_that_was_not_read_is_an_error(tiny_vlm, tiny_questions, tmp_pat
     monkeypatch.setattr(unit, "ZReader", Deaf)
     with pytest.raises(HeadAtlasError, match=r"z of layer 1 must be read once in a forward, got 0 times"):
         capture(tiny_vlm, tiny_questions, out=tmp_path / "acts")
+
+
+def test_without_a_folder_it_is_kept_as_long_as_it_is_used(tiny_vlm, tiny_questions, kept):
+    found = capture(tiny_vlm, tiny_questions, ALL, batch_size=3)
+    path = Path(found.path)
+    assert np.array_equal(found.z("all"), kept.z("all"))
+    assert path.exists()
+    del found
+    assert not path.exists()

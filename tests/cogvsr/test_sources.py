@@ -17,5 +17,5 @@ def test_pairs_follow_their_questions_and_differ_in_the_answer():
 
 
 def test_an_unknown_split_is_named():
-    with pytest.raises(HeadAtlasError, match="unknown split 'X'"):
+    with pytest.raises(HeadAtlasError, match="splits must be one or more of P, S, T, E, got 'X'"):
         load("scenes", n=10, splits=("P", "X"))

@@ -175,7 +175,7 @@ def test_scenes_are_a_source():
     assert data.splits == {"P": 1, "S": 1, "T": 1, "E": 1}
     assert data[0].images[0].size == (384, 384)
     assert load("scenes", n=4, seed=3).fingerprint == data.fingerprint
-    with pytest.raises(HeadAtlasError, match="unknown split 'Q'"):
+    with pytest.raises(HeadAtlasError, match="splits must be one or more of P, S, T, E, got 'Q'"):
         load("scenes", n=4, splits=("Q",))
 
 

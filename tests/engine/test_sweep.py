@@ -115,7 +115,7 @@ def test_a_wrong_bare_pass_is_noticed(tiny_vlm, chats, conditions, monkeypatch):
 
     def off(kept, answers, plan, start, scope):
         said = real(kept, answers, plan, start, scope)
-        return module.Said(said.logprob + 0.1, said.exact, said.best)
+        return module.Outcome(said.logprob + 0.1, said.exact, said.best)
 
     monkeypatch.setattr(module, "branch", off)
     found = sweep(tiny_vlm, chats[:2], conditions[:1], "answer")
@@ -152,7 +152,7 @@ def test_vision_heads_are_run_whole(tiny_vlm, chats):
 def test_numbers_that_are_not_finite_are_an_error(tiny_vlm, chats, scope, monkeypatch):
     """NaN must not be read as a wrong answer, under an edit or in the bare model."""
     shape = tiny_vlm.heads.dims("L")
-    bad = [mean(HeadSet([Head(0, 1)]), torch.full(shape, torch.nan))]
+    bad = [mean(HeadSet([Head(0, 1)]), torch.full(shape, 3e38))]
     with pytest.raises(
         HeadAtlasError, match=r"in float32: a log-probability under the edit mean of L0\.H1 is not finite"
     ):

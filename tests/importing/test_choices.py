@@ -50,7 +50,7 @@ def test_kinds_of_answers():
     assert asked("How long?", "3 cm").text == "How long? Answer in cm."
     assert asked("What is it?", "a dog").answer_type == "text"
     assert asked("Which?", "B", ["a, b", "c"]).text == "Which?\nChoose one: a, b; c."
-    with pytest.raises(Unusable, match="comes twice"):
+    with pytest.raises(Unusable, match="two options are equal"):
         asked("Which?", "A", ["up", "Up"])
     with pytest.raises(Unusable, match="option is empty"):
         asked("Which?", "A", ["up", ""])

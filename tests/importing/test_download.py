@@ -69,7 +69,7 @@ def test_a_table_must_have_the_checksum_that_was_asked_for(server, downloads):
     server.answers["/t.jsonl"] = [(200, b"{}\n")]
     right = hashlib.sha256(b"{}\n").hexdigest()
     assert downloads.table(f"{server.url}/t.jsonl", ".jsonl", right).read_bytes() == b"{}\n"
-    with pytest.raises(HeadAtlasError, match=f"SHA-256 is {right}, expected 00"):
+    with pytest.raises(HeadAtlasError, match=f"its SHA-256 must be 00, got {right}"):
         downloads.table(f"{server.url}/t.jsonl", ".jsonl", "00")
 
 

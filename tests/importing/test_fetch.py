@@ -1,3 +1,6 @@
+import os
+
+import pyarrow as pa
 import pytest
 
 from headatlas.importing.download import Downloads
@@ -65,3 +68,19 @@ def test_pictures_come_from_tables_and_from_the_web_at_once(root, server, tmp_pa
     assert "the server said 404" in found[Picture("gone.png", f"{server.url}/gone.png")]
     assert again[asked[0]] is found[asked[0]]
     assert server.asked["/0.png"] == 2
+
+
+def test_pictures_of_a_damaged_table_are_missing(root):
+    def damaged():
+        raise pa.ArrowInvalid("Corrupt snappy\ncompressed data")
+
+    found = one(Pictures([root], None), "row 3", read=damaged)
+    assert found == "row 3: cannot be read (Corrupt snappy compressed data)"
+
+
+def test_links_out_of_the_folder_and_pipes_are_not_opened(root, tmp_path):
+    (tmp_path / "secret.png").write_bytes(png("black"))
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    os.mkfifo(root / "pipe.png")
+    for name in ("link.png", "pipe.png"):
+        assert f"no file {name!r} under" in one(Pictures([root], None), name)

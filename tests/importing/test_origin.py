@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from headatlas.errors import HeadAtlasError
@@ -14,7 +16,7 @@ def test_folders_and_files(tmp_path):
     assert origin.seed == 4
     one = open_origin(tmp_path / "b" / "x.json")
     assert (one.root, one.files("*.txt")) == (tmp_path / "b", [tmp_path / "b" / "x.json"])
-    with pytest.raises(HeadAtlasError, match=r"expected \*.tsv, found none; there is .*a, b"):
+    with pytest.raises(HeadAtlasError, match=r"must hold \*.tsv, but holds .*a, b"):
         origin.need("*.tsv")
 
 
@@ -26,7 +28,7 @@ def test_a_url_is_kept_in_the_cache(server, tmp_path, monkeypatch):
     assert origin.file.read_text() == "{}"
     assert origin.file.is_relative_to(tmp_path / "cache")
     assert origin.file.suffix == ".jsonl"
-    with pytest.raises(HeadAtlasError, match=r"expected the URL of a table .* came .zip"):
+    with pytest.raises(HeadAtlasError, match=r"must be the URL of a table .* got .zip"):
         open_origin(f"{server.url}/all.zip")
     with pytest.raises(HeadAtlasError, match="the server said 404"):
         open_origin(f"{server.url}/none.jsonl")
@@ -48,8 +50,30 @@ def test_a_hub_id_is_fetched_by_the_hubs_own_client(tmp_path, monkeypatch):
 
 def test_what_is_nowhere_is_said_in_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(HeadAtlasError, match="no Hugging Face dataset 'no/such-set-here' could be had") as caught:
+    with pytest.raises(
+        HeadAtlasError, match="the Hugging Face dataset 'no/such-set-here' could not be downloaded"
+    ) as caught:
         open_origin("no/such-set-here")
     assert "\n" not in str(caught.value)
     with pytest.raises(HeadAtlasError, match="no such file or folder"):
         open_origin(tmp_path / "gone" / "deep" / "er")
+
+
+def test_pipes_devices_and_links_out_of_the_folder_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "secret.json").write_text('[{"password": 1}]')
+    folder = tmp_path / "set"
+    folder.mkdir()
+    os.mkfifo(folder / "b.json")
+    (folder / "a.json").symlink_to(tmp_path / "secret.json")
+    for source in (tmp_path / "pipe.jsonl", "/dev/zero"):
+        with pytest.raises(HeadAtlasError, match="is no regular file"):
+            open_origin(source)
+    with pytest.raises(HeadAtlasError, match=r"a\.json: is a link out of"):
+        open_origin(folder).need("*.json")
+    (folder / "a.json").unlink()
+    with pytest.raises(HeadAtlasError, match=r"must hold \*.json, but holds b.json"):
+        open_origin(folder).need("*.json")
+    for name in ("x" * 5000, "a\0b"):
+        with pytest.raises(HeadAtlasError, match="no such file"):
+            open_origin(name)

@@ -67,9 +67,9 @@ def test_fields_are_checked():
     assert (record.text("n"), record.text("e", "t"), record.text("zz", default="d")) == ("3", "x", "d")
     assert (record.items_of("l"), record.items_of("j")) == (["a"], ["b"])
     for name in ("e", "f", "flag", "zz"):
-        with pytest.raises(Unusable, match=f"field {name}: expected text"):
+        with pytest.raises(Unusable, match=f"field {name}: must be text"):
             record.text(name)
-    with pytest.raises(Unusable, match="field t: expected a list, came ' x '"):
+    with pytest.raises(Unusable, match="field t: must be a list, got ' x '"):
         record.items_of("t")
 
 
@@ -78,7 +78,7 @@ def test_a_spool_keeps_pictures_out_of_memory():
     first = spool.picture("a", base64.b64encode(png("red")).decode())
     second = spool.picture("b", "data:image/png;base64," + base64.b64encode(png("blue")).decode())
     assert (second.read(), first.read()) == (png("blue"), png("red"))
-    with pytest.raises(Unusable, match="expected base64"):
+    with pytest.raises(Unusable, match="must be base64"):
         spool.picture("c", "not base64!")
 
 

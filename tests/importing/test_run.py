@@ -10,7 +10,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.importing import import_dataset, run
 from headatlas.importing.draft import Draft, Picture
 from headatlas.importing.fetch import Found
-from headatlas.importing.registry import IMPORTERS, find_importer
+from headatlas.importing.registry import IMPORTERS
 
 from .conftest import png
 
@@ -107,11 +107,11 @@ def test_the_same_picture_under_two_names_is_in_one_split(vsr, tmp_path):
 def test_mistakes_are_one_line(vsr, tmp_path):
     folder = vsr(4)
     for changes, message in (
-        ({"name": "vrs"}, "importer must be one of blink, .*; got 'vrs', did you mean 'vsr'"),
-        ({"n": 0}, "expected n >= 1"),
-        ({"splits": ("P", "Q")}, "unknown split 'Q'"),
+        ({"name": "vrs"}, "importer must be one of .*; got 'vrs', did you mean 'vsr'"),
+        ({"n": 0}, "n must be at least 1, got 0"),
+        ({"splits": ("P", "Q")}, "splits must be one or more of P, S, T, E, got 'Q'"),
         ({"source": tmp_path / "gone"}, "no such file or folder"),
-        ({"images": [tmp_path / "none"]}, "expected a folder with images"),
+        ({"images": [tmp_path / "none"]}, "must be a folder with images"),
     ):
         options = {"name": "vsr", "source": folder, "out": tmp_path / "out", **changes}
         with pytest.raises(HeadAtlasError, match=message):
@@ -122,7 +122,7 @@ def test_mistakes_are_one_line(vsr, tmp_path):
 
 
 def test_every_importer_says_what_it_is():
-    find_importer("vsr")
+    assert IMPORTERS["vsr"].name == "vsr"
     assert len(IMPORTERS) >= 19
     for one in IMPORTERS.values():
         assert one.steps in ("one", "derived", "given")
@@ -174,3 +174,26 @@ def test_boxes_of_a_set_turn_with_a_photograph_that_lay_on_its_side():
         for place in (row["objects"][0]["box"], row["steps"][0]["boxes"][0]):
             x, y = (place["x0"] + place["x1"]) / 2, (place["y0"] + place["y1"]) / 2
             assert upright.getpixel((int(x * 40), int(y * 80))) == (255, 0, 0)
+
+
+def test_an_import_that_is_interrupted_leaves_nothing_half(vsr, tmp_path, monkeypatch):
+    folder = vsr(20)
+    import_dataset("vsr", folder, tmp_path / "out", n=10)
+    before = load(tmp_path / "out").fingerprint
+    calls = []
+
+    def stopped(data):
+        calls.append(data)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return data, 1
+
+    monkeypatch.setattr(run, "stored_upright", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset("vsr", folder, tmp_path / "out", n=12)
+    assert load(tmp_path / "out").fingerprint == before
+    assert not (tmp_path / "out.import.json").exists()  # no report of another choice than the dataset's
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "vsr"]
+    monkeypatch.undo()
+    assert import_dataset("vsr", folder, tmp_path / "out", n=12).questions == 12
+    assert (tmp_path / "out.import.json").exists()

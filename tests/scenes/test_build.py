@@ -7,7 +7,7 @@ import pytest
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
-from headatlas.scenes import FAMILIES, build, minimal_pairs, symbolic
+from headatlas.scenes import QUESTION_TYPES, build, minimal_pairs, symbolic
 from headatlas.scenes.build import split_sizes
 
 MANY = 60 * 15
@@ -34,24 +34,22 @@ def test_splits_share_no_scene():
         assert not scenes[one] & scenes[two]
 
 
-def test_fifteen_families_in_equal_numbers(made):
+def test_fifteen_question_types_in_equal_numbers(made):
     counts = Counter(m.question.family for m in made)
-    assert len(FAMILIES) == 15
+    assert len(QUESTION_TYPES) == 15
     assert set(counts.values()) == {MANY // 15}
 
 
-def test_every_family_answers_evenly(made):
-    for name, family in FAMILIES.items():
+def test_every_question_type_answers_evenly(made):
+    for name, question_type in QUESTION_TYPES.items():
         places = Counter()
         for m in made:
             if m.question.family == name:
-                wants = family.wants(m.case)
+                wants = question_type.wants(m.case)
                 places[len(wants), wants.index(m.question.answer)] += 1
         for options in {o for o, _ in places}:
             counts = [places[options, i] for i in range(options)]
-            if (
-                sum(counts) >= 50
-            ):  # a family whose wording varies splits its questions: those few are even by chance only
+            if sum(counts) >= 50:  # a type whose wording varies splits its questions: those few are even by chance only
                 assert max(counts) - min(counts) <= 0.25 * sum(counts), (name, places)
             assert min(counts) > 0, (name, places)
 
@@ -128,7 +126,7 @@ def test_split_sizes_add_up_and_bad_input_is_told():
     assert sum(split_sizes(801).values()) == 801
     with pytest.raises(HeadAtlasError, match="n=2"):
         split_sizes(2)
-    with pytest.raises(HeadAtlasError, match="unknown split 'X'"):
+    with pytest.raises(HeadAtlasError, match="split must be one of P, S, T, E, got 'X'"):
         split_sizes(10, ("X",))
-    with pytest.raises(HeadAtlasError, match="unknown question family 'chess'"):
-        list(symbolic(1, "P", 0, families=["chess"]))
+    with pytest.raises(HeadAtlasError, match=r"question type must be one of .*; got 'chess'"):
+        list(symbolic(1, "P", 0, question_types=["chess"]))

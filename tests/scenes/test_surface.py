@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from headatlas.cogvsr.surface import answer_without_image, function_from_text
-from headatlas.scenes import FAMILIES, symbolic
+from headatlas.scenes import QUESTION_TYPES, symbolic
 
 N = 90 * 15
 
@@ -16,7 +16,7 @@ def questions():
 
 def test_no_family_is_answered_above_chance_without_the_image(questions):
     table = answer_without_image(questions["P"], questions["E"])
-    assert set(table["group"]) == {*FAMILIES, "all"}
+    assert set(table["group"]) == {*QUESTION_TYPES, "all"}
     everything = table[table["group"] == "all"].iloc[0]
     assert everything["accuracy"] < everything["chance"] + 0.03
     # Fifteen intervals of 95 %: one may lie above chance by chance, and not far.

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from headatlas.errors import HeadAtlasError
+from headatlas.results import RESULTS
 from headatlas.study.rundir import RunDir
 
 RECORD = {"settings": {"seed": 1}, "store": None}
@@ -27,15 +28,16 @@ def finish(run, stage="s", fingerprint="f1"):
 
 
 def test_tables_come_back_as_they_were(run):
-    table = pd.DataFrame({"name": ["a", "b"], "value": [0.1 + 0.2, 1 / 3], "hole": [np.nan, 1.0]})
-    run.write_table("t", table)
-    pd.testing.assert_frame_equal(run.read_table("t"), table, rtol=1e-15)
+    values = {"value": [0.1 + 0.2, 1 / 3], "accuracy": [np.nan, 1.0], "chosen": [True, False]}
+    table = pd.DataFrame({"what": "alpha", "scorer": "paper", "function": "spatial_perception", **values})
+    run.write_table("tuning", table)
+    pd.testing.assert_frame_equal(run.read_table("tuning"), table, rtol=1e-15, check_dtype=False)
 
 
 def test_absent_and_empty_tables_are_empty(run):
-    run.write_table("nothing", pd.DataFrame())
-    assert run.read_table("nothing").empty
-    assert run.read_table("never").empty
+    run.write_table("tuning", RESULTS["tuning"].empty())
+    assert run.read_table("tuning").empty
+    assert run.read_table("agreement").empty
 
 
 def test_a_write_that_fails_leaves_the_old_file(run, monkeypatch):
@@ -95,6 +97,15 @@ def test_a_stage_is_done_only_when_its_block_ends_and_its_inputs_are_the_same(ru
     (timing,) = run.timings(("s", "never"))
     assert timing["resumed"] is True
     assert timing["seconds"] >= 0
+
+
+def test_a_stage_that_runs_again_is_not_done_meanwhile(run):
+    """Readers check files against markers: none may list what is being written again."""
+    finish(run)
+    with run.running("s", "f1"):
+        assert run.marker("s") is None
+        assert RunDir(run.root).record() == RECORD
+    assert run.is_done("s", "f1")
 
 
 @pytest.mark.parametrize("name", ["results/t.csv", "charts/c.svg", "stages/s.json"])

@@ -7,12 +7,15 @@ a thread while the model runs the next one, or they run on several workers (`sha
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -48,7 +51,7 @@ def capture(
     data: Questions,
     tokens: str | tuple[str, ...] = "gold",
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     batch_size: int = 16,
     arm: Arm | None = None,
     arm_name: str = "original",
@@ -62,7 +65,8 @@ def capture(
         data: a `CogVSR` or any other dataset of questions.
         tokens: one selection or several of gold | predict | last | first | all.
         out: a new folder, or that of the same capture begun before, which is then continued; units of it that were
-            damaged are computed again. A path, or an address that fsspec knows, such as `s3://bucket/run`.
+            damaged are computed again. A path, or an address that fsspec knows, such as `s3://bucket/run`. None: a
+            temporary folder, removed with the result.
         batch_size: questions per forward.
         arm: what is shown instead of the images, and said before the question (SHA); `arm_name` names it in the settings.
         progress: called as `progress("capture", done, total)`, in questions, those done before included.
@@ -84,12 +88,12 @@ def capture(
         raise HeadAtlasError("edits must be the same for all rows in a capture, got edits that differ from row to row")
     if arm is not None and arm_name == "original":
         raise HeadAtlasError('an arm needs an arm_name of its own, such as "boxes", got "original"')
-    folder = Folder.of(out)
+    folder = Folder.of(mkdtemp(prefix="headatlas-") if out is None else out)
     counts = steps_of(data)
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
     shape = [starts[-1], *vlm.heads.dims("L")]
     settings = _settings(vlm, data, chosen, shape, arm_name, arm)
-    new = folder.local is not None and not folder.local.exists()
+    new = out is None or (folder.local is not None and not folder.local.exists())
     job = _Capture(vlm, folder, settings, starts, batch_size, arm)
     with folder.locked("capture"):
         try:
@@ -97,7 +101,10 @@ def capture(
         except BaseException:
             job.abandon(new)
             raise
-        return Activations.open(out)
+        activations = Activations.open(folder.where)
+    if out is None:
+        weakref.finalize(activations, shutil.rmtree, folder.where, ignore_errors=True)
+    return activations
 
 
 Units = Iterator[tuple[int, list[Question]]]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from headatlas.cogvsr.store import check_source
 from headatlas.compare.tables import FOLDER
 from headatlas.compare.write import compare_runs, refuse_run
 from headatlas.errors import HeadAtlasError
@@ -47,6 +48,7 @@ def run_studies(
     names, root = folders(models), Path(out)
     refuse_run(root)
     chosen = [make_settings(model, preset=preset, quick=quick, **settings) for model in models]
+    check_source(chosen[0].data)
     for model in models:
         check_vlm(model)
     # All are opened before the first one runs, so that a folder that holds another run is an error now, not hours later.

@@ -65,7 +65,7 @@ def answers_of(batch: Batch) -> Answers:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class Outcome:
     """What the model says under G conditions at the n answers of a batch.
 
     Attributes:
@@ -79,7 +79,7 @@ class Said:
     best: Int[Tensor, "G K"]
 
 
-def said_of(tail: Callable[[Tensor], Tensor], hidden: Float[Tensor, "B G M d"], answers: Answers) -> Said:
+def outcome_of(tail: Callable[[Tensor], Tensor], hidden: Float[Tensor, "B G M d"], answers: Answers) -> Outcome:
     """What the model says under G conditions, from the output of the last block at the predicting positions."""
     groups = hidden.shape[1]
     real = answers.real.to(hidden.device)
@@ -105,14 +105,14 @@ def gold_logprob(logits: Float[Tensor, "n V"], gold: Int[Tensor, " n"]) -> Float
     return logits.gather(1, gold[:, None])[:, 0] - logits.logsumexp(1)
 
 
-def collect(best: Int[Tensor, "G K"], logprob: Float[Tensor, "G K"], answers: Answers) -> Said:
+def collect(best: Int[Tensor, "G K"], logprob: Float[Tensor, "G K"], answers: Answers) -> Outcome:
     """Sum the positions of each answer; the result is on the CPU."""
     best, logprob = best.cpu(), logprob.double().cpu()
     real = answers.real.cpu()
     answer, gold = answers.answer.cpu()[real], answers.gold.cpu()[real]
     sums = torch.zeros(len(best), answers.n, dtype=torch.double).index_add_(1, answer, logprob)
     wrong = torch.zeros(len(best), answers.n, dtype=torch.long).index_add_(1, answer, (best != gold).long())
-    return Said(sums, wrong == 0, best)
+    return Outcome(sums, wrong == 0, best)
 
 
 def not_finite(vlm: VLM, what: str) -> HeadAtlasError:

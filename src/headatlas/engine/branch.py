@@ -16,7 +16,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from headatlas.engine.answers import Answers, Said, said_of
+from headatlas.engine.answers import Answers, Outcome, outcome_of
 from headatlas.engine.edits import GroupPlan
 from headatlas.engine.record import Recording
 from headatlas.heads.cache import CACHE_NAMES
@@ -24,11 +24,11 @@ from headatlas.vlm.along import call_at, take
 from headatlas.vlm.stack import Unfit
 
 
-def branch(kept: Recording, answers: Answers, plan: GroupPlan, start: int, scope: str) -> Said:
+def branch(recording: Recording, answers: Answers, plan: GroupPlan, start: int, scope: str) -> Outcome:
     """What the model says under each of the G conditions of `plan`, all of which first touch block `start`.
 
     Args:
-        kept: the bare pass, with keys and values.
+        recording: the bare pass, with keys and values.
         answers: where answers are predicted.
         plan: the conditions.
         start: first block that any of them touches.
@@ -37,40 +37,40 @@ def branch(kept: Recording, answers: Answers, plan: GroupPlan, start: int, scope
     Raises:
         Unfit: the model's blocks cannot be called for some positions alone.
     """
-    stack, groups = kept.stack, plan.groups
-    length = kept.hidden[0].shape[1]
+    stack, groups = recording.stack, plan.groups
+    length = recording.hidden[0].shape[1]
     where = None if scope == "answer" else answers.at == answers.start
     at = answers.at.repeat(1, groups)  # [B, G*M]
     masks: dict[int, Tensor] = {}
-    hidden = take(kept.hidden[start], answers.at).repeat(1, groups, 1)
+    hidden = take(recording.hidden[start], answers.at).repeat(1, groups, 1)
     for i in range(start, stack.last + 1):
-        block, bare = stack.blocks[i], kept.calls[i]
+        block, bare = stack.blocks[i], recording.calls[i]
         cross = block.site.tower == "X"
         replaced: dict[str, Any] = dict.fromkeys((*CACHE_NAMES, "attention_mask"))
         if i > start:
-            replaced |= dict.fromkeys(CACHE_NAMES, _prefix(kept, i))
+            replaced |= dict.fromkeys(CACHE_NAMES, _prefix(recording, i))
             if not cross:
-                replaced["attention_mask"] = _mask(kept, i, answers, groups, masks)
+                replaced["attention_mask"] = _mask(recording, i, answers, groups, masks)
         replaced["cross_attention_states"] = None  # their keys and values are in the cache
         call = call_at(bare, at, length, **replaced)
         if i > start and block.site not in plan.plans:
             hidden = stack.run(i, hidden, call)
             continue
         # Nothing before the heads of the first block is edited: their z is the bare model's.
-        z = take(kept.z[i], answers.at).repeat(1, groups, 1) if i == start else stack.up_to_z(i, hidden, call)
+        z = take(recording.z[i], answers.at).repeat(1, groups, 1) if i == start else stack.up_to_z(i, hidden, call)
         edited = plan.apply(block.site, z.unflatten(1, (groups, -1)), where).flatten(1, 2)
-        hidden = stack.from_z(i, hidden, edited, call, kept.outputs[i])
-    return said_of(kept.tail, hidden.unflatten(1, (groups, -1)), answers)
+        hidden = stack.from_z(i, hidden, edited, call, recording.outputs[i])
+    return outcome_of(recording.tail, hidden.unflatten(1, (groups, -1)), answers)
 
 
-def _prefix(kept: Recording, i: int) -> DynamicCache:
+def _prefix(recording: Recording, i: int) -> DynamicCache:
     """A cache whose layer `i` shares the keys and values of the bare pass."""
-    assert kept.cache is not None
+    assert recording.cache is not None
     cache = DynamicCache()
     for number in range(i + 1):
         layer = DynamicLayer()
         if number == i:
-            bare: Any = kept.cache.layers[i]
+            bare: Any = recording.cache.layers[i]
             keys, values = bare.keys, bare.values
             layer.lazy_initialization(keys, keys)
             layer.keys, layer.values = keys, values
@@ -78,13 +78,13 @@ def _prefix(kept: Recording, i: int) -> DynamicCache:
     return cache
 
 
-def _mask(kept: Recording, i: int, answers: Answers, groups: int, masks: dict[int, Tensor]) -> Tensor:
+def _mask(recording: Recording, i: int, answers: Answers, groups: int, masks: dict[int, Tensor]) -> Tensor:
     """The tree mask of a block, `[B, 1, G*M, T + G*M]`, boolean or additive like the mask of the bare pass."""
-    bare = kept.calls[i].kwargs.get("attention_mask")
+    bare = recording.calls[i].kwargs.get("attention_mask")
     key = id(bare)
     if key not in masks:
-        device = kept.hidden[i].device
-        allowed = tree(_allowed(bare, answers, kept.hidden[0].shape[1]).to(device), answers.to(device), groups)
+        device = recording.hidden[i].device
+        allowed = tree(_allowed(bare, answers, recording.hidden[0].shape[1]).to(device), answers.to(device), groups)
         if isinstance(bare, Tensor) and bare.is_floating_point():
             blocked = torch.finfo(bare.dtype).min
             masks[key] = torch.zeros(allowed.shape, dtype=bare.dtype, device=device).masked_fill_(~allowed, blocked)

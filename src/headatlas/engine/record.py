@@ -71,7 +71,7 @@ def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cache
     Raises:
         Unfit: the model calls its blocks in a way that cannot be resumed.
     """
-    kept = Recording(stack, cache=DynamicCache() if cached else None)
+    recording = Recording(stack, cache=DynamicCache() if cached else None)
     candidates: list[tuple[nn.Module, Tensor]] = []
     gather = Gather(where)
     with ExitStack() as hooks:
@@ -83,34 +83,34 @@ def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cache
                 ).remove
             )
         hooks.callback(stack.head.register_forward_pre_hook(gather).remove)
-        options = {cache_name(model.forward): kept.cache, "use_cache": True} if cached else {"use_cache": False}
+        options = {cache_name(model.forward): recording.cache, "use_cache": True} if cached else {"use_cache": False}
         logits = model(**inputs, **options).logits
     for block in seen:
         block.check()
-    kept.hidden, kept.z = [block.hidden for block in seen], [block.z for block in seen]
-    kept.calls, kept.outputs = [block.call for block in seen], [block.n_outputs or 0 for block in seen]
-    kept.final = seen[-1].out
-    kept.logits = gather.pick(logits)
-    kept.norm = next((m for m, given in candidates if given is kept.final), None)
-    _check_tail(kept, model, where)
-    if kept.cache is not None and not all(
-        getattr(layer, "is_initialized", False) for layer in kept.cache.layers[: len(seen)]
+    recording.hidden, recording.z = [block.hidden for block in seen], [block.z for block in seen]
+    recording.calls, recording.outputs = [block.call for block in seen], [block.n_outputs or 0 for block in seen]
+    recording.final = seen[-1].out
+    recording.logits = gather.pick(logits)
+    recording.norm = next((m for m, given in candidates if given is recording.final), None)
+    _check_tail(recording, model, where)
+    if recording.cache is not None and not all(
+        getattr(layer, "is_initialized", False) for layer in recording.cache.layers[: len(seen)]
     ):
         raise Unfit("its blocks do not keep their keys and values in the cache")
-    return kept
+    return recording
 
 
-def _check_tail(kept: Recording, model: Any, where: Where) -> None:
+def _check_tail(recording: Recording, model: Any, where: Where) -> None:
     """Find what follows the blocks, and check that it gives the model's own logits."""
-    assert kept.final is not None
-    assert kept.logits is not None
-    hidden = kept.final[where.to(kept.final.device)][:8]
-    wanted = kept.logits[:8]
+    assert recording.final is not None
+    assert recording.logits is not None
+    hidden = recording.final[where.to(recording.final.device)][:8]
+    wanted = recording.logits[:8]
     text = model.config.get_text_config(decoder=True)
     for cap in (None, getattr(text, "final_logit_softcapping", None)):
-        kept.cap = cap
-        found = kept.tail(hidden).to(wanted)
-        slack = 1e-3 if kept.final.dtype == torch.float32 else 5e-2
+        recording.cap = cap
+        found = recording.tail(hidden).to(wanted)
+        slack = 1e-3 if recording.final.dtype == torch.float32 else 5e-2
         if float((found - wanted).abs().max()) <= slack * max(1.0, float(wanted.abs().max())):
             return
     raise Unfit("more than a norm and an output embedding lies between its last block and its logits")

@@ -11,18 +11,20 @@ from __future__ import annotations
 from jaxtyping import Bool
 from torch import Tensor
 
-from headatlas.engine.answers import Answers, Said, said_of
+from headatlas.engine.answers import Answers, Outcome, outcome_of
 from headatlas.engine.edits import GroupPlan
 from headatlas.engine.record import Recording
 from headatlas.heads.cache import CACHE_NAMES
 from headatlas.vlm.along import call_at, take
 
 
-def resume(kept: Recording, answers: Answers, plan: GroupPlan, start: int, where: Bool[Tensor, "B T"] | None) -> Said:
+def resume(
+    recording: Recording, answers: Answers, plan: GroupPlan, start: int, where: Bool[Tensor, "B T"] | None
+) -> Outcome:
     """What the model says under the one condition of `plan`, which first touches block `start`.
 
     Args:
-        kept: the bare pass.
+        recording: the bare pass.
         answers: where answers are predicted.
         plan: one condition (G = 1).
         start: first block it touches.
@@ -31,18 +33,22 @@ def resume(kept: Recording, answers: Answers, plan: GroupPlan, start: int, where
     Raises:
         Unfit: the last block cannot be called for some positions alone.
     """
-    stack, last = kept.stack, kept.stack.last
-    hidden = kept.hidden[start]
+    stack, last = recording.stack, recording.stack.last
+    hidden = recording.hidden[start]
     for i in range(start, last):
         site = stack.blocks[i].site
         if i > start and site not in plan.plans:
-            hidden = stack.run(i, hidden, kept.calls[i])
+            hidden = stack.run(i, hidden, recording.calls[i])
             continue
-        z = kept.z[i] if i == start else stack.up_to_z(i, hidden, kept.calls[i])
-        hidden = stack.from_z(i, hidden, plan.apply(site, z[:, None], where)[:, 0], kept.calls[i], kept.outputs[i])
-    z = kept.z[last] if start == last else stack.up_to_z(last, hidden, kept.calls[last])
-    call = call_at(kept.calls[last], answers.at, hidden.shape[1], attention_mask=None, **dict.fromkeys(CACHE_NAMES))
+        z = recording.z[i] if i == start else stack.up_to_z(i, hidden, recording.calls[i])
+        hidden = stack.from_z(
+            i, hidden, plan.apply(site, z[:, None], where)[:, 0], recording.calls[i], recording.outputs[i]
+        )
+    z = recording.z[last] if start == last else stack.up_to_z(last, hidden, recording.calls[last])
+    call = call_at(
+        recording.calls[last], answers.at, hidden.shape[1], attention_mask=None, **dict.fromkeys(CACHE_NAMES)
+    )
     there = None if where is None else where.to(answers.at.device).gather(1, answers.at)
     edited = plan.apply(stack.blocks[last].site, take(z, answers.at)[:, None], there)[:, 0]
-    hidden = stack.from_z(last, take(hidden, answers.at), edited, call, kept.outputs[last])
-    return said_of(kept.tail, hidden[:, None], answers)
+    hidden = stack.from_z(last, take(hidden, answers.at), edited, call, recording.outputs[last])
+    return outcome_of(recording.tail, hidden[:, None], answers)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from headatlas.engine.answers import Answers, Said, answers_of, collect, gold_logprob, not_finite
+from headatlas.engine.answers import Answers, Outcome, answers_of, collect, gold_logprob, not_finite
 from headatlas.engine.branch import branch
 from headatlas.engine.edits import Edits, GroupPlan, compile_group, first_block
 from headatlas.engine.naive import BRANCHED, step_by_step
@@ -148,29 +148,31 @@ class _Job:
     def run(self, rows: list[int], batch: Batch, out: _Table) -> None:
         vlm = self.vlm
         branched = self.scope in BRANCHED
-        kept = record(vlm.model, self.stack, batch.to(vlm.device, vlm.dtype), batch.predict_mask(), branched)
+        recording = record(vlm.model, self.stack, batch.to(vlm.device, vlm.dtype), batch.predict_mask(), branched)
         answers = answers_of(batch)
-        said = bare_said(kept, answers)
-        if not bool(said.logprob.isfinite().all()):
-            raise not_finite(vlm, _where_not_finite(kept, batch))
+        outcome = bare_outcome(recording, answers)
+        if not bool(outcome.logprob.isfinite().all()):
+            raise not_finite(vlm, _where_not_finite(recording, batch))
         there = answers.to(vlm.device)
         if not self.checked:
-            self._check(kept, there, said)
+            self._check(recording, there, outcome)
             self.checked = True
-        out.put(None, rows, batch, said)
+        out.put(None, rows, batch, outcome)
         order = sorted((c for c, s in enumerate(self.starts) if s is not None), key=lambda c: (self.starts[c], c))
         where = None if branched or self.scope == "all" else batch.positions.mask(self.scope).to(vlm.device)
         for start, some in self._groups(order, answers.at.shape[1] if branched else None):
             plan = compile_group(vlm.heads, [self.conditions[c] for c in some], rows)
             found = (
-                branch(kept, there, plan, start, self.scope) if branched else resume(kept, there, plan, start, where)
+                branch(recording, there, plan, start, self.scope)
+                if branched
+                else resume(recording, there, plan, start, where)
             )
             finite = found.logprob.isfinite().all(1).tolist()
             if not all(finite):
                 bad = self.conditions[some[finite.index(False)]]
                 raise not_finite(vlm, f"a log-probability under the edit {_named(bad)}")
             out.put(some, rows, batch, found)
-        out.put([c for c, s in enumerate(self.starts) if s is None], rows, batch, said)
+        out.put([c for c, s in enumerate(self.starts) if s is None], rows, batch, outcome)
 
     def _groups(self, order: list[int], width: int | None) -> list[tuple[int, list[int]]]:
         """Conditions with the same first block, as many together as fit; one by one if each needs a pass of its own."""
@@ -185,30 +187,30 @@ class _Job:
                 groups.append((start, [c]))
         return groups
 
-    def _check(self, kept: Recording, answers: Answers, bare: Said) -> None:
+    def _check(self, recording: Recording, answers: Answers, bare: Outcome) -> None:
         """Resume the bare pass at its first block and check that it ends with the same answers."""
         nothing = GroupPlan({}, 1)
         if self.scope in BRANCHED:
-            found = branch(kept, answers, nothing, 0, self.scope)
+            found = branch(recording, answers, nothing, 0, self.scope)
         else:
-            found = resume(kept, answers, nothing, 0, None)
+            found = resume(recording, answers, nothing, 0, None)
         off = (found.logprob - bare.logprob).abs() / bare.logprob.abs().clamp(min=1)
         slack = SLACK.get(self.vlm.dtype, 0.1)
         if not float(off.max()) <= slack:
             raise Unfit(f"its bare pass, resumed at the first block, ends {float(off.max()):.1g} nats off")
 
 
-def bare_said(kept: Recording, answers: Answers) -> Said:
+def bare_outcome(recording: Recording, answers: Answers) -> Outcome:
     """What the bare model says at the answers of a batch."""
-    assert kept.logits is not None
-    gold = answers.gold[answers.real].to(kept.logits.device)
-    return collect(kept.logits.argmax(1)[None], gold_logprob(kept.logits, gold)[None], answers)
+    assert recording.logits is not None
+    gold = answers.gold[answers.real].to(recording.logits.device)
+    return collect(recording.logits.argmax(1)[None], gold_logprob(recording.logits, gold)[None], answers)
 
 
-def _where_not_finite(kept: Recording, batch: Batch) -> str:
+def _where_not_finite(recording: Recording, batch: Batch) -> str:
     """What is not finite in a bare pass: z of the first such layer at a predicting position, else the logits."""
     where = batch.predict_mask()
-    for layer, z in enumerate(kept.z):
+    for layer, z in enumerate(recording.z):
         if not bool(z[where.to(z.device)].isfinite().all()):
             return f"z of block {layer}"
     return "a logit"
@@ -233,19 +235,19 @@ class _Table:
         self._spelled: dict[tuple[int, ...], str] = {}
         self._done, self._total = 0, n_conditions * len(conversations)
 
-    def put(self, conditions: list[int] | None, rows: list[int], batch: Batch, said: Said) -> None:
+    def put(self, conditions: list[int] | None, rows: list[int], batch: Batch, outcome: Outcome) -> None:
         """Add the results of one batch under some conditions, or under none (the bare model); one result may be of several."""
         which = [len(self.text) - 1] if conditions is None else conditions
         if not which:
             return
         place = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
         where = np.array(which)[:, None], place[None]
-        self.logprob[where] = said.logprob.numpy()
-        self.exact[where] = said.exact.numpy()
+        self.logprob[where] = outcome.logprob.numpy()
+        self.exact[where] = outcome.exact.numpy()
         lengths = [end - start for spans in batch.spans for start, end in spans]
         cuts = np.concatenate([[0], np.cumsum(lengths)]).tolist()
         for g, c in enumerate(which):
-            tokens = said.best[g if len(said.best) > 1 else 0].tolist()
+            tokens = outcome.best[g if len(outcome.best) > 1 else 0].tolist()
             texts = self.text[c]
             for at, (a, b) in zip(place.tolist(), pairwise(cuts), strict=True):
                 texts[at] = self._spell(tuple(tokens[a:b]))

@@ -1,7 +1,7 @@
-"""Reading other people's datasets into CogVSR: what every importer in `sources/` shares, and `import_dataset`.
+"""Import other people's datasets as CogVSR: `import_dataset`, and what the importers in `sets/` share.
 
-Knows files, pictures, splits and records; a format's own quirks stand in its importer. `draft.py` is what an importer makes,
-`origin.py` where it reads, `pictures.py` how images come, `deal.py` who is chosen and which split it goes to.
+`origin.py` opens what the user named, an importer in `sets/` turns its records into drafts (`draft.py`), `fetch.py` gets their
+images, and `deal.py` chooses questions and deals them to splits.
 """
 
 from headatlas.importing.draft import Draft, LeftOut, Picture

@@ -1,7 +1,7 @@
-"""Steps made from a layout: a chain that ends in the answer, three to nine steps long, no step twice.
+"""Build a chain of steps from a layout: three to nine different steps that end in the answer.
 
-Knows the schema and the functions; knows nothing of any layout. What an importer knows of a picture goes in as `ask`; what
-is only nice to have is marked optional and gives way when a chain grows too long.
+An importer adds what it knows of a picture with `Chain.ask`. Steps that the answer does not depend on are marked optional, and
+are dropped if the chain grows too long.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPATIAL, RELATION, LOW, HIGH = (
 TEXT, KNOWLEDGE, MATH, DECIDE = "information_extraction", "knowledge_recall", "math_reasoning", "decision_making"
 
 WHOLE = "whole"
-"""The kind of a step that is the question itself: not decomposed yet."""
+"""The kind of a step that is the whole question: it is not decomposed yet."""
 
 
 def words(value: Any) -> str:
@@ -42,7 +42,7 @@ def type_of(answer: str, options: Sequence[str] = ()) -> AnswerType:
 
 
 class Chain:
-    """Collects steps; `end` closes it with the decision."""
+    """Collects steps; `end` adds the decision and returns them."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[Step, bool]] = []
@@ -58,7 +58,18 @@ class Chain:
         needs_image: bool | None = None,
         optional: bool = False,
     ) -> None:
-        """Add a step, unless the same text is asked already. By default what is read or decided needs no image."""
+        """Add a step, unless a step with the same text is there.
+
+        Args:
+            text: The step.
+            answer: Its answer; True is "yes", 3 is "3".
+            functions: The cognitive functions that it needs, the primary one first.
+            kind: Name of this kind of step.
+            options: Of a choice.
+            boxes: Where the answer is seen.
+            needs_image: Whether the image is needed; by default not for what is read in the text, known or decided.
+            optional: Whether the step may be dropped from a chain that is too long.
+        """
         if any(step.text == text for step, _ in self._steps):
             return
         said = words(answer)
@@ -82,15 +93,15 @@ class Chain:
         looks: Sequence[str] = (),
         suffices: bool = True,
     ) -> tuple[Step, ...]:
-        """The chain with its decision: at most nine steps, optional ones dropped from the end first; () if under three.
+        """The chain with its decision: three to nine steps, or (). Optional steps are dropped from the end.
 
         Args:
-            answer: the question's.
-            answer_type: its type.
-            options: of a choice.
-            looks: functions that the last step takes itself, primary first, where something is left to be seen; it then
-                needs the image, and deciding is the least of it.
-            suffices: False where the steps may not give the answer and nobody can say what is left: it needs the image too.
+            answer: The question's answer.
+            answer_type: Its type.
+            options: Of a choice.
+            looks: Functions that the last step needs before it decides, the primary one first, if something remains to be
+                seen. The step then needs the image.
+            suffices: False if the steps may not determine the answer; the last step then needs the image too.
         """
         over = len(self._steps) + 1 - MOST
         for i in reversed(range(len(self._steps))):
@@ -119,7 +130,7 @@ def _decision(
 
 
 def whole(answer: str, answer_type: AnswerType, *functions: str, options: Sequence[str] = ()) -> tuple[Step, ...]:
-    """The one step of a question that nobody has decomposed: the question itself, with the functions its set is known for."""
+    """The single step of a question that is not decomposed: the question itself, with the functions that its set is known for."""
     text = "Yes or no?" if answer_type == "yes_no" else "What is the answer to the question?"
     step = Step(
         text=text, answer=answer, answer_type=answer_type, functions=functions, options=tuple(options), kind=WHOLE

@@ -1,7 +1,6 @@
-"""Multiple choice as benchmarks write it: options inside the question or beside it, answers as "(a)", "B", "A. right".
+"""Read multiple-choice questions as benchmarks write them: options in the text or in a list, answers as "(a)" or "A. right".
 
-Knows these forms; knows nothing of any dataset. The answer becomes the option's own words, because a step's answer is what
-the model should say, and letters say nothing.
+The answer becomes the text of the option, because a step's answer is what the model should say, and a letter means nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _LETTER = re.compile(r"^\s*(?:\(([A-Za-z])\)|([A-Za-z])(?:[.):]|$))\s*(.*)$", re
 
 @dataclass(frozen=True)
 class Asked:
-    """A question ready for a draft."""
+    """A question with its answer, as a draft needs it."""
 
     text: str
     answer: str
@@ -35,10 +34,13 @@ class Asked:
 
 
 def split_options(text: str) -> tuple[str, dict[str, str]]:
-    """Take options out of a question: (the rest, {"A": words, ...}); an empty dict if it lists none.
+    """Split a question into its text and its options.
 
-    Reads options on lines of their own ("(A) train", "B. left", "C: Point C") and in one line ("(a) Left (b) Right",
+    Options may stand on lines of their own ("(A) train", "B. left", "C: Point C") or in one line ("(a) Left (b) Right",
     "Options: A. back, B. front"). Letters must run from A without a gap.
+
+    Returns:
+        (text, {"A": option, ...}); the dict is empty if there are no options.
     """
     lines = [((m[1] or m[2]).upper(), m[3].strip(), m.start()) for m in _LINE.finditer(text)]
     found = _run(lines)
@@ -55,7 +57,7 @@ def split_options(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _run(marked: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:
-    """The longest run A, B, C, ... that ends last."""
+    """The longest run of letters A, B, C, ...; of equally long ones the last."""
     best: list[tuple[str, str, int]] = []
     for i, (letter, _, _) in enumerate(marked):
         if letter != "A":
@@ -99,10 +101,12 @@ def _stem(text: str) -> str:
 
 
 def asked(text: str, answer: str, options: Sequence[str] = ()) -> Asked:
-    """Make a question of text, answer and options (read out of the text if none are given).
+    """A question from its text, answer and options; without options they are read from the text.
 
-    Options that are yes and no make a yes/no question; an answer that is a number (with a unit, perhaps) makes one for a
-    number. Raises `Unusable` if the answer names none of the options.
+    The options yes and no make a yes/no question. An answer that is a number, also with a unit, makes a number question.
+
+    Raises:
+        Unusable: The answer is none of the options, or options are empty or equal.
     """
     given = {chr(ord("A") + i): str(option).strip() for i, option in enumerate(options)}
     stem, letters = (text.strip(), given) if given else split_options(_REQUEST.sub("", text))
@@ -125,7 +129,7 @@ def _choice(stem: str, answer: str, letters: dict[str, str]) -> Asked:
     if any(not option for option in words):
         raise Unusable(f"an option is empty: {words}")
     if len({option.casefold() for option in words}) < len(words):
-        raise Unusable(f"an option comes twice: {words}")
+        raise Unusable(f"two options are equal: {words}")
     right = _right(answer, letters)
     if {option.casefold() for option in words} == {"yes", "no"}:
         return Asked(stem, right.lower(), "yes_no")
@@ -133,7 +137,7 @@ def _choice(stem: str, answer: str, letters: dict[str, str]) -> Asked:
 
 
 def listed(options: Sequence[str]) -> str:
-    """How the options of a choice are told to a model."""
+    """The sentence that gives the options of a choice to a model."""
     joint = "; " if any("," in option for option in options) else ", "
     return f"Choose one: {joint.join(options)}."
 

@@ -1,7 +1,6 @@
-"""Who is chosen, and which split it goes to: questions that share an image or a group are never cut apart.
+"""Choose questions and deal them to splits; questions that share an image or a group stay in one split.
 
-Knows drafts by what they share; knows nothing of files. All drawing is from the seed and the questions' keys, so that the
-same set gives the same choice whatever order its files are read in.
+Choices depend on the seed and the questions' keys only, so that the order in which files are read does not matter.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from headatlas.importing.draft import Draft
 
 
 def components(shares: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
-    """Each key's component: keys that share a thing, directly or over others, have one. Named by its first key."""
+    """The component of each key, named by its first key: keys that share a thing, directly or over others, are in one."""
     parent = {key: key for key in shares}
 
     def find(key: str) -> str:
@@ -36,13 +35,13 @@ def components(shares: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
 
 
 def shares_of(draft: Draft) -> list[Hashable]:
-    """What a draft shares with others before its images are read: its group, and its pictures' names or addresses."""
+    """What a draft may share with others, before images are read: its group, and names or addresses of its pictures."""
     group = [("group", draft.group)] if draft.group else []
     return [*group, *(("image", picture.url or picture.name) for picture in draft.pictures)]
 
 
 def in_turn(drafts: Sequence[Draft], seed: int) -> Iterator[Draft]:
-    """The drafts in the order they are chosen: one of each component in turn, so that few come of the same image."""
+    """The drafts in the order in which they are chosen: one of each component in turn, so that few share an image."""
     part = components({draft.key: shares_of(draft) for draft in drafts})
     members: dict[str, list[Draft]] = defaultdict(list)
     for draft in sorted(drafts, key=lambda d: d.key):
@@ -57,12 +56,12 @@ def in_turn(drafts: Sequence[Draft], seed: int) -> Iterator[Draft]:
 
 
 def deal(part: Mapping[str, str], shares: Mapping[Split, float], seed: int) -> dict[str, Split]:
-    """Each key's split: whole components, the largest first, to the split that is farthest below its share.
+    """The split of each key: whole components, the largest first, go to the split that is farthest below its share.
 
     Args:
-        part: each key's component.
-        shares: what each split should get; any positive weights.
-        seed: breaks ties between components of one size.
+        part: The component of each key.
+        shares: Relative size of each split, positive.
+        seed: Decides between components of one size.
     """
     members: dict[str, list[str]] = defaultdict(list)
     for key, name in part.items():
@@ -72,11 +71,11 @@ def deal(part: Mapping[str, str], shares: Mapping[Split, float], seed: int) -> d
     order.sort(key=lambda name: -len(members[name]))
     total = sum(shares.values())
     want: dict[Split, float] = {split: len(part) * share / total for split, share in shares.items()}
-    found: dict[str, Split] = {}
+    split_of: dict[str, Split] = {}
     for name in order:
-        # What is relatively emptiest, so that a small split is not left without anything.
+        # The split that is relatively emptiest, so that a small one does not stay empty.
         split = max(shares, key=lambda s: (want[s] / shares[s], want[s]))
         want[split] -= len(members[name])
         for key in members[name]:
-            found[key] = split
-    return found
+            split_of[key] = split
+    return split_of

@@ -1,7 +1,6 @@
-"""The images of chosen questions: found in folders, read out of tables, or downloaded, several at a time.
+"""Get the images of questions from folders, tables or the web, several at a time.
 
-Knows folders, downloads and what a good image is; knows nothing of questions. What is missing or broken is said in one line
-and never ends an import.
+An image that is missing or broken is reported in one line, and does not end an import.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from headatlas.importing.draft import Picture
 
 @dataclass(frozen=True)
 class Found:
-    """An image that is there and whole."""
+    """An image that can be used."""
 
     digest: str
     """Of its size and upright pixels: the same picture under two names, or in two files, has one."""
@@ -32,12 +31,12 @@ class Missing(str):
 
 
 class Pictures:
-    """Finds pictures under folders, else downloads them.
+    """Finds pictures in folders, or downloads them.
 
     Args:
-        roots: folders looked through, in this order.
+        roots: Folders in which pictures are looked for, in this order.
         downloads: None if nothing may be downloaded.
-        workers: how many at a time.
+        workers: Pictures at a time.
     """
 
     def __init__(self, roots: Sequence[Path], downloads: Downloads | None, workers: int = 8):
@@ -45,7 +44,7 @@ class Pictures:
         self._known: dict[Picture, Found | Missing] = {}
 
     def get(self, pictures: Sequence[Picture]) -> dict[Picture, Found | Missing]:
-        """Each picture, found or missing; asked for once."""
+        """Each picture, found or missing. A picture is looked for once."""
         new = [picture for picture in dict.fromkeys(pictures) if picture not in self._known]
         inner = [picture for picture in new if picture.read]  # tables are read in order, by one thread
         self._known.update((picture, self._find(picture)) for picture in inner)
@@ -55,7 +54,7 @@ class Pictures:
             try:
                 self._known.update(zip(outer, pool.map(self._find, outer), strict=True))
             finally:
-                pool.shutdown(cancel_futures=True)  # ctrl-C waits for eight images, not for all
+                pool.shutdown(cancel_futures=True)  # after ctrl-C, wait for eight images, not for all
         return {picture: self._known[picture] for picture in pictures}
 
     def _find(self, picture: Picture) -> Found | Missing:
@@ -79,7 +78,7 @@ class Pictures:
             return Missing(f"{picture.url}: {error}")
 
     def _local(self, name: str) -> Path | Missing | None:
-        """The file of a name: below a root as it stands, or without its first folders, or by its last part alone."""
+        """The file that a name means: the name under a root, without some of its first folders, or by its last part alone."""
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "."]
         for root in self._roots:
             for start in range(len(parts)):
@@ -91,7 +90,9 @@ class Pictures:
         scored = sorted(((_common(path, parts), path) for path in candidates), reverse=True)
         if scored[0][0] > scored[1][0]:
             return scored[0][1]
-        return Missing(f"{len(candidates)} files are called {parts[-1]!r}; expected one, or its folders in the record")
+        return Missing(
+            f"{len(candidates)} files are called {parts[-1]!r}; there must be one, or the record must name its folder"
+        )
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
@@ -104,7 +105,7 @@ class Pictures:
 
 
 def _common(path: Path, parts: Sequence[str]) -> int:
-    """How many last folders a path and a name have in common."""
+    """Number of last parts that a path and a name have in common."""
     count = 0
     for a, b in zip(reversed(path.parts), reversed(parts), strict=False):
         if a != b:
@@ -116,7 +117,8 @@ def _common(path: Path, parts: Sequence[str]) -> int:
 def _judge(read: Callable[[], bytes], name: str) -> Found | Missing:
     try:
         data = read()
-    except OSError as error:
-        return Missing(f"{name}: cannot be read ({error.strerror or error})")
+    except Exception as error:  # of the disk, or of the table in which the picture lies
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        return Missing(f"{name}: cannot be read ({reason})")
     fault, digest = judge(data)
     return Missing(f"{name}: {fault}") if fault else Found(digest, read)

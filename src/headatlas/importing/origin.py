@@ -1,7 +1,6 @@
-"""Where an importer reads: a folder or file on disk, a URL, or a dataset of the Hugging Face hub, all seen as a folder.
+"""Open what an importer reads (a folder, a file, a URL or a dataset of the Hugging Face hub) as a folder.
 
-Knows downloads of tables and the layout of folders; `records.py` reads what is in them. Everything downloaded goes to one
-cache, checked by its SHA-256 when it is used again.
+Downloads go to one cache, and are checked by their SHA-256 when they are used again.
 """
 
 from __future__ import annotations
@@ -20,39 +19,49 @@ TABLES = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `$HEADATLAS_CACHE`, else `~/.cache/headatlas`."""
+    """The folder for downloads: `$HEADATLAS_CACHE`, else `~/.cache/headatlas`."""
     return Path(os.environ.get("HEADATLAS_CACHE") or Path.home() / ".cache" / "headatlas")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A folder to read from; `file` is set if one file was named and no other is meant. `seed` is for importers that draw."""
+    """A folder to read from."""
 
     root: Path
     file: Path | None = None
+    """The only file to read, if the user named one."""
     seed: int = 0
+    """For importers that draw questions."""
 
     def files(self, *patterns: str) -> list[Path]:
-        """The files below the folder that match any pattern, in the order of patterns, then of names; a named file alone."""
+        """The regular files in the folder that match a pattern, by order of patterns, then of names; only `file` if it is set.
+
+        Raises:
+            HeadAtlasError: A file that matches is a link that leads out of the folder.
+        """
         if self.file is not None:
             return [self.file]
         found: dict[Path, None] = {}
         for pattern in patterns:
             matching = (p for p in self.root.rglob(pattern) if p.is_file() and not _hidden(p, self.root))
             found.update(dict.fromkeys(sorted(matching, key=lambda p: _natural(str(p)))))
+        root = self.root.resolve()
+        for path in found:
+            if not path.resolve().is_relative_to(root):
+                raise HeadAtlasError(f"{path}: is a link out of {self.root}; put the file itself there")
         return list(found)
 
     def prefer(self, *patterns: str) -> tuple[str, ...]:
-        """The first pattern that a file matches, for sets that come in several formats side by side; all if none does."""
+        """The first pattern that a file matches, for sets that come in several formats; all patterns if none matches."""
         return next(((pattern,) for pattern in patterns if self.files(pattern)), patterns)
 
     def need(self, *patterns: str) -> list[Path]:
         """As `files`, but finding none raises `HeadAtlasError`."""
         found = self.files(*patterns)
         if not found:
-            there = sorted(p.name for p in self.root.iterdir())[:6] if self.root.is_dir() else []
+            names = sorted(p.name for p in self.root.iterdir())[:6] if self.root.is_dir() else []
             raise HeadAtlasError(
-                f"{self.root}: expected {' or '.join(patterns)}, found none; there is {', '.join(there) or 'nothing'}"
+                f"{self.root}: must hold {' or '.join(patterns)}, but holds {', '.join(names) or 'nothing'}"
             )
         return found
 
@@ -63,24 +72,26 @@ def open_origin(
     """Open a path, a URL (http, https) of one table, or a Hugging Face dataset id (`owner/name`, `owner/name@revision`).
 
     Args:
-        source: what the user named. A path that exists is a path, whatever else it could be.
-        cache: where downloads go; `cache_folder()` if None.
-        patterns: files to take from a hub; tables and images if empty.
-        sha256: what a URL's file must have, in hex; empty for no check.
-        seed: handed to the importer.
+        source: What the user named. If it exists as a path, it is a path.
+        cache: Folder for downloads; `cache_folder()` if None.
+        patterns: Files to take from the hub; tables and images if empty.
+        sha256: SHA-256 in hex that the file of a URL must have; "" for no check.
+        seed: For importers that draw questions.
 
     Raises:
-        HeadAtlasError: nothing there, or it cannot be had.
+        HeadAtlasError: There is nothing at `source`, or it cannot be read or downloaded.
     """
     text = str(source)
     path = Path(text).expanduser()
-    if path.exists():
-        return Origin(path, seed=seed) if path.is_dir() else Origin(path.parent, path, seed)
+    if _exists(path):
+        if path.is_dir():
+            return Origin(path, seed=seed)
+        return Origin(path.parent, regular(path), seed)
     if re.match(r"https?://", text):
         suffix = Path(re.split(r"[?#]", text)[0]).suffix.lower()
         if suffix not in TABLES:
             raise HeadAtlasError(
-                f"{text}: expected the URL of a table ({', '.join(TABLES)}), came {suffix or 'no suffix'}"
+                f"{text}: must be the URL of a table ({', '.join(TABLES)}), got {suffix or 'no suffix'}"
             )
         with Downloads(cache or cache_folder()) as downloads:
             file = downloads.table(text, suffix, sha256)
@@ -90,10 +101,28 @@ def open_origin(
     raise HeadAtlasError(f"{text}: no such file or folder, no http(s) URL and no Hugging Face dataset id (owner/name)")
 
 
+def regular(path: Path) -> Path:
+    """`path`, if it is a regular file: opening a pipe or a device may never end.
+
+    Raises:
+        HeadAtlasError: It is none, or it is not there.
+    """
+    if not path.is_file():
+        raise HeadAtlasError(f"{path}: {'is no regular file' if path.exists() else 'there is no such file'}")
+    return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or with a null character
+        return False
+
+
 def _snapshot(name: str, revision: str | None, patterns: Sequence[str], cache: Path) -> Path:
     import huggingface_hub
 
-    # A folder of its own: the hub's own cache is made of links that lead out of the snapshot, and those are not followed.
+    # A folder of its own: the cache of the hub's client consists of links that lead out of the snapshot.
     place = cache / "hub" / "--".join([*name.split("/"), *([revision.replace("/", "--")] if revision else [])])
 
     wanted = list(patterns) or [f"*{suffix}" for suffix in (*TABLES, *SUFFIXES, ".txt", ".npy")]
@@ -101,9 +130,9 @@ def _snapshot(name: str, revision: str | None, patterns: Sequence[str], cache: P
         folder = huggingface_hub.snapshot_download(
             name, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=place
         )
-    except Exception as error:  # the hub client has a dozen kinds of failure; all mean the same to the user
+    except Exception as error:  # the hub's client fails in a dozen ways that mean the same to the user
         raise HeadAtlasError(
-            f"no such path, and no Hugging Face dataset {name!r} could be had "
+            f"no such path, and the Hugging Face dataset {name!r} could not be downloaded "
             f"({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
         ) from error
     return Path(folder)

@@ -1,7 +1,6 @@
-"""Records of a table, whatever its format: JSON lines, JSON, TSV, CSV, Parquet. One at a time, images left where they lie.
+"""Read the records of a table, one at a time: JSON lines, JSON, TSV, CSV or Parquet.
 
-Knows formats of tables; knows nothing of any dataset. An encoded image inside a table is handed on as a `Picture` that reads
-it when it is wanted, so that a table of gigabytes costs no memory.
+An encoded image in a Parquet table becomes a `Picture` that is read when it is needed, so that large tables need little memory.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ import pyarrow.parquet as pq
 from headatlas.cogvsr.lines import BadLine, read_lines
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.draft import ODD, Draft, LeftOut, Picture, Unusable, left_out
-from headatlas.importing.origin import Origin
+from headatlas.importing.origin import Origin, regular
 
 _LONGEST_CELL = 128 * 2**20
 _STRAY = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is no UTF-8
 
 
 class Record(Mapping[str, Any]):
-    """A record's fields, read with checks: a field that is not as expected raises `Unusable`, naming field and value."""
+    """The fields of a record. The methods raise `Unusable`, with field and value, for a value of another kind."""
 
     def __init__(self, fields: Mapping[str, Any], where: str):
         self._fields, self.where = fields, where
@@ -46,7 +45,7 @@ class Record(Mapping[str, Any]):
         return len(self._fields)
 
     def text(self, *names: str, default: str | None = None) -> str:
-        """The first of these fields that is there, as stripped text; numbers count as text."""
+        """The first of these fields that has text, stripped; numbers count as text."""
         for name in names:
             value = self._fields.get(name)
             if (
@@ -58,7 +57,7 @@ class Record(Mapping[str, Any]):
                 return str(value).strip()
         if default is not None:
             return default
-        raise Unusable(f"field {' or '.join(names)}: expected text, came {self._fields.get(names[0])!r:.60}")
+        raise Unusable(f"field {' or '.join(names)}: must be text, got {self._fields.get(names[0])!r:.60}")
 
     def items_of(self, name: str) -> list[Any]:
         """A field that is a list, or a JSON list as text."""
@@ -66,19 +65,23 @@ class Record(Mapping[str, Any]):
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
         if not isinstance(value, (list, tuple)):
-            raise Unusable(f"field {name}: expected a list, came {self._fields.get(name)!r:.60}")
+            raise Unusable(f"field {name}: must be a list, got {self._fields.get(name)!r:.60}")
         return list(value)
 
 
 def each(
     origin: Origin, convert: Callable[[Record], Draft | Iterator[Draft]], *patterns: str, key: str = ""
 ) -> Iterator[Draft | LeftOut]:
-    """Convert every record of the origin's tables; those that are unusable are handed on as `LeftOut`, with the reason.
+    """Convert every record of the origin's tables; a record that cannot be used becomes a `LeftOut` with the reason.
 
-    `patterns` are names of tables, `key` the field of a JSON object that holds the records.
+    Args:
+        origin: Where the tables are.
+        convert: Makes a draft, or several, of a record.
+        patterns: File names of the tables.
+        key: The field of a JSON object that holds the records.
     """
     for path in origin.need(*patterns):
         for record in read_records(path, key):
@@ -93,25 +96,28 @@ def each(
 
 
 def read_records(path: Path, key: str = "") -> Iterator[Record | LeftOut]:
-    """The records of one file, by its suffix. A line or row that cannot be read comes as `LeftOut`.
+    """The records of one file, by its suffix; a `LeftOut` for each line or row that cannot be read.
 
     Raises:
-        HeadAtlasError: the whole file cannot be read, or is of no known format.
+        HeadAtlasError: The file cannot be read, or has no known format.
     """
     readers = {".jsonl": _jsonl, ".json": _json, ".tsv": _separated, ".csv": _separated, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise HeadAtlasError(f"{path}: expected a table ({', '.join(readers)})")
+        raise HeadAtlasError(f"{path}: must be a table ({', '.join(readers)})")
     try:
-        yield from _json(path, key) if reader is _json else reader(path)
-    except (OSError, pa.ArrowException) as error:
-        raise HeadAtlasError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+        yield from _json(regular(path), key) if reader is _json else reader(regular(path))
+    except HeadAtlasError:
+        raise
+    except (OSError, pa.ArrowException, ValueError, ArithmeticError, RecursionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise HeadAtlasError(f"{path}: cannot be read ({reason})") from error
 
 
 def read_json(path: Path) -> Any:
-    """A whole JSON file; `HeadAtlasError` if it is none."""
+    """The value of a JSON file; `HeadAtlasError` if it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(regular(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise HeadAtlasError(f"{path}: not JSON ({str(error).splitlines()[0]})") from error
 
@@ -130,14 +136,14 @@ def _jsonl(path: Path) -> Iterator[Record | LeftOut]:
         if isinstance(fields, dict):
             yield Record(fields, where)
         else:
-            yield LeftOut(where, f"expected an object, came {line[:40]!r}")
+            yield LeftOut(where, f"must be an object, got {line[:40]!r}")
 
 
 def _json(path: Path, key: str) -> Iterator[Record | LeftOut]:
     try:
         made = json.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        if b"\n{" in path.read_bytes():  # JSON lines, of which one is in another encoding
+        if b"\n{" in path.read_bytes():  # JSON lines, one of which has another encoding
             yield from _jsonl(path)
             return
         raise HeadAtlasError(f"{path}: not UTF-8 (byte {error.start + 1})") from error
@@ -156,7 +162,7 @@ def _json(path: Path, key: str) -> Iterator[Record | LeftOut]:
         yield (
             Record(fields, where)
             if isinstance(fields, dict)
-            else LeftOut(where, f"expected an object, came {fields!r:.40}")
+            else LeftOut(where, f"must be an object, got {fields!r:.40}")
         )
 
 
@@ -168,7 +174,7 @@ def _separated(path: Path) -> Iterator[Record | LeftOut]:
             for row in rows:
                 where = f"{path.name}, line {rows.line_num}"
                 if None in row or None in row.values():
-                    yield LeftOut(where, f"expected {len(rows.fieldnames or ())} cells, came another number")
+                    yield LeftOut(where, f"must have {len(rows.fieldnames or ())} cells, got another number")
                 elif bad := next((name for name, cell in row.items() if _STRAY.search(cell)), None):
                     yield LeftOut(where, f"field {ascii(bad)[1:-1]}: not UTF-8")
                 else:
@@ -215,7 +221,7 @@ def _column(path: Path, group: int, column: str) -> pa.ChunkedArray:
 
 
 class Spool:
-    """A temporary file for images that a table gives as base64 text, so that they do not fill memory."""
+    """A temporary file for images that a table holds as base64 text, so that they do not fill the memory."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="headatlas-")  # noqa: SIM115  (open as long as its pictures are)
@@ -223,11 +229,11 @@ class Spool:
         weakref.finalize(self, self._file.close)
 
     def picture(self, name: str, text: str) -> Picture:
-        """The picture of base64 text (a data URL too); raises `Unusable` if it is none."""
+        """The picture in base64 text or a data URL; raises `Unusable` if the text is no base64."""
         try:
             data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise Unusable(f"field image: expected base64, came {text[:30]!r}") from error
+            raise Unusable(f"field image: must be base64, got {text[:30]!r}") from error
         start, self._size = self._size, self._size + len(data)
         self._file.seek(start)
         self._file.write(data)

@@ -1,7 +1,4 @@
-"""Which importers there are, by name. Every module in `sources/` registers its own.
-
-Knows what an importer must say of its set (title, licence, whether its pictures may be passed on); knows no format.
-"""
+"""The registry of importers: every module in `sets/` registers its own with `@importer(name, ...)`."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ Reader = Callable[[Origin], Iterator[Draft | LeftOut]]
 
 @dataclass(frozen=True)
 class Importer:
-    """One outside dataset: how to read it, and what its authors allow."""
+    """An outside dataset: how it is read, and what its authors allow."""
 
     name: str
     title: str
@@ -25,14 +22,14 @@ class Importer:
     """The authors' page: a GitHub repository, a Hugging Face dataset or a paper."""
     licence: str
     shareable: bool
-    """Whether questions *and* pictures may be passed on under that licence. False also if it is not known."""
+    """Whether questions *and* pictures may be passed on under that licence; False if it is not known."""
     steps: str
-    """`derived` from a layout that the set gives, `given` by its authors, or `one`: the question itself, to be decomposed."""
+    """`derived` from a layout in the set, `given` by its authors, or `one`: the question itself, to be decomposed."""
     tested_on: str
-    """`real files`, or `documented form`: records written after the published description."""
+    """`real files`, or `documented form`: records that were written after the published description."""
     read: Reader
     files: tuple[str, ...] = ()
-    """Patterns of the files to take from a hub; all tables and images if empty."""
+    """Patterns of the files to take from the hub; all tables and images if empty."""
 
 
 IMPORTERS: Registry[Importer] = Registry("importer", ["headatlas.importing.sets.*"])
@@ -49,15 +46,10 @@ def importer(
     tested_on: str = "documented form",
     files: tuple[str, ...] = (),
 ) -> Callable[[Reader], Reader]:
-    """Register a reader of drafts under the name that `headatlas data import` takes."""
+    """Decorator that registers a reader of drafts under the name that `headatlas data import` takes."""
 
     def register(read: Reader) -> Reader:
         IMPORTERS.add(name, Importer(name, title, home, licence, shareable, steps, tested_on, read, files))
         return read
 
     return register
-
-
-def find_importer(name: str) -> Importer:
-    """The importer of that name; an unknown one raises `HeadAtlasError` naming all."""
-    return IMPORTERS[name]

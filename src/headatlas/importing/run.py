@@ -1,14 +1,14 @@
-"""`import_dataset`: choose questions of an outside dataset, get their images, deal the splits, write the dataset and a report.
+"""Import an outside dataset: choose questions, get their images, deal the splits, and write the dataset with a report.
 
-Knows the order of things; each step has its own module. What could not be used is in the report, with its reason: records
-without an answer, images that are missing or broken, questions beyond `n`.
+The report lists what could not be used, with the reason: records without a usable question, and images that are missing or
+broken.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -27,14 +27,13 @@ from headatlas.importing.download import Downloads
 from headatlas.importing.draft import Draft, LeftOut
 from headatlas.importing.fetch import Found, Missing, Pictures
 from headatlas.importing.origin import cache_folder, open_origin
-from headatlas.importing.registry import Importer, find_importer
-
-Progress = Callable[[str, int, int], object]
+from headatlas.importing.registry import IMPORTERS, Importer
+from headatlas.progress import Progress
 
 
 @dataclass
 class Report:
-    """What an import did. Written beside the dataset as `<name>.import.json`."""
+    """What an import did; written next to the dataset `NAME` as `NAME.import.json`."""
 
     importer: str
     title: str
@@ -44,17 +43,17 @@ class Report:
     seed: int
     asked_for: int
     read: int = 0
-    """Records that questions could be made of."""
+    """Questions that could be made of the records."""
     questions: int = 0
     decomposed: int = 0
-    """Questions with the steps that `steps` speaks of; the others are one step, to be decomposed."""
+    """Questions with derived or given steps; the others have one step, to be decomposed."""
     steps: str = "one"
     """As `Importer.steps`."""
     splits: dict[str, int] = field(default_factory=dict)
     groups: int = 0
-    """Sets of questions that share an image or a group; none is cut by a split."""
+    """Sets of questions that share an image or a group; each is in one split."""
     left_out: list[LeftOut] = field(default_factory=list)
-    """Records without a usable question."""
+    """Records that no question could be made of."""
     missing: list[LeftOut] = field(default_factory=list)
     """Questions whose images are missing or broken."""
 
@@ -75,38 +74,38 @@ def import_dataset(
     """Import `n` questions of an outside dataset into the Parquet folder `out`; `cogvsr.load(out)` opens it.
 
     Args:
-        name: an importer's name, such as "vsr"; `IMPORTERS` has all.
-        source: a folder or file, a URL of a table, or a Hugging Face dataset id.
-        out: folder to write; an earlier dataset there is replaced once the new one is whole.
-        n: how many questions; fewer if the set has fewer usable ones. One of each image or group is taken before a second.
-        seed: the same seed makes the same choice and splits from the same files.
-        splits: which of P, S, T, E to deal to, by their usual shares (35, 15, 10, 40 %).
-        images: more folders to look for images in.
-        download: whether images that no folder has may be fetched from the addresses in the records.
-        cache: folder for downloads; `$HEADATLAS_CACHE` or `~/.cache/headatlas` if None.
-        sha256: expected of a table that `source` names by URL.
-        progress: called as `progress(what, done, total)`.
+        name: Name of an importer, such as "vsr"; `IMPORTERS` has all.
+        source: A folder or file, the URL of a table, or a Hugging Face dataset id.
+        out: Folder to write; an earlier dataset there is replaced when the new one is complete.
+        n: Number of questions; fewer if the set has fewer usable ones. One of each image or group is taken before a second.
+        seed: The same seed makes the same choice and splits from the same files.
+        splits: Splits to deal to, out of P, S, T and E, by their usual shares (35, 15, 10, 40 %).
+        images: More folders in which images are looked for.
+        download: Whether images that no folder has are downloaded from the addresses in the records.
+        cache: Folder for downloads; `$HEADATLAS_CACHE` or `~/.cache/headatlas` if None.
+        sha256: SHA-256 that a table must have that `source` names by URL.
+        progress: See `headatlas.progress`.
 
     Returns:
-        The report, which is also written beside `out`.
+        The report, which is also written next to `out`.
 
     Raises:
-        HeadAtlasError: unknown importer or split, nothing readable at `source`, no usable question, or `out` not writable.
+        HeadAtlasError: Unknown importer or split, nothing readable at `source`, no usable question, or `out` not writable.
     """
     shares = _shares(splits)
     if n < 1:
-        raise HeadAtlasError(f"expected n >= 1 questions, came {n}")
-    chosen = find_importer(name)
+        raise HeadAtlasError(f"n must be at least 1, got {n}")
+    chosen = IMPORTERS[name]
     store = Path(cache) if cache else cache_folder()
     origin = open_origin(source, store, chosen.files, sha256, seed)
     report = Report(name, chosen.title, str(source), chosen.licence, chosen.shareable, seed, n, steps=chosen.steps)
     drafts = _read(chosen, origin, report)
     roots = [*(Path(folder).expanduser() for folder in images), origin.root]
-    if origin.file and (beside := origin.root.parent / "images").is_dir():  # questions/ and images/, side by side
-        roots.append(beside)
+    if origin.file and (folder := origin.root.parent / "images").is_dir():  # next to questions/
+        roots.append(folder)
     for root in roots:
         if not root.is_dir():
-            raise HeadAtlasError(f"{root}: expected a folder with images")
+            raise HeadAtlasError(f"{root}: must be a folder with images")
     with Downloads(store) as downloads:
         pictures = Pictures(roots, downloads if download else None)
         kept = _with_images(drafts, n, seed, pictures, report, progress)
@@ -123,18 +122,20 @@ def import_dataset(
     report.decomposed = sum(draft.steps[0].kind != WHOLE for draft, _ in kept)
     counts = Counter(split_of.values())
     report.splits = {split: counts[split] for split in shares}
+    # Without a dataset there is no report: an import that was interrupted must not leave the report of an earlier one.
+    report_path(Path(out)).unlink(missing_ok=True)
     files.write(_rows(kept, chosen, parts, split_of, list(shares)), Path(out))
     _write_report(report, Path(out))
     return report
 
 
 def _shares(splits: Sequence[str]) -> dict[Split, float]:
-    from headatlas.scenes.build import SHARES  # where the study's shares are written down
+    from headatlas.scenes.build import SHARES  # the shares of the study's splits
 
     unknown = [split for split in splits if split not in SHARES]
     if unknown or not splits:
-        came = repr(unknown[0]) if unknown else "none"
-        raise HeadAtlasError(f"unknown split {came}: expected one or more of {', '.join(SHARES)}")
+        got = repr(unknown[0]) if unknown else "none"
+        raise HeadAtlasError(f"splits must be one or more of {', '.join(SHARES)}, got {got}")
     return {split: share for split, share in SHARES.items() if split in splits}
 
 
@@ -144,7 +145,7 @@ def _read(chosen: Importer, origin: Any, report: Report) -> list[Draft]:
         if isinstance(made, LeftOut):
             report.left_out.append(made)
         elif made.key in drafts:
-            report.left_out.append(LeftOut(made.key, "the same key comes twice"))
+            report.left_out.append(LeftOut(made.key, "its key is that of another record"))
         elif fault := _fault(made, chosen.name):
             report.left_out.append(LeftOut(made.key, fault))
         else:
@@ -207,7 +208,7 @@ def _question(draft: Draft, source: str, split: Split, scene: str) -> Question:
 
 
 def _fault(draft: Draft, source: str) -> str | None:
-    """Why a draft is no question that can be stored, or None."""
+    """Why a draft cannot be stored as a question, or None."""
     if not draft.steps:
         return "its layout gives no chain of three to nine steps"
     try:
@@ -219,9 +220,11 @@ def _fault(draft: Draft, source: str) -> str | None:
 
 def _write_report(report: Report, out: Path) -> None:
     path = report_path(out)
-    path.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def report_path(out: Path) -> Path:
-    """Where the report of the dataset `out` lies: beside it, because the folder holds the dataset alone."""
+    """The file of the report on the dataset `out`: next to it, because the folder holds the dataset only."""
     return out.with_name(f"{out.name}.import.json")

@@ -1,7 +1,4 @@
-"""Drafts of questions that a set gives without steps: one step, the question itself, to be decomposed later.
-
-Knows drafts and choices; knows nothing of any dataset.
-"""
+"""Drafts of questions that a set has without steps: their one step is the question itself, to be decomposed later."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ def single(
     family: str = "",
     group: str = "",
 ) -> Draft:
-    """A draft of one step; `functions` are what questions of this kind are known to need, primary first."""
+    """A draft of one step; `functions` are those that questions of this kind need, the primary one first."""
     return Draft(
         key=key,
         text=question.text,
@@ -36,10 +33,10 @@ def single(
 
 
 def statement(text: str) -> str:
-    """The question whether a caption is true of the picture."""
+    """The question whether a caption is true."""
     return f'Is this statement true of the picture? "{text.strip()}"'
 
 
 def mark(text: str) -> str:
-    """Eight hex digits that stand for a text in a key."""
+    """Eight hex digits of a text's digest, for use in a key."""
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -220,7 +220,7 @@ class Runner:
     # -- identity --------------------------------------------------------------------------------------------------
 
     def _identity(self) -> tuple[str, ...]:
-        """What decides answers beside condition and split; computed once a call, as the model may change between calls."""
+        """What decides answers besides condition and split; computed once a call, as the model may change between calls."""
         # Edits that the caller has opened around the runner count too.
         around = tuple(getattr(self.vlm, "edits_key", ()))
         evaluate = self._evaluate

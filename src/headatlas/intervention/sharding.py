@@ -309,7 +309,7 @@ def joined(parts: Sequence[tuple[list[int], Sweep]], turns: Sequence[int]) -> Sw
         for whole, some in zip(text, [*part.text, part.bare[2]], strict=True):
             for at, said in zip(place.tolist(), some, strict=True):
                 whole[at] = said
-    # One run that had to be done by whole passes is enough to say so of the whole.
+    # If one run needed full passes, the whole sweep says so.
     how = sorted({(part.how, part.reason) for _, part in parts}, key=lambda pair: pair[0] == "rerun")[-1]
     bare = (logprob[-1], exact[-1], text[-1])
     return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, tuple(int(turn) for turn in turns), *how)

@@ -29,7 +29,7 @@ from headatlas.reference.families import family_named
 from headatlas.reference.families.llava import clip_pictures
 from headatlas.reference.tokens import Encoder, Row, scene_words
 from headatlas.scenes.build import SceneQuestion, ask_all, symbolic
-from headatlas.scenes.families.hops import JUST_NAMED
+from headatlas.scenes.question_types.hops import JUST_NAMED
 from headatlas.scenes.render import render
 from headatlas.scenes.world import CLASSES, COLORS, DIRECTIONS, PLACES, SIZES, TEXTURES, Scene
 

@@ -88,8 +88,8 @@ def read_run(path: str | Path) -> Run:
     )
 
 
-READ = ("results/", "claims.json", "settings.json", "timings.json", "atlas.json", "atlas.npz")
-"""Files of a run that a report or a comparison reads, or where such a file's name begins."""
+READ = ("results/", "claims.json", "settings.json", "atlas.json", "atlas.npz")
+"""How the names of checked files begin. timings.json is not checked: the stage `report` rewrites it before it is read."""
 
 
 def check_files(path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Questions of the scenes source: which scene, which family, which answer; deterministic from a seed.
+"""Make questions about scenes, deterministic from a seed.
 
-Knows scenes, families and the schema. `symbolic` makes questions without pixels (fast: training, statistics); `build`
-renders them. A question's answer is fixed first, the family's answers in turn, and a scene is looked for in which it
-holds, so that the wording alone gives no answer away. Every split has scenes of its own: its name is in their seed.
+`symbolic` makes questions without pixels (fast: for training and statistics); `build` renders them. The answer of a question is
+fixed first, each of its type's answers in turn, and a scene is searched in which it holds, so that the wording alone predicts
+nothing. Every split has scenes of its own, because its name is part of their seed.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from dataclasses import dataclass, replace
 
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Split
 from headatlas.errors import HeadAtlasError
-from headatlas.scenes.families import FAMILIES, Case, Chain, Family, find_family
-from headatlas.scenes.families.base import question_text, wordings
+from headatlas.scenes.question_types import QUESTION_TYPES, Case, Chain, QuestionType
+from headatlas.scenes.question_types.base import question_text, wordings
 from headatlas.scenes.render import render, visible_shares
 from headatlas.scenes.sample import random_scene
 from headatlas.scenes.world import CANVAS, Scene
 
 SHARES: dict[Split, float] = {"P": 0.35, "S": 0.15, "T": 0.1, "E": 0.4}
-"""How `n` questions are dealt to the study's splits."""
+"""The share of the questions that each split of a study gets."""
 
 _TRIES = 400
-"""Scenes looked at for one question before its wording is drawn anew; a few dozen suffice for the rarest."""
+"""Scenes that are tried for one question before its wording is drawn again; a few dozen are enough for the rarest."""
 
 
 @dataclass(frozen=True)
 class SceneQuestion:
-    """A question with the scene it is about and the case that told it. `question.images` is empty until rendered."""
+    """A question with its scene and its case; `question.images` is empty until it is rendered."""
 
     scene: Scene
     case: Case
     question: Question
     wording: int
-    """Which phrasing of its family the question uses: its minimal pairs use the same."""
+    """Number of the phrasing that the question uses; its minimal pairs use the same."""
 
     def rendered(self) -> Question:
-        """Return the question with its picture (384 px) and its objects, with how much of each is visible."""
+        """Return the question with its picture (384 x 384 pixels) and its objects, with the visible share of each."""
         objects = _objects(self.scene, visible_shares(self.scene))
         return self.question.model_copy(update={"images": (render(self.scene),), "objects": objects})
 
@@ -45,10 +45,10 @@ class SceneQuestion:
 def split_sizes(n: int, splits: Sequence[str] = tuple(SHARES)) -> dict[Split, int]:
     """Deal `n` questions to the splits by `SHARES`, the remainder to the last."""
     if n < len(splits):
-        raise HeadAtlasError(f"expected at least one question for each of {len(splits)} splits, came n={n}")
+        raise HeadAtlasError(f"n must be at least 1 for each of {len(splits)} splits, got n={n}")
     for split in splits:
         if split not in SHARES:
-            raise HeadAtlasError(f"unknown split {split!r}: expected one of {', '.join(SHARES)}")
+            raise HeadAtlasError(f"split must be one of {', '.join(SHARES)}, got {split!r}")
     chosen: dict[Split, float] = {split: share for split, share in SHARES.items() if split in splits}
     total = sum(chosen.values())
     sizes: dict[Split, int] = {split: max(1, round(n * share / total)) for split, share in chosen.items()}
@@ -56,12 +56,13 @@ def split_sizes(n: int, splits: Sequence[str] = tuple(SHARES)) -> dict[Split, in
     return sizes
 
 
-def symbolic(n: int, split: Split, seed: int, families: Sequence[str] | None = None) -> Iterator[SceneQuestion]:
-    """Yield `n` questions of one split, each about a scene of its own, families in turn, without pixels.
+def symbolic(n: int, split: Split, seed: int, question_types: Sequence[str] | None = None) -> Iterator[SceneQuestion]:
+    """Yield `n` questions of one split without pixels, each about a scene of its own; question types take turns.
 
-    Raises `HeadAtlasError` for an unknown family.
+    Raises:
+        HeadAtlasError: An unknown question type.
     """
-    chosen = [find_family(name) for name in families] if families else list(FAMILIES.values())
+    chosen = [QUESTION_TYPES[name] for name in question_types] if question_types else list(QUESTION_TYPES.values())
     for index in range(n):
         rng = random.Random(f"cogvsr-scenes/{split}/{seed}/{index}")
         turn, which = divmod(index, len(chosen))
@@ -71,7 +72,7 @@ def symbolic(n: int, split: Split, seed: int, families: Sequence[str] | None = N
 def build(
     n: int = 400, seed: int = 0, splits: Sequence[str] = tuple(SHARES), pairs: bool = False
 ) -> Iterator[Question]:
-    """Yield `n` rendered questions, dealt to the splits by `SHARES`; with `pairs`, their minimal pairs behind each."""
+    """Yield `n` rendered questions, dealt to the splits by `SHARES`; with `pairs`, each is followed by its minimal pairs."""
     for split, size in split_sizes(n, splits).items():
         for made in symbolic(size, split, seed):
             yield made.rendered()
@@ -80,80 +81,92 @@ def build(
 
 
 def ask_all(scene: Scene, rng: random.Random, split: Split) -> list[Question]:
-    """Return a question of every family that fits this scene, answers drawn evenly where it allows (no pixels)."""
+    """Return a question of every type that fits this scene, without pixels; answers are drawn evenly where possible."""
     asked = []
-    for family in FAMILIES.values():
-        case = _find_case(family, scene, rng)
+    for question_type in QUESTION_TYPES.values():
+        case = _find_case(question_type, scene, rng)
         if case:
-            asked.append(_tell(family, scene, case, rng, split, f"{family.name}-{rng.getrandbits(48):012x}").question)
+            asked.append(
+                _question(
+                    question_type, scene, case, rng, split, f"{question_type.name}-{rng.getrandbits(48):012x}"
+                ).question
+            )
     return asked
 
 
 def minimal_pairs(made: SceneQuestion) -> list[SceneQuestion]:
-    """Return the question asked of the mirrored scene, and with its things swapped, where the answer changes."""
-    family, base = find_family(made.question.family), made.question
+    """Return the question asked of the mirrored scene, and with its things swapped, if the answer changes."""
+    question_type, base = QUESTION_TYPES[made.question.family], made.question
     others = [("mirror", made.scene.mirrored(), made.case)]
-    if family.swappable:
+    if question_type.swappable:
         others.append(("swap", made.scene, made.case.swapped()))
     found = []
     for kind, scene, case in others:
-        answer = family.solve(scene, case)
+        answer = question_type.solve(scene, case)
         if answer is None or answer == base.answer:
             continue
         rng = random.Random(f"{base.id}/{kind}")
-        pair = _tell(family, scene, case, rng, base.split, f"{base.id}-{kind}", made.wording)
+        pair = _question(question_type, scene, case, rng, base.split, f"{base.id}-{kind}", made.wording)
         update = {"pair": base.id, "pair_kind": kind, "scene": base.scene}
         found.append(replace(pair, question=pair.question.model_copy(update=update)))
     return found
 
 
-def _ask(family: Family, turn: int, rng: random.Random, split: Split, name: str) -> SceneQuestion:
+def _ask(question_type: QuestionType, turn: int, rng: random.Random, split: Split, name: str) -> SceneQuestion:
     while True:
-        scene = random_scene(rng, frame=0.8 if family.name.endswith("region") else 0.35)
-        first = next(family.cases(scene, rng), None)
+        scene = random_scene(rng, frame=0.8 if question_type.name.endswith("region") else 0.35)
+        first = next(question_type.cases(scene, rng), None)
         if first is None:
             continue
         # The first case fixes what the wording says (its variant and slots); its possible answers take turns.
-        want = turn % len(family.wants(first))
+        want = turn % len(question_type.wants(first))
         for _ in range(_TRIES):
-            case = _with_answer(family, scene, rng, want, like=first)
+            case = _with_answer(question_type, scene, rng, want, like=first)
             if case:
-                return _tell(family, scene, case, rng, split, name)
+                return _question(question_type, scene, case, rng, split, name)
             scene = random_scene(rng, frame=1.0 if scene.region else 0.0)
 
 
-def _with_answer(family: Family, scene: Scene, rng: random.Random, want: int, like: Case | None = None) -> Case | None:
-    for case in family.cases(scene, rng):
+def _with_answer(
+    question_type: QuestionType, scene: Scene, rng: random.Random, want: int, like: Case | None = None
+) -> Case | None:
+    for case in question_type.cases(scene, rng):
         if like and (case.variant, case.slots) != (like.variant, like.slots):
             continue
-        if family.solve(scene, case) == family.wants(case)[want]:
+        if question_type.solve(scene, case) == question_type.wants(case)[want]:
             return case
     return None
 
 
-def _find_case(family: Family, scene: Scene, rng: random.Random) -> Case | None:
-    first = next(family.cases(scene, rng), None)
-    return first and _with_answer(family, scene, rng, rng.randrange(len(family.wants(first))), like=first)
+def _find_case(question_type: QuestionType, scene: Scene, rng: random.Random) -> Case | None:
+    first = next(question_type.cases(scene, rng), None)
+    return first and _with_answer(question_type, scene, rng, rng.randrange(len(question_type.wants(first))), like=first)
 
 
-def _tell(
-    family: Family, scene: Scene, case: Case, rng: random.Random, split: Split, name: str, wording: int | None = None
+def _question(
+    question_type: QuestionType,
+    scene: Scene,
+    case: Case,
+    rng: random.Random,
+    split: Split,
+    name: str,
+    wording: int | None = None,
 ) -> SceneQuestion:
-    answer = family.solve(scene, case)
-    assert answer is not None, (family.name, case)
+    answer = question_type.solve(scene, case)
+    assert answer is not None, (question_type.name, case)
     if wording is None:
-        wording = rng.randrange(wordings(case, family.name))
-    text = question_text(case, family.name, wording)
-    wants = family.wants(case)
-    answer_type = family.answer_type(case)
+        wording = rng.randrange(wordings(case, question_type.name))
+    text = question_text(case, question_type.name, wording)
+    wants = question_type.wants(case)
+    answer_type = question_type.answer_type(case)
     options = () if answer_type in ("yes_no", "number") else wants
     chain = Chain(scene, split, rng)
-    family.tell(chain, case)
+    question_type.add_steps(chain, case)
     question = Question(
         id=name,
         source="scenes",
         split=split,
-        family=family.name,
+        family=question_type.name,
         scene=name,
         text=text,
         options=options,

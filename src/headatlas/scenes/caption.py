@@ -1,4 +1,4 @@
-"""A scene in words, thing by thing: what the shipped models learn to see with. Knows `world.py` only."""
+"""Describe a scene thing by thing; the shipped models are trained on these captions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from headatlas.scenes.world import DEPTHS, Scene, Thing
 
 
 def describe(thing: Thing, scene: Scene) -> str:
-    """Return one thing in words, e.g. "small striped red dog row 2 column 5 near facing left inside"."""
+    """Return a thing in words, such as "small striped red dog row 2 column 5 near facing left inside"."""
     words = [thing.size, thing.texture, thing.name, f"row {thing.row} column {thing.column}", DEPTHS[thing.depth]]
     if thing.facing:
         words.append(f"facing {thing.facing}")
@@ -16,6 +16,6 @@ def describe(thing: Thing, scene: Scene) -> str:
 
 
 def caption(scene: Scene) -> str:
-    """Return the place and all things in reading order of their cells, so that one caption is right."""
+    """Return the place and all things in reading order of their cells, so that only one caption is right."""
     things = sorted(scene.things, key=lambda t: (t.row, t.column))
     return f"{scene.place} . " + " . ".join(describe(thing, scene) for thing in things) + " ."

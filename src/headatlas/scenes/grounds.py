@@ -1,7 +1,6 @@
-"""What lies beneath the things: the ground of each place, and the frame of a region.
+"""Draw what lies beneath the things: the ground of each place, and the frame of a region.
 
-Knows Pillow, numpy and the place names. Grounds are drawn once, deterministic and symmetric left to right, so that a
-mirrored scene is a mirrored picture.
+Grounds are drawn once. They are deterministic and symmetric left to right, so that a mirrored scene is a mirrored picture.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Every kind of step: the functions it needs, the type of its answer, and at least six ways to ask it.
+"""The kinds of steps: the functions that each needs, the type of its answer, and at least six ways to ask it.
 
-Knows words only. The first `COMMON` phrasings of a kind appear in every split; the others are kept for split E (and for the
-training of the shipped models, which must know the language). Openers and answer words are shared across functions, so that
-neither gives a step's function away; how far that succeeds is measured in `cogvsr/surface.py`, not assumed.
+The first `COMMON` phrasings of a kind appear in every split; the others are kept for split E, and for the training of the
+shipped models, which must know the language. Openers and answer words are shared across functions, so that they do not give a
+step's function away; `cogvsr/surface.py` measures how far that succeeds.
 
-Slots: {a}, {b}, {c} name things ("red dog"); other slots are words. No phrasing repeats an earlier step's answer, so that a
-model's own mistakes are not corrected by the next step's text.
+{a}, {b} and {c} stand for names of things ("red dog"), other names in braces for words. No phrasing repeats an earlier step's
+answer, so that a model's own mistakes are not corrected by the text of the next step.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from headatlas.cogvsr.schema import AnswerType
 
 COMMON = 4
-"""Phrasings of a kind that every split may use; the rest only E and train."""
+"""Number of phrasings of a kind that every split may use; the others are used in E and train only."""
 
 OPENERS = ("", "", "", "now: ", "for this question: ", "in this picture: ", "next: ", "first think: ")
-"""Put before any step, whatever its function: words like "question" and "picture" then tell nothing of the function."""
+"""Put before steps of any function, so that words like "question" and "picture" say nothing about the function."""
 
 _SP, _RR = "spatial_perception", "relational_reasoning"
 _LV, _HV = "low_level_perception", "high_level_perception"
@@ -28,7 +28,7 @@ _MR, _DM = "math_reasoning", "decision_making"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of step. `functions` primary first; `needs_image` False if text and knowledge suffice."""
+    """A kind of step: `functions` with the primary one first, and `needs_image`, False if text and knowledge are enough."""
 
     functions: tuple[str, ...]
     answer_type: AnswerType

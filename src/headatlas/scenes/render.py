@@ -1,8 +1,7 @@
-"""Draws a scene, and says exactly how much of each thing can be seen.
+"""Draw a scene, and compute how much of each thing is visible.
 
-Knows where things go and in which order; `sprites.py` knows what a thing looks like, `grounds.py` what lies beneath.
-Far things are drawn first; things of one depth in the order of `Scene.things`. Everything is symmetric: the picture of
-`scene.mirrored()` is the mirrored picture.
+Far things are drawn first, things of one depth in the order of `Scene.things`. Everything is symmetric: the picture of
+`scene.mirrored()` is the mirrored picture. `sprites.py` draws the things, `grounds.py` what lies beneath them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _SHADOW_COLOR = (30, 28, 52)
 
 
 def _drawing_order(scene: Scene) -> list[int]:
-    """Indices into `scene.things`, first drawn first."""
+    """Indices of `scene.things` in the order in which they are drawn."""
     return sorted(range(len(scene.things)), key=lambda i: -scene.things[i].depth)
 
 
@@ -47,7 +46,7 @@ def render(scene: Scene, size: int = CANVAS) -> Image.Image:
 
 
 def visible_shares(scene: Scene) -> tuple[float, ...]:
-    """For each thing, the share (0..1) of its drawn area that no thing drawn later covers; shadows cover nothing.
+    """For each thing, the share (0 to 1) of its area that no thing drawn later covers; shadows cover nothing.
 
     Areas are sums of the sprites' own alpha on the canvas, so the shares are those of `render`.
     """

@@ -1,4 +1,4 @@
-"""Random scenes: which things, where, how deep. Knows `world.py` and a random generator; draws and asks nothing."""
+"""Make random scenes: choose things, their places and their depths."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from headatlas.scenes.world import (
 )
 
 JITTER = 4.0
-"""Largest random shift of a thing, in canvas pixels along each axis."""
+"""Largest random shift of a thing in canvas pixels on each axis."""
 
 LEAN = 12.0
-"""How far a nearer thing may lean over a deeper neighbour, so that it covers a part of it."""
+"""Canvas pixels by which a nearer thing may be shifted over a deeper neighbour, so that it covers a part of it."""
 
 
 def random_scene(rng: random.Random, *, n_things: tuple[int, int] = (4, 6), frame: float = 0.45) -> Scene:

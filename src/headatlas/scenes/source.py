@@ -1,4 +1,4 @@
-"""The source `scenes`: rendered boards with exact ground truth. Knows only where they are built."""
+"""The data sources `scenes` and `scenes-pairs`: rendered boards with exact ground truth."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def scenes_pairs(n: int, seed: int, splits: tuple[str, ...]) -> Iterable[Questio
 
 
 def _build(n: int, seed: int, splits: tuple[str, ...], pairs: bool) -> Iterable[Question]:
-    # Imported when asked for: families and renderer are not needed to open a stored dataset.
+    # Imported here, because question types and renderer are not needed to open a stored dataset.
     from headatlas.scenes.build import SHARES, build
 
     unknown = [split for split in splits if split not in SHARES]
     if unknown or not splits:
-        came = repr(unknown[0]) if unknown else "none"
-        raise HeadAtlasError(f"unknown split {came}: expected one or more of {', '.join(SHARES)}")
+        got = repr(unknown[0]) if unknown else "none"
+        raise HeadAtlasError(f"splits must be one or more of {', '.join(SHARES)}, got {got}")
     return build(n, seed, splits, pairs)

@@ -1,8 +1,8 @@
-"""How one thing looks: outlines, colours, textures and details of the eight classes, drawn once and cached.
+"""Draw one thing: outlines, colours, textures and details of the eight classes, drawn once and cached.
 
-Knows Pillow and the vocabulary of `world.py`; knows nothing of whole scenes. A class is a list of parts in its own
-frame: front towards -y, the longer side from -1 to 1. Every part list is symmetric in x, so that a mirrored thing is
-the same thing facing the other way. Parts are drawn four times too large and reduced, which is the antialiasing.
+A class is a list of parts in its own frame: the front towards -y, the longer side from -1 to 1. Every list of parts is
+symmetric in x, so that a mirrored thing is the same thing facing the other way. Parts are drawn four times too large and
+reduced, for antialiasing.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Part = tuple[str, tuple[Number, ...]]
 
 _SUPERSAMPLE = 4
 _HAZE = (0.0, 0.16, 0.33)
-"""Share of the place's air in a thing's colours, by depth: far things look paler (or, at night, darker)."""
+"""Share of the place's haze in a thing's colours, by depth: far things look paler, or darker at night."""
 _SHADOW = ((9.0, 4.0, 105), (5.0, 2.6, 100), (2.0, 1.2, 95))
-"""(offset downwards px, blur px, opacity 0..255) by depth: the nearer, the higher above the ground."""
+"""(downward offset in pixels, blur in pixels, opacity 0 to 255) of the shadow, by depth: near things float higher."""
 
 PALETTE: dict[str, RGB] = {
     "red": (222, 40, 48),
@@ -47,7 +47,7 @@ AIR: dict[str, RGB] = {
     "snow": (232, 240, 248),
     "night": (40, 46, 84),
 }
-"""The colour of a place's ground, and of the haze before far things."""
+"""The colour of a place's ground, and of the haze in front of far things."""
 
 
 def _ellipse(x: Number, y: Number, rx: Number, ry: Number) -> Part:
@@ -94,7 +94,7 @@ BODY: dict[str, list[Part]] = {
         _ellipse(0, -0.3, 0.44, 0.62),
     ],
 }
-"""What carries the thing's colour and texture."""
+"""Parts that have the thing's colour and texture."""
 
 UNDER: dict[str, list[tuple[str, Part]]] = {
     "car": [("ink", p) for y in (-0.58, 0.56) for p in _both(_round(0.42, y - 0.2, 0.7, y + 0.2, 0.08))],
@@ -129,11 +129,11 @@ DETAILS: dict[str, list[tuple[str, Part]]] = {
         *(("ink", p) for p in _both(_ellipse(0.29, -0.61, 0.09, 0.09))),
     ],
 }
-"""Parts on top, in fixed tones."""
+"""Parts on top, in fixed colours."""
 
 
 def mix(a: RGB, b: RGB, share: float) -> RGB:
-    """`a` with a share (0..1) of `b` in it."""
+    """The colour `a` mixed with a share (0 to 1) of `b`."""
     return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))  # pyright: ignore[reportReturnType]
 
 
@@ -225,7 +225,7 @@ def body(cls: str, color: str, texture: str, size: str, depth: int, place: str) 
         fill(tone, [part])
     fill("base", BODY[cls])
     if texture != "plain":
-        # Light bands, dark dots: still told apart where a thing is a dozen pixels wide.
+        # Light bands and dark dots can be told apart even if a thing is a dozen pixels wide.
         fill("light" if texture == "striped" else "deep", BODY[cls], _texture(texture, big, half))
     for tone, part in DETAILS.get(cls, []):
         fill(tone, [part])
@@ -234,7 +234,7 @@ def body(cls: str, color: str, texture: str, size: str, depth: int, place: str) 
 
 
 def turned(image: Image.Image, facing: str | None) -> Image.Image:
-    """An image that faces up, turned to face `facing` (None: as it is)."""
+    """An image that faces up, turned to face `facing`; None leaves it as it is."""
     turn = _TURNS[facing] if facing else None
     return image if turn is None else image.transpose(turn)
 

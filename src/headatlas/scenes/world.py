@@ -1,8 +1,8 @@
-"""What a scene is made of: the vocabulary of things, and `Scene`, `Thing` and `Region`, exact and image-free.
+"""The vocabulary of scenes, and their exact description without pixels: `Scene`, `Thing` and `Region`.
 
 A scene is a board seen from above, six cells by six, one thing at most to a cell; things float at three depths, and nearer
-things look larger, clearer, cast a wider shadow and cover farther ones. Knows numbers and words only: `render.py` draws a
-scene, `sample.py` makes one, `families/` ask about it.
+things look larger and clearer, cast a wider shadow and cover farther ones. `sample.py` makes scenes, `render.py` draws them,
+`question_types/` ask about them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """Colour and class: no two things of a scene share both."""
+        """Colour and class; no two things of a scene have both in common."""
         return f"{self.color} {self.cls}"
 
     @property
@@ -86,14 +86,14 @@ class Region:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is in one picture; equal scenes render to equal pixels."""
+    """The content of one picture; equal scenes are rendered to equal pixels."""
 
     things: tuple[Thing, ...]
     place: str
     region: Region | None = None
 
     def mirrored(self) -> Scene:
-        """The scene as a mirror shows it: columns reversed, left and right facings exchanged."""
+        """The mirrored scene: columns reversed, left and right facings exchanged."""
         flip = {"left": "right", "right": "left"}
         things = tuple(
             replace(t, column=CELLS + 1 - t.column, dx=-t.dx, facing=flip.get(t.facing, t.facing) if t.facing else None)

@@ -7,35 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
+from headatlas.activations.store import ActivationsLike
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
 from headatlas.registry import Registry, near
-
-
-@runtime_checkable
-class ActivationsLike(Protocol):
-    """The part of `headatlas.activations.Activations` that scorers read."""
-
-    @property
-    def steps(self) -> pd.DataFrame:
-        """The answers table, one row a step, in the order of z's first axis."""
-        ...
-
-    @property
-    def tokens(self) -> Any:
-        """Names of the token selections that were kept."""
-        ...
-
-    def z(self, tokens: str, rows: Any = None) -> Any:
-        """Mean z over the selected tokens, float32 [N, L, H, D], of all rows or of the rows given."""
-        ...
 
 
 @dataclass(frozen=True, repr=False)

@@ -91,7 +91,7 @@ class RunDir:
                 remove_parts(self.root / folder)
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Make the folder a run of what `record` says, before the first stage; a run that is there goes on.
+        """Make the folder a run of what `record` says, before the first stage; a run that exists continues.
 
         Args:
             record: as `run.json` keeps it; see `record`.
@@ -124,33 +124,17 @@ class RunDir:
     # -- files -----------------------------------------------------------------------------------------------------
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a file below the run directory, whole, as UTF-8."""
+        """Write a file below the run directory as UTF-8, in one step."""
         path = self.root / name
         write_whole(path, text.encode())
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
-        """Write a JSON file, whole."""
+        """Write a JSON file in one step."""
         return self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
-    def read_json(self, name: str, default: Any = None) -> Any:
-        """Read a JSON file; `default` if it is not there.
-
-        Raises:
-            DamagedError: it is there, but is no JSON.
-        """
-        path = self.root / name
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return default
-        except (OSError, ValueError, RecursionError) as error:
-            raise DamagedError(
-                f"{str(path)!r} cannot be read ({error}): it was damaged since it was written"
-            ) from error
-
     def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write `results/<name>.csv`, whole, numbers with all their digits, after a check against `headatlas.results`."""
+        """Write `results/<name>.csv` with all digits, after a check against `headatlas.results`."""
         self.write_text(f"results/{name}.csv", validate(name, table).to_csv(index=False))
 
     def read_table(self, name: str) -> pd.DataFrame:
@@ -216,7 +200,7 @@ class RunDir:
         return lost
 
     def outputs(self, stage: str) -> str:
-        """Hex digest of what a stage wrote, running times left out, empty if it has not ended: what later stages build on."""
+        """Hex digest of what a stage wrote, without running times; empty if it has not ended. Later stages depend on it."""
         return (self.marker(stage) or {"outputs": ""})["outputs"]
 
     @contextmanager
@@ -229,6 +213,7 @@ class RunDir:
         begun = self.root / "stages" / f"{stage}.begun"
         resumed = begun.exists()
         write_whole(begun, b"")
+        (self.root / "stages" / f"{stage}.json").unlink(missing_ok=True)  # what it lists is about to be written again
         before = self._files()
         start = time.perf_counter()
         yield

@@ -210,7 +210,7 @@ class Study:
         self._record = self.run.record()
 
     def forget(self) -> None:
-        """Drop activations, means and atlas, so that they are read again after a stage that wrote them anew."""
+        """Drop activations, means and atlas, so that they are read again after a stage has rewritten them."""
         for name in ("acts", "means", "atlas"):
             self.__dict__.pop(name, None)
 
@@ -244,7 +244,7 @@ class Study:
             )
 
     def _store(self, wanted: str | None) -> Folder:
-        """Where activations and answers lie: as noted when the run began, else as wanted."""
+        """Where activations and answers are: as noted when the run began, else as wanted."""
         noted = None if self._record is None else self._record["store"]
         if wanted is not None and self._record is not None and wanted != noted:
             raise HeadAtlasError(

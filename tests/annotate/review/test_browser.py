@@ -94,7 +94,7 @@ def test_a_step_is_fixed(browser, data, store, serving):
         form.get_by_label("Wording").fill("How many cats do you see?")
         form.get_by_label("Answer", exact=True).fill("many")
         page.keyboard.press("Control+Enter")
-        expect(page.locator("#steps > li").nth(1).locator(".status")).to_contain_text("expected a number")
+        expect(page.locator("#steps > li").nth(1).locator(".status")).to_contain_text("must be a number")
         assert not store.history()
         press(page, "f")  # the step is selected again, and what was typed is there
         expect(form.get_by_label("Wording")).to_have_value("How many cats do you see?")
@@ -227,7 +227,7 @@ def test_a_vote_that_is_refused_after_its_question_was_left_is_not_lost_in_silen
         expect(page.locator("#progress")).to_have_text("1 of 3 questions finished")
         held[0].continue_()
         saved(page)
-        expect(page.get_by_role("alert")).to_contain_text("Not saved: question 1, step 2: expected a number")
+        expect(page.get_by_role("alert")).to_contain_text("Not saved: question 1, step 2: the answer must be a number")
         expect(page.locator("#progress")).to_have_text("0 of 3 questions finished")
         page.get_by_role("button", name="go there").click()
         expect(page.locator("#text")).to_have_text("Is dog 0 left of the cats?")

@@ -95,12 +95,12 @@ def test_a_whole_question_is_dropped_by_those_who_voted_on_it(vote):
     ("change", "step", "fault"),
     [
         ({}, 0, ""),
-        ({"answer": "up"}, 0, "expected one of the options"),
-        ({"options": ("left", "left")}, 0, "each option once"),
-        ({"answer": "many", "answer_type": "number", "options": ()}, 1, "expected a number"),
+        ({"answer": "up"}, 0, "must be one of the options"),
+        ({"options": ("left", "left")}, 0, "every option must be given once"),
+        ({"answer": "many", "answer_type": "number", "options": ()}, 1, "must be a number"),
         ({"answer": "3", "answer_type": "number", "options": ()}, 1, ""),
-        ({"answer": "maybe", "answer_type": "yes_no", "options": ()}, 1, "expected yes or no"),
-        ({"answer": "unknown", "answer_type": "text", "options": ()}, 1, "no reply would match it"),
+        ({"answer": "maybe", "answer_type": "yes_no", "options": ()}, 1, "must be yes or no"),
+        ({"answer": "unknown", "answer_type": "text", "options": ()}, 1, "no words that a reply could match"),
         ({"answer": "yes", "answer_type": "yes_no", "options": ()}, 2, ""),
         (
             {"answer": "no", "answer_type": "yes_no", "options": ()},

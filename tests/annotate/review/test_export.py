@@ -63,7 +63,7 @@ def test_adjudication_settles_what_is_undecided(data, store, vote, tmp_path):
     store.add(vote(0, "zoe", "reject", role="adjudicator"))
     assert len(export(data, store, tmp_path / "final", Rule()).steps["q0"]) == 2
     store.add(vote(2, "zoe", "reject", role="adjudicator"))
-    with pytest.raises(HeadAtlasError, match="no question is in the final set"):
+    with pytest.raises(HeadAtlasError, match="no question is in the final dataset"):
         export(data, store, tmp_path / "final2", Rule())
     left = pd.read_csv(tmp_path / "final2.review" / "left_out.csv")
     assert left["why"][0] == "its last step, which gives the answer, was rejected by adjudicator zoe"

@@ -1,8 +1,14 @@
 import http.client
 import json
+import os
+import signal
 import socket
+import threading
 
 import pytest
+
+from headatlas.annotate.llm import Stopped
+from headatlas.annotate.review import serve
 
 
 def call(address, method="GET", path="/", body=None, **headers):
@@ -113,7 +119,7 @@ def test_two_hosts_are_none(address):
     ("fields", "said"),
     [
         ({"question": "nowhere"}, "no question 'nowhere'"),
-        ({"step": 9}, "has 3 steps, came number 10"),
+        ({"step": 9}, "has 3 steps, got step 10"),
         ({"step": 10**30}, ""),
         ({"verdict": "maybe"}, "verdict"),
         ({"annotator": " "}, "annotator"),
@@ -207,3 +213,34 @@ def test_a_page_of_another_dataset_neither_reads_nor_votes(address, store, vote)
     assert b"another dataset" in said
     assert store.history() == []
     assert call(address, "POST", f"/api/vote?steps={store.fingerprint}", fields, **headers)[0] == 200
+
+
+def test_a_vote_that_cannot_be_stored_is_refused_for_now_and_the_page_keeps_it(address, store, vote):
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    statuses = [post(address, vote(note="x" * 2000)) for _ in range(3)]
+    status, said = statuses[-1]
+    assert status == 503
+    assert "the file of votes failed (database or disk is full)" in said["error"]
+    assert call(address, path="/api/questions?annotator=ann")[0] == 200
+    store._db.execute("PRAGMA max_page_count = 100000")
+    assert post(address, vote())[0] == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_say_how_to_go_on(data, store, vote, number):
+    def vote_and_stop(address):
+        while True:
+            try:
+                assert post(address.rstrip("/"), vote())[0] == 200
+                break
+            except ConnectionError:
+                continue
+        os.kill(os.getpid(), number)
+
+    def ready(address):
+        threading.Thread(target=vote_and_stop, args=(address,), daemon=True).start()
+
+    with pytest.raises(Stopped, match=r"all votes are in .*votes.sqlite: run the same command again to go on"):
+        serve(data, store, 0, ready=ready)
+    assert len(store.votes()) == 1

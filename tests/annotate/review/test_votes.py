@@ -102,3 +102,24 @@ def test_what_is_no_vote_is_refused(wrong):
     Vote.model_validate(fine)
     with pytest.raises(ValidationError):
         Vote.model_validate({**fine, **wrong})
+
+
+def test_files_that_are_no_votes_are_one_clear_line(data, store, vote, tmp_path):
+    store.add(vote())
+    (tmp_path / "text.sqlite").write_text("no database " * 1000)
+    with sqlite3.connect(tmp_path / "other.sqlite") as db:
+        db.execute("CREATE TABLE votes (id TEXT)")
+    db.close()
+    for name in ("text.sqlite", "other.sqlite"):
+        with pytest.raises(HeadAtlasError, match="cannot be used as a file of votes"):
+            VoteStore(tmp_path / name, data)
+    for change in ("functions = 'no list'", "verdict = 'perhaps'", "change = '{'", "step = 'one'"):
+        with VoteStore(tmp_path / f"{change[:4]}.sqlite", data) as damaged:
+            damaged.add(vote())
+            damaged._db.execute(f"UPDATE votes SET {change}")
+            with pytest.raises(HeadAtlasError, match="holds a row that is no vote"):
+                damaged.votes()
+    store._db.close()
+    with pytest.raises(HeadAtlasError, match="the file of votes failed"):
+        store.votes()
+    store._db = sqlite3.connect(":memory:")

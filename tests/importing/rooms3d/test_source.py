@@ -32,7 +32,7 @@ def test_what_cannot_be_used_is_listed(tmp_path):
 
 def test_a_folder_of_something_else_is_an_error(tmp_path):
     (tmp_path / "x.json").write_text("[]")
-    with pytest.raises(HeadAtlasError, match="expected JSON with questions or scenes"):
+    with pytest.raises(HeadAtlasError, match="must hold JSON files with questions or scenes"):
         list(read_folder(open_origin(tmp_path)))
 
 

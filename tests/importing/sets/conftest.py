@@ -9,7 +9,7 @@ from PIL import Image
 
 from headatlas.cogvsr.parsing import matches
 from headatlas.importing import Draft, LeftOut, Origin, open_origin
-from headatlas.importing.registry import find_importer
+from headatlas.importing.registry import IMPORTERS
 
 DATA = Path(__file__).resolve().parents[3] / "../shared/data"
 
@@ -31,7 +31,7 @@ def real() -> Callable[[str], Path]:
 def read() -> Read:
     def run(name: str, source: Path, seed: int = 0) -> tuple[list[Draft], list[LeftOut]]:
         origin: Origin = open_origin(source, seed=seed)
-        made = list(find_importer(name).read(origin))
+        made = list(IMPORTERS[name].read(origin))
         drafts = [one for one in made if isinstance(one, Draft)]
         assert len({draft.key for draft in drafts}) == len(drafts) or name == "vsr"
         for draft in drafts:

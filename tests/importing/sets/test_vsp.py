@@ -54,10 +54,10 @@ def test_the_shortest_way_round_the_holes_is_counted(read, maze, derived):
     ("changes", "reason"),
     [
         ({"answer": "N"}, "answer/0.txt says 'N', the table has a hole there"),
-        ({"question": "Where is the goal?"}, "expected a row and a column of the map"),
-        ({"question": "Is there a hole in row 9, column 1?"}, "expected a row and a column of the map"),
-        ({"rows": ["| Row 1 | _ | @ |"]}, "expected one player and one goal"),
-        ({"rows": ["| Row 1 | ? | @ | * |"]}, "expected rows of"),
+        ({"question": "Where is the goal?"}, "must name a row and a column of the map"),
+        ({"question": "Is there a hole in row 9, column 1?"}, "must name a row and a column of the map"),
+        ({"rows": ["| Row 1 | _ | @ |"]}, "must have one player and one goal"),
+        ({"rows": ["| Row 1 | ? | @ | * |"]}, "must have rows of"),
         ({"rows": ["| Row 1 | @ | # | * |"], "task": "task2"}, "no safe way leads"),
     ],
 )

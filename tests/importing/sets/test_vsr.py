@@ -20,8 +20,8 @@ def test_a_caption_becomes_a_question_and_its_photograph_a_name_and_an_address(r
     assert draft.steps[0].kind == "whole"
     assert draft.steps[0].functions == ("spatial_perception", "relational_reasoning")
     assert [one.reason for one in left] == [
-        "field label: expected 0 or 1, came 'maybe'",
-        "field caption: expected text, came None",
+        "field label: must be 0 or 1, got 'maybe'",
+        "field caption: must be text, got None",
     ]
     assert left[0].key == "dev.jsonl, line 2"
 

@@ -290,8 +290,8 @@ class LLM:
             begin = redactor.message(text, 60)
             return read_reply(_json(text), redactor)
         except NotACompletion as error:
-            came = f"{error}; it begins {begin!r}" if begin else str(error)
-            raise _Again(f"the response is not what /chat/completions sends: {came}", no_service=True) from error
+            reason = f"{error}; it begins {begin!r}" if begin else str(error)
+            raise _Again(f"the response is not what /chat/completions sends: {reason}", no_service=True) from error
 
     def _why_down(self, status: int, message: str, redactor: Redactor) -> str:
         endpoint = self.endpoint

@@ -100,8 +100,8 @@ def _reported(body: Any) -> Any:
         return nested
     if body.get("errors"):
         return body["errors"]
-    told = [body.get(name) for name in ("detail", "message", "msg", "error_description")]
-    return body if any(isinstance(value, (str, list)) and value for value in told) else None
+    messages = [body.get(name) for name in ("detail", "message", "msg", "error_description")]
+    return body if any(isinstance(value, (str, list)) and value for value in messages) else None
 
 
 def _codes(error: Any) -> tuple[int | None, int | None]:

@@ -15,8 +15,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable(message: str) -> Iterator[None]:
-    """Turn ctrl-C and SIGTERM within the block into `Stopped(message)`. SIGTERM is caught in the main thread only."""
-    main = threading.current_thread() is threading.main_thread()
+    """Turn ctrl-C and SIGTERM within the block into `Stopped(message)`.
+
+    SIGTERM is caught in the main thread only, and not if the program has a handler of its own, as the command line has.
+    """
+    main = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     before = signal.signal(signal.SIGTERM, _as_interrupt) if main else None
     try:
         yield

@@ -115,10 +115,10 @@ def _strict(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     notes = ("default", "title", "description")  # of a node; a field of that name is a dict
-    kept = {key: _strict(value) for key, value in node.items() if key not in notes or isinstance(value, dict)}
-    if kept.get("type") == "object":
-        kept["required"], kept["additionalProperties"] = list(kept.get("properties", {})), False
-    return kept
+    strict = {key: _strict(value) for key, value in node.items() if key not in notes or isinstance(value, dict)}
+    if strict.get("type") == "object":
+        strict["required"], strict["additionalProperties"] = list(strict.get("properties", {})), False
+    return strict
 
 
 def read_record(text: str, form: type[M]) -> tuple[M | None, str]:
@@ -150,7 +150,7 @@ def read_record(text: str, form: type[M]) -> tuple[M | None, str]:
     if not records:
         return None, problem or "it holds no JSON object"
     if any(record != records[0] for record in records):
-        return None, "it holds several JSON objects that differ; expected one"
+        return None, "it holds several JSON objects that differ; it must hold one"
     return records[0], ""
 
 

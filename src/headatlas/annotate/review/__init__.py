@@ -1,4 +1,4 @@
-"""Review of steps by people: a local page, votes in SQLite, agreement, adjudication, the final set. No torch in this room."""
+"""Review steps by people: a local page, votes in SQLite, agreement, adjudication, the final dataset."""
 
 from headatlas.annotate.review.agreement import agreement
 from headatlas.annotate.review.decide import Decision, Rule, decide

@@ -1,4 +1,4 @@
-"""How far annotators agree: on the verdict, on the primary function, on every function. Knows votes and pandas."""
+"""Measure how far annotators agree on the verdict, on the primary function and on every function."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ COLUMNS = ("what", "steps", "votes", "agreement", "settled", "fleiss", "fleiss_s
 
 
 def agreement(votes: Sequence[Vote], rule: Rule | None = None) -> pd.DataFrame:
-    """One row for the verdict (accept, fix, reject), one for the primary function, one for each function (marked or not).
+    """A table with a row for the verdict (accept, fix, reject), for the primary function, and for each function (marked or not).
 
     Args:
-        votes: The votes that hold, as from `VoteStore.votes`; only annotators' verdicts on steps count. Functions are compared
-            among those who keep the step.
-        rule: Whose share `settled` is about.
+        votes: The current votes, from `VoteStore.votes`. Only annotators' verdicts on steps count; functions are compared
+            among the annotators who keep the step.
+        rule: The rule whose share `settled` refers to.
 
     Returns:
-        `COLUMNS`: `steps` with two votes or more; `votes` on these; `agreement`, the mean share of agreeing pairs,
-        0..1; `settled`, the share of steps on which some label reaches the rule's share, 0..1; `fleiss` kappa on
-        `fleiss_steps` steps that have `fleiss_raters` votes each; Krippendorff's `alpha`. NaN where nothing can be
-        said.
+        The columns `COLUMNS`: `steps` with at least two votes; `votes` on these steps; `agreement`, the mean share of pairs
+        that agree, 0 to 1; `settled`, the share of steps on which a label reaches the rule's share, 0 to 1; `fleiss`, kappa
+        on the `fleiss_steps` steps that have `fleiss_raters` votes each; Krippendorff's `alpha`. NaN where it is not defined.
     """
     rule = rule or Rule()
     cast = [v for v in votes if v.role == "annotator" and v.verdict and v.step != WHOLE]
@@ -41,10 +40,10 @@ def agreement(votes: Sequence[Vote], rule: Rule | None = None) -> pd.DataFrame:
 
 
 def _by_step(votes: Sequence[Vote], labels: Sequence[Hashable]) -> list[list[Hashable]]:
-    found: dict[tuple[str, int], list[Hashable]] = {}
+    by_step: dict[tuple[str, int], list[Hashable]] = {}
     for vote, label in zip(votes, labels, strict=True):
-        found.setdefault((vote.question, vote.step), []).append(label)
-    return [item for item in found.values() if len(item) >= 2]
+        by_step.setdefault((vote.question, vote.step), []).append(label)
+    return [item for item in by_step.values() if len(item) >= 2]
 
 
 def _row(what: str, items: list[list[Hashable]], rule: Rule) -> tuple:

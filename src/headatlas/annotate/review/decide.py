@@ -1,7 +1,7 @@
-"""What becomes of a step on which several people have voted: the 60 % rule, and the adjudicator's word.
+"""Decide from the votes of several people what becomes of a step: the 60 % rule, and the adjudicator.
 
-Knows votes and steps; knows no files. Reported of the paper's CogVSR: three annotators, an agreement threshold of 60 %, functions
-relabelled as multi-label.
+The paper's CogVSR was reportedly made by three annotators with an agreement threshold of 60 %, who relabelled functions as
+multi-label.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
 
 State = Literal["kept", "dropped", "undecided", "open"]
-"""`open`: too few votes; `undecided`: enough, but they do not agree: an adjudicator is needed."""
+"""`open`: too few votes. `undecided`: enough votes that do not agree; an adjudicator is needed."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`share` of the votes (0.5..1) that must agree, and how many votes a step needs to be decided by them."""
+    """When votes decide a step."""
 
     share: float = 0.6
+    """Share of the votes that must agree, above 0.5 and at most 1."""
     min_votes: int = 2
+    """Votes that a step needs."""
 
     def __post_init__(self) -> None:
         if not 0.5 < self.share <= 1:
-            raise HeadAtlasError(f"expected a share over 0.5 and at most 1, came {self.share}")
+            raise HeadAtlasError(f"share must be above 0.5 and at most 1, got {self.share}")
         if self.min_votes < 1:
-            raise HeadAtlasError(f"expected at least one vote a step, came {self.min_votes}")
+            raise HeadAtlasError(f"min_votes must be at least 1, got {self.min_votes}")
 
     def met(self, count: int, of: int) -> bool:
         """Whether `count` of `of` votes are enough."""
@@ -41,27 +43,28 @@ class Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a step: `step` is its final form if it is kept, `why` is in words."""
+    """What becomes of a step."""
 
     state: State
     why: str
+    """The reason in words."""
     step: Step | None = None
+    """The final form of a step that is kept."""
 
 
 def decide(step: Step, votes: Sequence[Vote], rule: Rule) -> Decision:
-    """Decide one step from the votes that hold on it (of annotators and adjudicators; those without a verdict do not count).
+    """Decide one step from its current votes; votes without a verdict do not count.
 
-    The latest adjudication decides alone. Else the step is dropped if `rule.share` of the annotators reject it; it is
-    kept if that share accepts or fixes it *and* that share of these wants the same wording and answer; of the
-    functions it then has each that the same share of these marked. The primary function is the one most often marked
-    first.
+    The latest vote of an adjudicator decides alone. Otherwise the step is dropped if `rule.share` of the annotators reject
+    it. It is kept if that share accept or fix it *and* that share of these want the same wording and answer. It then has
+    every function that the same share of these marked; the primary function is the one most often marked first.
     """
     votes = [vote for vote in votes if vote.verdict]
-    if words := [vote for vote in votes if vote.role == "adjudicator"]:
-        word = words[-1]
-        if word.verdict == "reject":
-            return Decision("dropped", f"rejected by adjudicator {word.annotator}")
-        return Decision("kept", f"adjudicated by {word.annotator}", _apply(step, word.change, word.functions))
+    if adjudications := [vote for vote in votes if vote.role == "adjudicator"]:
+        last = adjudications[-1]
+        if last.verdict == "reject":
+            return Decision("dropped", f"rejected by adjudicator {last.annotator}")
+        return Decision("kept", f"adjudicated by {last.annotator}", _apply(step, last.change, last.functions))
     n, rejects = len(votes), sum(vote.verdict == "reject" for vote in votes)
     if n < rule.min_votes:
         return Decision("open", f"{n} of {rule.min_votes} votes")
@@ -79,21 +82,23 @@ def decide(step: Step, votes: Sequence[Vote], rule: Rule) -> Decision:
     agreed = [name for name in FUNCTIONS if rule.met(marked[name], len(keepers))]
     if not agreed:
         return Decision("undecided", f"no function marked by {rule.share:.0%}")
-    # Sorting is stable: ties stay in the order of FUNCTIONS.
+    # Sorting is stable: ties keep the order of FUNCTIONS.
     agreed.sort(key=lambda name: (-first[name], -marked[name]))
     return Decision("kept", f"kept by {len(keepers)} of {n}", _apply(step, wording, tuple(agreed)))
 
 
 def decide_whole(votes: Sequence[Vote], rule: Rule) -> Decision | None:
-    """What the votes on a whole question say: dropped, undecided, or None: it is decided step by step.
+    """The decision on a whole question, None if it is decided step by step.
 
-    `votes`: all that hold on the question and on its steps. Everyone who voted on any of them and did not reject the
-    whole is for it.
+    Args:
+        votes: All current votes on the question and on its steps. An annotator who voted on any of them and did not reject
+            the whole question counts as a vote for it.
+        rule: When votes decide.
     """
-    words = [vote for vote in votes if vote.step == WHOLE and vote.role == "adjudicator"]
-    if words:
-        word = words[-1]
-        return Decision("dropped", f"rejected as a whole by adjudicator {word.annotator}") if word.verdict else None
+    adjudications = [vote for vote in votes if vote.step == WHOLE and vote.role == "adjudicator"]
+    if adjudications:
+        last = adjudications[-1]
+        return Decision("dropped", f"rejected as a whole by adjudicator {last.annotator}") if last.verdict else None
     voters = {vote.annotator for vote in votes if vote.role == "annotator" and vote.verdict}
     rejects = {
         vote.annotator for vote in votes if vote.step == WHOLE and vote.role == "annotator" and vote.verdict == "reject"
@@ -108,7 +113,7 @@ def decide_whole(votes: Sequence[Vote], rule: Rule) -> Decision | None:
 
 
 def fault_of(change: Change, question: Question, step: int) -> str:
-    """What is wrong with a changed step, in words; "" if nothing is."""
+    """What is wrong with a changed step, in words; "" if nothing is wrong."""
     if step == len(question.steps) - 1 and change.answer != question.answer:
         return (
             f"the last step's answer is the question's answer, {question.answer!r}: change the wording only, or reject the "
@@ -116,13 +121,15 @@ def fault_of(change: Change, question: Question, step: int) -> str:
         )
     options = change.options
     if change.answer_type == "choice" and change.answer not in options and (options or step < len(question.steps) - 1):
-        return f"expected one of the options {list(options)} as answer, came {change.answer!r}"
+        return f"the answer must be one of the options {list(options)}, got {change.answer!r}"
     if len(set(options)) != len(options):
-        return "expected each option once"
+        return "every option must be given once"
     if change.answer_type in ("yes_no", "number") and parse(change.answer, change.answer_type) is None:
-        return f"expected {'yes or no' if change.answer_type == 'yes_no' else 'a number'} as answer, came {change.answer!r}"
+        return (
+            f"the answer must be {'yes or no' if change.answer_type == 'yes_no' else 'a number'}, got {change.answer!r}"
+        )
     if not matches(change.answer, change.answer, change.answer_type, options):
-        return f"the answer {change.answer!r} cannot be told from what says nothing: no reply would match it"
+        return f"the answer {change.answer!r} has no words that a reply could match"
     return ""
 
 

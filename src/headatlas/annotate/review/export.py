@@ -1,8 +1,7 @@
-"""The final set of a review, with the provenance of every step.
+"""Write the final dataset of a review, with the provenance of every step.
 
-Knows datasets, votes and decisions; writes a dataset folder and lists beside it. A question is in the final set if
-every one of its steps is decided, and the chain still ends in its answer; every other question is listed with the
-reason.
+A question is in the final dataset if all of its steps are decided and its chain still ends in its answer. Every other question
+is listed with the reason.
 """
 
 from __future__ import annotations
@@ -24,46 +23,46 @@ from headatlas.errors import HeadAtlasError
 
 @dataclass
 class Reviewed:
-    """What a review has come to."""
+    """The result of a review."""
 
     steps: dict[str, tuple[Step, ...]] = field(default_factory=dict)
-    """The final steps by question; only of questions that are in the final set."""
+    """The final steps by question id, for the questions in the final dataset."""
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
-    """(question, state, why) of all others; state: open, undecided, dropped."""
+    """(question id, state, why) of all other questions; the state is open, undecided or dropped."""
     provenance: list[dict[str, Any]] = field(default_factory=list)
-    """One record a step of the dataset, kept or not: what it was, what it is, why, and every vote ever cast on it."""
+    """One record for every step of the dataset, kept or not: its original and final form, why, and every vote on it."""
 
 
 def review_result(data: CogVSR, store: VoteStore, rule: Rule) -> Reviewed:
-    """Decide every step of `data` by the votes."""
+    """Decide every step of `data` by its votes."""
     result = Reviewed()
-    holding, cast = _by_question(store.votes()), _by_question(store.history())
+    current, cast = _by_question(store.votes()), _by_question(store.history())
     for question in data.without_images():
-        votes, ever = holding.get(question.id, []), cast.get(question.id, [])
+        votes, history = current.get(question.id, []), cast.get(question.id, [])
         decisions = [decide(s, [v for v in votes if v.step == i], rule) for i, s in enumerate(question.steps)]
         whole = decide_whole(votes, rule)
-        state, why = _fate(decisions, whole)
+        state, why = _state(decisions, whole)
         if state == "kept":
             result.steps[question.id] = tuple(d.step for d in decisions if d.step is not None)
         else:
             result.left_out.append((question.id, state, why))
-        result.provenance += _records(question, decisions, whole, state == "kept", ever)
+        result.provenance += _records(question, decisions, whole, state == "kept", history)
     return result
 
 
 def export(data: CogVSR, store: VoteStore, out: str | Path, rule: Rule) -> Reviewed:
-    """Write the final set to the folder `out`, and to `out` with ".review" appended what it was made of.
+    """Write the final dataset to the folder `out`, and its provenance to the folder `out` with ".review" appended.
 
-    The second folder holds `provenance.jsonl` (a record a step: original and final form, decision, all votes with name and time),
-    `left_out.csv` (question, state, why) and `agreement.csv`.
+    The second folder holds `provenance.jsonl` (one record per step: original and final form, decision, all votes with name and
+    time), `left_out.csv` (question, state, why) and `agreement.csv`.
 
     Raises:
-        HeadAtlasError: No question is decided.
+        HeadAtlasError: No question is decided, or the votes cannot be read.
     """
     out = Path(out)
     result = review_result(data, store, rule)
-    beside = out.with_name(f"{out.name}.review")
-    beside.mkdir(parents=True, exist_ok=True)
+    folder = out.with_name(f"{out.name}.review")
+    folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in result.provenance)
     left = pd.DataFrame(result.left_out, columns=["question", "state", "why"])
     texts = {
@@ -72,14 +71,14 @@ def export(data: CogVSR, store: VoteStore, out: str | Path, rule: Rule) -> Revie
         "agreement.csv": agreement(store.votes(), rule).to_csv(index=False),
     }
     for name, text in texts.items():
-        part = beside / f".{name}.part"
+        part = folder / f".{name}.part"
         part.write_text(text, encoding="utf-8")
-        part.replace(beside / name)
+        part.replace(folder / name)
     if not result.steps:
         states = left["state"].value_counts()
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
         raise HeadAtlasError(
-            f"no question is in the final set ({told}; reasons in {beside / 'left_out.csv'}): a step needs "
+            f"no question is in the final dataset ({counts}; reasons in {folder / 'left_out.csv'}): a step needs "
             f"{rule.min_votes} votes (--min-votes) of which {rule.share:.0%} agree (--share), or an adjudicator"
         )
     data.with_steps(result.steps, out)
@@ -87,13 +86,13 @@ def export(data: CogVSR, store: VoteStore, out: str | Path, rule: Rule) -> Revie
 
 
 def _by_question(votes: list[Vote]) -> dict[str, list[Vote]]:
-    found: dict[str, list[Vote]] = {}
+    by_question: dict[str, list[Vote]] = {}
     for vote in votes:
-        found.setdefault(vote.question, []).append(vote)
-    return found
+        by_question.setdefault(vote.question, []).append(vote)
+    return by_question
 
 
-def _fate(decisions: list[Decision], whole: Decision | None) -> tuple[str, str]:
+def _state(decisions: list[Decision], whole: Decision | None) -> tuple[str, str]:
     if whole is not None:
         return whole.state, whole.why
     for state in ("undecided", "open"):
@@ -106,7 +105,7 @@ def _fate(decisions: list[Decision], whole: Decision | None) -> tuple[str, str]:
 
 
 def _records(
-    question: Question, decisions: list[Decision], whole: Decision | None, kept: bool, ever: list[Vote]
+    question: Question, decisions: list[Decision], whole: Decision | None, kept: bool, history: list[Vote]
 ) -> list[dict[str, Any]]:
     records = []
     number = 0
@@ -114,7 +113,7 @@ def _records(
         final = decision.step
         before, after = step.model_dump(mode="json"), final.model_dump(mode="json") if final else None
         changed = [name for name in before if after is not None and before[name] != after[name]]
-        votes = [v.model_dump(mode="json", exclude={"question", "id"}) for v in ever if v.step in (i, WHOLE)]
+        votes = [v.model_dump(mode="json", exclude={"question", "id"}) for v in history if v.step in (i, WHOLE)]
         records.append(
             {
                 "question": question.id,

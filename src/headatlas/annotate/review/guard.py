@@ -1,7 +1,7 @@
-"""What keeps the review page to the people at this machine: host, origin, size of requests, and what the browser may do.
+"""Keep the review page to the people at this machine: check host, origin and size of requests, and restrict the browser.
 
-Knows ASGI and HTTP headers; knows nothing of votes. A page of another site that the same browser has open can neither
-read nor vote: its name is not ours even if it resolves to 127.0.0.1 (DNS rebinding), and its origin is not ours.
+A page of another site that is open in the same browser can neither read nor vote: its host name is another one, even if it
+resolves to 127.0.0.1 (DNS rebinding), and so is its origin.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 64 * 2**10
-"""Of a request's body: a vote has a few hundred."""
+"""Most bytes of a request's body; a vote has a few hundred."""
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -27,14 +27,14 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware. `hosts`: the values of the Host header that are us, such as "127.0.0.1:8321"."""
+    """ASGI middleware. `hosts` are the accepted values of the Host header, such as "127.0.0.1:8321"."""
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str]):
         self._app = app
         self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what may pass; answer the rest."""
+        """Pass a request on, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -57,18 +57,18 @@ class Guard:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
-            return 421, "this page is served to this machine only, under the address that the command printed"
+            return 421, "this page can be opened on this machine only, under the address that the command printed"
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and scope["path"] != "/":
-            return 403, "this is for the review page only"
+            return 403, "only the review page may ask for this"
         if scope["method"] in ("GET", "HEAD"):
             return None
         if scope["method"] != "POST":
-            return 405, "expected GET or POST"
+            return 405, "the method must be GET or POST"
         if headers.get("origin") != f"http://{hosts[0].lower()}":
-            return 403, "a vote is cast on the review page itself"
+            return 403, "votes must come from the review page"
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return 415, "expected application/json"
+            return 415, "the content type must be application/json"
         length = headers.get("content-length", "")
         if not length.isdecimal() or "transfer-encoding" in headers:
-            return 411, "expected a content-length"
-        return (413, f"expected at most {MOST_BYTES} bytes") if int(length) > MOST_BYTES else None
+            return 411, "the request must have a content-length"
+        return (413, f"the request must have at most {MOST_BYTES} bytes") if int(length) > MOST_BYTES else None

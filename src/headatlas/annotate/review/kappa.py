@@ -1,7 +1,7 @@
-"""Agreement beyond chance of several people who label the same things: Fleiss' kappa and Krippendorff's alpha, nominal.
+"""Measure agreement beyond chance of several people who label the same items: Fleiss' kappa and Krippendorff's alpha, nominal.
 
-Knows counts; knows nothing of votes. Both are 1 for full agreement, about 0 for labels given by chance, and NaN where they say
-nothing: nothing labelled twice, or one label only.
+Both are 1 for full agreement and about 0 for random labels. They are NaN if no item was labelled twice, or if all labels are
+the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statsmodels.stats.inter_rater import fleiss_kappa
 
 
 def counts(items: Sequence[Sequence[Hashable]]) -> Float[np.ndarray, "items labels"]:
-    """How often each label was given to each item; labels in order of appearance."""
+    """How often each item was given each label; labels in order of appearance."""
     labels = {label: None for item in items for label in item}
     place = {label: i for i, label in enumerate(labels)}
     table = np.zeros((len(items), len(place)))
@@ -25,14 +25,14 @@ def counts(items: Sequence[Sequence[Hashable]]) -> Float[np.ndarray, "items labe
 
 
 def fleiss(items: Sequence[Sequence[Hashable]]) -> tuple[float, int, int]:
-    """Fleiss' kappa (1971), which wants as many labels of every item.
+    """Fleiss' kappa (1971), which needs the same number of labels for every item.
 
     Args:
-        items: The labels of each item, one a person.
+        items: The labels of each item, one per person.
 
     Returns:
-        kappa, and on how many items with how many labels each it was taken: those with the commonest number (the larger of
-        equally common ones) of labels, at least 2.
+        (kappa, number of items used, labels per item). Items are used if they have the most common number of labels, at
+        least 2; of equally common numbers the larger one.
     """
     sizes = [len(item) for item in items if len(item) >= 2]
     if not sizes:
@@ -45,7 +45,7 @@ def fleiss(items: Sequence[Sequence[Hashable]]) -> tuple[float, int, int]:
 
 
 def krippendorff_alpha(items: Sequence[Sequence[Hashable]]) -> float:
-    """Krippendorff's alpha for nominal labels (2011), whatever number of labels each item has; items with one do not count."""
+    """Krippendorff's alpha for nominal labels (2011); items with fewer than two labels do not count."""
     table = counts([item for item in items if len(item) >= 2])
     if not len(table):
         return float("nan")
@@ -57,7 +57,7 @@ def krippendorff_alpha(items: Sequence[Sequence[Hashable]]) -> float:
 
 
 def pairwise(items: Sequence[Sequence[Hashable]]) -> float:
-    """Mean over items of the share of pairs of labels that are equal, 0..1; NaN if nothing is labelled twice."""
+    """Mean over items of the share of equal pairs of labels, 0 to 1; NaN if no item has two labels."""
     table = counts([item for item in items if len(item) >= 2])
     if not len(table):
         return float("nan")

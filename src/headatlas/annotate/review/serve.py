@@ -1,10 +1,11 @@
-"""Serving the review page on this machine until it is interrupted. Knows sockets and uvicorn; `server.py` is what is served."""
+"""Serve the review page of `server.py` on this machine until it is interrupted."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
 
+from headatlas.annotate.llm.stopping import stoppable
 from headatlas.annotate.review.decide import Rule
 from headatlas.annotate.review.votes import VoteStore
 from headatlas.cogvsr.store import CogVSR
@@ -24,13 +25,14 @@ def serve(
 
     Args:
         data: The questions.
-        store: Where votes are kept.
-        port: 0 takes a free one.
+        store: Where votes are stored.
+        port: Port on 127.0.0.1; 0 takes a free one.
         rule: When a step counts as decided.
-        ready: Called with the page's address as soon as it can be opened.
+        ready: Called with the address of the page as soon as it can be opened.
 
     Raises:
-        HeadAtlasError: The port is taken.
+        HeadAtlasError: The port cannot be used.
+        Stopped: Ctrl-C or SIGTERM; the message says how to go on.
     """
     try:
         import uvicorn
@@ -55,7 +57,9 @@ def serve(
         ready(f"http://{HOST}:{port}/")
     app = make_app(data, store, port, rule or Rule())
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+    message = f"stopped; all votes are in {store.path}: run the same command again to go on"
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        with stoppable(message):
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
         listening.close()

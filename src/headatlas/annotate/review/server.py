@@ -1,7 +1,7 @@
-"""The review page's server: questions and images out, votes in. On 127.0.0.1, for several annotators at once.
+"""The server of the review page, for several annotators at once; the page itself is in `static/`.
 
-Knows starlette and the vote store; what the page looks like is in `static/`. A vote is on the disk before its reply is
-sent. Annotators see their own votes only; adjudicators see all.
+It sends questions and images, and receives votes. A vote is on the disk before its reply is sent. Annotators see their own
+votes only; adjudicators see all.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _FILES = {"/": ("review.html", "text/html"), "/review.js": ("review.js", "text/j
 
 
 def make_app(data: CogVSR, store: VoteStore, port: int, rule: Rule) -> Starlette:
-    """The page and its interface as an ASGI app, answering to 127.0.0.1:`port` and localhost:`port` only."""
+    """The page and its interface as an ASGI app that answers to 127.0.0.1:`port` and localhost:`port` only."""
     page = _Page(data, store, rule)
     routes = [Route(path, _file(*named)) for path, named in _FILES.items()]
     routes += [
-        Route("/favicon.ico", lambda request: Response(status_code=204)),  # browsers ask for one unasked
+        Route("/favicon.ico", lambda request: Response(status_code=204)),  # browsers ask for it by themselves
         Route("/api/about", page.about),
         Route("/api/questions", page.questions),
         Route("/api/question/{index:int}", page.question),
@@ -50,7 +50,11 @@ def make_app(data: CogVSR, store: VoteStore, port: int, rule: Rule) -> Starlette
         Route("/image/{index:int}/{number:int}", page.image),
     ]
     hosts = [f"{name}:{port}" for name in (HOST, "localhost")]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, hosts=hosts)])
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, hosts=hosts)],
+        exception_handlers={HeadAtlasError: _failed},  # type: ignore[dict-item]
+    )
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Response]:
@@ -59,7 +63,7 @@ def _file(name: str, kind: str) -> Callable[[Request], Response]:
 
 
 class _Page:
-    """The handlers. Starlette runs each call of a plain function in a thread of its own."""
+    """The handlers of requests. Starlette runs each call of a plain function in a thread of its own."""
 
     def __init__(self, data: CogVSR, store: VoteStore, rule: Rule):
         self._data, self._store, self._rule = data, store, rule
@@ -84,7 +88,7 @@ class _Page:
 
     def questions(self, request: Request) -> Response:
         """Of every question: how many of its steps this person has decided; and its state for adjudicators."""
-        if refusal := self._stranger(request):
+        if refusal := self._outdated(request):
             return refusal
         annotator, role = _who(request)
         mine = self._store.votes(annotator, role)  # type: ignore[arg-type]
@@ -107,21 +111,21 @@ class _Page:
             )
         return JSONResponse(rows)
 
-    def _stranger(self, request: Request) -> Response | None:
-        """What a page is told that was loaded when other steps were served under this address; it keeps its votes for them."""
-        came = request.query_params.get("steps")
-        if came is None or came == self._store.fingerprint:
+    def _outdated(self, request: Request) -> Response | None:
+        """The refusal for a page that was loaded when this address served other steps; it keeps its votes on them."""
+        steps = request.query_params.get("steps")
+        if steps is None or steps == self._store.fingerprint:
             return None
         return _refused(
             503, "this address now serves another dataset: load the page again; votes on the old one are kept"
         )
 
     def _states(self) -> dict[str, str]:
-        """Of each question that has votes: `undecided` if a step of it needs an adjudicator, else `decided` or `open`."""
+        """The state of each question that has votes: `undecided` if a step needs an adjudicator, else `open` or `decided`."""
         by_question: dict[str, list[Vote]] = {}
         for vote in self._store.votes():
             by_question.setdefault(vote.question, []).append(vote)
-        found = {}
+        result = {}
         for name, votes in by_question.items():
             if name not in self._index:
                 continue
@@ -129,11 +133,11 @@ class _Page:
             whole = decide_whole(votes, self._rule)
             states = {decide(s, [v for v in votes if v.step == i], self._rule).state for i, s in enumerate(steps)}
             states = {whole.state} if whole else states
-            found[name] = next((state for state in ("undecided", "open") if state in states), "decided")
-        return found
+            result[name] = next((state for state in ("undecided", "open") if state in states), "decided")
+        return result
 
     def question(self, request: Request) -> Response:
-        if refusal := self._stranger(request):
+        if refusal := self._outdated(request):
             return refusal
         annotator, role = _who(request)
         index = request.path_params["index"]
@@ -161,7 +165,7 @@ class _Page:
         )
 
     def _images(self, index: int) -> list[str]:
-        """Addresses of a question's images. One that cannot be read has an address too, which tells why."""
+        """Addresses of a question's images. Images that cannot be read have one too, which says why."""
         try:
             return [f"/image/{index}/{k}" for k in range(len(self._decoded(index)))]
         except HeadAtlasError:
@@ -196,7 +200,7 @@ class _Page:
     async def vote(self, request: Request) -> Response:
         from starlette.concurrency import run_in_threadpool
 
-        if refusal := self._stranger(request):
+        if refusal := self._outdated(request):
             return refusal
         try:
             fields = json.loads(await request.body())
@@ -207,13 +211,11 @@ class _Page:
             return _refused(422, f"no question {vote.question!r:.80} in this dataset")
         question = self._questions[self._index[vote.question]]
         if vote.step >= len(question.steps):
-            return _refused(
-                422, f"question {question.id!r} has {len(question.steps)} steps, came number {vote.step + 1}"
-            )
+            return _refused(422, f"question {question.id!r} has {len(question.steps)} steps, got step {vote.step + 1}")
         if vote.change and (fault := fault_of(vote.change, question, vote.step)):
             return _refused(422, fault)
-        kept = await run_in_threadpool(self._store.add, vote)
-        return JSONResponse({"id": kept.id, "at": kept.at})
+        stored = await run_in_threadpool(self._store.add, vote)
+        return JSONResponse({"id": stored.id, "at": stored.at})
 
 
 def _who(request: Request) -> tuple[str, str]:
@@ -222,6 +224,11 @@ def _who(request: Request) -> tuple[str, str]:
         "annotator",
         "adjudicator",
     ) else "annotator"
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """The reply while votes cannot be read or stored: the page keeps its votes and sends them again."""
+    return _refused(503, str(error))
 
 
 def _refused(status: int, why: str) -> Response:

@@ -1,8 +1,7 @@
-"""Votes of people on steps, in a SQLite file to which is only ever added.
+"""A SQLite file of people's votes on steps; votes are added and never changed.
 
-Knows SQLite and what a vote is; knows nothing of pages and of decisions. A vote is committed and flushed to the disk before `add`
-returns. A later vote of the same person on the same step replaces the earlier one, which stays in the file:
-provenance is complete.
+A vote is committed and flushed to the disk before `add` returns. A later vote of the same person on the same step replaces the
+earlier one, which stays in the file as provenance.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class _Record(BaseModel):
 
 
 class Change(_Record):
-    """What a step should say instead."""
+    """The text, answer, type and options that a step should have instead."""
 
     text: Short
     answer: Short
@@ -47,28 +46,28 @@ class Change(_Record):
 
 
 class Vote(_Record):
-    """What one person says of one step at one time."""
+    """The vote of one person on one step at one time."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z-]{8,64}$")]
-    """Made where the vote is cast, so that a vote sent twice counts once."""
+    """Created where the vote is cast, so that a vote that is sent twice counts once."""
     question: str
     step: int = Field(ge=WHOLE)
     annotator: Name
     role: Role = "annotator"
     verdict: Verdict
-    """Empty: functions are marked, but nothing is decided yet; it does not count. On a whole question only "" or "reject"."""
+    """Empty if only functions are marked so far; such a vote does not count. On a whole question "" or "reject"."""
     functions: tuple[str, ...] = ()
-    """The cognitive functions that the step needs, primary first."""
+    """The cognitive functions that the step needs, the primary one first."""
     change: Change | None = None
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     at: str = ""
-    """When it was kept, UTC, ISO 8601; set by the store."""
+    """When it was stored, UTC, ISO 8601; set by the store."""
 
     @field_validator("annotator")
     @classmethod
     def _printable(cls, name: str) -> str:
         if not name.isprintable():
-            raise ValueError("expected a name of printable characters")
+            raise ValueError("the name must have printable characters only")
         return name
 
     @field_validator("functions")
@@ -77,17 +76,17 @@ class Vote(_Record):
         for name in functions:
             check_function(name)
         if len(set(functions)) != len(functions):
-            raise ValueError("expected each function once")
+            raise ValueError("every function must be given once")
         return functions
 
     @model_validator(mode="after")
     def _whole(self) -> Vote:
         if self.step == WHOLE and self.verdict not in ("", "reject"):
-            raise ValueError("a whole question is rejected or not: what is right of it is said step by step")
+            raise ValueError("a whole question can only be rejected; everything else is voted on step by step")
         if self.step != WHOLE and self.verdict in ("accept", "fix") and not self.functions:
-            raise ValueError("expected at least one function for a step that stays")
+            raise ValueError("a step that stays must have at least one function")
         if (self.verdict == "fix") != (self.change is not None):
-            raise ValueError('expected a changed text and answer with "fix", and only with it')
+            raise ValueError('a changed text and answer must come with the verdict "fix", and only with it')
         return self
 
 
@@ -104,7 +103,7 @@ CREATE INDEX IF NOT EXISTS of_whom ON votes (annotator, role, question, step);
 
 
 def fingerprint_of_steps(data: CogVSR) -> str:
-    """16 hex digits of all texts that votes are about. Images do not count: one that is re-encoded changes no vote."""
+    """16 hex digits of all texts that votes are about. Images do not count: encoding one again changes no vote."""
     digest = hashlib.blake2b(digest_size=8)
     for question in data.without_images():
         digest.update(question.model_dump_json(include={"id", "text", "answer", "options", "steps"}).encode())
@@ -112,7 +111,13 @@ def fingerprint_of_steps(data: CogVSR) -> str:
 
 
 class VoteStore:
-    """The votes on one dataset, in the SQLite file `path`, made if missing. Usable from several threads and processes."""
+    """The votes on one dataset in the SQLite file `path`, which is created if it is missing.
+
+    Several threads and processes may use one file.
+
+    Raises:
+        HeadAtlasError: The file cannot be used, or holds votes on another dataset.
+    """
 
     def __init__(self, path: str | Path, data: CogVSR):
         self.path = Path(path)
@@ -127,28 +132,32 @@ class VoteStore:
             for key, value in (("steps", self.fingerprint), ("dataset", data.name)):
                 self._db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (key, value))
             about = dict(self._db.execute("SELECT key, value FROM about"))
+            self._db.execute(f"SELECT seq, {', '.join(_COLUMNS)} FROM votes LIMIT 1").fetchall()
         except (sqlite3.Error, OSError) as error:
-            raise HeadAtlasError(f"{path}: cannot be used as a file of votes ({error}); name another") from error
+            raise HeadAtlasError(f"{path}: cannot be used as a file of votes ({error}); name another file") from error
         if about["steps"] != self.fingerprint:
             self._db.close()
             raise HeadAtlasError(
-                f"{path} holds votes on other steps (dataset {about['dataset']!r}, {about['steps']}), came {data.name!r} "
-                f"({self.fingerprint}): name the dataset they were cast on, or a new file"
+                f"{path} holds votes on other steps (dataset {about['dataset']!r}, {about['steps']}), got {data.name!r} "
+                f"({self.fingerprint}): name the dataset on which they were cast, or a new file"
             )
 
     def add(self, vote: Vote) -> Vote:
-        """Keep a vote and return it with its time; on return it is on the disk. A vote whose id is known is not kept twice."""
-        kept = vote.model_copy(update={"at": datetime.now(UTC).isoformat(timespec="milliseconds")})
-        change = kept.change.model_dump_json() if kept.change else None
-        values = (kept.id, kept.question, kept.step, kept.annotator, kept.role, kept.verdict,
-                  json.dumps(kept.functions), change, kept.note, kept.at)  # fmt: skip
+        """Store a vote and return it with its time; when this returns, it is on the disk.
+
+        A vote whose id is already in the file is not stored again.
+        """
+        stored = vote.model_copy(update={"at": datetime.now(UTC).isoformat(timespec="milliseconds")})
+        change = stored.change.model_dump_json() if stored.change else None
+        values = (stored.id, stored.question, stored.step, stored.annotator, stored.role, stored.verdict,
+                  json.dumps(stored.functions), change, stored.note, stored.at)  # fmt: skip
         with self._locked() as db:
             marks = ", ".join("?" * len(_COLUMNS))
             db.execute(f"INSERT OR IGNORE INTO votes ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
-        return kept
+        return stored
 
     def votes(self, annotator: str | None = None, role: Role | None = None, question: str | None = None) -> list[Vote]:
-        """The votes that hold: of each person and role the latest on each step, in the order in which they were cast."""
+        """The current votes: the latest of each person and role on each step, in the order in which they were cast."""
         latest = "SELECT MAX(seq) FROM votes GROUP BY annotator, role, question, step"
         query = f"SELECT {{}} FROM votes WHERE seq IN ({latest}){{}} ORDER BY seq"
         return self._select(query, annotator, role, question)
@@ -158,7 +167,7 @@ class VoteStore:
         return self._select("SELECT {} FROM votes WHERE 1{} ORDER BY seq", None, None, question)
 
     def annotators(self) -> list[str]:
-        """Who has voted as annotator, in order of their first vote."""
+        """The names of those who voted as annotators, in order of their first vote."""
         with self._locked() as db:
             return [
                 name
@@ -179,17 +188,29 @@ class VoteStore:
         self.close()
 
     def _select(self, query: str, annotator: str | None, role: str | None, question: str | None) -> list[Vote]:
-        asked = {"annotator": annotator, "role": role, "question": question}
-        given = {key: value for key, value in asked.items() if value is not None}
+        filters = {"annotator": annotator, "role": role, "question": question}
+        given = {key: value for key, value in filters.items() if value is not None}
         where = "".join(f" AND {key} = ?" for key in given)
         with self._locked() as db:
             rows = db.execute(query.format(", ".join(_COLUMNS), where), tuple(given.values())).fetchall()
-        return [_vote(row) for row in rows]
+        try:
+            return [_vote(row) for row in rows]
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise HeadAtlasError(
+                f"{self.path}: holds a row that is no vote ({reason}); restore a copy of the file"
+            ) from error
 
     @contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            yield self._db
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise HeadAtlasError(
+                    f"{self.path}: the file of votes failed ({error}); free some space or unlock the file, or restore a copy of "
+                    "a damaged one, then run the same command again"
+                ) from error
 
 
 def _vote(row: tuple) -> Vote:

@@ -50,7 +50,7 @@ def review(
         # In the background of a script, where Ctrl-C is ignored, the server ends by itself and raises nothing.
         with suppress(KeyboardInterrupt):
             serve(dataset, store, port, Rule(share, min_votes), ready)
-        typer.echo(f"stopped; all votes are in {db}")
+        typer.echo(f"stopped; all votes are in {db}: run the same command again to go on")
 
 
 @command("data review-agreement", panel=PANEL, order=51)

@@ -38,6 +38,8 @@ def check(
 
     if bool(families) == every:
         raise HeadAtlasError("give either families or --all; `headatlas models list` prints the families")
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
+        raise HeadAtlasError(f"--json must be a file in a folder that exists, got {str(json)!r}")
     start = time.perf_counter()
     with Bars() as bars:
         reports = check_families(

@@ -1,4 +1,1 @@
-"""CLEVR and its kin: scene graphs, what can be asked of them, and the steps that lead to an answer.
-
-Knows the scene form that CLEVR, Super-CLEVR and Spatial457 share; knows nothing of folders, images or importers' names.
-"""
+"""Scene graphs in the form of CLEVR, Super-CLEVR and Spatial457, questions about them, and the steps that lead to an answer."""

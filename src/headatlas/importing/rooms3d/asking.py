@@ -1,7 +1,4 @@
-"""What can be asked of a scene graph: things by attributes and relations, counts, comparisons; evaluated and put in words.
-
-Knows graphs; knows nothing of programs, templates or steps.
-"""
+"""Questions about a scene graph (attributes, relations, counts, comparisons): evaluate them, and put them in words."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ class Near:
 
 @dataclass(frozen=True)
 class Things:
-    """The things that have all filters and meet all conditions; of one of `either` if there are any."""
+    """The things that pass all filters and meet all conditions; if `either` is not empty, the things of one of its members."""
 
     filters: Filters = ()
     near: tuple[Near, ...] = ()

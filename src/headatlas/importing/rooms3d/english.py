@@ -1,7 +1,7 @@
-"""Super-CLEVR's questions in English, read back into askings, for files that come without programs.
+"""Parse Super-CLEVR's English questions, for files that have no programs.
 
-Knows the wording of Super-CLEVR's templates (counts, comparisons, one hop, same attribute, parts); anything else is
-`Unusable`. What it reads is checked by the caller against the set's own answer.
+The wording of Super-CLEVR's templates is understood (counts, comparisons, one hop, same attribute, parts); anything else is
+`Unusable`. The caller checks the result against the set's own answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A scene graph of the CLEVR form: things with attributes and parts, and who lies left of, right of, before and behind whom.
-
-Knows the JSON form; knows nothing of questions.
-"""
+"""Read scene graphs in CLEVR's JSON form: things with attributes and parts, and their relations in four directions."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing. `x` is where its middle lies across the picture, 0 left to 1 right, or None if the width is not known."""
+    """One thing; `x` is the place of its middle from 0 (left edge of the picture) to 1, None if the width is not known."""
 
     shape: str
     color: str
@@ -65,7 +62,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Graph:
-    """A scene: its things, and for each direction and thing the set of those that lie in that direction from it."""
+    """A scene: its things, and for each direction and thing the set of things that lie in that direction from it."""
 
     things: tuple[Thing, ...]
     lies: Mapping[str, tuple[frozenset[int], ...]]
@@ -87,7 +84,7 @@ class Graph:
 
 
 def read_graph(scene: Mapping[str, Any], width: int | None = None) -> Graph:
-    """A graph of a scene's JSON; `width` in pixels of its picture, if known. Raises `Unusable` for another form."""
+    """The graph of a scene's JSON; `width` is that of its picture in pixels, if known. Raises `Unusable` for another form."""
     try:
         things = tuple(_thing(item, width) for item in scene["objects"])
         lies = scene.get("relationships") or _relations(scene)
@@ -125,7 +122,7 @@ def _thing(item: Mapping[str, Any], width: int | None) -> Thing:
 
 
 def _relations(scene: Mapping[str, Any], margin: float = 0.2) -> dict[str, list[list[int]]]:
-    """Relations from 3D places, as CLEVR makes them: farther along a direction by more than the margin."""
+    """Relations from 3D coordinates, as CLEVR defines them: farther in a direction by more than the margin."""
     found: dict[str, list[list[int]]] = {}
     places = [item["3d_coords"] for item in scene["objects"]]
     for name in DIRECTIONS:

@@ -1,6 +1,6 @@
-"""CLEVR's functional programs as askings: `scene`, `filter_color`, `unique`, `relate`, `count` and the rest.
+"""Read CLEVR's functional programs (`scene`, `filter_color`, `unique`, `relate`, `count`, ...) as questions about a graph.
 
-Knows the program form (`type` or `function`, `inputs`, `value_inputs` or `side_inputs`); knows nothing of scenes.
+Nodes have `type` or `function`, `inputs`, and `value_inputs` or `side_inputs`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Made = Things | Asking
 
 
 def read_program(program: Sequence[Mapping[str, Any]]) -> Asking:
-    """The asking of a program's last node. Raises `Unusable` for an operation that is not CLEVR's."""
+    """The question of a program's last node. Raises `Unusable` for an operation that is not CLEVR's."""
     made: list[Made] = []
     try:
         for node in program:

@@ -1,8 +1,7 @@
-"""Folders of the CLEVR kind: question files, scene files and pictures, made into drafts.
+"""Read folders of CLEVR's form: scenes, questions and pictures. Steps come from a question's program, or else from its English.
 
-Knows which files belong together and how a question gets its steps: from its program if it has one, else from its English,
-checked against the set's own answer on the scene; a set without questions is asked some about its scenes. A question whose
-steps cannot be derived comes as one step, and is still a question.
+A question gets steps only if the answer that is found on the scene is the set's own answer. A folder without questions is asked
+some about each scene.
 """
 
 from __future__ import annotations
@@ -35,22 +34,22 @@ def read_folder(origin: Origin) -> Iterator[Draft | LeftOut]:
     questions: list[tuple[Path, list[Any]]] = []
     scenes: dict[str, Mapping[str, Any]] = {}
     for path in _tables(origin):
-        made = read_json(path)
-        if isinstance(made, dict) and isinstance(made.get("questions"), list):
-            questions.append((path, made["questions"]))
-        elif isinstance(made, dict) and isinstance(made.get("scenes"), list):
-            scenes.update((_stem(scene), scene) for scene in made["scenes"] if isinstance(scene, dict))
-        elif isinstance(made, dict) and "objects" in made:
-            scenes[path.stem] = made
+        content = read_json(path)
+        if isinstance(content, dict) and isinstance(content.get("questions"), list):
+            questions.append((path, content["questions"]))
+        elif isinstance(content, dict) and isinstance(content.get("scenes"), list):
+            scenes.update((_stem(scene), scene) for scene in content["scenes"] if isinstance(scene, dict))
+        elif isinstance(content, dict) and "objects" in content:
+            scenes[path.stem] = content
     if not questions and not scenes:
-        raise HeadAtlasError(f"{origin.root}: expected JSON with questions or scenes of CLEVR's form, found neither")
+        raise HeadAtlasError(f"{origin.root}: must hold JSON files with questions or scenes of CLEVR's form")
     known = _Scenes(scenes, _widths(origin.root))
     for path, found in questions:
         for i, item in enumerate(found):
             where = f"{path.stem}-{i}"
             try:
                 if not isinstance(item, dict):
-                    raise Unusable(f"expected an object, came {item!r:.40}")
+                    raise Unusable(f"must be an object, got {item!r:.40}")
                 yield ask(Record(item, where), known.graph, where)
             except ODD as error:
                 yield left_out(where, error)
@@ -63,7 +62,7 @@ def read_folder(origin: Origin) -> Iterator[Draft | LeftOut]:
 
 
 def _tables(origin: Origin) -> list[Path]:
-    """The JSON files of a folder; of one file with questions, itself and the scenes beside it or in a folder beside."""
+    """The JSON files of a folder; for one file with questions, that file and the scenes next to it or in a folder next to it."""
     if origin.file is None:
         return origin.need("*.json")
     near = [
@@ -75,7 +74,7 @@ def _tables(origin: Origin) -> list[Path]:
 
 
 class _Scenes:
-    """Graphs by the stem of their picture's name, read once."""
+    """Graphs by the stem of their picture's name; each is read once."""
 
     def __init__(self, scenes: Mapping[str, Mapping[str, Any]], widths: Mapping[str, Path]):
         self._scenes, self._files, self._graphs = scenes, widths, dict[str, Graph]()
@@ -102,7 +101,7 @@ def _width(path: Path | None) -> int | None:
         if path is not None:
             return size_of(path)[0]
     except HeadAtlasError:
-        pass  # a broken picture is told of when it is fetched
+        pass  # a broken picture is reported when it is fetched
     return None
 
 
@@ -114,12 +113,12 @@ def answer_of(value: Any) -> tuple[str, AnswerType]:
     if said.lower() in ("yes", "no", "true", "false"):
         return ("yes" if said.lower() in ("yes", "true") else "no"), "yes_no"
     if not said:
-        raise Unusable(f"field answer: expected an answer, came {value!r:.40}")
+        raise Unusable(f"field answer: must be text or a number, got {value!r:.40}")
     return name_of(said), "number" if said.isdigit() else "text"
 
 
 def ask(record: Record, graph_of: Callable[[str], Graph], key: str, family: str = "") -> Draft:
-    """A draft of a question record; its steps are derived where scene and answer allow it."""
+    """A draft of a question record, with derived steps if scene and answer allow it."""
     answer, answer_type = answer_of(record.get("answer"))
     text, image = record.text("question"), record.get("image")
     picture = image if isinstance(image, Picture) else Picture(record.text("image_filename"))
@@ -149,9 +148,9 @@ def ask(record: Record, graph_of: Callable[[str], Graph], key: str, family: str 
 
 
 def make_up(name: str, graph: Graph, seed: int) -> Iterator[Draft]:
-    """Questions about a scene whose set asks none: how two things lie to each other, how many lie where, what lies there.
+    """Questions about a scene whose set has none: the relation of two things, how many things lie somewhere, what lies there.
 
-    Only things that one description fits are named. `Unusable` if the scene has fewer than two of those.
+    Only things that a description fits alone are named. Raises `Unusable` if the scene has fewer than two of these.
     """
     rng = random.Random(f"clevr/{seed}/{name}")
     named = {i: one for i in range(len(graph.things)) if (one := _description(graph, i))}

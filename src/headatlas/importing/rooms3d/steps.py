@@ -1,7 +1,6 @@
-"""Steps that lead to the answer of an asking, told from the scene graph.
+"""Derive the steps that lead to the answer of a question from the scene graph.
 
-Knows graphs, askings and chains. Every step's answer is evaluated on the graph; things are only asked for one by one where
-the graph has exactly one of them.
+The answer of every step is evaluated on the graph. A single thing is asked for only if the graph has exactly one such thing.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _SPELT = {"color": "colour"}
 def tell(
     asking: Asking, graph: Graph, answer: str, answer_type: AnswerType, options: tuple[str, ...]
 ) -> tuple[Step, ...]:
-    """The chain to the answer. Raises `Unusable` where the graph does not give what the asking names."""
+    """The chain of steps to the answer. Raises `Unusable` if the graph does not have what the question names."""
     chain = Chain()
     wanted = _WANTED[0] if answer_type == "yes_no" else _WANTED[1] if asking.what == "count" else _WANTED[2]
     text = "What does the question ask for: yes or no, a number or a property?"
@@ -51,7 +50,7 @@ def tell(
 
 
 def _left_to_see(asking: Asking) -> tuple[str, ...]:
-    """The functions of the last step: what no step before has told, which would have been to give the answer away."""
+    """The functions of the last step: what no earlier step says, as it would have given the answer away."""
     first = asking.on[0]
     if asking.what == "related":
         return (RELATION, SPATIAL)
@@ -61,7 +60,7 @@ def _left_to_see(asking: Asking) -> tuple[str, ...]:
     if asking.what == "count":
         assert isinstance(first, Things)
         return (RELATION, MATH) if first.near else (MATH, HIGH)
-    return ()  # counted or told before: comparing is deciding
+    return ()  # everything is known by then: comparing is deciding
 
 
 def _single(things: Things, graph: Graph) -> int:
@@ -72,7 +71,7 @@ def _single(things: Things, graph: Graph) -> int:
 
 
 def _lead(chain: Chain, of: Things | Parts, graph: Graph, final: Things | Parts | None = None) -> None:
-    """What must be seen before `of` can be found: the things it is told by, one relation at a time; `final` is not counted."""
+    """Ask what must be seen to find `of`: the things that identify it, one relation at a time; `final` is not counted."""
     if isinstance(of, Parts):
         _lead(chain, of.of, graph)
         found = find(of.of, graph)
@@ -138,7 +137,7 @@ def _half(chain: Chain, of: Things, i: int, graph: Graph, optional: bool = False
 
 
 def _which_side(chain: Chain, asking: Asking, graph: Graph) -> None:
-    """How two things lie to each other, along the axis that the question does not ask for."""
+    """Ask for the relation of two things on the axis that the question does not ask for."""
     a, b = asking.on
     assert isinstance(a, Things)
     assert isinstance(b, Things)

@@ -1,1 +1,1 @@
-"""Importers of outside datasets, one file a set; each registers itself with `@importer(name)`."""
+"""Importers of outside datasets, one file per set; each registers itself with `@importer(name, ...)`."""

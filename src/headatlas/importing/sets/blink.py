@@ -2,7 +2,7 @@
 
 Reads records (`idx`, `sub_task`, `question`, `choices`, `answer` "(A)", `image_1`..`image_4`) from Parquet or JSON lines.
 Subsets that are not spatial are passed over, test records whose answer is hidden are listed. Records inside SpatialScore are
-real files (`spatialscore-blink`); the authors' own file was not at hand: this is written after its documented form (Fu et al.
+real files (`spatialscore-blink`); the authors' own file was not available: this is written after its documented form (Fu et al.
 2024, arXiv 2404.12390, Hugging Face dataset `BLINK-Benchmark/BLINK`).
 """
 
@@ -17,6 +17,12 @@ from headatlas.importing.origin import Origin
 from headatlas.importing.records import Record, each
 from headatlas.importing.registry import importer
 from headatlas.importing.single import single
+
+_OTHERS = (
+    "Art_Style", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw", "Relative_Reflectance",
+    "Semantic_Correspondence", "Visual_Correspondence", "Visual_Similarity",
+)  # fmt: skip
+"""Subsets that are not spatial; their records are passed over."""
 
 SUBSETS: dict[str, tuple[str, ...]] = {
     "Spatial_Relation": (RELATION, SPATIAL),
@@ -36,15 +42,17 @@ SUBSETS: dict[str, tuple[str, ...]] = {
     files=tuple(f"*{name}*/*.parquet" for name in SUBSETS),
 )
 def blink(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record of a spatial subset; the family is the subset."""
+    """One choice question per record of a spatial subset; the question type is the subset."""
     return each(origin, _drafts, *origin.prefer("*.parquet", "*.jsonl", "*.json"))
 
 
 def _drafts(record: Record) -> Iterator[Draft]:
     key = record.text("idx")
     subset = record.text("sub_task", default=key.removeprefix("val_").removeprefix("test_").rsplit("_", 1)[0])
-    if subset not in SUBSETS:
+    if subset in _OTHERS:
         return
+    if subset not in SUBSETS:
+        raise Unusable(f"field sub_task: must be a subset of BLINK, got {subset!r:.60}")
     answer = record.text("answer")
     if answer.lower() == "hidden":
         raise Unusable("its answer is hidden: a record of the test split")
@@ -53,6 +61,6 @@ def _drafts(record: Record) -> Iterator[Draft]:
     # Parquet has a column for each image, empty where a question has fewer.
     pictures = [one for i, one in enumerate(pictures) if i == 0 or one.read is None or one.read()]
     if not pictures:
-        raise Unusable("field image_1: expected an image, came none")
+        raise Unusable("field image_1: must be an image, got none")
     question = asked(record.text("question"), answer, record.items_of("choices"))
     yield single(key, question, pictures, SUBSETS[subset], family=subset)

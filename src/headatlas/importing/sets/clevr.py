@@ -26,5 +26,5 @@ from headatlas.importing.rooms3d.source import read_folder
     tested_on="real files",
 )
 def clevr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Questions about rooms; the family is what is done last: count, exist, query, same, equal, less, greater, related."""
+    """Questions about rooms; the question type is what is done last: count, exist, query, same, equal, less, greater, related."""
     return read_folder(origin)

@@ -6,7 +6,7 @@ evaluation and of unknown skills are dropped, and a question whose last step is 
 last step's answer is the question's. What HeadAtlas exports in this form comes back as it was but for ids, splits, objects and
 boxes. Written after the published form (arXiv 2512.10978, https://github.com/sihuo-design/CognitiveMirrors; not
 redistributable). Checked once on the authors' files: of 572 training and 148 test questions 571 and 148 come through, the other
-ends in a step of a skill that is dropped. Tests are on records of that form; CogVision's files were not at hand.
+ends in a step of a skill that is dropped. Tests are on records of that form; CogVision's files were not available.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _options(text: str) -> tuple[str, tuple[str, ...]]:
 def _step(item: Any) -> Step | None:
     """A step; None for one of a skill that is not known or not kept."""
     if not isinstance(item, dict):
-        raise Unusable(f"field generated: expected objects, came {item!r:.40}")
+        raise Unusable(f"field generated: must hold objects, got {item!r:.40}")
     skill, text, answer = item.get("cognitive_skill"), str(item.get("subquestion") or "").strip(), item.get("answer")
     given = item.get("functions") or skill
     skills = [str(one) for one in given] if isinstance(given, list) else [str(given or "")]

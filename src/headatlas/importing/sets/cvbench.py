@@ -1,7 +1,7 @@
 """CV-Bench: counting, relation, depth and distance in photographs of ADE20K, COCO and Omni3D.
 
 Reads records (`idx`, `type` 2D/3D, `task`, `question`, `choices`, `answer` "(C)", `image` or `filename`) from Parquet or JSON
-lines. Records inside SpatialScore are real files (`spatialscore-cvbench`); the authors' own file was not at hand: this is
+lines. Records inside SpatialScore are real files (`spatialscore-cvbench`); the authors' own file was not available: this is
 written after its documented form (Tong et al. 2024, arXiv 2406.16860, Hugging Face dataset `nyu-visionx/CV-Bench`). Checked
 against its card: Parquet with the images inside and JSON lines of the same questions lie side by side, so only the first is read.
 """
@@ -34,7 +34,7 @@ _FUNCTIONS: dict[str, tuple[str, ...]] = {
     shareable=False,
 )
 def cvbench(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is its `task`."""
+    """One choice question per record; the question type is its `task`."""
     return each(origin, _draft, *origin.prefer("*.parquet", "*.jsonl", "*.json"))
 
 

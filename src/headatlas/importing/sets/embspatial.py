@@ -2,7 +2,7 @@
 
 Reads records (`question_id`, `question`, `answer_options`, `answer` as index, letter or words, `relation`, `image` as base64,
 file name or Parquet cell). Written after the documented form (Du et al. 2024, arXiv 2406.05756, Hugging Face datasets
-`Phineas476/EmbSpatial-Bench` and `FlagEval/EmbSpatial-Bench`); no real file was at hand. Checked against public loaders: the
+`Phineas476/EmbSpatial-Bench` and `FlagEval/EmbSpatial-Bench`); tested without real files. Checked against public loaders: the
 first has the benchmark in `embspatial_bench.json` beside training data of another form, which is not read.
 """
 
@@ -27,7 +27,7 @@ from headatlas.importing.single import single
     shareable=False,
 )
 def embspatial(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is its `relation`."""
+    """One choice question per record; the question type is its `relation`."""
     spool = Spool()
 
     def convert(record: Record) -> Draft:
@@ -36,7 +36,7 @@ def embspatial(origin: Origin) -> Iterator[Draft | LeftOut]:
         answer = record.get("answer")
         if isinstance(answer, int) and not isinstance(answer, bool):
             if not 0 <= answer < len(options):
-                raise Unusable(f"field answer: expected an index of {len(options)} options, came {answer}")
+                raise Unusable(f"field answer: must be an index of {len(options)} options, got {answer}")
             answer = options[answer]
         image = record.get("image")
         if not isinstance(image, Picture):

@@ -38,7 +38,7 @@ _SIZES = {10: "small", 20: "medium", 30: "large"}
     tested_on="real files",
 )
 def nlvr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a sentence and picture; the family is `towers` or `scattered`."""
+    """One yes/no question per sentence and picture; the question type is `towers` or `scattered`."""
     return each(origin, _drafts, "train.json", "dev.json", "test.json", "test-p.json", "*.json", "*.jsonl")
 
 
@@ -46,10 +46,10 @@ def _drafts(record: Record) -> Iterator[Draft]:
     sentence, label = record.text("sentence"), record.text("label").lower()
     name, folder = record.text("identifier"), record.text("directory", default="")
     if label not in ("true", "false"):
-        raise Unusable(f"field label: expected true or false, came {label!r:.40}")
+        raise Unusable(f"field label: must be true or false, got {label!r:.40}")
     boxes = [[_thing(item) for item in box] for box in record.items_of("structured_rep")]
     if len(boxes) != 3:
-        raise Unusable(f"field structured_rep: expected three boxes, came {len(boxes)}")
+        raise Unusable(f"field structured_rep: must have three boxes, got {len(boxes)}")
     part = re.match(r"[a-z]+", record.where.lower())
     split = part[0] if part and part[0] in ("train", "dev", "test") else "dev"
     for turn, order in enumerate(permutations(range(3))):

@@ -23,7 +23,7 @@ from headatlas.cogvsr.schema import Box, SceneObject
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import HIGH, LOW, MATH, RELATION, SPATIAL, TEXT, Chain
 from headatlas.importing.draft import ODD, Draft, LeftOut, Picture, Unusable, left_out
-from headatlas.importing.origin import Origin
+from headatlas.importing.origin import Origin, regular
 from headatlas.importing.registry import importer
 
 Cell = tuple[int, int]
@@ -48,7 +48,7 @@ _NOTE = "(Left of, right of, above and below mean the next cell.)"
     files=("*.npy", "*.query", "*.query_str.txt", "*.output"),
 )
 def shapes(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a picture; the family is how many relations it chains."""
+    """One yes/no question per picture; the question type is how many relations it chains."""
     for path in origin.need("*.input.npy"):
         stem = path.name.removesuffix(".input.npy")
         try:
@@ -56,7 +56,7 @@ def shapes(origin: Origin) -> Iterator[Draft | LeftOut]:
         except (OSError, ValueError) as error:
             raise HeadAtlasError(f"{path}: not a readable array ({error})") from error
         if pixels.ndim != 4 or pixels.shape[1:] != (30, 30, 3) or pixels.dtype != np.uint8:
-            raise HeadAtlasError(f"{path}: expected uint8 [N, 30, 30, 3], came {pixels.dtype} {list(pixels.shape)}")
+            raise HeadAtlasError(f"{path}: must be uint8 [N, 30, 30, 3], got {pixels.dtype} {list(pixels.shape)}")
         lines = [_lines(path.with_name(stem + end)) for end in (".query", ".query_str.txt", ".output")]
         if {len(part) for part in lines} != {len(pixels)}:
             raise HeadAtlasError(f"{path}: {len(pixels)} pictures, but {[len(part) for part in lines]} lines beside it")
@@ -70,7 +70,7 @@ def shapes(origin: Origin) -> Iterator[Draft | LeftOut]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line for line in regular(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise HeadAtlasError(f"{path}: cannot be read ({error})") from error
 
@@ -135,7 +135,7 @@ def parse_query(query: str) -> list[Any]:
     except IndexError as error:
         raise Unusable(f"the query {query!r:.60} is not closed") from error
     if end != len(tokens) or not isinstance(tree, list) or len(tree) != 3 or tree[0] != "is":
-        raise Unusable(f"expected a query (is A B), came {query!r:.60}")
+        raise Unusable(f"a query must be (is A B), got {query!r:.60}")
     return tree
 
 
@@ -143,7 +143,7 @@ def _cells(tree: Any, grid: Grid) -> set[Cell]:
     if isinstance(tree, str):
         return {cell for cell, thing in grid.items() if tree in thing}
     if len(tree) != 2 or tree[0] not in _STEPS:
-        raise Unusable(f"expected one of {', '.join(_STEPS)}, came {tree!r:.40}")
+        raise Unusable(f"a relation must be one of {', '.join(_STEPS)}, got {tree!r:.40}")
     down, across = _STEPS[tree[0]]
     reached = ((r + down, c + across) for r, c in _cells(tree[1], grid))
     return {(r, c) for r, c in reached if 0 <= r < 3 and 0 <= c < 3}

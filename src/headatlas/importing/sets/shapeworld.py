@@ -37,7 +37,7 @@ _CLEAR = 0.04
     files=("*.json", "*.txt", "*.png", "*.bmp"),
 )
 def shapeworld(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a caption; the family is the relation it claims."""
+    """One yes/no question per caption; the question type is the relation it claims."""
     for path in origin.need("world_model.json"):
         folder = path.parent
         worlds, models = read_json(path), read_json(folder / "caption_model.json")
@@ -45,7 +45,7 @@ def shapeworld(origin: Origin) -> Iterator[Draft | LeftOut]:
         labels = [line.split(";") for line in _lines(folder / "agreement.txt") if line]
         if not len(worlds) == len(models) == len(captions) == len(labels):
             sizes = f"{len(worlds)} worlds, {len(models)} models, {len(captions)} captions, {len(labels)} agreements"
-            raise HeadAtlasError(f"{folder}: expected one entry a picture in every file, came {sizes}")
+            raise HeadAtlasError(f"{folder}: every file must have one entry per picture, got {sizes}")
         for i, world in enumerate(worlds):
             name = next((n for n in (f"world-{i}.png", f"world-{i}.bmp") if (folder / n).is_file()), f"world-{i}.png")
             picture = Picture((folder / name).relative_to(origin.root).as_posix())
@@ -78,7 +78,7 @@ def _draft(key: str, things: list[dict], model: dict, caption: str, label: str, 
     body = model["body"]
     word = _WORDS.get((body.get("predtype"), body.get("value")))
     if model.get("component") != "Existential" or body.get("component") != "Relation" or word is None:
-        raise Unusable(f"expected a caption of left, right, above or below, came {caption[:60]!r}")
+        raise Unusable(f"a caption must say left, right, above or below, got {caption[:60]!r}")
     if label not in ("0.0", "1.0"):
         raise Unusable(f"the set's own agreement is {label}: neither true nor false")
     first, second = model["restrictor"]["value"], body["reference"]["value"]

@@ -4,7 +4,7 @@ Reads the hub's folders (`questions/L1_single.json` ... `L5_collision.json`, `im
 (`image`, `image_filename`, `question`, `answer`, `program`). Where scenes of Super-CLEVR's form lie in the folder (`scenes/`),
 steps are derived for programs of CLEVR's operations and checked against the answer; questions of pose, occlusion and
 collision, and all without a scene, come as one step. Written after the documented form (Wang et al. 2025, arXiv 2502.08636,
-Hugging Face dataset `RyanWW/Spatial457`); no real question file was at hand. Checked against the authors' README and a public
+Hugging Face dataset `RyanWW/Spatial457`); tested without real question files. Checked against the authors' README and a public
 loader: answers are words, whole numbers as text, "True" and "False"; the scenes of all pictures are `spatial457_scenes_21k.json`.
 """
 
@@ -31,7 +31,7 @@ from headatlas.importing.rooms3d.source import ask
     files=("*.json", "*.parquet", "*.png"),
 )
 def spatial457(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Questions by level; the family is the file's or folder's name, such as `L3_2D_spatial`."""
+    """Questions by level; the question type is the file's or folder's name, such as `L3_2D_spatial`."""
     graphs = _graphs(origin)
 
     def graph_of(name: str) -> Graph:
@@ -56,9 +56,11 @@ def spatial457(origin: Origin) -> Iterator[Draft | LeftOut]:
 def _graphs(origin: Origin) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for path in Origin(origin.root).files("scenes/*.json", "*scenes*.json"):
-        made = read_json(path)
-        scenes = made.get("scenes", [made]) if isinstance(made, dict) else []
-        found.update((str(s["image_filename"]).rsplit(".", 1)[0], s) for s in scenes if "image_filename" in s)
+        content = read_json(path)
+        scenes = content.get("scenes", [content]) if isinstance(content, dict) else []
+        for scene in scenes if isinstance(scenes, list) else []:
+            if isinstance(scene, dict) and "image_filename" in scene:
+                found[str(scene["image_filename"]).rsplit(".", 1)[0]] = scene
     return found
 
 

@@ -2,7 +2,7 @@
 
 Reads records (`id` such as `mazenav.vqa.12.0`, `text` with its options, `image`, `oracle_answer`, `oracle_option`) from JSON
 lines, JSON or Parquet. Questions about one maze, map or grid stay together, whatever their modality. Written after the
-documented form (Wang et al. 2024, arXiv 2406.14852, Hugging Face dataset `MilaWang/SpatialEval`); no real file was at hand.
+documented form (Wang et al. 2024, arXiv 2406.14852, Hugging Face dataset `MilaWang/SpatialEval`); tested without real files.
 Checked against public loaders of the hub's files: ids are task, modality, number of the picture, number of the question;
 `oracle_option` is the letter, `oracle_answer` the words, and the last option ends in the sentence's full stop.
 """
@@ -35,7 +35,7 @@ _FUNCTIONS: dict[str, tuple[str, ...]] = {
     shareable=False,
 )
 def spatialeval(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is task and modality, such as `mazenav vqa`."""
+    """One choice question per record; the question type is task and modality, such as `mazenav vqa`."""
     return each(origin, _draft, *origin.prefer("*.parquet", "*.jsonl", "*.json"))
 
 
@@ -51,7 +51,7 @@ def _draft(record: Record) -> Draft:
         raise Unusable("neither oracle_option nor oracle_answer says what is right")
     image = record.get("image") or record.get("image_path")
     if mode != "tqa" and not image:
-        raise Unusable("field image: expected an image, came none")
+        raise Unusable("field image: must be an image, got none")
     pictures = [image if isinstance(image, Picture) else Picture(str(image))] if image and mode != "tqa" else []
     return single(
         key.replace(".", "-"),

@@ -28,7 +28,7 @@ from headatlas.importing.single import mark, single
     shareable=False,
 )
 def spatialmm(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is one or two things, and whose point of view."""
+    """One choice question per record; the question type is one or two things, and whose point of view."""
     return each(origin, _draft, "spatial_mm_*.json", "*.json", "*.jsonl")
 
 

@@ -27,7 +27,7 @@ from headatlas.importing.single import mark, single
     tested_on="real files",
 )
 def spatialmqa(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family says whose eyes the question is asked from."""
+    """One choice question per record; the question type says whose eyes the question is asked from."""
     return each(origin, _draft, "*.jsonl", "*.json", "*.parquet")
 
 

@@ -49,7 +49,7 @@ def _draft(record: Record) -> Draft:
         question = Asked(statement(m[2].rstrip("?'")), question.answer, question.answer_type)
     pictures = [Picture(str(path)) for path in record.items_of("img_paths")]
     if not pictures:
-        raise Unusable("field img_paths: expected at least one image, came none")
+        raise Unusable("field img_paths: must have at least one image, got none")
     source, first = record.text("source"), record.text("index_origin", default="")
     category = record.text("category", default="")
     return single(
@@ -73,7 +73,7 @@ def _register(name: str, part: str = "") -> None:
     )
     def read(origin: Origin) -> Iterator[Draft | LeftOut]:
         def convert(record: Record) -> Iterator[Draft]:
-            if not part or record.get("source") == part:
+            if not part or record.text("source") == part:
                 yield _draft(record)
 
         return each(origin, convert, "SpatialScore*.json", "*.json", "*.jsonl")

@@ -26,5 +26,5 @@ from headatlas.importing.rooms3d.source import read_folder
     tested_on="real files",
 )
 def superclevr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Questions about vehicles; the family is what is done last, as in CLEVR."""
+    """Questions about vehicles; the question type is what is done last, as in CLEVR."""
     return read_folder(origin)

@@ -3,7 +3,7 @@
 Reads the authors' TSV for VLMEvalKit (`index`, `question`, `A`..`D`, `answer` a letter, `category`, `image` as base64 or a
 row to look in), their CSV and the Parquet of the hub (`image_url`). Variants of a question share the stem of `index`
 (`NF7XUVPP`, `NF7XUVPP-flip`, `NF7XUVPP-flip-1`): they stay in one split. Records inside SpatialScore are real files
-(`spatialscore-3dsrbench`); the authors' own file was not at hand: this is written after its documented form (Ma et al. 2024,
+(`spatialscore-3dsrbench`); the authors' own file was not available: this is written after its documented form (Ma et al. 2024,
 arXiv 2412.07825, Hugging Face dataset `ccvl/3DSRBench`). Checked against public loaders: the authors' evaluation reads
 `3dsrbench_v1_vlmevalkit_circular.tsv`.
 """
@@ -29,7 +29,7 @@ from headatlas.importing.single import single
     shareable=False,
 )
 def threedsrbench(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is its `category`."""
+    """One choice question per record; the question type is its `category`."""
     spool, seen = Spool(), dict[str, Picture]()
 
     def convert(record: Record) -> Draft:
@@ -37,7 +37,7 @@ def threedsrbench(origin: Origin) -> Iterator[Draft | LeftOut]:
         options = [record.text(letter, default="") for letter in "ABCDEF"]
         options = [option for option in options if option]
         if len(options) < 2:
-            raise Unusable(f"fields A, B, ...: expected two or more options, came {options}")
+            raise Unusable(f"fields A, B, ...: must have two or more options, got {options}")
         category = record.text("category", default="")
         functions = (RELATION, SPATIAL) if category.startswith("multi_object") else (SPATIAL, RELATION)
         functions = (SPATIAL, LOW) if category.startswith("height") else functions

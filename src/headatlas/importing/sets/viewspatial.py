@@ -26,7 +26,7 @@ from headatlas.importing.single import mark, single
     tested_on="real files",
 )
 def viewspatial(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a record; the family is its `question_type`."""
+    """One choice question per record; the question type is its `question_type`."""
     return each(origin, _draft, "ViewSpatial*.json", "*.json", "*.jsonl")
 
 

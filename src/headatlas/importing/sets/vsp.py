@@ -17,7 +17,7 @@ from pathlib import Path
 from headatlas.cogvsr.schema import Box, SceneObject
 from headatlas.importing.chain import HIGH, MATH, RELATION, SPATIAL, TEXT, Chain
 from headatlas.importing.draft import ODD, Draft, LeftOut, Picture, Unusable, left_out
-from headatlas.importing.origin import Origin
+from headatlas.importing.origin import Origin, regular
 from headatlas.importing.registry import importer
 
 Cell = tuple[int, int]
@@ -36,7 +36,7 @@ _CLASSES = {"@": "player", "*": "goal", "#": "hole"}
     files=("*.txt", "*.png"),
 )
 def vsp(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One question a map; the families are `hole` (yes/no) and `moves` (a number)."""
+    """One question per map; the question types are `hole` (yes/no) and `moves` (a number)."""
     for path in origin.need("table/*.txt"):
         level, task = path.parent.parent, next((p for p in path.parts if re.fullmatch(r"task\d+", p)), "")
         key = "-".join(part for part in (task, level.name, path.stem) if part)
@@ -45,18 +45,18 @@ def vsp(origin: Origin) -> Iterator[Draft | LeftOut]:
             question = level / "question" / path.name
             name = (level / "img" / f"{path.stem}.png").relative_to(origin.root).as_posix()
             make = _hole(rows, question, level / "answer" / path.name) if question.is_file() else _moves(rows)
-            text, answer, answer_type, family, chain, looks = make
+            text, answer, answer_type, question_type, chain, looks = make
             steps = chain.end(answer, answer_type, looks=looks)
             objects = tuple(_objects(rows))
-            yield Draft(key, text, answer, answer_type, steps, (Picture(name),), (), family, "", objects)
+            yield Draft(key, text, answer, answer_type, steps, (Picture(name),), (), question_type, "", objects)
         except ODD as error:
             yield left_out(key, error)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        return regular(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
         raise Unusable(f"{path.parent.name}/{path.name} cannot be read") from error
 
 
@@ -64,9 +64,9 @@ def _table(path: Path) -> list[list[str]]:
     rows = [[cell.strip() for cell in line.strip().strip("|").split("|")][1:] for line in _read(path).splitlines()[1:]]
     cells = [cell for row in rows for cell in row]
     if not cells or len({len(row) for row in rows}) > 1 or not set(cells) <= set(_NAMES):
-        raise Unusable(f"table/{path.name}: expected rows of {' '.join(_NAMES)}")
+        raise Unusable(f"table/{path.name}: must have rows of {' '.join(_NAMES)}")
     if cells.count("@") != 1 or cells.count("*") != 1:
-        raise Unusable(f"table/{path.name}: expected one player and one goal")
+        raise Unusable(f"table/{path.name}: must have one player and one goal")
     return rows
 
 
@@ -78,7 +78,7 @@ def _hole(rows: list[list[str]], question: Path, answer: Path):
     text = _read(question)
     m = re.search(r"row (\d+), column (\d+)", text, re.IGNORECASE)
     if not m or not (1 <= int(m[1]) <= len(rows) and 1 <= int(m[2]) <= len(rows[0])):
-        raise Unusable(f"question/{question.name}: expected a row and a column of the map, came {text[:60]!r}")
+        raise Unusable(f"question/{question.name}: must name a row and a column of the map, got {text[:60]!r}")
     row, column = int(m[1]), int(m[2])
     cell, said = rows[row - 1][column - 1], _read(answer).upper()
     if said not in ("Y", "N") or (said == "Y") != (cell == "#"):
@@ -131,7 +131,7 @@ def _moves(rows: list[list[str]]):
 
 
 def shortest(rows: list[list[str]], start: Cell, goal: Cell) -> int | None:
-    """Moves of the shortest way that enters no hole; None if there is none."""
+    """Number of moves of the shortest way that enters no hole; None if there is none."""
     todo, seen = deque([(start, 0)]), {start}
     while todo:
         (r, c), moves = todo.popleft()

@@ -32,7 +32,7 @@ _ORIENTATION = {"facing", "facing away from", "parallel to", "perpendicular to",
     files=("*.jsonl",),
 )
 def vsr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a caption."""
+    """One yes/no question per caption."""
     return each(origin, _draft, "*.jsonl", "*.parquet", "*.json")
 
 
@@ -40,7 +40,7 @@ def _draft(record: Record) -> Draft:
     image, caption, relation = record.text("image"), record.text("caption"), record.text("relation", default="")
     label = record.get("label")
     if label not in (0, 1, "0", "1"):
-        raise Unusable(f"field label: expected 0 or 1, came {label!r:.40}")
+        raise Unusable(f"field label: must be 0 or 1, got {label!r:.40}")
     url = record.text("image_link", default="")
     folder = PurePosixPath(urlsplit(url).path).parent.name
     name = f"{folder}/{image}" if folder and "/" not in image else image

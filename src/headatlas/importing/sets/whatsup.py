@@ -34,7 +34,7 @@ _TEXT = "Which of these says best what the picture shows?"
     tested_on="real files",
 )
 def whatsup(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice a picture; the family is the relation that the picture's name tells."""
+    """One choice question per picture; the question type is the relation that the picture's name tells."""
 
     for path in origin.need("controlled_*.json", "*_obj.json", "*.json"):
         made = read_json(path)
@@ -52,7 +52,7 @@ def _photograph(table: str, item: Any) -> dict[str, Any]:
         name = f"vg_images/{item[0]}.jpg" if table.startswith("vg") else f"val2017/{str(item[0]).zfill(12)}.jpg"
         return {"image_path": name, "caption_options": item[1:]}
     if not isinstance(item, dict):
-        raise Unusable(f"expected an object or [image id, right caption, wrong caption], came {item!r:.40}")
+        raise Unusable(f"must be an object or [image id, right caption, wrong caption], got {item!r:.40}")
     return item
 
 
@@ -61,7 +61,7 @@ def _draft(item: dict[str, Any], where: str, seed: int) -> Draft:
     name = record.text("image_path")
     captions = list(dict.fromkeys(str(caption).strip() for caption in record.items_of("caption_options")))
     if len(captions) < 2:
-        raise Unusable(f"field caption_options: expected two or more captions, came {captions!r:.60}")
+        raise Unusable(f"field caption_options: must have two or more captions, got {captions!r:.60}")
     right = captions[0]
     random.Random(f"whatsup/{seed}/{name}").shuffle(captions)
     stem = PurePosixPath(name).stem

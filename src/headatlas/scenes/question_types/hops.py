@@ -1,4 +1,4 @@
-"""Multi-hop questions: find a thing by its place, then say something of it."""
+"""Multi-hop questions: find a thing by its place, then ask for a property of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 from headatlas.cogvsr.schema import AnswerType
-from headatlas.scenes.families.base import Case, Chain, Family, about, opposite, register
+from headatlas.scenes.question_types.base import Case, Chain, QuestionType, about, opposite, register
 from headatlas.scenes.world import DEPTHS, DIRECTIONS, SIZES, TEXTURES, Scene, Thing
 
 _PLACE_OF = {
@@ -18,11 +18,11 @@ _PLACE_OF = {
 _TRAITS: dict[str, tuple[str, ...]] = {"texture": TEXTURES, "size": SIZES, "facing": DIRECTIONS, "depth": DEPTHS}
 _KINDS = {"texture": "texture_of", "size": "size_of", "facing": "facing_of", "depth": "depth_of"}
 JUST_NAMED = "thing just named"
-"""Stands for the thing the first hop found: its name would give the first hop's answer away."""
+"""Stands for the thing that the first hop finds; its name would give the first hop's answer away."""
 
 
 def _outermost(scene: Scene, side: str) -> Thing | None:
-    """The thing farthest to a side, None if two share the place."""
+    """The thing that is farthest to a side, None if two are equally far."""
     ranked = sorted(scene.things, key=_PLACE_OF[side])
     return ranked[0] if _PLACE_OF[side](ranked[0]) < _PLACE_OF[side](ranked[1]) else None
 
@@ -43,7 +43,7 @@ def _solve(scene: Scene, case: Case) -> str | None:
     return thing and _trait(thing, case.slots["trait"])
 
 
-def _tell(chain: Chain, case: Case) -> None:
+def _steps(chain: Chain, case: Case) -> None:
     side, trait = case.slots["side"], case.slots["trait"]
     thing = _outermost(chain.scene, side)
     answer = thing and _trait(thing, trait)
@@ -65,4 +65,4 @@ def _answer_type(case: Case) -> AnswerType:
     return "choice"
 
 
-register(Family("multi_hop", _answer_type, _cases, _solve, lambda case: _TRAITS[case.slots["trait"]], _tell))
+register(QuestionType("multi_hop", _answer_type, _cases, _solve, lambda case: _TRAITS[case.slots["trait"]], _steps))

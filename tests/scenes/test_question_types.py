@@ -1,4 +1,4 @@
-"""Answers are worked out again, from the objects' boxes and attributes alone, by other code than the families' own."""
+"""Answers are worked out again, from the objects' boxes and attributes alone, by other code than that of the question types."""
 
 import pytest
 

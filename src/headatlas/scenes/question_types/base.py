@@ -1,8 +1,8 @@
-"""What a family of questions is, and the chain of steps it tells.
+"""What a question type is, and the chain of steps of one of its questions.
 
-A family knows three things: which cases a scene offers (`cases`), the answer of a case (`solve`), and the steps to it
-(`tell`). Everything is computed from the scene, so the same case can be told again of the mirrored scene or with two
-things exchanged: that is what minimal pairs are. Knows scenes and phrases; draws nothing.
+A question type gives the cases that a scene offers (`cases`), the answer of a case (`solve`), and the steps that lead to it
+(`add_steps`). Everything is computed from the scene, so that the same case can be asked of the mirrored scene or with two
+things exchanged: these are the minimal pairs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from headatlas.cogvsr.schema import AnswerType, Box, Split, Step
-from headatlas.errors import HeadAtlasError
+from headatlas.registry import Registry
 from headatlas.scenes.phrases import COMMON, KINDS, OPENERS, QUESTIONS
 from headatlas.scenes.world import CANVAS, CLASSES, COLORS, DEPTHS, PLACES, SIZES, TEXTURES, Scene, Thing
 
@@ -22,13 +22,13 @@ LEAST_STEPS, MOST_STEPS = 3, 9
 
 @dataclass(frozen=True)
 class Case:
-    """One question about one scene, without words: the things by name and the other slots of its phrasings."""
+    """One question about one scene without its words: names of things, and other values for its phrasings."""
 
     a: str
     b: str = ""
     c: str = ""
     variant: str = ""
-    """Key of `QUESTIONS`; the family's own name if empty."""
+    """Key of `QUESTIONS`; the name of the question type if empty."""
     slots: dict[str, str] = field(default_factory=dict)
 
     def swapped(self) -> Case:
@@ -37,8 +37,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Family:
-    """A family of questions. `wants(case)` lists its possible answers, each asked for equally often."""
+class QuestionType:
+    """A type of questions, such as left or right."""
 
     name: str
     answer_type: Callable[[Case], AnswerType]
@@ -46,26 +46,19 @@ class Family:
     solve: Callable[[Scene, Case], str | None]
     """The answer, or None if the case is not clear-cut in this scene (such as two things in one column)."""
     wants: Callable[[Case], tuple[str, ...]]
-    tell: Callable[[Chain, Case], None]
+    """The possible answers, which occur equally often."""
+    add_steps: Callable[[Chain, Case], None]
+    """Adds the steps that lead to the answer, without the decision."""
     swappable: bool = False
-    """Whether exchanging a and b asks a question with another answer."""
+    """Whether exchanging a and b makes a question with another answer."""
 
 
-FAMILIES: dict[str, Family] = {}
+QUESTION_TYPES: Registry[QuestionType] = Registry("question type")
 
 
-def register(family: Family) -> Family:
-    """Add a family to the registry under its name."""
-    assert family.name not in FAMILIES, family.name
-    FAMILIES[family.name] = family
-    return family
-
-
-def find_family(name: str) -> Family:
-    """Return the family called `name`, else raise `HeadAtlasError` naming those there are."""
-    if name not in FAMILIES:
-        raise HeadAtlasError(f"unknown question family {name!r}: expected one of {', '.join(FAMILIES)}")
-    return FAMILIES[name]
+def register(question_type: QuestionType) -> QuestionType:
+    """Add a question type to the registry under its name."""
+    return QUESTION_TYPES.add(question_type.name, question_type)
 
 
 def by_name(scene: Scene, name: str) -> Thing:
@@ -74,10 +67,10 @@ def by_name(scene: Scene, name: str) -> Thing:
 
 
 class Chain:
-    """The steps told so far about one case, in words that the split allows.
+    """The steps of one case, in words that its split may use.
 
-    `look`, `recall` and `read` add a step with a chance of their own, off the direct path to the answer, as people's
-    chains of thought have them: they give every family its share of perception, knowledge and extraction.
+    `look`, `recall` and `read` add a step by chance that is off the direct path to the answer, as in people's chains of
+    thought: every question type gets its share of perception, knowledge and extraction.
     """
 
     def __init__(self, scene: Scene, split: Split, rng: random.Random) -> None:
@@ -92,15 +85,21 @@ class Chain:
         *,
         options: tuple[str, ...] = (),
         optional: bool = False,
-        told: bool = False,
+        looked_up: bool = False,
         **slots: str,
     ) -> None:
         """Append a step of `kind` with its answer.
 
-        `optional` steps go first when a chain grows over nine. `told`: the earlier steps say all that this one needs.
+        Args:
+            kind: Key of `KINDS`.
+            answer: The answer.
+            options: Of a choice.
+            optional: Whether the step may be dropped from a chain of more than nine steps.
+            looked_up: Whether the earlier steps say all that this one needs, so that it needs no image.
+            slots: Values for the names in the phrasings.
         """
         known = KINDS[kind]
-        needs_image = known.needs_image and not told
+        needs_image = known.needs_image and not looked_up
         phrases = known.phrases if self._open else known.phrases[:COMMON]
         text = self.rng.choice(OPENERS) + _articles(self.rng.choice(phrases).format(**slots))
         boxes = (
@@ -121,7 +120,7 @@ class Chain:
         self._steps.append((step, optional))
 
     def decide(self, answer: str, answer_type: AnswerType, options: tuple[str, ...]) -> tuple[Step, ...]:
-        """End the chain with the decision and return its steps, nine at most."""
+        """Add the decision and return the steps of the chain, at most nine."""
         self.add("decide", answer, options=options)
         last, _ = self._steps[-1]
         self._steps[-1] = (last.model_copy(update={"answer_type": answer_type}), False)
@@ -137,7 +136,7 @@ class Chain:
     # -- steps off the direct path ---------------------------------------------------------------------------------
 
     def read(self, case: Case, chance: float = 0.5) -> None:
-        """Maybe say what the question names: its first or its second thing."""
+        """By chance, ask what the question names: its first or its second thing."""
         if self.rng.random() < chance:
             if case.b and self.rng.random() < 0.5:
                 self.add("asked_second", case.b, optional=True)
@@ -145,18 +144,18 @@ class Chain:
                 self.add("asked_first", case.a, optional=True)
 
     def look(self, *names: str, chance: float = 0.85) -> None:
-        """Maybe look at one of the things, or at the whole picture, for what is not its position."""
+        """By chance, ask for something other than the position of one of the things, or of the whole picture."""
         if self.rng.random() >= chance:
             return
         thing, kind = by_name(self.scene, self.rng.choice(names)), self.rng.choice(_LOOKS)
         kind(self, thing)
 
     def recall(self, *makers: Callable[[Chain], None], chance: float = 0.45) -> None:
-        """Maybe recall one piece of knowledge."""
+        """By chance, ask for one piece of knowledge."""
         if makers and self.rng.random() < chance:
             self.rng.choice(makers)(self)
 
-    # -- steps that many families share ----------------------------------------------------------------------------
+    # -- steps that many question types share ----------------------------------------------------------------------------
 
     def column(self, name: str) -> None:
         """Ask for the column of a thing."""
@@ -176,28 +175,28 @@ class Chain:
         assert thing.facing is not None, thing
         self.add("facing_of", thing.facing, options=("up", "right", "down", "left"), a=name)
 
-    def tells(self, chance: float = 0.6) -> bool:
-        """Whether this chain looks up each thing first; else the relation must be seen at once."""
+    def looks_things_up(self, chance: float = 0.6) -> bool:
+        """Decide by chance whether the chain asks for each thing first; otherwise the relation must be seen at once."""
         return self.rng.random() < chance
 
-    def side(self, a: str, b: str, axis: str, *, told: bool = False) -> str:
-        """Ask on which side of b a is, along `axis` "column" or "row"; return the answer."""
+    def side(self, a: str, b: str, axis: str, *, looked_up: bool = False) -> str:
+        """Ask on which side of b a lies, on the axis "column" or "row"; return the answer."""
         answer = side_of(by_name(self.scene, a), by_name(self.scene, b), axis)
         assert answer is not None, (a, b)
         kind, options = ("side_h", ("left", "right")) if axis == "column" else ("side_v", ("above", "below"))
-        self.add(kind, answer, options=options, told=told, a=a, b=b)
+        self.add(kind, answer, options=options, looked_up=looked_up, a=a, b=b)
         return answer
 
 
 def side_of(a: Thing, b: Thing, axis: str) -> str | None:
-    """Return where `a` is from `b` along an axis ("column": left | right, "row": above | below), None if level."""
+    """Return on which side of `b` `a` lies ("column": left or right, "row": above or below), None if they are level."""
     step = a.column - b.column if axis == "column" else a.row - b.row
     words = ("left", "right") if axis == "column" else ("above", "below")
     return None if step == 0 else words[step > 0]
 
 
 def wordings(case: Case, name: str) -> int:
-    """Return in how many phrasings the main question can be asked."""
+    """Return the number of phrasings of the main question."""
     return len(QUESTIONS[case.variant or name])
 
 

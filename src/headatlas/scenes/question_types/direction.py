@@ -1,14 +1,14 @@
-"""Families on facing: which way, the same way, toward, and a thing's own left and right."""
+"""Question types on facing: which way, the same way, toward, and a thing's own left and right."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
-from headatlas.scenes.families.base import (
+from headatlas.scenes.question_types.base import (
     Case,
     Chain,
-    Family,
+    QuestionType,
     about,
     by_name,
     opposite,
@@ -32,13 +32,13 @@ def _turned(facing: str, quarter: int) -> str:
 
 
 def _reach(a: Thing, b: Thing, direction: str) -> int:
-    """How many cells `b` lies from `a` along a direction; negative is behind."""
+    """Number of cells from `a` to `b` in a direction; negative if `b` lies behind."""
     rows, columns = _AHEAD[direction]
     return (b.row - a.row) * rows + (b.column - a.column) * columns
 
 
-def _tell_lines(chain: Chain, case: Case, axis: str) -> None:
-    """Say where b and a are along an axis, and maybe which number is less."""
+def _lines_steps(chain: Chain, case: Case, axis: str) -> None:
+    """Ask where b and a are on an axis, and by chance which number is less."""
     for name in (case.b, case.a):
         chain.line(axis, name)
     first, second = (getattr(by_name(chain.scene, name), axis) for name in (case.b, case.a))
@@ -55,7 +55,7 @@ def _facing_cases(scene: Scene, rng: random.Random) -> Iterator[Case]:
             yield Case(thing.name)
 
 
-def _tell_facing(chain: Chain, case: Case) -> None:
+def _facing_steps(chain: Chain, case: Case) -> None:
     chain.read(case, chance=0.7)
     chain.recall(about(case.a), opposite(), chance=0.6)
     chain.look(case.a)
@@ -67,13 +67,13 @@ def _tell_facing(chain: Chain, case: Case) -> None:
 
 
 register(
-    Family(
+    QuestionType(
         "facing",
         lambda _: "choice",
         _facing_cases,
         lambda scene, case: by_name(scene, case.a).facing,
         lambda _: DIRECTIONS,
-        _tell_facing,
+        _facing_steps,
     )
 )
 
@@ -91,17 +91,17 @@ def _solve_same(scene: Scene, case: Case) -> str:
     return yes_no(by_name(scene, case.a).facing == by_name(scene, case.b).facing)
 
 
-def _tell_same(chain: Chain, case: Case) -> None:
+def _same_steps(chain: Chain, case: Case) -> None:
     chain.read(case, chance=0.65)
     chain.recall(about(case.a), opposite())
     chain.look(case.a, case.b)
-    told = chain.tells()
-    for name in (case.a, case.b) if told else (case.b,):
+    looked_up = chain.looks_things_up()
+    for name in (case.a, case.b) if looked_up else (case.b,):
         chain.facing(name)
-    chain.add("same_way", _solve_same(chain.scene, case), told=told, a=case.a, b=case.b)
+    chain.add("same_way", _solve_same(chain.scene, case), looked_up=looked_up, a=case.a, b=case.b)
 
 
-register(Family("same_way", lambda _: "yes_no", _two_fronted, _solve_same, lambda _: ("yes", "no"), _tell_same))
+register(QuestionType("same_way", lambda _: "yes_no", _two_fronted, _solve_same, lambda _: ("yes", "no"), _same_steps))
 
 
 # -- toward ------------------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def _fronted_and_other(scene: Scene, rng: random.Random) -> Iterator[Case]:
 
 
 def _solve_toward(scene: Scene, case: Case) -> str | None:
-    """Yes within 45 degrees of straight ahead, no if not ahead at all; in between the words are not clear enough."""
+    """Yes within 45 degrees of straight ahead, no if not ahead at all, None in between, where the words are not clear."""
     a, b = by_name(scene, case.a), by_name(scene, case.b)
     assert a.facing is not None
     ahead, aside = _reach(a, b, a.facing), abs(_reach(a, b, _turned(a.facing, 1)))
@@ -123,7 +123,7 @@ def _solve_toward(scene: Scene, case: Case) -> str | None:
     return "yes" if ahead > 0 and aside <= ahead else None
 
 
-def _tell_toward(chain: Chain, case: Case) -> None:
+def _toward_steps(chain: Chain, case: Case) -> None:
     a = by_name(chain.scene, case.a)
     axis = "row" if a.facing in ("up", "down") else "column"
     answer = _solve_toward(chain.scene, case)
@@ -132,15 +132,19 @@ def _tell_toward(chain: Chain, case: Case) -> None:
     chain.recall(about(case.a), opposite())
     chain.look(case.a, case.b)
     chain.facing(case.a)
-    told = chain.tells(0.5)
-    if told:
-        _tell_lines(chain, case, axis)
+    looked_up = chain.looks_things_up(0.5)
+    if looked_up:
+        _lines_steps(chain, case, axis)
     if chain.rng.random() < 0.5 and side_of(by_name(chain.scene, case.b), a, axis):
-        chain.side(case.b, case.a, axis, told=told)
-    chain.add("ahead", answer, told=told, a=case.a, b=case.b)
+        chain.side(case.b, case.a, axis, looked_up=looked_up)
+    chain.add("ahead", answer, looked_up=looked_up, a=case.a, b=case.b)
 
 
-register(Family("toward", lambda _: "yes_no", _fronted_and_other, _solve_toward, lambda _: ("yes", "no"), _tell_toward))
+register(
+    QuestionType(
+        "toward", lambda _: "yes_no", _fronted_and_other, _solve_toward, lambda _: ("yes", "no"), _toward_steps
+    )
+)
 
 
 # -- viewpoint ---------------------------------------------------------------------------------------------------------
@@ -155,7 +159,7 @@ def _solve_viewpoint(scene: Scene, case: Case) -> str | None:
     return "right" if right > 0 else "left"
 
 
-def _tell_viewpoint(chain: Chain, case: Case) -> None:
+def _viewpoint_steps(chain: Chain, case: Case) -> None:
     a = by_name(chain.scene, case.a)
     answer = _solve_viewpoint(chain.scene, case)
     assert answer is not None
@@ -167,21 +171,21 @@ def _tell_viewpoint(chain: Chain, case: Case) -> None:
     chain.facing(case.a)
     own = _SIDE_WORD[_turned(a.facing, 1 if hand == "right" else -1)]
     chain.add("own_side", own, options=_SIDES, hand=hand)
-    told = chain.tells(0.5)
-    if told:
-        _tell_lines(chain, case, axis)
-    chain.side(case.b, case.a, axis, told=told)
+    looked_up = chain.looks_things_up(0.5)
+    if looked_up:
+        _lines_steps(chain, case, axis)
+    chain.side(case.b, case.a, axis, looked_up=looked_up)
     if chain.rng.random() < 0.35:
-        chain.add("own_hand", answer, options=("left", "right"), told=True, a=case.a, b=case.b)
+        chain.add("own_hand", answer, options=("left", "right"), looked_up=True, a=case.a, b=case.b)
 
 
 register(
-    Family(
+    QuestionType(
         "viewpoint",
         lambda _: "choice",
         _fronted_and_other,
         _solve_viewpoint,
         lambda _: ("left", "right"),
-        _tell_viewpoint,
+        _viewpoint_steps,
     )
 )

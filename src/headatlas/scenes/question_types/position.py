@@ -1,4 +1,4 @@
-"""Families on rows and columns: left/right, above/below, between, aligned, apart, closest/farthest."""
+"""Question types on rows and columns: left/right, above/below, between, aligned, apart, closest/farthest."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 
 from headatlas.cogvsr.schema import AnswerType
-from headatlas.scenes.families.base import (
+from headatlas.scenes.question_types.base import (
     Case,
     Chain,
-    Family,
+    QuestionType,
     about,
     by_name,
     grows,
@@ -32,7 +32,7 @@ def _along(axis: str, thing: Thing) -> int:
 # -- left/right and above/below ----------------------------------------------------------------------------------------
 
 
-def _two_sided(name: str, axis: str) -> Family:
+def _two_sided(name: str, axis: str) -> QuestionType:
     def cases(scene: Scene, rng: random.Random) -> Iterator[Case]:
         asked = rng.random() < 0.5
         for a, b in pairs(scene, rng):
@@ -50,27 +50,27 @@ def _two_sided(name: str, axis: str) -> Family:
     def answer_type(case: Case) -> AnswerType:
         return "yes_no" if case.slots else "choice"
 
-    def tell(chain: Chain, case: Case) -> None:
+    def add_steps(chain: Chain, case: Case) -> None:
         chain.read(case)
         if case.slots and chain.rng.random() < 0.5:
             chain.add("asked_side", case.slots["side"], options=_SIDES[axis], optional=True)
         chain.recall(opposite(case.slots.get("side", "")), grows(axis), about(case.a))
         chain.look(case.a, case.b)
-        told = chain.tells()
-        for name in (case.a, case.b) if told else (case.a,):
+        looked_up = chain.looks_things_up()
+        for name in (case.a, case.b) if looked_up else (case.a,):
             chain.line(axis, name)
-        if told and chain.rng.random() < 0.9:
+        if looked_up and chain.rng.random() < 0.9:
             first, second = (_along(axis, by_name(chain.scene, n)) for n in (case.a, case.b))
             chain.add("is_less", yes_no(first < second), optional=True)
-        chain.side(case.a, case.b, axis, told=told)
+        chain.side(case.a, case.b, axis, looked_up=looked_up)
 
-    return Family(
+    return QuestionType(
         name,
         answer_type,
         cases,
         solve,
         lambda case: ("yes", "no") if case.slots else _SIDES[axis],
-        tell,
+        add_steps,
         swappable=True,
     )
 
@@ -94,21 +94,23 @@ def _solve_between(scene: Scene, case: Case) -> str | None:
     return yes_no(min(a, b) < c < max(a, b))
 
 
-def _tell_between(chain: Chain, case: Case) -> None:
+def _between_steps(chain: Chain, case: Case) -> None:
     chain.read(case)
     chain.recall(grows("column"), opposite(), about(case.c))
     chain.look(case.a, case.b, case.c)
-    told = chain.tells()
-    for name in (case.a, case.b, case.c) if told else (case.c,):
+    looked_up = chain.looks_things_up()
+    for name in (case.a, case.b, case.c) if looked_up else (case.c,):
         chain.column(name)
     answer = _solve_between(chain.scene, case)
     assert answer is not None
-    if told and chain.rng.random() < 0.9:
+    if looked_up and chain.rng.random() < 0.9:
         chain.add("inside_range", answer, optional=True)
-    chain.add("between", answer, told=told, a=case.a, b=case.b, c=case.c)
+    chain.add("between", answer, looked_up=looked_up, a=case.a, b=case.b, c=case.c)
 
 
-register(Family("between", lambda _: "yes_no", _between_cases, _solve_between, lambda _: ("yes", "no"), _tell_between))
+register(
+    QuestionType("between", lambda _: "yes_no", _between_cases, _solve_between, lambda _: ("yes", "no"), _between_steps)
+)
 
 
 # -- aligned, apart ----------------------------------------------------------------------------------------------------
@@ -124,52 +126,52 @@ def _gap(scene: Scene, case: Case) -> int:
     return abs(first - second)
 
 
-def _tell_line(chain: Chain, case: Case, *, told: bool) -> None:
+def _line_steps(chain: Chain, case: Case, *, looked_up: bool) -> None:
     line = case.slots["line"]
     chain.read(case)
     if chain.rng.random() < 0.5:
         chain.add("asked_line", line, options=("row", "column"), optional=True)
     chain.recall(grows(line), opposite(), about(case.a))
     chain.look(case.a, case.b)
-    for name in (case.a, case.b) if told else (case.b,):
+    for name in (case.a, case.b) if looked_up else (case.b,):
         chain.line(line, name)
 
 
-def _tell_aligned(chain: Chain, case: Case) -> None:
-    told = chain.tells()
-    _tell_line(chain, case, told=told)
+def _aligned_steps(chain: Chain, case: Case) -> None:
+    looked_up = chain.looks_things_up()
+    _line_steps(chain, case, looked_up=looked_up)
     answer = yes_no(_gap(chain.scene, case) == 0)
-    if told and chain.rng.random() < 0.9:
+    if looked_up and chain.rng.random() < 0.9:
         chain.add("is_equal", answer, optional=True)
-    chain.add("aligned", answer, told=told, a=case.a, b=case.b, line=case.slots["line"])
+    chain.add("aligned", answer, looked_up=looked_up, a=case.a, b=case.b, line=case.slots["line"])
 
 
-def _tell_apart(chain: Chain, case: Case) -> None:
-    _tell_line(chain, case, told=True)
+def _apart_steps(chain: Chain, case: Case) -> None:
+    _line_steps(chain, case, looked_up=True)
     chain.add("difference", str(_gap(chain.scene, case)))
     axis = case.slots["line"]
     if chain.rng.random() < 0.7:
-        chain.side(case.a, case.b, axis, told=True)
+        chain.side(case.a, case.b, axis, looked_up=True)
 
 
 register(
-    Family(
+    QuestionType(
         "aligned",
         lambda _: "yes_no",
         _line_cases,
         lambda scene, case: yes_no(_gap(scene, case) == 0),
         lambda _: ("yes", "no"),
-        _tell_aligned,
+        _aligned_steps,
     )
 )
 register(
-    Family(
+    QuestionType(
         "apart",
         lambda _: "number",
         _line_cases,
         lambda scene, case: str(_gap(scene, case)) if _gap(scene, case) else None,
         lambda _: ("1", "2", "3", "4"),
-        _tell_apart,
+        _apart_steps,
     )
 )
 
@@ -185,7 +187,7 @@ def _closest_cases(scene: Scene, rng: random.Random) -> Iterator[Case]:
 
 
 def _nearest(scene: Scene, case: Case) -> str | None:
-    """The thing closer to a, or None unless one axis alone tells it and the whole distance agrees."""
+    """The thing that is closer to a, None unless one axis alone decides it and the distance agrees."""
     a, b, c = (by_name(scene, name) for name in (case.a, case.b, case.c))
     axis, across = case.slots["axis"], "row" if case.slots["axis"] == "column" else "column"
     if any(abs(_along(across, x) - _along(across, a)) > 1 for x in (b, c)):
@@ -203,20 +205,22 @@ def _solve_closest(scene: Scene, case: Case) -> str | None:
     return case.c if near == case.b else case.b
 
 
-def _tell_closest(chain: Chain, case: Case) -> None:
+def _closest_steps(chain: Chain, case: Case) -> None:
     near, axis = _nearest(chain.scene, case), case.slots["axis"]
     assert near is not None
     chain.read(case)
     chain.recall(grows(axis), opposite(), about(case.a))
     chain.look(case.a, case.b, case.c)
-    told = chain.tells()
-    for name in (case.a, case.b, case.c) if told else (case.a,):
+    looked_up = chain.looks_things_up()
+    for name in (case.a, case.b, case.c) if looked_up else (case.a,):
         chain.line(axis, name)
-    if told and chain.rng.random() < 0.9:
+    if looked_up and chain.rng.random() < 0.9:
         chain.add("closest_number", str(_along(axis, by_name(chain.scene, near))), optional=True)
-    chain.add("closer", near, options=(case.b, case.c), told=told, a=case.a, b=case.b, c=case.c)
+    chain.add("closer", near, options=(case.b, case.c), looked_up=looked_up, a=case.a, b=case.b, c=case.c)
 
 
 register(
-    Family("closest", lambda _: "text", _closest_cases, _solve_closest, lambda case: (case.b, case.c), _tell_closest)
+    QuestionType(
+        "closest", lambda _: "text", _closest_cases, _solve_closest, lambda case: (case.b, case.c), _closest_steps
+    )
 )

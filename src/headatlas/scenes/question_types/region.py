@@ -1,14 +1,14 @@
-"""Families on regions: inside a drawn frame, and counting in a half or in the frame."""
+"""Question types on regions: inside a drawn frame, and counting in a half or in the frame."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
-from headatlas.scenes.families.base import (
+from headatlas.scenes.question_types.base import (
     Case,
     Chain,
-    Family,
+    QuestionType,
     about,
     by_name,
     opposite,
@@ -42,12 +42,12 @@ def _inside(scene: Scene, name: str) -> bool:
     return scene.region.holds(thing.row, thing.column)
 
 
-def _tell_half(chain: Chain, name: str, sides: tuple[str, str]) -> None:
+def _half_steps(chain: Chain, name: str, sides: tuple[str, str]) -> None:
     half = next(side for side in sides if _HALVES[side](by_name(chain.scene, name)))
     chain.add("half_of", half, options=sides, a=name, side0=sides[0], side1=sides[1])
 
 
-def _tell_inside(chain: Chain, case: Case) -> None:
+def _inside_steps(chain: Chain, case: Case) -> None:
     chain.read(case, chance=0.7)
     chain.recall(about(case.a), opposite(), chance=0.6)
     chain.look(case.a)
@@ -56,18 +56,18 @@ def _tell_inside(chain: Chain, case: Case) -> None:
     if side_of(by_name(chain.scene, case.a), by_name(chain.scene, other), axis) and chain.rng.random() < 0.5:
         chain.side(case.a, other, axis)
     elif chain.rng.random() < 0.4:
-        _tell_half(chain, case.a, chain.rng.choice((("left", "right"), ("top", "bottom"))))
+        _half_steps(chain, case.a, chain.rng.choice((("left", "right"), ("top", "bottom"))))
     chain.add("in_frame", yes_no(_inside(chain.scene, case.a)), a=case.a)
 
 
 register(
-    Family(
+    QuestionType(
         "inside_region",
         lambda _: "yes_no",
         _inside_cases,
         lambda scene, case: yes_no(_inside(scene, case.a)),
         lambda _: ("yes", "no"),
-        _tell_inside,
+        _inside_steps,
     )
 )
 
@@ -93,7 +93,7 @@ def _counted(scene: Scene, case: Case) -> list[Thing]:
     return [t for t in things if _HALVES[where.split()[2]](t)]
 
 
-def _tell_count(chain: Chain, case: Case) -> None:
+def _count_steps(chain: Chain, case: Case) -> None:
     what, where = case.slots["what"], case.slots["where"]
     counted = _counted(chain.scene, case)
     color = what.split()[0] if " " in what else ""
@@ -108,7 +108,7 @@ def _tell_count(chain: Chain, case: Case) -> None:
             chain.add("in_frame", yes_no(_inside(chain.scene, name)), a=name)
         elif chain.rng.random() < 0.3:
             sides = ("left", "right") if where.split()[2] in ("left", "right") else ("top", "bottom")
-            _tell_half(chain, chain.rng.choice(shown), sides)
+            _half_steps(chain, chain.rng.choice(shown), sides)
     if where == _FRAME:
         chain.add("count_in", str(len(counted)), what=what, where=where)
         return
@@ -120,12 +120,12 @@ def _tell_count(chain: Chain, case: Case) -> None:
 
 
 register(
-    Family(
+    QuestionType(
         "count_region",
         lambda _: "number",
         _count_cases,
         lambda scene, case: str(len(_counted(scene, case))),
         lambda _: ("0", "1", "2", "3"),
-        _tell_count,
+        _count_steps,
     )
 )

@@ -1,14 +1,14 @@
-"""Families on depth: which is nearer, what is in front. Depth shows in size, clearness, shadow and occlusion."""
+"""Question types on depth: which is nearer, what is in front. Depth shows in size, clearness, shadow and occlusion."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
-from headatlas.scenes.families.base import (
+from headatlas.scenes.question_types.base import (
     Case,
     Chain,
-    Family,
+    QuestionType,
     about,
     by_name,
     looks_larger,
@@ -26,7 +26,7 @@ def _cases(scene: Scene, rng: random.Random) -> Iterator[Case]:
 
 
 def _covering_first(scene: Scene, rng: random.Random) -> Iterator[Case]:
-    """Things in neighbouring cells first: there the nearer one covers a part of the other."""
+    """Pairs of things, neighbours first, because the nearer one covers a part of the other there."""
 
     def apart(case: Case) -> bool:
         a, b = by_name(scene, case.a), by_name(scene, case.b)
@@ -47,27 +47,27 @@ def _solve_front(scene: Scene, case: Case) -> str | None:
     return nearer and yes_no(nearer == case.a)
 
 
-def _tell(chain: Chain, case: Case) -> None:
+def _steps(chain: Chain, case: Case) -> None:
     nearer = _nearer(chain.scene, case)
     assert nearer is not None
     chain.read(case, chance=0.65)
     chain.recall(looks_larger, looks_larger, opposite(), about(case.a), chance=0.6)
     chain.look(case.a, case.b)
-    told = chain.tells()
-    for name in (case.a, case.b) if told else (case.b,):
+    looked_up = chain.looks_things_up()
+    for name in (case.a, case.b) if looked_up else (case.b,):
         chain.add("depth_of", DEPTHS[by_name(chain.scene, name).depth], options=DEPTHS, a=name)
-    chain.add("nearer", nearer, options=(case.a, case.b), told=told, a=case.a, b=case.b)
+    chain.add("nearer", nearer, options=(case.a, case.b), looked_up=looked_up, a=case.a, b=case.b)
 
 
-register(Family("near_far", lambda _: "text", _cases, _nearer, lambda case: (case.a, case.b), _tell))
+register(QuestionType("near_far", lambda _: "text", _cases, _nearer, lambda case: (case.a, case.b), _steps))
 register(
-    Family(
+    QuestionType(
         "front_behind",
         lambda _: "yes_no",
         _covering_first,
         _solve_front,
         lambda _: ("yes", "no"),
-        _tell,
+        _steps,
         swappable=True,
     )
 )
