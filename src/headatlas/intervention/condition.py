@@ -70,7 +70,7 @@ class Condition:
     """
 
     name: str
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[Edit | AttentionEdit, ...] = ()
     scope: str = "all"
     arm: str = ORIGINAL
 

@@ -81,7 +81,10 @@ def multihead(
 
     def damage(chosen: Sequence[np.ndarray]) -> Float[np.ndarray, "R N"]:
         conditions = [[ablate(_heads(mask, heads), operation, means)] for mask in chosen]
-        told = lambda done, total: inputs.report("multihead", done, total)  # noqa: E731
+
+        def told(what: str, done: int, total: int, /) -> None:
+            inputs.report("multihead", done, total)
+
         made = sweep(inputs.vlm, chats, conditions, scope, batch_size, told)
         return np.maximum(made.bare[0], CLIP)[None] - np.maximum(made.logprob, CLIP)
 
