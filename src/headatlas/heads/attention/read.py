@@ -125,7 +125,7 @@ class AttentionReader:
 
     def _see(self, site: Site, call: AttentionCall) -> None:
         window = self._watch.window
-        if self.tower in TEXT_TOWERS and window is not self._window:
+        if window is not self._window:  # the first call since the language model was last run
             self._window = window
             self.calls.clear()
         where = self._wanted(site, call, window)
