@@ -110,8 +110,7 @@ class AttentionSummaries:
         layers, heads = self.info["shape"]
         frame = pd.DataFrame({"head": [f"L{layer}.H{head}" for layer in range(layers) for head in range(heads)]})
         for name in SUMMARIES:
-            with np.errstate(all="ignore"):
-                frame[name] = np.nanmean(self[name][rows], axis=0).ravel()
+            frame[name] = mean_of_known(self[name][rows]).ravel()
         frame.insert(1, "gaze", frame["target"] - frame["random"])
         return frame.sort_values("target", ascending=False, ignore_index=True)
 
@@ -338,6 +337,12 @@ def spatial_entropy(weights: Float[np.ndarray, " n"], planes: Sequence[Plane]) -
         return float(np.log(len(weights)))
     p = np.array(masses) / np.sum(masses)
     return float(-(p * np.log(p)).sum())
+
+
+def mean_of_known(values: Float[np.ndarray, "N L H"]) -> Float[np.ndarray, "L H"]:
+    """The mean over the first axis, leaving out NaN; NaN where nothing is known."""
+    counts = (~np.isnan(values)).sum(0)
+    return np.divide(np.nansum(values, axis=0), counts, out=np.full(values.shape[1:], np.nan), where=counts > 0)
 
 
 def _part(unit: int) -> str:

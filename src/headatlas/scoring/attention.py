@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headatlas.activations.attention import SUMMARIES, At, AttentionSummaries, attention
+from headatlas.activations.attention import SUMMARIES, At, AttentionSummaries, attention, mean_of_known
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring.ablation import N_NULL, SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, labels_of, scorer
@@ -108,8 +108,5 @@ def _means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean of `[N, L, H]` over the steps of each function, leaving out NaN; NaN for a function without any."""
     out = np.full((labels.shape[1], *values.shape[1:]), np.nan)
     for c in range(labels.shape[1]):
-        rows = values[labels[:, c]]
-        counts = (~np.isnan(rows)).sum(0)
-        sums = np.nansum(rows, axis=0)
-        out[c] = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+        out[c] = mean_of_known(values[labels[:, c]])
     return out
