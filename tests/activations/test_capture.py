@@ -210,9 +210,7 @@ def test_a_capture_that_fails_at_its_first_unit_leaves_nothing(tiny_vlm, tiny_qu
 
 
 def test_a_second_process_in_the_same_folder_is_refused(tiny_vlm, tiny_questions, tmp_path):
-    code = (
-        "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(); print('locked', flush=True); sys.stdin.read()"
-    )
+    code = "import sys, filelock; x = filelock.FileLock(sys.argv[1]); x.acquire(); print('locked', flush=True); sys.stdin.read()"
     (tmp_path / "acts").mkdir()
     lock = tmp_path / "acts" / ".headatlas.lock"
     with subprocess.Popen(

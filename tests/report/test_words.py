@@ -1,8 +1,11 @@
 import math
 
+import pandas as pd
 import pytest
 
 from headatlas.report import words
+from headatlas.report.render import build_page
+from headatlas.report.tables import read_run
 
 
 def test_known_names_come_first_and_unknown_ones_stay():
@@ -38,3 +41,11 @@ def test_listing():
     assert words.listing([]) == ""
     assert words.listing(["a"]) == "a"
     assert words.listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_the_page_calls_scorers_by_their_own_labels(run_dir):
+    row = {"scorer": "paper", "title": "my probe", "label": "My probe", "description": "It probes.", "unit": ""}
+    pd.DataFrame([row]).to_csv(run_dir / "results" / "scorers.csv", index=False)
+    scorers = dict(build_page(read_run(run_dir)).scorers)
+    assert (scorers["paper"], scorers["linear"]) == ("My probe", "Linear probe (A2)")
+    assert words.scorer("paper") == "Paper's probe (A1)", "only inside that page"

@@ -36,5 +36,5 @@ def test_overlap_of_random_rankings_is_as_expected(scores_of):
 
 
 def test_different_grids(scores_of):
-    with pytest.raises(HeadAtlasError, match=r"one grid of heads, got \(2, 2\)"):
+    with pytest.raises(HeadAtlasError, match=r"same heads, got grids \(2, 2\)"):
         agreement(scores_of(np.zeros((8, 2, 2))), scores_of(np.zeros((8, 2, 3)), "ablation"))

@@ -41,5 +41,5 @@ def test_text_alone_finds_what_the_text_gives_away():
 
 
 def test_unknown_kind():
-    with pytest.raises(HeadAtlasError, match="unknown surface confound 'smell'"):
+    with pytest.raises(HeadAtlasError, match="got 'smell'"):
         fit_surface(steps(), ("smell",))

@@ -83,5 +83,5 @@ def test_one_question_cannot_be_cross_validated(world):
     acts, _ = world
     steps = acts.steps.copy()
     steps.loc[steps["split"] == "P", "question"] = "q0"
-    with pytest.raises(HeadAtlasError, match="two or more questions"):
+    with pytest.raises(HeadAtlasError, match="at least 2 questions"):
         get_scorer("linear")(ScoringInputs(type(acts)(steps, acts.array)))

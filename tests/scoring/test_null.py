@@ -15,7 +15,7 @@ def test_permutations_stay_in_their_strata():
     assert (number[orders] == number).all()
     assert (np.sort(orders, axis=1) == np.arange(6)).all()
     assert len({tuple(order) for order in orders}) == 4  # every permutation inside the two strata of two occurs
-    with pytest.raises(HeadAtlasError, match="within 'room'"):
+    with pytest.raises(HeadAtlasError, match="got 'room'"):
         strata(steps, ("room",))
 
 
@@ -60,7 +60,7 @@ def test_p_is_uniform_under_the_null():
 
 
 def test_no_null_and_unknown_pooling():
-    with pytest.raises(HeadAtlasError, match="n_null >= 1"):
+    with pytest.raises(HeadAtlasError, match="n_null must be >= 1"):
         pooled_p(np.zeros((8, 1, 1)), np.zeros((0, 8, 1, 1)))
     with pytest.raises(HeadAtlasError, match="'layers'"):
         pooled_p(np.zeros((8, 1, 1)), np.zeros((1, 8, 1, 1)), over="layers")

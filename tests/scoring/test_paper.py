@@ -96,7 +96,7 @@ def test_absent_function_scores_nothing(world):
 def test_presets_and_options():
     assert (PRESETS["paper"].lr, PRESETS["paper"].epochs, PRESETS["paper"].layer_mean) == (1e-4, 100, True)
     assert PRESETS["strict"].seeds >= 5
-    with pytest.raises(HeadAtlasError, match="unknown preset 'loose'"):
+    with pytest.raises(HeadAtlasError, match="got 'loose'"):
         settings("loose")
-    with pytest.raises(HeadAtlasError, match="unknown option 'sedes'"):
+    with pytest.raises(HeadAtlasError, match="got 'sedes', did you mean 'seeds'"):
         settings(sedes=3)

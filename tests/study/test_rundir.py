@@ -74,9 +74,7 @@ def test_half_written_files_of_a_killed_run_are_removed_and_no_others(run):
 
 
 def test_a_second_process_is_refused(run):
-    code = (
-        "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(); print('locked', flush=True); sys.stdin.read()"
-    )
+    code = "import sys, filelock; x = filelock.FileLock(sys.argv[1]); x.acquire(); print('locked', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(run.root / ".headatlas.lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "locked\n"

@@ -32,14 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         try:
             code = make_app()(args=words, standalone_mode=False, prog_name="headatlas")
             sys.stdout.flush()
+            if received or code == STOPPED[signal.SIGINT]:  # typer turns KeyboardInterrupt into this code
+                _stop(words, received)
         except HeadAtlasError as error:
             _fail(str(error))
         except _UsageError as error:
             error.show()
             sys.exit(2)
         except (KeyboardInterrupt, typer.Abort):
-            print(f"headatlas: {stopped_line(words)}", file=sys.stderr)
-            sys.exit(STOPPED[received[0] if received else signal.SIGINT])
+            _stop(words, received)
         except BrokenPipeError:  # the reader of our output, such as `head`, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
@@ -100,6 +101,11 @@ def _os_line(error: OSError) -> str | None:
         return None
     hint = "name another folder" if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM) else "check the path"
     return f"cannot read or write {error.filename}: {error.strerror}; {hint}"
+
+
+def _stop(words: Sequence[str], received: list[signal.Signals]) -> NoReturn:
+    print(f"headatlas: {stopped_line(words)}", file=sys.stderr)
+    sys.exit(STOPPED[received[0] if received else signal.SIGINT])
 
 
 def _fail(line: str) -> NoReturn:

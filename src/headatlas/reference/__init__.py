@@ -1,25 +1,5 @@
 """The VLMs that ship with HeadAtlas: real models, trained by this project on its own scenes, small enough for any machine."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
-from headatlas.errors import HeadAtlasError
+from headatlas.shipped import names, path
 
 __all__ = ["names", "path"]
-
-WEIGHTS = Path(__file__).parent / "weights"
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of the shipped models, in alphabetical order."""
-    return tuple(sorted(folder.parent.name for folder in WEIGHTS.glob("*/config.json")))
-
-
-def path(name: str) -> Path:
-    """Return the model folder of a shipped model; raises `HeadAtlasError`, listing the names, for an unknown one."""
-    if name not in names():
-        raise HeadAtlasError(
-            f"no shipped model {name!r}: expected one of {', '.join(names()) or '(none is trained yet)'}"
-        )
-    return WEIGHTS / name

@@ -51,6 +51,12 @@ def write_page(page: Page, folder: Path) -> Path:
 
 def build_page(run: Run) -> Page:
     """The page of a study's report, as plain records."""
+    named = run.tables["scorers"]
+    with words.scorer_labels(dict(zip(named["scorer"], named["label"], strict=True))):
+        return _build(run)
+
+
+def _build(run: Run) -> Page:
     settings = run.settings
     # Altair's schema checks would take 90 % of the time; tests make them for every kind of chart.
     with debug_mode(False):

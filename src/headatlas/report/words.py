@@ -7,8 +7,11 @@ question needs no change here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Real
+from types import MappingProxyType
 
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES
 
@@ -106,9 +109,22 @@ def plain(name: str, names: dict[str, str] | None = None) -> str:
     return words[:1].upper() + words[1:]
 
 
+_labels: ContextVar[Mapping[str, str]] = ContextVar("scorer labels", default=MappingProxyType({}))
+
+
+@contextmanager
+def scorer_labels(labels: Mapping[str, str]) -> Iterator[None]:
+    """Within, scorers are called by `labels` (name to label), as the study noted them in results/scorers.csv."""
+    token = _labels.set(labels)
+    try:
+        yield
+    finally:
+        _labels.reset(token)
+
+
 def scorer(name: str) -> str:
-    """A scorer's name for people."""
-    return plain(name, SCORERS)
+    """A scorer's name for people: its own label inside `scorer_labels`, else that of a shipped scorer."""
+    return _labels.get().get(name) or plain(name, SCORERS)
 
 
 def group(name: str) -> str:

@@ -1,14 +1,11 @@
-"""A3, plain causal scorer: what each function's steps lose when one head alone is ablated, exactly, one evaluation a
-head.
+"""The scorer `ablation` (A3): what each function's steps lose when one head alone is ablated, measured exactly.
 
-    score[c, l, h] = mean over steps of c ( log p(gold answer) of the bare model - the same with head (l, h) ablated ),
-    in nats
+    score[c, l, h] = mean over steps of c ( log p(gold answer) of the model - the same with head (l, h) ablated ), in nats
 
-(or the fall in accuracy: `measure="accuracy"`), on split S, in gold context. Ablation puts the head's mean z over split
-P at all positions; zero and scale are options. The null flips the sign of every question's losses at random, the same
-for all heads: it asks whether losses lie above `margin` rather than evenly around it. Heads share the bare model's passes
-(`engine.sweep`); answers are cached head by head through `intervention.Runner`, so a scan that is killed goes on where it
-was. Knows the runner and answers tables; fits nothing.
+or the fall in accuracy (`measure="accuracy"`), on split S, in gold context. Ablation puts the head's mean z over split P
+at all positions; zero and scale are options. The null flips the sign of every question's losses at random, the same for
+all heads: it tests whether losses lie above `margin` rather than evenly around it. Answers are cached head by head, so
+that a scan that was killed resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -24,9 +21,10 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition, Runner
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
+from headatlas.progress import Progress
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
 
 Measure = Literal["logprob", "accuracy"]
@@ -37,15 +35,15 @@ MARGIN = 0.01
 """Losses up to this many nats (or this share of steps) count as none: a trained model moves a little with any head."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SingleHeadDamage:
-    """What every step loses with each head ablated alone: positive is a loss.
+    """What every step loses with each head ablated alone; positive is a loss.
 
     Attributes:
-        steps: The bare model's answers table, one row a step.
-        logprob: Fall of the gold answer's log-probability, nats.
-        correct: 1 right became wrong, -1 wrong became right, 0 neither.
-        seconds: Time the scan took here; cached heads cost next to nothing.
+        steps: the unedited model's answers table, one row a step.
+        logprob: fall of the gold answer's log-probability, nats.
+        correct: 1 if right became wrong, -1 if wrong became right, 0 otherwise.
+        seconds: time of the scan; cached heads take almost none.
     """
 
     steps: pd.DataFrame
@@ -53,10 +51,19 @@ class SingleHeadDamage:
     correct: Float32[np.ndarray, "N L H"]
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        n, layers, heads = self.logprob.shape
+        mean = self.logprob.mean(0, dtype=np.float64)
+        layer, head = np.unravel_index(mean.argmax(), mean.shape)
+        return (
+            f"SingleHeadDamage: {n} steps x {layers} layers x {heads} heads; largest mean loss {mean.max():.3g} nats by "
+            f"L{layer}.H{head}"
+        )
+
     def of(self, measure: Measure) -> Float32[np.ndarray, "N L H"]:
         """The losses of a measure."""
         if measure not in ("logprob", "accuracy"):
-            raise HeadAtlasError(f"unknown measure {measure!r}: expected 'logprob' or 'accuracy'")
+            raise HeadAtlasError(f"measure must be 'logprob' or 'accuracy', got {measure!r}")
         return self.logprob if measure == "logprob" else self.correct
 
     @property
@@ -89,7 +96,7 @@ class SingleHeadDamage:
         return low, high
 
     def save(self, path: str | Path) -> None:
-        """Write `<path>` as a compressed .npz (losses) beside a Parquet of the same stem (steps)."""
+        """Write the losses to `path`, a compressed .npz, and the steps to a Parquet file of the same stem."""
         path = Path(path)
         np.savez_compressed(path, logprob=self.logprob, correct=self.correct, seconds=np.float64(self.seconds))
         self.steps.to_parquet(path.with_suffix(".parquet"))
@@ -112,7 +119,7 @@ def single_head_damage(
     scope: str = "all",
     progress: Progress | None = None,
 ) -> SingleHeadDamage:
-    """Ablate every head of the language tower alone and tell what each step of `split` loses.
+    """Ablate every head of the language tower alone and measure what each step of `split` loses.
 
     Args:
         runner: Evaluates conditions, cached; forced mode, so that log-probabilities are of the gold answer.
@@ -131,11 +138,11 @@ def single_head_damage(
         Condition(f"{operation} {head}", (ablate(HeadSet([head]), operation, means),), scope) for head in every
     ]
 
-    def told(name: str, done: int, total: int) -> None:
+    def report(_: str, done: int, total: int) -> None:
         if progress is not None:
             progress(f"ablating: {every[done - 1]}", done, total)
 
-    for head, after in zip(every, runner.run_many(conditions, split, told), strict=True):
+    for head, after in zip(every, runner.run_many(conditions, split, report), strict=True):
         check_paired(before, after)
         logprob[:, head.layer, head.head] = (before["logprob"] - after["logprob"]).to_numpy(np.float32)
         right = before["correct"].to_numpy(np.float32) - after["correct"].to_numpy(np.float32)
@@ -146,7 +153,7 @@ def single_head_damage(
 def sign_flips(
     sums: Float[np.ndarray, "Q L H"], sizes: Int[np.ndarray, " Q"], n_null: int, rng: np.random.Generator
 ) -> Float32[np.ndarray, "R L H"]:
-    """Mean losses under the null: each question's sums keep or turn their sign at random, together for all heads."""
+    """Mean losses under the null: the signs of each question's sums are flipped at random, together for all heads."""
     signs = rng.choice(np.array([-1.0, 1.0]), size=(n_null, len(sizes)))
     return (np.tensordot(signs, sums, axes=1) / sizes.sum()).astype(np.float32)
 
@@ -175,7 +182,7 @@ def sign_flip_p(
     if pool == "max":
         drawn = np.broadcast_to(drawn.max(axis=(1, 2), keepdims=True), drawn.shape)
     elif pool != "none":
-        raise HeadAtlasError(f"unknown pool {pool!r}: expected 'heads', 'max' or 'none'")
+        raise HeadAtlasError(f"pool must be 'heads', 'max' or 'none', got {pool!r}")
     return (1 + (drawn >= observed).sum(axis=0)) / (len(drawn) + 1)
 
 
@@ -243,29 +250,29 @@ def ablation(
     batch_size: int = 32,
     runner: Runner | None = None,
 ) -> Scores:
-    """Score every head by what the steps of each function lose when it alone is ablated (A3, plain).
+    """Score every head by what the steps of each function lose when it alone is ablated.
 
     Args:
-        inputs: Needs `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
+        inputs: with `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
         operation: `mean`, `zero` or `scale`.
         measure: `logprob` (nats) or `accuracy` (0..1).
-        means: Mean z [L, H, D]; from the activations (selection `all` where captured) if None.
-        margin: Loss that still counts as none, in the measure's unit.
-        pool: How the null is pooled, see `sign_flip_p`.
-        scope: Token positions of the ablation.
-        cache_dir: Where answers are kept head by head; None keeps them in memory, and a killed scan starts again.
-        batch_size: Questions a batch.
-        runner: Used instead of a new one.
+        means: mean z [L, H, D]; None: from the activations (selection `all` where captured).
+        margin: loss that still counts as none, in the measure's unit.
+        pool: how the null is pooled, see `sign_flip_p`.
+        scope: token positions of the ablation.
+        cache_dir: where answers are cached head by head; None: in memory, so that a killed scan starts again.
+        batch_size: questions a batch.
+        runner: used instead of a new one.
 
     Returns:
-        Scores; `arrays["low"]`, `arrays["high"]` are 95 % cluster-bootstrap bounds [F, L, H]; `per_sample` holds every
-        step's losses; `info` tells operation, tokens of the means and seconds.
+        Scores; `arrays["low"]`, `arrays["high"]` are 95 % cluster-bootstrap bounds [F, L, H]; `per_sample` has every
+        step's losses; `info` has the operation, the tokens of the means and the seconds.
 
     Raises:
         HeadAtlasError: `vlm` or `data` is missing.
     """
     if inputs.vlm is None or inputs.data is None:
-        raise HeadAtlasError("scorer 'ablation' runs the model: pass vlm= and data= to score()")
+        raise HeadAtlasError("scorer 'ablation' runs the model; pass vlm= and data= to score()")
     tokens = "given"
     if operation == "mean" and means is None:
         tokens = mean_tokens(inputs.activations)

@@ -1,7 +1,6 @@
-"""Do scorers agree with what is causal? Rank correlation of each scorer with a reference: `results/agreement.csv`.
+"""The rank correlation of each scorer with a reference, such as exact ablation: `results/agreement.csv`.
 
-Knows scores only. A probe can be right about every step and still rank heads unlike exact ablation does; this is where
-it shows.
+A probe can be right about every step and still rank heads differently from exact ablation.
 """
 
 from __future__ import annotations
@@ -12,25 +11,26 @@ from scipy.stats import rankdata
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
+from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores
 from headatlas.scoring.select import ranking
 from headatlas.stats import spearman
 
-COLUMNS = ("scorer", "function", "spearman", "low", "high", "top5_overlap", "top5_expected")
-
 
 def agreement(scores: Scores, reference: Scores, k: int = 5, n_boot: int = 2_000, seed: int = 0) -> pd.DataFrame:
-    """One row a function: Spearman correlation over heads with a 95 % bootstrap interval, and the overlap of the best
-    `k`.
+    """Spearman correlation over heads with a 95 % bootstrap interval, and the overlap of the best `k`, by function.
 
-    `top5_overlap`: share (0..1) of the k best heads of one that are among the k best of the other; `top5_expected`:
-    that share for random heads, k / (L H). Heads are resampled with replacement; layers are not treated as clusters.
-    NaN where a function's scores are constant (a function without steps). Raises `HeadAtlasError` when the two score
-    different grids.
+    Returns:
+        Rows of results/agreement.csv. `top5_overlap` is the share (0..1) of the k best heads of one that are among the k
+        best of the other, `top5_expected` that share for random heads, k / (L H). Heads are resampled with replacement;
+        layers are not treated as clusters. NaN where a function's scores are constant (a function without steps).
+
+    Raises:
+        HeadAtlasError: the two score different grids of heads.
     """
     if scores.values.shape != reference.values.shape:
         raise HeadAtlasError(
-            f"expected scores of one grid of heads, got {scores.shape} from {scores.name!r} and {reference.shape} "
+            f"both scorers must score the same heads, got grids {scores.shape} from {scores.name!r} and {reference.shape} "
             f"from {reference.name!r}"
         )
     rng = np.random.default_rng(seed)
@@ -44,10 +44,11 @@ def agreement(scores: Scores, reference: Scores, k: int = 5, n_boot: int = 2_000
             rows.append((scores.name, function, np.nan, np.nan, np.nan, np.nan, best / total))
             continue
         rho = spearman(ours, theirs).value
-        low, high = np.quantile(_correlations(ours[draws], theirs[draws]), [0.025, 0.975])
+        resampled = _correlations(ours[draws], theirs[draws])
+        low, high = np.quantile(resampled, [0.025, 0.975]) if len(resampled) else (np.nan, np.nan)
         shared = len(set(ranking(scores, function)[:best]) & set(ranking(reference, function)[:best]))
         rows.append((scores.name, function, rho, low, high, shared / best, best / total))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(RESULTS["agreement"].names))
 
 
 def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:

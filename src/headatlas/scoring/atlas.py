@@ -182,12 +182,12 @@ def score(
     names = (scorer,) if isinstance(scorer, str) else tuple(scorer)
     if not names:
         raise HeadAtlasError("scorer must name at least one scorer, got none")
-    found = {name: get_scorer(name) for name in names}
+    chosen = {name: get_scorer(name) for name in names}
     inputs = ScoringInputs(acts, tokens, fit, on, vlm, data, seed, n_null, progress)
     if len(names) > 1 and (stray := [key for key in options if key not in names]):
         raise HeadAtlasError(f"option {stray[0]!r} with several scorers; give options by scorer, as {names[0]}={{...}}")
     atlas = Atlas(str(model or getattr(vlm, "name", "") or getattr(acts, "model", "")))
-    for name, function in found.items():
+    for name, function in chosen.items():
         own = options.get(name, {}) if name in options else (options if len(names) == 1 else {})
         try:
             atlas.scores[name] = function(inputs, **own)

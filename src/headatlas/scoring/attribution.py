@@ -1,9 +1,8 @@
-"""A3, cheap: what each function's steps would lose with each head ablated, by attribution patching, all heads at once.
+"""The scorer `attribution`: an estimate of what `ablation` measures, from gradients, for all heads at a time.
 
-The same score as `ablation` (mean fall of the gold answer's log-probability, nats, on split S, z replaced by its mean over
-P), estimated from gradients in a few passes (`engine.attribution`). Null and p-values are those of `ablation`, and so is the
-null's question; the estimate itself may be off, so `results/agreement.csv` tells its rank correlation with the exact score
-wherever both are run. Knows the engine and answers tables; fits nothing.
+The score is that of `ablation` (mean fall of the gold answer's log-probability, nats, on split S, z replaced by its mean
+over P), estimated in a few passes (`engine.attribution`); null and p-values are computed in the same way. Where both scorers
+are run, `results/agreement.csv` has the rank correlation of the estimate with the exact score.
 """
 
 from __future__ import annotations
@@ -44,19 +43,19 @@ def attribution(
     """Score every head by the estimated loss of each function's steps when it alone is ablated.
 
     Args:
-        inputs: Needs `vlm` and `data`.
+        inputs: with `vlm` and `data`.
         operation: `mean` or `zero`.
-        means, margin, pool, scope: As in `ablation`.
-        steps, reach: Points of the path, see `engine.attribution.attributed_losses`.
-        batch_size: Questions a batch.
+        means, margin, pool, scope: as in `ablation`.
+        steps, reach: points of the path, see `engine.attribution.attributed_losses`.
+        batch_size: questions a batch.
 
     Raises:
         HeadAtlasError: `vlm` or `data` is missing, or another operation.
     """
     if inputs.vlm is None or inputs.data is None:
-        raise HeadAtlasError("scorer 'attribution' runs the model: pass vlm= and data= to score()")
+        raise HeadAtlasError("scorer 'attribution' runs the model; pass vlm= and data= to score()")
     if operation not in ("mean", "zero"):
-        raise HeadAtlasError(f"expected operation 'mean' or 'zero', came {operation!r}")
+        raise HeadAtlasError(f"operation must be 'mean' or 'zero', got {operation!r}")
     tokens = "given"
     if operation == "mean" and means is None:
         tokens, means = mean_tokens(inputs.activations), mean_z(inputs.activations, inputs.fit)

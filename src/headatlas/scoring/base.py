@@ -69,14 +69,14 @@ class ScoringInputs:
         splits = self.activations.steps["split"].to_numpy()
         rows = np.flatnonzero(splits == split)
         if not len(rows):
-            found = ", ".join(sorted({str(name) for name in splits})) or "none"
+            captured = ", ".join(sorted({str(name) for name in splits})) or "none"
             raise HeadAtlasError(
-                f"no step of split {split!r} was captured (captured splits: {found}); capture it, then score"
+                f"no step of split {split!r} was captured (captured splits: {captured}); capture it, then score"
             )
         return rows
 
     def steps(self, split: str) -> pd.DataFrame:
-        """The answers table of one split, index 0..N-1, with `text_of_step` where the data can tell it."""
+        """The answers table of one split, index 0..N-1, with `text_of_step` where the data have it."""
         steps = self.activations.steps.iloc[self.rows(split)].reset_index(drop=True)
         if self.data is not None and "text_of_step" not in steps:
             texts = self.data.steps()[["question", "step", "text_of_step"]]

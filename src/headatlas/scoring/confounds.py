@@ -1,9 +1,8 @@
-"""What can be told about a step without looking inside the model: the surface that probes must beat.
+"""The surface of a step, which probes must beat: what its function can be told from without looking inside the model.
 
-Knows the answers table only. The design matrix is fitted (vocabulary, scaling) on one split and applied to others.
-Kinds: `answer_length` (words and characters of the gold answer), `step` (index, one-hot, and how many steps),
-`answer_type` (one-hot), `answer_words` and `step_words` (bags of words of the gold answer and of the step's own text,
-where the table has it).
+The design matrix is fitted (vocabulary, scaling) on one split and applied to others. Kinds: `answer_length` (words and
+characters of the gold answer), `step` (index, one-hot, and how many steps), `answer_type` (one-hot), `answer_words` and
+`step_words` (bags of words of the gold answer and of the step's own text, where the table has it).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near
 
 KINDS = ("answer_length", "step", "answer_type", "answer_words", "step_words")
 ANSWER = ("answer_length", "step", "answer_type", "answer_words")
@@ -49,7 +49,9 @@ def fit_surface(steps: pd.DataFrame, kinds: Sequence[str] = ANSWER, max_words: i
     """Fit the design on `steps`. `step_words` is left out when the table has no step text. Raises for unknown kinds."""
     for kind in kinds:
         if kind not in KINDS:
-            raise HeadAtlasError(f"unknown surface confound {kind!r}: expected some of {', '.join(KINDS)}")
+            raise HeadAtlasError(
+                f"surface confounds must be some of {', '.join(KINDS)}; got {kind!r}{near(kind, KINDS)}"
+            )
     column = text_column(steps)
     kept = tuple(kind for kind in KINDS if kind in kinds and (kind != "step_words" or column is not None))
     bags: dict[str, CountVectorizer] = {}

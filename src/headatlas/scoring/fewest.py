@@ -128,7 +128,7 @@ def fewest_table(
             draws = (ours - theirs)[~np.isnan(ours - theirs)]
             if not len(draws):
                 continue
-            low, high, p = np.nan, np.nan, np.nan  # one question cannot tell how much a count varies
+            low, high, p = np.nan, np.nan, np.nan  # one question does not show how much a count varies
             if several:
                 low, high = np.quantile(draws, [0.025, 0.975])
                 p = (1 + (draws >= 0).sum()) / (len(draws) + 1)

@@ -1,7 +1,6 @@
-"""The sweep of all heads as tables: what every step, and every function, loses with each head alone taken away.
+"""The sweep of all heads: what every step, and every function, loses when each head alone is ablated.
 
-Knows measured damage; the runner measures it (`ablation.single_head_damage`). Exact, not scored: no null, no selection, so it
-may be run on any split, E included, as long as no head is chosen by it there.
+It may be run on any split, E included, as long as no head is chosen by it there: it has no null and selects nothing.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ import numpy as np
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.intervention.condition import Progress, Runner
+from headatlas.intervention.condition import Runner
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means
+from headatlas.progress import Progress
 from headatlas.scoring.ablation import SingleHeadDamage, single_head_damage
 
 COLUMNS = ["function", "layer", "head", "loss", "loss_low", "loss_high", "drop", "low", "high", "n"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HeadSweep:
     """Exact effects of single heads.
 
@@ -34,8 +34,12 @@ class HeadSweep:
     damage: SingleHeadDamage
     table: pd.DataFrame
 
+    def __repr__(self) -> str:
+        functions = [name or "all steps" for name in self.table["function"].unique()]
+        return f"HeadSweep of {self.damage!r}\n  table: {len(self.table)} rows for {', '.join(functions)}"
+
     def save(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write `heads.csv` (the table) and `heads.npz` + `heads.parquet` (every step's losses); gives the first two."""
+        """Write heads.csv (the table), heads.npz and heads.parquet (every step's losses); returns the first two paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.table.to_csv(folder / "heads.csv", index=False)
@@ -54,15 +58,15 @@ def head_sweep(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> HeadSweep:
-    """Take every head of the language tower away alone, on every question of `split`.
+    """Ablate every head of the language tower alone, on every question of `split`.
 
     Args:
-        runner: Evaluates conditions, cached head by head; forced mode.
+        runner: evaluates conditions, cached head by head; forced mode.
         shape: (L, H) of the model.
-        operation, means, scope: As in `intervention.negative`.
-        split: Any split, or a part of one such as "E[:150]".
-        n_boot, seed: Of the intervals, questions resampled whole.
-        progress: Called after each head.
+        operation, means, scope: as in `intervention.negative`.
+        split: any split, or a part of one such as "E[:150]".
+        n_boot, seed: of the intervals, questions resampled whole.
+        progress: called after each head.
     """
     damage = single_head_damage(runner, shape, operation, means, split, scope, progress)
     groups = {"": np.ones(len(damage.steps), bool)}
@@ -72,14 +76,18 @@ def head_sweep(
     for name, rows in groups.items():
         if not rows.any():
             continue
-        found: dict[str, np.ndarray] = {}
+        columns: dict[str, np.ndarray] = {}
         for measure, (value, low, high) in {
             "logprob": ("loss", "loss_low", "loss_high"),
             "accuracy": ("drop", "low", "high"),
         }.items():
-            found[value] = damage.of(measure)[rows].mean(0, dtype=np.float64)  # pyright: ignore[reportArgumentType]
-            found[low], found[high] = damage.intervals(rows, measure, n_boot, seed)  # pyright: ignore[reportArgumentType]
+            columns[value] = damage.of(measure)[rows].mean(0, dtype=np.float64)  # pyright: ignore[reportArgumentType]
+            columns[low], columns[high] = damage.intervals(rows, measure, n_boot, seed)  # pyright: ignore[reportArgumentType]
         places = {"layer": np.repeat(np.arange(layers), heads), "head": np.tile(np.arange(heads), layers)}
-        told = {column: values.ravel() for column, values in found.items()}
-        parts.append(pd.DataFrame({"function": name, **places, **told, "n": int(rows.sum())}, columns=COLUMNS))
+        parts.append(
+            pd.DataFrame(
+                {"function": name, **places, **{c: grid.ravel() for c, grid in columns.items()}, "n": int(rows.sum())},
+                columns=COLUMNS,
+            )
+        )
     return HeadSweep(damage, pd.concat(parts, ignore_index=True))

@@ -1,14 +1,13 @@
-"""A2: one linear probe per head and function, judged against control labels.
+"""The scorer `linear` (A2): one linear probe per head and function, compared with probes on control labels.
 
-Each probe is a ridge regression of the label on one head's z, which has the direction of a shrunk LDA. It is closed
-form, so all heads, functions and permutations are solved together: a head's Gram matrix is inverted once and serves
-every label vector.
+Each probe is a ridge regression of the label on one head's z, whose direction is that of a shrunk LDA. It has a closed
+form, so all heads, functions and permutations are solved together: a head's Gram matrix is inverted once for all labels.
 
 score = *selectivity* (Hewitt & Liang 2019): AUC(true labels) - mean AUC(control labels), both fitted on split P and
 measured on split S. Control labels are permuted within source and answer type (see `null.py`); each of them, less the
-mean of the others, is one repeat of the null. z is first freed of surface confounds (length and words of the answer,
-its type, the step's index) by a ridge regression fitted on P, so that what a head knows only through them does not
-count. Knows arrays and the answers table; loads no model.
+mean of the others, is one repeat of the null. First the surface of a step (length and words of the answer, its type, the
+step's index) is regressed out of z by a ridge regression fitted on P, so that what a head encodes only through it does
+not count.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from headatlas.scoring.null import STRATA, movable, permuted_labels, pooled_p, s
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 """Candidates for the ridge, in units of the mean variance of a head's z."""
 _SURFACE_RIDGE = 1e-2
-_ELEMENTS_AT_ONCE = 40_000_000  # predictions [J, N, K] held at once: 160 MB
+_ELEMENTS_AT_ONCE = 40_000_000  # predictions [J, N, K] in memory at a time: 160 MB
 
 
 @scorer(
@@ -54,8 +53,8 @@ def linear(
     cross-validation on P, grouped by question; the one best on the mean over heads and functions is used for all.
     `Scores.arrays`: `auc` [F,L,H] on S with true labels, `control` [F,L,H], `auc_raw` [F,L,H] without taking confounds
     out, `gain` [F,L,H] what the head adds to the AUC of the whole surface, words of the step included. `info`:
-    `text_only_auc` (F), `movable` (F; 0 means that the control cannot tell the function from its answer type),
-    `cv_auc` per ridge, `absent`. Source: method.md (a) A2; Hewitt & Liang 2019.
+    `text_only_auc` (F), `movable` (F; 0 means that the control cannot separate the function from its answer type),
+    `cv_auc` per ridge, `absent`. Source: Hewitt & Liang 2019, https://arxiv.org/abs/1909.03368.
     """
     steps, on_steps = inputs.steps(inputs.fit), inputs.steps(inputs.on)
     labels, on_labels = inputs.labels(inputs.fit), inputs.labels(inputs.on)
@@ -189,7 +188,7 @@ def _cross_validate(
 ) -> dict[float, float]:
     n_groups = len(set(groups.tolist()))
     if n_groups < 2:
-        raise HeadAtlasError(f"cross-validation needs two or more questions in the split fitted on, got {n_groups}")
+        raise HeadAtlasError(f"cross-validation needs at least 2 questions in the split fitted on, got {n_groups}")
     scores = {float(ridge): 0.0 for ridge in ridges}
     for train, test in GroupKFold(min(folds, n_groups)).split(groups, groups=groups):
         for ridge in scores:

@@ -1,9 +1,8 @@
-"""Label permutations and the p-values that come from them.
+"""Permutations of labels, and p-values from them.
 
-Knows labels, strata and score arrays; knows no scorer. Labels are permuted *within source and answer type* (the
-control task of Hewitt & Liang 2019): the permuted labels keep whatever the source and the form of the answer give
-away, so a head that only knows "the answer is a number" does not pass. Method.md (b) asks for "within source"; the
-finer strata are the stricter choice.
+Labels are permuted *within source and answer type* (the control task of Hewitt & Liang 2019): the permuted labels keep
+what the source and the form of the answer give away, so that a head which only encodes "the answer is a number" is not
+selected.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def strata(steps: pd.DataFrame, within: Sequence[str] = STRATA) -> Int[np.ndarra
     missing = [name for name in within if name not in steps]
     if missing:
         raise HeadAtlasError(
-            f"cannot permute labels within {missing[0]!r}: the steps have the columns {', '.join(steps.columns)}"
+            f"labels are permuted within columns of the steps ({', '.join(steps.columns)}), got {missing[0]!r}"
         )
     if not within:
         return np.zeros(len(steps), dtype=np.int64)
@@ -51,8 +50,7 @@ def permuted_labels(
 
 
 def movable(labels: Bool[np.ndarray, "N F"], stratum: Int[np.ndarray, " N"]) -> Float[np.ndarray, " F"]:
-    """Share (0..1) of each function's steps whose label a permutation can move: 0 means that no null can tell the
-    function.
+    """Share (0..1) of each function's steps whose label a permutation can move; with 0 the null cannot test the function.
 
     Each step counts by the share of its stratum that lacks the function; a function that fills its strata alone has 0.
     """
@@ -69,21 +67,21 @@ def pooled_p(
     """One-sided p = (1 + #{null >= score}) / (n + 1), the null pooled over heads, in (0, 1].
 
     `over="heads"`: n = R L H null scores of the same function. `over="all"`: also over functions, after dividing each
-    function's scores by the spread of its null; for scorers whose refit is dear, since the smallest p must reach 0.05
-    / (F L H) for one lone head to be found.
+    function's scores by the spread of its null: for scorers whose refits are expensive, since the smallest p must reach
+    0.05 / (F L H) for a lone head to be selected.
     """
     if over not in ("heads", "all"):
-        raise HeadAtlasError(f"expected pooling over 'heads' or 'all', got {over!r}")
+        raise HeadAtlasError(f"over must be 'heads' or 'all', got {over!r}")
     repeats, functions = null.shape[:2]
     if not repeats:
-        raise HeadAtlasError("p-values need a null: expected n_null >= 1, got 0")
+        raise HeadAtlasError("n_null must be >= 1 for p-values, got 0")
     pool = null.transpose(1, 0, 2, 3).reshape(functions, -1).astype(np.float64)
     scores = values.reshape(functions, -1).astype(np.float64)
     if over == "all":
         centre = pool.mean(1, keepdims=True)
         spread = pool.std(1, keepdims=True)
         known = spread[:, 0] > 0
-        # A null without spread (an absent function) says nothing: keep it out of the pool and give it p = 1.
+        # A null without spread (an absent function) is kept out of the pool and has p = 1.
         scaled = (scores - centre) / np.where(spread > 0, spread, 1)
         joint = ((pool - centre) / np.where(spread > 0, spread, 1))[known]
         p = null_p(scaled, joint) if known.any() else np.ones_like(scaled)

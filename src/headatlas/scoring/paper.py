@@ -1,16 +1,16 @@
-"""A1: the paper's probe, fitted on split P, and the importance of every head for it, computed on split S.
+"""The scorer `paper` (A1): the paper's probe, fitted on split P, and each head's importance for it, computed on split S.
 
-Knows splits, presets, labels and the null; the probe's arithmetic is in `probe.py`. Presets:
+The probe's arithmetic is in `probe.py`. Presets:
 
-* `paper`: as published (arXiv 2603.20662): the layer's mean beside each head, lr 1e-4, 100 epochs, one seed, gradient
-  x activation. z is divided by one number (its RMS over P), which is a choice of unit. No null is published, so none
-  is made unless asked for.
+* `paper`: as published (arXiv 2603.20662): the layer's mean appended to each head, lr 1e-4, 100 epochs, one seed, gradient
+  x activation. z is divided by one number (its RMS over P), which sets the unit. The paper has no null, so there is none
+  unless `n_null` is given.
 * `strict`: no layer mean (it leaks the neighbours' scores), z centred and divided by its RMS head by head, exact
   integrated gradients from the mean head, five seeds averaged, the product of projection and hidden weights trained in
-  one piece over the samples' principal axes where heads are narrow (`probe.py`), lr 3e-3 in few epochs whose number is chosen
-  inside P (a fifth of its questions held out), and a null of 20 refits on permuted labels, each trained as the true ones are.
+  one piece over the samples' principal axes where heads are narrow (`probe.py`), lr 3e-3 in a few epochs whose number is
+  chosen inside P (on a fifth of its questions), and a null of 20 refits on permuted labels, trained in the same way.
 
-Both score on split S and rank by the signed score: ranking by |score| would let inhibitory heads in.
+Both score on split S and rank by the signed score: ranking by |score| would include inhibitory heads.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near
 from headatlas.scoring import probe as mlp
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, scorer
 from headatlas.scoring.null import STRATA, movable, permuted_labels, pooled_p, strata
@@ -66,11 +67,13 @@ PRESETS: dict[str, ProbeSettings] = {
 def settings(preset: str = "strict", **options: Any) -> ProbeSettings:
     """A preset with some settings replaced. Raises `HeadAtlasError` for an unknown preset or setting."""
     if preset not in PRESETS:
-        raise HeadAtlasError(f"unknown preset {preset!r} of scorer 'paper': expected one of {', '.join(PRESETS)}")
+        raise HeadAtlasError(f"preset of scorer 'paper' must be one of {', '.join(PRESETS)}; got {preset!r}")
     names = [field.name for field in fields(ProbeSettings)]
     for name in options:
         if name not in names:
-            raise HeadAtlasError(f"unknown option {name!r} of scorer 'paper': expected one of {', '.join(names)}")
+            raise HeadAtlasError(
+                f"option of scorer 'paper' must be one of {', '.join(names)}; got {name!r}{near(name, names)}"
+            )
     return replace(PRESETS[preset], **options)
 
 
@@ -87,7 +90,7 @@ class FittedProbe:
     val_loss: tuple[float, ...]
 
     def inputs(self, z: Float32[np.ndarray, "N L H D"]) -> Float32[Tensor, "N J I"]:
-        """What the probe sees of z: standardised, with the layer's mean beside each head where settings say so."""
+        """The probe's inputs from z: standardised, with the layer's mean appended to each head where the settings say so."""
         x = (torch.from_numpy(z) - self.centre) / self.scale[..., None]
         if self.settings.layer_mean:
             x = torch.cat([x, x.mean(2, keepdim=True).expand_as(x)], dim=-1)
@@ -102,11 +105,11 @@ class FittedProbe:
 def fit_probe(inputs: ScoringInputs, chosen: ProbeSettings, n_null: int) -> FittedProbe:
     """Fit `chosen.seeds` probes on the labels of split P and `n_null` on permuted ones, all in one batch.
 
-    A repeat of the null is one refit (not averaged over seeds): its spread is wider than that of the averaged score,
-    which errs on the side of selecting less.
+    A repeat of the null is one refit, not averaged over seeds: its spread is wider than that of the averaged score, so that
+    fewer heads are selected rather than more.
     """
     if chosen.standardise not in ("head", "global"):
-        raise HeadAtlasError(f"expected standardise 'head' or 'global', got {chosen.standardise!r}")
+        raise HeadAtlasError(f"standardise must be 'head' or 'global', got {chosen.standardise!r}")
     steps, labels, z = inputs.steps(inputs.fit), inputs.labels(inputs.fit), inputs.z(inputs.fit)
     flat = torch.from_numpy(z)
     if chosen.standardise == "head":
@@ -137,13 +140,13 @@ def fit_probe(inputs: ScoringInputs, chosen: ProbeSettings, n_null: int) -> Fitt
         lr=chosen.lr,
         batch_size=chosen.batch_size,
         folded=folded,
-        tell=lambda done, total: inputs.report("paper: probe and null", done, total),
+        progress=lambda _, done, total: inputs.report("paper: probe and null", done, total),
     )
     return replace(blank, probes=replace(probes, basis=basis), epochs=epochs, val_loss=curve)
 
 
 def _folds(chosen: ProbeSettings, x: Float32[Tensor, "N J I"]) -> tuple[int, int] | None:
-    """(J, I) where U W may be trained in one piece: the same functions, and an attribution that does not ask for W alone."""
+    """(J, I) where U W may be trained in one piece: the same functions, and an attribution that does not need W alone."""
     return (x.shape[1], x.shape[2]) if chosen.integrated and x.shape[2] <= mlp.PROJECTION else None
 
 
@@ -159,9 +162,9 @@ def _choose_epochs(
     """The number of epochs after which the loss on held-out questions of P is least, and that loss by epoch."""
     unique = np.unique(question)
     if len(unique) < 2:
-        raise HeadAtlasError("choosing epochs needs two or more questions in the split fitted on: pass epochs=")
-    held = np.random.default_rng(inputs.seed).permutation(unique)[: max(1, len(unique) // 5)]
-    inside, out = (torch.as_tensor(np.flatnonzero(np.isin(question, held, invert=part))) for part in (True, False))
+        raise HeadAtlasError("choosing epochs needs at least 2 questions in the split fitted on, got 1; pass epochs=")
+    held_out = np.random.default_rng(inputs.seed).permutation(unique)[: max(1, len(unique) // 5)]
+    inside, out = (torch.as_tensor(np.flatnonzero(np.isin(question, held_out, invert=part))) for part in (True, False))
     targets = torch.as_tensor(np.repeat(labels[None], len(seeds), 0))
     multi = bool((labels.sum(1) != 1).any())
     losses = np.zeros(chosen.max_epochs)
@@ -178,7 +181,7 @@ def _choose_epochs(
         batch_size=chosen.batch_size,
         folded=folded,
         after_epoch=watch,
-        tell=lambda done, total: inputs.report("paper: choosing epochs", done, total),
+        progress=lambda _, done, total: inputs.report("paper: choosing epochs", done, total),
     )
     return int(losses.argmin()) + 1, tuple(round(float(value) / len(seeds), 5) for value in losses)
 
@@ -199,11 +202,11 @@ def paper(
     signed. p-values are pooled over heads, and over functions too (each scaled by its null's spread) where that null
     is too small for one lone head to pass BH. `info`: `settings`, `epochs`, `val_loss` by epoch, `pooled_over`,
     `movable` (F), `absent`, and `probe`: rows of `results/probe.csv` for `probe_splits` (those that were captured).
-    Raises `HeadAtlasError` for an unknown preset or option. Source: method.md (a) A1.
+    Raises `HeadAtlasError` for an unknown preset or option. Source: arXiv 2603.20662.
     """
     chosen = settings(preset, **options)
     n_null = chosen.n_null if inputs.n_null is None else inputs.n_null
-    n_control = max(n_null, 1)  # the probe's accuracy is always told beside that on control labels
+    n_control = max(n_null, 1)  # the probe's accuracy is always reported with that on control labels
     fitted = fit_probe(inputs, chosen, n_control)
 
     steps, labels, z = inputs.steps(inputs.on), inputs.labels(inputs.on), inputs.z(inputs.on)
@@ -265,8 +268,7 @@ def paper(
 def probe_accuracy(inputs: ScoringInputs, split: str, *, preset: str = "strict", **options: Any) -> pd.DataFrame:
     """Rows of `results/probe.csv` for one split, by probes refitted on P exactly as `paper` fits them.
 
-    For split E, once, at the very end; `paper` itself tells S and T. Fits no null but one set of control labels, unless
-    `inputs.n_null` asks for more.
+    For split E, once, at the very end; `paper` itself reports S and T. Fits one set of control labels, or `inputs.n_null`.
     """
     chosen = settings(preset, **options)
     fitted = fit_probe(inputs, chosen, inputs.n_null or 1)

@@ -1,21 +1,20 @@
-"""The paper's probe as arithmetic: many copies trained at once, and their attributions in closed form.
+"""The paper's probe on tensors: many copies trained at a time, and their attributions in closed form.
 
-The probe (arXiv 2603.20662, method.md a): p_j = W x_j + b (64 numbers a head, W shared by all heads), the p of all
-heads side by side, 512 hidden units, ReLU, dropout 0.3, one logit a function. Knows tensors only: no splits, no null,
-no names.
+The probe (arXiv 2603.20662): p_j = W x_j + b (64 numbers a head, W shared by all heads), the p of all heads concatenated,
+512 hidden units, ReLU, dropout 0.3, one logit a function.
 
-What is used for speed:
-* W is linear and shared, so hidden = relu(sum_j (U_j W) x_j + bias). Where x is narrower than 64, multiplying U_j W first costs
-  less than projecting every sample; gradients still reach U and W themselves. `folded` probes train the product A_j = U_j W
-  itself, from a start of the same spread: where x has at most 64 numbers a head every A_j is such a product, so it is the same
-  family of functions with a quarter of the numbers, at another path of AdamW through it.
-* Folded probes are trained over the principal axes of the samples (`principal_axes`), as many as carry 99.9 % of their variance:
-  at most as many as samples (100,000 numbers become a few hundred in a 7B model), and AdamW, which treats axis by axis, learns
-  there what generalises in fewer epochs (on ref-llava, 480 questions, the held-out loss halves). Along the rest a probe gives 0.
-* A few probes at a time: weights, gradients and AdamW's moments stay in the processor's cache. All probes see the same batches
-  and dropout masks; hidden units of different probes have nothing to do with each other, so this ties nothing together.
-* There is one ReLU layer, so the gradient along the straight path from a baseline is constant but for each unit's one
-  switch: integrated gradients are exact, with the share of the path on which the unit is on as its mean gradient.
+For speed:
+* W is linear and shared, so hidden = relu(sum_j (U_j W) x_j + bias). Where x is narrower than 64, computing U_j W first costs
+  less than projecting every sample; gradients still reach U and W. `folded` probes train the product A_j = U_j W itself, from a
+  start of the same spread: where x has at most 64 numbers a head every A_j is such a product, so it is the same family of
+  functions with a quarter of the parameters, which AdamW reaches by another path.
+* Folded probes are trained over the principal axes of the samples that carry 99.9 % of their variance (`principal_axes`): at
+  most as many as there are samples (100,000 numbers become a few hundred in a 7B model). AdamW then needs fewer epochs (on
+  ref-llava with 480 questions the held-out loss halves). Along the other axes a probe gives 0.
+* A few probes are trained at a time, so that weights, gradients and AdamW's moments stay in the processor's cache. All probes
+  see the same batches and dropout masks; their hidden units are independent, so each trains as it would alone.
+* There is one ReLU layer, so the gradient along the straight path from a baseline changes only where a unit switches:
+  integrated gradients are exact, with the share of the path on which the unit is active as its mean gradient.
 """
 
 from __future__ import annotations
@@ -30,6 +29,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from headatlas.progress import Progress
+
 PROJECTION = 64
 HIDDEN = 512
 DROPOUT = 0.3
@@ -40,8 +41,11 @@ _PARAMETERS_AT_ONCE = 400_000
 
 @dataclass
 class Probes:
-    """R trained probes over J heads with I inputs each and C classes; float32. Folded ones have no `w`, `b`: `u` is U W then,
-    [R, K, J*I], or [R, K, Q] over the coordinates that `basis` gives, and `c` the whole hidden bias."""
+    """R trained probes over J heads with I inputs each and C classes; float32.
+
+    Folded probes have no `w` and `b`: their `u` is U W, [R, K, J*I], or [R, K, Q] over the coordinates of `basis`, and `c` is
+    the whole hidden bias.
+    """
 
     w: Float[Tensor, "R P I"] | None
     b: Float[Tensor, "R P"] | None
@@ -96,7 +100,7 @@ class Probes:
 
 
 def new_probes(n_heads: int, width: int, classes: int, seeds: list[int]) -> Probes:
-    """Probes with torch's usual initialisation of `Linear`, one a seed, whatever else is trained beside them."""
+    """Probes with torch's usual initialisation of `Linear`, one a seed; each depends on its own seed only."""
     shapes = [
         ((PROJECTION, width), width),
         ((HIDDEN, n_heads * PROJECTION), n_heads * PROJECTION),
@@ -156,14 +160,14 @@ def train(
     batch_size: int,
     folded: tuple[int, int] | None = None,
     after_epoch: Callable[[int, Probes], None] | None = None,
-    tell: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Probes:
     """Train R probes on the same inputs, each with its own labels and seed (AdamW, weight decay 0.01).
 
     All of them see the same batches in the same order under the same dropout masks; a step of AdamW is elementwise and the
-    losses are summed, so each trains as it would alone. `folded`: train folded probes, which are born as those of so many
-    heads of so many numbers; x may have other axes than these (`principal_axes`). `after_epoch(epoch, probes)` is called for each
-    chunk of probes, `tell(done, total)` after each epoch.
+    losses are summed, so each trains as it would alone. `folded`: (J, I) of folded probes, by which they are initialised; x may
+    have other axes (`principal_axes`). `after_epoch(epoch, probes)` is called for each chunk of probes, `progress`
+    after each epoch.
     """
     n, j, width = x.shape
     classes = labels.shape[2]
@@ -195,8 +199,8 @@ def train(
             if after_epoch is not None:
                 with torch.no_grad():
                     after_epoch(epoch, probes)
-            if tell is not None:
-                tell(number * epochs + epoch + 1, len(chunks) * epochs)
+            if progress is not None:
+                progress("training probes", number * epochs + epoch + 1, len(chunks) * epochs)
         for tensor in probes.parameters:
             tensor.requires_grad_(False)
         done.append(probes)
@@ -233,7 +237,7 @@ def attribute(
 
     `integrated=False`: gradient x activation at the projected feature, (1/64) sum_d dlogit/dp_jd p_jd.
     `integrated=True`: exact integrated gradients from x = 0 (the mean head, when x is centred): 64 times the sum over
-    heads is the logit minus the logit at x = 0. `inner`: `probes.inner(x)`, if it is at hand.
+    heads is the logit minus the logit at x = 0. `inner`: `probes.inner(x)`, where it is already computed.
     """
     single = one(probes, r)
     weight, at_zero = (tensor[0] for tensor in single.folded())  # [K, J*I] or [K, Q], [K]

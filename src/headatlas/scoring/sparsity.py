@@ -1,8 +1,6 @@
-"""How sparse the scores are and where the heads sit: `results/sparsity.csv`, `selection.csv` and `overlap.csv`.
+"""How sparse scores are and where the selected heads lie: `results/sparsity.csv`, `selection.csv` and `overlap.csv`.
 
-Knows scores and selected sets; `fewest.py` has the bootstrap for "spatial heads are fewest". Indices that need
-non-negative mass (Gini, effective number) take negative scores as 0: a head that speaks against a function is not one
-of its heads.
+Indices that need non-negative mass (Gini, effective number) take negative scores as 0.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from headatlas.scoring.select import select
 from headatlas.stats import effective_number, gini
 
 THRESHOLD = 0.001
-"""The paper's threshold; it is in logits / 64 of its own probe and means something else for other scorers."""
+"""The paper's threshold, in logits / 64 of its own probe; for other scorers it is in another unit."""
 
 
 def sparsity_table(scores: Scores, selector: str = "null", threshold: float = THRESHOLD) -> pd.DataFrame:
@@ -78,7 +76,7 @@ def jaccard(a: HeadSet, b: HeadSet, total: int) -> tuple[float, float]:
     """Jaccard index 0..1 of two sets out of `total` heads, and corrected for chance (0 as expected at random, 1 equal).
 
     corrected = (J - E) / (1 - E), with E the mean Jaccard of random sets of these sizes (the overlap is hypergeometric).
-    NaN when both sets are empty, or when both hold every head (chance can then do nothing else).
+    NaN when both sets are empty, or when both hold every head.
     """
     union = len(a | b)
     if not union:

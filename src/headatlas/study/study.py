@@ -23,7 +23,7 @@ from headatlas.cogvsr import load as load_data
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.intervention import Runner, mean_z
-from headatlas.latent import arms
+from headatlas.latent import arms, get_detector
 from headatlas.progress import Progress
 from headatlas.scoring import Atlas
 from headatlas.storage import Folder, difference
@@ -139,7 +139,7 @@ class Study:
 
     def runner(self, mode: str = "forced", context: str = "gold") -> Runner:
         """A runner whose answers are cached in the run directory."""
-        known = {**arms(), "no_image": NO_IMAGE}
+        known = {**arms(get_detector(self.settings.detector)), "no_image": NO_IMAGE}
         return Runner(
             self.vlm,
             cast(Any, self.data),

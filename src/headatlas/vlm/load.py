@@ -15,6 +15,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
+from headatlas import shipped
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
 from headatlas.registry import near, near_folder
@@ -148,28 +149,24 @@ def _bits(quantization: str, device: Any) -> Any:
 def _source(name: str) -> str:
     if Path(name).is_dir():
         return name
-    from headatlas import reference
-
-    if name in reference.names():
-        return str(reference.path(name))
+    if name in shipped.names():
+        return str(shipped.path(name))
     folder = near_folder(name)
     if folder or name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():
         raise HeadAtlasError(
             f"no model at {name!r}{folder or ': it must be a folder with config.json, weights and processor'}"
         )
     if "/" not in name:  # the hub's ids are owner/name: a misspelled shipped name is not looked for there
-        shipped = reference.names()
+        names = shipped.names()
         raise HeadAtlasError(
-            f"model must be a shipped one ({', '.join(shipped)}), a folder or a Hugging Face id (owner/name); "
-            f"got {name!r}{near(name, shipped)}"
+            f"model must be a shipped one ({', '.join(names)}), a folder or a Hugging Face id (owner/name); "
+            f"got {name!r}{near(name, names)}"
         )
     return name
 
 
 def _config(name: str, source: str, trust_remote_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
-
-    from headatlas import reference
 
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
@@ -180,9 +177,9 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             ) from error
         if Path(source).is_dir():
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
-        shipped = ", ".join(reference.names())
+        names = ", ".join(shipped.names())
         raise HeadAtlasError(
-            f"no model {name!r}: expected a shipped name ({shipped}), a folder or a Hugging Face id that can be "
+            f"no model {name!r}: expected a shipped name ({names}), a folder or a Hugging Face id that can be "
             f"reached; {_line(error)}"
         ) from error
     known = type(config) in AutoModelForImageTextToText._model_mapping

@@ -134,6 +134,7 @@ def test_no_part_of_the_key_is_written_anywhere(tmp_path, monkeypatch, capfd, ca
         for text in bodies
         for status in (200, 400, 401, 404, 500)
     ]
+    acts += [Act("", finish=KEY), Act("", finish=f"{'x' * 30}{KEY}")]
     acts += [error(status, f"bad key {text}") for text in (KEY, KEY[:16], KEY.upper()) for status in (400, 401, 500)]
     with ChatServer(lambda body, n: acts[n]) as server, ReplyCache(tmp_path / "c.sqlite") as cache:
         for _ in acts:

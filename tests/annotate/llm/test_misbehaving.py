@@ -119,6 +119,9 @@ SILENT = {
     "content a dict": sending(body(completion(content={"text": "fine"}))),
     "content odd parts": sending(body(completion(content=[4, None]))),
     "thoughts only": sending(body(completion(content=[{"type": "thinking", "thinking": "hm"}]))),
+    "tool call, said so": sending(
+        body({"choices": [{"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}]})
+    ),
     "tool call": sending(body(completion(content=None, tool_calls=[{"function": {"name": "f"}}]))),
     "ollama's own": sending(body({"model": "m", "message": {"role": "assistant", "content": "fine"}, "done": True})),
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.results import validate
+from headatlas.results import RESULTS, validate
 from headatlas.scoring import PerSample, Scores, fewest_table, select
 from headatlas.scoring.fewest import bootstrap_masks, thresholds
 from headatlas.study.stages.select import counts_table
@@ -81,3 +81,12 @@ def test_scores_without_p_values_are_counted_too(selector):
     bare = Scores("made", made.values, per_sample=made.per_sample)
     table = counts_table(bare, fewest_table(bare, selector, n_boot=20), seed=0, n_boot=20, selector=selector)
     assert (len(table) > 0) == (selector == "elbow")
+
+
+def test_without_per_step_scores_there_is_a_count_and_no_interval():
+    made = scores()
+    bare = Scores("made", made.values, pvalues=made.pvalues)
+    table = validate("counts", counts_table(bare, RESULTS["fewest"].empty(), seed=0))
+    assert (table[table["what"] == "share"]["value"] * 30).round().tolist() == [3] * 8
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert (table["n"] == 0).all()

@@ -290,7 +290,7 @@ class LLM:
             begin = redactor.message(text, 60)
             return read_reply(_json(text), redactor)
         except NotACompletion as error:
-            reason = f"{error}; it begins {begin!r}" if begin else str(error)
+            reason = redactor.message(str(error)) + (f"; it begins {begin!r}" if begin else "")
             raise _Again(f"the response is not what /chat/completions sends: {reason}", no_service=True) from error
 
     def _why_down(self, status: int, message: str, redactor: Redactor) -> str:

@@ -53,8 +53,8 @@ def read_reply(body: Any, redact: Callable[[str], str]) -> Reply:
     finish = _FINISHES.get(finish, finish)
     if refusal and not content.strip():
         content, finish = refusal, "refusal"
-    if finish == "stop" and not content.strip():
-        raise NotACompletion("its message is empty")
+    if not content.strip() and finish not in ("length", "content_filter", "refusal"):
+        raise NotACompletion(f"its message is empty (finish_reason {finish[:40]!r})")
     usage = body.get("usage")
     counts = [_count(usage, f"{side}_tokens") for side in ("prompt", "completion")]
     return Reply(*(_storable(redact(text)) for text in (content, finish, str(body.get("model") or ""))), *counts)

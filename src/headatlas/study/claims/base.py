@@ -149,12 +149,12 @@ def verdict_of(
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on a claim from those on its parts; without parts it is not testable."""
-    found = set(verdicts)
+    seen = set(verdicts)
     order: tuple[Verdict, ...] = ("contradicted", "not testable here", "inconclusive")
     for verdict in order:
-        if verdict in found:
+        if verdict in seen:
             return verdict
-    return "supported" if found else "not testable here"
+    return "supported" if seen else "not testable here"
 
 
 def beaten_by_draws(p: float, draws: int) -> bool | None:

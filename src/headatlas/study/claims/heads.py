@@ -89,7 +89,7 @@ def spatial_fewest(tables: Tables, scorer: str) -> Claim:
     row = tables.one("counts", scorer=scorer, what="spatial_minus_other")
     who = tables.title(scorer)
     if row is None:
-        sentence = f"No head was selected by {who}, so there is nothing to count."
+        sentence = f"No head was selected by {who}, or it gives no per-step scores, so there is nothing to compare."
     else:
         sentence = (
             f"By {who}, with equally many steps of every function, a spatial function has {row['value']:+.1f} heads compared "

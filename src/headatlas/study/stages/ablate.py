@@ -1,7 +1,7 @@
-"""Stage `ablate`: heads are taken away and split E is answered without them.
+"""Stage `ablate`: split E is answered without the selected heads.
 
-Every function's heads by every scorer against the damage matrix; the spatial functions' heads moreover against random head
-sets of the same size in the same layers, under three operations, and dose by dose.
+The heads of every function by every scorer give the damage matrix. Those of the spatial functions are also compared with
+random head sets of the same size in the same layers, ablated by three operations, and ablated in growing numbers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _negative(study: Study, runner: Runner, scorer: str, function: str, heads: H
     """Rows of one function: under its own operation with random controls; spatial ones under every operation."""
     settings, rows = study.settings, []
     for operation in OPERATIONS if function in SPATIAL else (settings.operation,):
-        # Random sets cost a pass each: the spatial functions, which the claims are about, have them.
+        # Each random set costs a pass, so only the spatial functions, which the claims are about, have them.
         n_random = settings.n_random if function in SPATIAL and operation == settings.operation else 0
         controls = random_sets(heads, study.vlm.heads.shape, n_random, match="layer", rng=settings.seed)
         rows.append(

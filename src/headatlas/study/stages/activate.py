@@ -7,7 +7,7 @@ import pandas as pd
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention import Condition
-from headatlas.latent import METHODS, MethodInputs, activation_table, arms
+from headatlas.latent import METHODS, MethodInputs, activation_table, arms, get_detector
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 from headatlas.vlm import evaluate
@@ -19,7 +19,7 @@ ARMS_OF = "sha"
 @stage("activate", needs=("data",))
 def run(study: Study) -> None:
     """Write results/activation.csv."""
-    every = arms()
+    every = arms(get_detector(study.settings.detector))
     conditions = [Condition(f"shown as {name}", arm=name) for name in every]
     answers = study.runner().run_many(conditions, "E", lambda _, done, total: study.report("activate", done, total))
     tables = dict(zip(every, answers, strict=True))

@@ -1,4 +1,4 @@
-"""Stage `data`: the questions are made or read, kept in the run directory, and their wording is tried without images."""
+"""Stage `data`: the questions are built or read and saved in the run directory, and their wording is tried without images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(study: Study) -> None:
 
 
 def _surface(study: Study) -> pd.DataFrame:
-    """What words alone tell, fitted on split P and tried on split E: a step's function, a question's answer."""
+    """How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E."""
     fit, test = study.data.split("P"), study.data.split("E")
     steps = function_from_text(fit.steps(), test.steps())
     tables = [steps, answer_without_image(fit.without_images(), test.without_images())]

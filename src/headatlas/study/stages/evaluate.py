@@ -1,4 +1,4 @@
-"""Stage `evaluate`: what the bare model can do on split E, with and without the image, in gold and own context."""
+"""Stage `evaluate`: accuracy of the unedited model on split E, with and without the image, in gold and own context."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def metrics_table(answers: dict[str, pd.DataFrame], n: int, seed: int) -> pd.Dat
     rows = []
     for context in ("gold", "own"):
         bare, blind = answers[context], answers[f"{context}_no_image"]
-        found = {
+        scores = {
             "SS": metrics.spatial_score(bare, n=n, seed=seed),
             "SS_chance_corrected": metrics.spatial_score(bare, chance_corrected=True, n=n, seed=seed),
             "SS_ground": metrics.ss_ground(bare, blind, n=n, seed=seed),
         }
         if context == "own":
-            found["SS_chain"] = metrics.ss_chain(bare, n=n, seed=seed)
-        for name, value in found.items():
+            scores["SS_chain"] = metrics.ss_chain(bare, n=n, seed=seed)
+        for name, value in scores.items():
             bounds = {"low": value.low, "high": value.high, "n": value.n}
             rows.append({"condition": context, "metric": name, "value": value.value, **bounds})
     return pd.DataFrame(rows)

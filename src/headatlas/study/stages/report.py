@@ -27,15 +27,15 @@ def examples(study: Study) -> None:
     runner = study.runner()
     before, after = runner.baseline("E"), runner.run(condition, "E")
     questions = study.data.split("E")
-    found = []
+    shown = []
     for identity in _chosen(before, after, study.settings.n_examples):
         question = next(questions[i] for i in range(len(questions)) if questions.ids[i] == identity)
         picture = f"examples/{safe_name(identity)}.png"
         path = study.run.root / picture
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(encode(question.images[0]))
-        found.append(_example(question, picture, words, before, after))
-    study.run.write_json("results/examples.json", found)
+        shown.append(_example(question, picture, words, before, after))
+    study.run.write_json("results/examples.json", shown)
 
 
 @stage("claims", command="report", needs=("select", "ablate", "steer", "activate"))
@@ -64,12 +64,12 @@ def _strongest(study: Study) -> tuple[str, Condition] | None:
     row = table.loc[table["drop"].idxmax()]
     heads = study.head_set(row["function"], row["scorer"])
     words = {"mean": "replaced by their mean", "zero": "set to zero", "scale": "scaled by 0.001"}[operation]
-    told = f"heads {row['heads']} ({TITLES[row['function']].lower()}) {words}"
-    return told, Condition(told, (ablate(heads, operation, study.means),))
+    name = f"heads {row['heads']} ({TITLES[row['function']].lower()}) {words}"
+    return name, Condition(name, (ablate(heads, operation, study.means),))
 
 
 def _chosen(before: pd.DataFrame, after: pd.DataFrame, n: int) -> list[str]:
-    """Questions from as many families as there are: half of them the most changed, half in plain order, none picked by hand."""
+    """Questions of as many types as there are: half of them the most changed, half in plain order, none chosen by hand."""
     changed = (before["text"] != after["text"]).groupby(before["question"], sort=False).sum()
     family = before.groupby("question", sort=False)["family"].first()
     order = changed.sort_values(ascending=False, kind="stable").index
@@ -92,5 +92,5 @@ def _example(question: Any, picture: str, words: str, before: pd.DataFrame, afte
         }
         for i, step in enumerate(question.steps)
     ]
-    told = {"question": question.id, "image": picture, "text": question.text, "answer": question.answer}
-    return {**told, "edit": words, "steps": steps}
+    asked = {"question": question.id, "image": picture, "text": question.text, "answer": question.answer}
+    return {**asked, "edit": words, "steps": steps}

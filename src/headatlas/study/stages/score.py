@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.results import RESULTS
 from headatlas.scoring import SCORERS, Atlas, Scores, ScoringInputs, agreement, get_scorer, probe_accuracy
@@ -31,6 +32,10 @@ def run(study: Study) -> None:
         n_null = {"paper": settings.probe_null, "linear": settings.linear_null}.get(name)
         inputs = _inputs(study, n_null)
         scored = get_scorer(name)(inputs, **options.get(name, {}))
+        if scored.shape != study.vlm.heads.shape:
+            raise HeadAtlasError(
+                f"scorer {name!r} must score the model's {study.vlm.heads.shape} layers x heads, got a grid of {scored.shape}"
+            )
         atlas.scores[name] = replace(scored, name=name)
         study.report("score", len(atlas.scores), len(settings.scorers))
     atlas.save(study.run.root)

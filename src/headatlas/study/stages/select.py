@@ -37,10 +37,11 @@ def run(study: Study) -> None:
         tables["selection"].append(selection_table(scores, tuple(dict.fromkeys((chosen, "null", "elbow", "top_k")))))
         tables["sparsity"].append(sparsity_table(scores, chosen))
         tables["overlap"].append(overlap_table(scores, chosen))
+        fewest = RESULTS["fewest"].empty()
         if scores.per_sample is not None:
             fewest = fewest_table(scores, chosen, n_boot=N_BOOT, seed=seed)
             tables["fewest"].append(fewest)
-            tables["counts"].append(counts_table(scores, fewest, seed, selector=chosen))
+        tables["counts"].append(counts_table(scores, fewest, seed, selector=chosen))
         study.report("select", done, len(study.atlas.scores))
     tables["latent"].append(latent_table(study.atlas.scores))
     for name, parts in tables.items():
@@ -55,32 +56,36 @@ def counts_table(
 
     `share` (one row a function, 0..1), `spread` (heads) and `overlap` (chance-corrected Jaccard) are of the selected sets.
     Their intervals are 1.96 standard errors wide to each side: those of the sets above the selector's least accepted
-    score, in resamples of the questions at equal class sizes. With a single question there is no interval. `p` of
-    overlap: one-sided and normal, that it is 1/2 or more.
+    score, in resamples of the questions at equal class sizes. There is no interval with a single question, or without
+    per-step scores to resample. `p` of overlap: one-sided and normal, that it is 1/2 or more.
     """
     samples = scores.per_sample
-    assert samples is not None
     chosen = selected_masks(scores, selector)
     if not chosen.any():  # a share of 0 is for want of evidence, not for sparseness
         return RESULTS["counts"].empty()
-    draws, _ = bootstrap_masks(samples, thresholds(scores, selector), n_boot, seed)
-    several = len(np.unique(samples.cluster)) > 1
-    shares = half_width(draws.mean((2, 3))) if several else np.full(len(FUNCTIONS), np.nan)
+    several = samples is not None and len(np.unique(samples.cluster)) > 1
+    draws = np.zeros((0, *chosen.shape), dtype=bool)
+    if samples is not None and several:
+        draws, _ = bootstrap_masks(samples, thresholds(scores, selector), n_boot, seed)
+    shares = half_width(draws.mean((2, 3))) if len(draws) else np.full(len(FUNCTIONS), np.nan)
+    pairs = (
+        np.zeros(len(FUNCTIONS), int) if samples is None else np.bincount(samples.function, minlength=len(FUNCTIONS))
+    )
     rows = []
     for index, function in enumerate(FUNCTIONS):
-        n = int((samples.function == index).sum())
-        if n:  # a function without steps was not scored
+        n = int(pairs[index])
+        if n or samples is None:  # a function without steps was not scored
             value = float(chosen[index].mean())
             low, high = np.clip([value - shares[index], value + shares[index]], 0, 1)
             rows.append(("share", function, value, low, high, np.nan, n))
     for what, statistic in (("spread", _spread), ("overlap", _overlap)):
         value = statistic(chosen)
-        half = float(half_width(np.array([statistic(mask) for mask in draws]))) if several else np.nan
+        half = float(half_width(np.array([statistic(mask) for mask in draws]))) if len(draws) else np.nan
         # NaN stays NaN in np.clip, and would not in max() and min().
         low = np.clip(value - half, 0 if what == "spread" else None, None)
         high = np.clip(value + half, None, 1 if what == "overlap" else None)
         p = scipy.stats.norm.cdf((value - 0.5) / (half / WIDTH)) if what == "overlap" and half > 0 else np.nan
-        rows.append((what, "", value, low, high, p, len(samples.function)))
+        rows.append((what, "", value, low, high, p, int(pairs.sum())))
     both = fewest[(fewest["spatial"] == "both") & (fewest["other"].fillna("") == "")]
     if len(both):
         row = both.iloc[0]
@@ -97,6 +102,6 @@ def _spread(mask: Bool[np.ndarray, "F L H"]) -> float:
 
 def _overlap(mask: Bool[np.ndarray, "F L H"]) -> float:
     sets = [HeadSet.from_mask(one) for one in mask if one.any()]
-    found = [jaccard(a, b, mask[0].size)[1] for a, b in combinations(sets, 2)]
-    known = [value for value in found if np.isfinite(value)]
+    indices = [jaccard(a, b, mask[0].size)[1] for a, b in combinations(sets, 2)]
+    known = [value for value in indices if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")

@@ -8,9 +8,10 @@ import pytest
 
 from headatlas import results
 from headatlas.errors import HeadAtlasError
-from headatlas.results import LIMITS, RESULTS, Column, Table, load, markdown, validate
+from headatlas.results import LIMITS, RESULTS, Column, Table, load, validate
+from headatlas.results.__main__ import markdown
 
-DOCS = Path(__file__).parents[1] / "docs" / "results.md"
+DOCS = Path(__file__).parents[2] / "docs" / "results.md"
 
 
 def overlap(**changes):

@@ -1,0 +1,45 @@
+"""`python -m headatlas.results > docs/results.md` writes the reference page of the results tables."""
+
+from __future__ import annotations
+
+from headatlas.results import RESULTS, VERDICTS
+
+
+def markdown() -> str:
+    """The reference page of all results tables."""
+    lines = [
+        "# Results tables",
+        "",
+        "<!-- Written by `python -m headatlas.results > docs/results.md`. Edit src/headatlas/results/tables.py instead. -->",
+        "",
+        "A study writes these tables to `RUN/results/`, one CSV file each. The claims and the report read nothing else.",
+        "A file is checked when it is written: unknown or missing columns, cells of the wrong kind or out of range, and",
+        "repeated rows are errors.",
+        "",
+        "`share` and `p` are in 0..1, `change` is a difference of shares in -1..1, `count` is a whole number. `low` and `high`",
+        "bound a 95 % interval. A column marked *may be empty* has no value where there is nothing to measure or to test.",
+    ]
+    for name, table in RESULTS.items():
+        lines += ["", f"## `{name}.csv`", "", table.meaning]
+        if table.key:
+            lines += ["", f"One row for each {', '.join(f'`{column}`' for column in table.key)}."]
+        lines += ["", "| column | kind | unit | meaning |", "|---|---|---|---|"]
+        for column in table.columns:
+            kind = column.kind + (", may be empty" if column.gaps else "")
+            allowed = f" ({', '.join(f'`{value}`' for value in column.values)})" if column.values else ""
+            lines.append(f"| `{column.name}` | {kind} | {column.unit} | {column.meaning}{allowed} |")
+    lines += [
+        "",
+        "## Other files",
+        "",
+        "`results/examples.json` is a list of `{question, image, text, answer, edit, steps: [{text, function, gold, before,",
+        "after, correct_before, correct_after}]}`; `image` is a path relative to the run directory.",
+        "",
+        "`claims.json` is `{claims: [{id, title, statement, scorer, verdict, effect, unit, low, high, p, n, control, sentence}],",
+        f"level}}`. `verdict` is one of {', '.join(f'*{verdict}*' for verdict in VERDICTS)}; `level` is the level of every test.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
