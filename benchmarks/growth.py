@@ -80,7 +80,7 @@ def measure(what: str, model: str, folder: str, batch_size: int) -> None:
     data = ha.cogvsr.load(folder)
     conditions = [[zero(HeadSet([head]))] for head in vlm.heads.heads()]
     if what == "bare":  # nothing of HeadAtlas's is kept
-        vlm.batches.max_bytes = vlm.pixels.max_bytes = 0
+        vlm.pixels = PixelCache(0)
     start = time.process_time()
     if what == "capture":
         with tempfile.TemporaryDirectory() as out:

@@ -105,8 +105,7 @@ def published_capture(work: Work, chats: Sequence[Conversation]) -> np.ndarray:
     rows = []
     for chat in chats:
         for turn in range(len(chat.turns)):
-            work.vlm.batches._kept.clear()  # nothing is kept between calls
-            work.vlm.pixels._rows.clear()
+            work.vlm.pixels.clear()  # nothing is kept between calls
             batch = encode(work.vlm, [Conversation(chat.images, chat.turns[: turn + 1])])
             rows.append(step_z(batch, hooked_pass(work, batch), 0, turn))
     return torch.stack(rows).cpu().numpy()
@@ -119,8 +118,7 @@ def published_generate(work: Work, chats: Sequence[Conversation], tokens: int = 
     vlm, rows, exact = work.vlm, [], []
     for chat in chats:
         for turn in range(len(chat.turns)):
-            vlm.batches._kept.clear()  # nothing is kept between calls
-            vlm.pixels._rows.clear()
+            vlm.pixels.clear()  # nothing is kept between calls
             opened = Conversation(chat.images, (*chat.turns[:turn], replace(chat.turns[turn], answer=None)))
             batch = encode(vlm, [opened], generation_prompt=True)
             z: dict[int, list[Tensor]] = {i: [] for i in range(len(work.sites))}

@@ -150,7 +150,6 @@ def sweep_lines(work: Work, rounds: int, naive_questions: int, n_heads: int | No
         def naive(scope: str = scope, keep: bool = False) -> np.ndarray:
             out = []
             for head in some:
-                vlm.batches._kept.clear()
                 rows = step_by_step(vlm, few, [zero(HeadSet([head]))], scope)
                 out.append([r.logprob for row in rows for r in row])
             return np.array(out)

@@ -22,14 +22,12 @@ def steps_lines(vlm: VLM, questions: list[Question], batch_size: int, rounds: in
         return conversation(questions[i], upto, answers)
 
     def shared(context: str) -> list[list[str]]:
-        vlm.batches._kept.clear()
         counts = [len(question.steps) for question in questions]
         if context == "own":
             return own_answers(vlm, chat, counts, batch_size, TOKENS)
         return gold_answers(vlm, chat, counts, batch_size, TOKENS)[0]
 
     def apart(context: str, some: list[Question], size: int) -> list[list[str]]:
-        vlm.batches._kept.clear()
         if context == "gold":
             texts = iter(generate(vlm, [conversation(q, k) for q in some for k in range(len(q.steps))], TOKENS, size))
             return [[next(texts) for _ in question.steps] for question in some]

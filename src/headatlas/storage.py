@@ -206,11 +206,10 @@ def replacing(path: Path, what: str) -> Iterator[Path]:
 
 def recover(path: Path) -> None:
     """Bring back the folder `path` if a crash came while `replacing` was exchanging it for a new one."""
-    path = Path(os.path.realpath(path))
-    old = _old(path)
-    if not path.exists() and old.is_dir():
-        with suppress(FileNotFoundError):  # another process was faster
-            old.rename(path)
+    with suppress(OSError, ValueError):  # no such name, or another process was faster
+        path = Path(os.path.realpath(path))
+        if not path.exists() and _old(path).is_dir():
+            _old(path).rename(path)
 
 
 def _old(path: Path) -> Path:

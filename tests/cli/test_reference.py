@@ -18,6 +18,6 @@ def test_card_of_an_unknown_model():
 
 
 def test_train_refuses_no_time(tmp_path):
-    with pytest.raises(HeadAtlasError, match="above 0 minutes"):
+    with pytest.raises(HeadAtlasError, match="minutes must be > 0"):
         headatlas("reference", "train", "--out", tmp_path / "o", "--minutes", "0")
     assert not (tmp_path / "o").exists()

@@ -13,7 +13,7 @@ def test_long_and_broken_lines_are_told_and_passed_over(tmp_path):
     found = list(read_lines(path, longest=20))
     assert [number for number, _ in found] == [1, 2, 3, 4]
     assert isinstance(found[0][1], BadLine)
-    assert "100 bytes long; expected at most 20" in found[0][1]
+    assert "100 bytes long; a line must have at most 20" in found[0][1]
     assert (found[1][1], type(found[1][1])) == ("ok", str)
     assert "not UTF-8 (byte 1 is 0xff)" in found[2][1]
     assert "50 bytes long" in found[3][1]

@@ -63,7 +63,7 @@ def test_hostile_text_stays_text(tmp_path):
 def test_fewer_questions_than_asked_for_are_all_shown_and_none_is_refused(questions, tmp_path):
     data = CogVSR.from_questions(questions)
     assert write_preview(data, tmp_path / "p.html", n=100).read_text().count("<article") == 5
-    with pytest.raises(HeadAtlasError, match="n >= 1"):
+    with pytest.raises(HeadAtlasError, match="n must be at least 1"):
         write_preview(data, tmp_path / "p.html", n=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(HeadAtlasError, match="cannot write the preview"):

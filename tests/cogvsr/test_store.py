@@ -120,7 +120,7 @@ def test_with_steps_changes_steps_and_nothing_else(questions, data, tmp_path):
             update={"images": ()}
         )
         assert [i.tobytes() for i in after.images] == [i.tobytes() for i in before.images]
-    with pytest.raises(HeadAtlasError, match="expected the last step's answer to be 'yes', came '2'"):
+    with pytest.raises(HeadAtlasError, match="the last step's answer must be the question's, 'yes', got '2'"):
         data.with_steps({"q0": questions[0].steps[:1]}, tmp_path / "wrong")
     assert not (tmp_path / "wrong").exists()
 
@@ -221,17 +221,17 @@ def test_a_table_with_only_the_required_columns_is_enough(tmp_path):
     ("changes", "message"),
     [
         ({"steps": []}, "record 'q0', field steps"),
-        ({"answer": "no"}, "expected the last step's answer to be 'no'"),
+        ({"answer": "no"}, "the last step's answer must be the question's, 'no'"),
         ({"split": "X"}, "record 'q0', field split"),
         ({"color": "red"}, "record 'q0', field color: Extra inputs"),
-        ({"images": "a.png"}, "record 'q0', field images: expected a list of paths"),
+        ({"images": "a.png"}, "record 'q0', field images: must be a list of paths"),
         (
             {"steps": [{"text": "t", "answer": "yes", "answer_type": "yes_no", "functions": ["telepathy"]}]},
             r"record 'q0', field steps\.0\.functions: unknown cognitive function 'telepathy'",
         ),
         (
             {"objects": [{"id": 0, "cls": "dog", "box": {"x0": 0.5, "y0": 0, "x1": 0.2, "y1": 1}}]},
-            r"record 'q0', field objects\.0\.box: expected x0 < x1",
+            r"record 'q0', field objects\.0\.box: must have x0 < x1",
         ),
     ],
 )
@@ -266,7 +266,7 @@ def test_what_is_no_dataset_is_said_in_one_line(tmp_path, monkeypatch):
         "broken.parquet": "not a readable Parquet file",
         "empty.jsonl": "the dataset is empty",
         "bad.jsonl": "line 1: not JSON",
-        "list.jsonl": "line 1: expected an object",
+        "list.jsonl": "line 1: must be an object",
         "other.parquet": "no column text, answer, answer_type, steps",
     }.items():
         with pytest.raises(HeadAtlasError, match=message) as caught:
@@ -277,7 +277,7 @@ def test_what_is_no_dataset_is_said_in_one_line(tmp_path, monkeypatch):
 
 
 def test_an_id_comes_once():
-    with pytest.raises(HeadAtlasError, match="'q1' comes again"):
+    with pytest.raises(HeadAtlasError, match="got 'q1' again"):
         CogVSR.from_questions([make_question(0), make_question(1), make_question(1)])
 
 
@@ -302,7 +302,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path, picture):
 def test_a_table_may_not_name_files_of_this_machine(tmp_path, picture):
     stolen = {**rows.to_row(make_question(1)), "images": [{"bytes": None, "path": str(picture)}]}
     pq.write_table(rows.to_table([rows.to_row(make_question(0)), stolen]), tmp_path / "hostile.parquet")
-    with pytest.raises(HeadAtlasError, match="image 1 of the table: expected the image itself, came only the path"):
+    with pytest.raises(HeadAtlasError, match="image 1 of the table must be the image itself, got only the path"):
         load(tmp_path / "hostile.parquet")
 
 

@@ -51,45 +51,45 @@ def test_html_is_text_like_any_other(faults):
     ("changes", "field", "message"),
     [
         ({"steps": []}, "steps", "at least 1 item"),
-        ({"answer": "no"}, "", "expected the last step's answer to be 'no', came 'yes'"),
-        ({"split": "X"}, "split", "came 'X'"),
+        ({"answer": "no"}, "", "the last step's answer must be the question's, 'no', got 'yes'"),
+        ({"split": "X"}, "split", "got 'X'"),
         ({"color": "red"}, "color", "Extra inputs"),
         ({"text": ""}, "text", "at least 1 character"),
-        ({"text": 5}, "text", "valid string, came 5"),
+        ({"text": 5}, "text", "valid string, got 5"),
         ({"text": "   "}, "text", "only spaces"),
         ({"text": "a\0b"}, "text", "null character"),
         ({"text": "x" * 200_000}, "text", "200,000 characters long"),
         ({"steps": [step(functions=["telepathy"])]}, "steps.0.functions", "unknown cognitive function 'telepathy'"),
-        ({"steps": [step(answer="maybe"), step()]}, "steps.0.answer", "expected 'yes' or 'no', came 'maybe'"),
+        ({"steps": [step(answer="maybe"), step()]}, "steps.0.answer", "must be 'yes' or 'no', got 'maybe'"),
         (
             {"steps": [step(answer="two", answer_type="number"), step()]},
             "steps.0.answer",
-            "expected a number, came 'two'",
+            "must be a number, got 'two'",
         ),
         (
             {"steps": [step(answer="nan", answer_type="text"), step()]},
             "steps.0.answer",
-            "expected an answer, came 'nan'",
+            "must be an answer, got 'nan'",
         ),
         (
             {"steps": [step(answer="up", answer_type="choice", options=["left", "right"]), step()]},
             "steps.0.answer",
-            "expected one of 'left', 'right', came 'up'",
+            "must be one of 'left', 'right', got 'up'",
         ),
         ({"steps": [step(answer="up", answer_type="choice"), step()]}, "steps.0.options", "a choice without options"),
         (
             {"objects": [{"id": 0, "cls": "dog", "visible": float("nan")}]},
             "objects.0.visible",
-            "expected a number, came nan",
+            "must be a number, got nan",
         ),
         (
             {"objects": [{"id": 0, "cls": "dog", "box": {"x0": 0, "y0": 0, "x1": float("inf"), "y1": 1}}]},
             "objects.0.box.x1",
-            "expected a number, came inf",
+            "must be a number, got inf",
         ),
         ({"pair": "nobody", "pair_kind": "swap"}, "pair", "no question 'nobody'"),
-        ({"images": "a.png"}, "images", "expected a list of paths"),
-        ({"images": [3]}, "images.0", "expected a path, came 3"),
+        ({"images": "a.png"}, "images", "must be a list of paths"),
+        ({"images": [3]}, "images.0", "must be a path, got 3"),
         ({"images": ["../../etc/passwd"]}, "images.0", "leads out of the dataset's folder"),
         ({"images": ["/etc/passwd"]}, "images.0", "the absolute '/etc/passwd'"),
         ({"images": ["C:\\x.png"]}, "images.0", "the absolute"),
@@ -111,8 +111,8 @@ def test_lines_that_are_no_records(faults):
     )
     messages = {fault.where: fault.message for fault in reversed(found)}
     assert messages["q.jsonl:2"].startswith("not JSON")
-    assert messages["q.jsonl:3"] == "expected an object with a question's fields, came [1]"
-    assert messages["q.jsonl:4"] == "comes twice in one object"
+    assert messages["q.jsonl:3"] == "must be an object with a question's fields, got [1]"
+    assert messages["q.jsonl:4"] == "stands twice in one object"
     assert messages["q.jsonl:5"].startswith("not JSON")
     assert "q.jsonl:6" in messages
     assert "q.jsonl:7" in messages
@@ -197,7 +197,7 @@ def test_parquet_rows_are_checked_like_lines(questions, tmp_path):
         ("2", "images.1"),
     ]
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing")
-    assert "not Parquet" in next(validate(tmp_path / "bad.parquet")).message
+    assert "not a readable Parquet" in next(validate(tmp_path / "bad.parquet")).message
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "lean.parquet")
     assert "no column text" in next(validate(tmp_path / "lean.parquet")).message
 
@@ -206,7 +206,7 @@ def test_nothing_to_check_is_an_error(tmp_path):
     for path, message in (
         (tmp_path / "no", "no such file"),
         (tmp_path, "found none"),
-        (tmp_path / "a.txt", "expected a .jsonl"),
+        (tmp_path / "a.txt", "must be a .jsonl"),
     ):
         if path.suffix:
             path.write_text("")
@@ -219,5 +219,5 @@ def test_nothing_to_check_is_an_error(tmp_path):
 def test_a_fault_is_one_printable_line(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"\\u001b]0;x\\u0007\\n": 1, "\\u001b]0;x\\u0007\\n": 2}\n')
     found = [str(fault) for fault in validate(tmp_path / "a.jsonl")]
-    assert any("comes twice" in line for line in found)
+    assert any("stands twice" in line for line in found)
     assert all(line.isprintable() for line in found)

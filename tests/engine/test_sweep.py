@@ -100,7 +100,6 @@ def test_a_model_that_cannot_be_taken_up_is_run_whole_and_says_so(tiny_vlm, chat
         raise module.Unfit("its blocks are odd")
 
     monkeypatch.setattr(stacks, "find_stack", unfit)
-    monkeypatch.setattr(stacks, "_STACKS", {})
     for scope, same in want.items():
         found = sweep(tiny_vlm, chats, some, scope)
         assert (found.how, found.reason) == ("rerun", "its blocks are odd")

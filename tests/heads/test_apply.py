@@ -254,7 +254,7 @@ def test_wrong_edits_raise_on_entry(llava, tiny_vlm):
         enter([patch(HEADS, values(llava, rows=(3,))), patch(HEADS, values(llava, rows=(2,)))])
     with pytest.raises(HeadAtlasError, match="not a mixture"):
         enter([[zero(HEADS)], zero(HEADS)])
-    with pytest.raises(HeadAtlasError, match="expected a scope"):
+    with pytest.raises(HeadAtlasError, match="scope must be one of"):
         enter([zero(HEADS)], "everywhere")
     with pytest.raises(HeadAtlasError, match="encoder need scope 'all'"):
         enter([zero([Head(0, 0, "V")])], "prompt")

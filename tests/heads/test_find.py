@@ -159,7 +159,7 @@ def test_encoder_decoder_has_a_tower_for_each_kind_of_attention():
 def test_encoder_decoder_whose_stacks_cannot_be_told_apart_is_refused():
     model = TwoStacks()
     model.get_decoder = lambda: model
-    with pytest.raises(HeadAtlasError, match="cannot be told apart"):
+    with pytest.raises(HeadAtlasError, match="cannot be distinguished"):
         find_heads(model)
 
 

@@ -64,5 +64,5 @@ def test_masks_of_one_batch_have_one_shape():
 
 def test_scope_names():
     assert [check_scope(scope) for scope in SCOPES] == list(SCOPES)
-    with pytest.raises(HeadAtlasError, match="expected a scope of all, image"):
+    with pytest.raises(HeadAtlasError, match="scope must be one of all, image"):
         check_scope("answers")

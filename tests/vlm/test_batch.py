@@ -1,8 +1,10 @@
 import pytest
 import torch
+from PIL import Image
+from tokenizers import normalizers
 
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.batch import encode
+from headatlas.vlm.batch import UnreadableError, encode
 from headatlas.vlm.chat import Conversation, Turn, conversation
 
 
@@ -66,13 +68,6 @@ def test_a_generation_prompt_predicts_at_its_last_token(tiny_vlm, tiny_questions
     assert all(len(spans) == 1 for spans in batch.spans)
 
 
-def test_the_same_batch_is_encoded_once(tiny_vlm, tiny_questions):
-    chats = [conversation(question) for question in tiny_questions[:2]]
-    again = [conversation(question) for question in tiny_questions[:2]]
-    assert encode(tiny_vlm, chats).ids is encode(tiny_vlm, again).ids
-    assert encode(tiny_vlm, chats).ids is not encode(tiny_vlm, chats[::-1]).ids
-
-
 def test_an_empty_answer_of_the_model_itself_is_only_its_end(tiny_vlm, tiny_questions):
     batch = encode(tiny_vlm, [conversation(tiny_questions[0], upto=1, answers=[""])], generation_prompt=True)
     start, end = batch.spans[0][0]
@@ -119,3 +114,58 @@ def test_an_open_batch_is_edited_where_it_is_to_answer(tiny_vlm, tiny_questions)
     assert torch.equal(positions.answer, final)
     assert torch.equal(positions.last, final)
     assert not (positions.prompt & batch.predict_mask()).any()
+
+
+def bad_picture(monkeypatch, vlm, width=400):
+    """The image processor fails on pictures of one width, as Qwen's does on very long ones."""
+    real = type(vlm.processor.image_processor).__call__
+
+    def process(self, images, *args, **kwargs):
+        if any(image.width == width for row in images for image in (row if isinstance(row, list) else [row])):
+            raise ZeroDivisionError("division by zero")
+        return real(self, images, *args, **kwargs)
+
+    monkeypatch.setattr(type(vlm.processor.image_processor), "__call__", process)
+
+
+def test_each_conversation_that_cannot_be_read_is_named(tiny_vlm, tiny_questions, monkeypatch):
+    bad_picture(monkeypatch, tiny_vlm)
+    fine = [conversation(question) for question in tiny_questions[:2]]
+    odd = Conversation((Image.new("RGB", (400, 1)),), (Turn("odd?", "yes"),), "odd-picture")
+    word = Conversation(tiny_questions[0].images, (Turn("<image>\nodd?", "yes"),), "odd-word")
+    with pytest.raises(UnreadableError) as caught:
+        encode(tiny_vlm, [fine[0], odd, fine[1], word])
+    assert list(caught.value.reasons) == [1, 3]
+    assert "question 'odd-picture': Llava's processor fails: ZeroDivisionError" in str(caught.value)
+    assert "question 'odd-word': the text must not hold special tokens of Llava, got '<image>'" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["is it <|end|> red?", "<|user|>", "a <pad>", "see <image>", "half a pair \ud83d"])
+@pytest.mark.parametrize("where", ["user", "answer"])
+def test_words_that_are_no_words_are_refused(tiny_vlm, text, where):
+    turn = Turn(text, "yes") if where == "user" else Turn("is it?", text)
+    with pytest.raises(UnreadableError, match="question 'odd'"):
+        encode(tiny_vlm, [Conversation((), (turn,), "odd")])
+
+
+def test_composed_and_decomposed_letters_are_the_same_answer(tiny_vlm, monkeypatch):
+    """Qwen's tokenizer composes them, so that the tokens spell another text than was given."""
+    tiny_vlm.tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    try:
+        batch = encode(tiny_vlm, [Conversation((), (Turn("where? Cafe\u0301", "cafe\u0301"),))])
+    finally:
+        tiny_vlm.tokenizer.backend_tokenizer.normalizer = None
+    start, end = batch.spans[0][0]
+    assert tiny_vlm.tokenizer.decode(batch.ids[0, start : end - 1]) == "caf\u00e9"
+
+
+def test_text_alone_is_read_where_the_processor_wants_a_picture(tiny_vlm, tiny_questions, monkeypatch):
+    chat = conversation(tiny_questions[0], images=())
+    want = encode(tiny_vlm, [chat]).ids
+    real = type(tiny_vlm.processor).__call__
+
+    def needy(self, images=None, **kwargs):
+        return real(self, images=images, **kwargs) if images else {}["images"]
+
+    monkeypatch.setattr(type(tiny_vlm.processor), "__call__", needy)
+    assert torch.equal(encode(tiny_vlm, [chat]).ids, want)

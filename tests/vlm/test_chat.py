@@ -45,12 +45,12 @@ def test_every_prompt_is_a_strict_prefix_of_the_whole(tiny_vlm, tiny_questions):
 
 @pytest.mark.parametrize("upto", [-1, 99])
 def test_a_step_that_is_not_there_is_refused(tiny_questions, upto):
-    with pytest.raises(HeadAtlasError, match="expected a step from 0"):
+    with pytest.raises(HeadAtlasError, match="must be a step from 0"):
         conversation(tiny_questions[0], upto=upto)
 
 
 def test_too_few_answers_are_refused(tiny_questions):
-    with pytest.raises(HeadAtlasError, match="expected 2 answers"):
+    with pytest.raises(HeadAtlasError, match="answers must have 2"):
         conversation(tiny_questions[0], upto=2, answers=["one"])
 
 

@@ -1,21 +1,25 @@
 import numpy as np
 import pytest
+import torch
 
+from headatlas.cogvsr.schema import Step
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet, patch, zero
 from headatlas.vlm.chat import conversation
-from headatlas.vlm.evaluate import COLUMNS, evaluate
+from headatlas.vlm.evaluate import COLUMNS, evaluate, is_right, unreadable
 from headatlas.vlm.generate import generate
 from headatlas.vlm.read import read
 
 
 def test_one_row_a_step_in_the_order_of_the_questions(tiny_vlm, tiny_questions):
     done = []
-    answers = evaluate(tiny_vlm, tiny_questions, batch_size=3, progress=done.append)
+    answers = evaluate(
+        tiny_vlm, tiny_questions, batch_size=3, progress=lambda what, n, total: done.append((what, n, total))
+    )
     assert tuple(answers.columns) == COLUMNS
     want = [(q.id, k, len(q.steps)) for q in tiny_questions for k in range(len(q.steps))]
     assert list(zip(answers.question, answers.step, answers.n_steps, strict=True)) == want
-    assert sum(done) == len(tiny_questions)
+    assert done == [("evaluate", len(tiny_questions), len(tiny_questions))]
     first = answers.iloc[1]
     assert (first.function, first.functions) == ("low_level_perception", "low_level_perception|high_level_perception")
     assert (first.gold, first.answer_type, first.kind, first.scene) == ("red", "choice", "color", "scene0")
@@ -73,11 +77,48 @@ def test_active_edits_apply(tiny_vlm, tiny_questions):
 def test_mistakes_are_named(tiny_vlm, tiny_questions):
     with pytest.raises(HeadAtlasError, match="own context"):
         evaluate(tiny_vlm, tiny_questions, context="own")
-    with pytest.raises(HeadAtlasError, match="expected mode"):
+    with pytest.raises(HeadAtlasError, match="mode must be"):
         evaluate(tiny_vlm, tiny_questions, mode="guess")
     with pytest.raises(HeadAtlasError, match="empty dataset"):
         evaluate(tiny_vlm, [])
     values = np.zeros((len(tiny_questions), 2, 4, 6), np.float32)
     by_row = patch(HeadSet(tiny_vlm.heads.heads()), values)
-    with tiny_vlm.edit(by_row), pytest.raises(HeadAtlasError, match="row to row"):
+    with tiny_vlm.edit(by_row), pytest.raises(HeadAtlasError, match="same for all rows"):
         evaluate(tiny_vlm, tiny_questions)
+
+
+def test_right_means_parsed_and_ended_in_every_mode(tiny_vlm, tiny_questions, monkeypatch):
+    """A model that never ends its turn is never right, whatever its words."""
+    plain = evaluate(tiny_vlm, tiny_questions)
+    assert plain.correct.any()
+    end = tiny_vlm.tokenizer.eos_token_id
+    head = tiny_vlm.model.get_output_embeddings()
+    handle = head.register_forward_hook(lambda module, args, logits: logits.index_fill(-1, torch.tensor([end]), -1e4))
+    try:
+        for options in ({}, {"mode": "generate"}, {"mode": "generate", "context": "own"}):
+            answers = evaluate(tiny_vlm, tiny_questions, max_new_tokens=4, **options)
+            assert not answers.correct.any()
+            assert not answers.unparsable.all()
+    finally:
+        handle.remove()
+
+
+def test_is_right():
+    step = Step(text="Is it?", answer="yes", answer_type="yes_no", functions=("decision_making",))
+    assert is_right("Yes.", step)
+    assert not is_right("Yes.", step, ended=False)
+    assert not is_right("no", step)
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "generate"}, {"mode": "generate", "context": "own"}])
+def test_an_odd_question_is_listed_and_the_others_are_read(tiny_vlm, tiny_questions, options, caplog):
+    first = tiny_questions[0]
+    odd = first.model_copy(update={"id": "odd-one", "text": f"<image> {first.text}"})
+    answers = evaluate(tiny_vlm, [tiny_questions[1], odd, first], max_new_tokens=4, **options)
+    want = evaluate(tiny_vlm, [tiny_questions[1], first], max_new_tokens=4, **options)
+    assert list(answers.text) == list(want.text)
+    assert list(answers.attrs["refused"]) == ["odd-one"]
+    assert "1 of 3 questions left out: question 'odd-one'" in caplog.text
+    assert unreadable(tiny_vlm, [first, odd]) == answers.attrs["refused"]
+    with pytest.raises(HeadAtlasError, match="none of the 1 questions: question 'odd-one'"):
+        evaluate(tiny_vlm, [odd], **options)

@@ -7,7 +7,7 @@ import torch
 from headatlas.heads import HeadSet, scale
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import conversation
-from headatlas.vlm.generate import generate
+from headatlas.vlm.generate import generate, generate_answers
 from headatlas.vlm.read import spell
 
 module = import_module("headatlas.vlm.generate")  # the package has a function of that name
@@ -82,3 +82,59 @@ def test_a_picture_of_several_conversations_is_seen_once(tiny_vlm, tiny_question
     finally:
         handle.remove()
     assert sum(seen) == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"repetition_penalty": 5.0, "do_sample": True, "temperature": 3.0, "top_k": 3},
+        {"no_repeat_ngram_size": 1, "encoder_no_repeat_ngram_size": 1},
+        {"min_new_tokens": 6, "min_length": 99},
+        {"max_length": 3, "max_time": 1e-9},
+        {"stop_strings": ["e"]},
+        {"cache_implementation": "static", "use_cache": False},
+        {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 0.1, "diversity_penalty": 1.0},
+        {
+            "suppress_tokens": list(range(5, 200)),
+            "begin_suppress_tokens": list(range(200, 300)),
+            "forced_eos_token_id": 9,
+        },
+        {"bad_words_ids": [[i] for i in range(5, 200)], "sequence_bias": [[[201], -50.0]], "renormalize_logits": True},
+        {"forced_bos_token_id": 7, "exponential_decay_length_penalty": (0, 9.0), "guidance_scale": 3.0},
+        {"prompt_lookup_num_tokens": 2, "assistant_early_exit": 1},
+        {"watermarking_config": {"greenlist_ratio": 0.01, "bias": 50.0}},
+        {"output_scores": True, "output_attentions": False, "return_dict_in_generate": False, "token_healing": True},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_nothing_of_the_checkpoints_generation_settings_applies(tiny_vlm, tiny_questions, settings, monkeypatch):
+    chats = [conversation(question, upto=1) for question in tiny_questions[:3]]
+    want = generate(tiny_vlm, chats, max_new_tokens=6)
+    own = tiny_vlm.model.generation_config
+    own = type(own)(**{**own.to_dict(), **settings})
+    monkeypatch.setattr(tiny_vlm.model, "generation_config", own)
+    assert generate(tiny_vlm, chats, max_new_tokens=6) == want
+    assert tiny_vlm.model.generation_config is own
+
+
+def test_answers_that_do_not_end_are_marked(tiny_vlm, tiny_questions):
+    chats = [conversation(question, upto=k) for question in tiny_questions for k in range(len(question.steps))]
+    whole = generate_answers(tiny_vlm, chats, max_new_tokens=12)
+    short = generate_answers(tiny_vlm, chats, max_new_tokens=1)
+    assert any(answer.ended for answer in whole)
+    n_tokens = [len(tiny_vlm.tokenizer(answer.text)["input_ids"]) for answer in whole]
+    assert [answer.ended for answer in short] == [one.ended and n == 0 for one, n in zip(whole, n_tokens, strict=True)]
+
+
+def test_settings_and_hooks_are_restored_after_an_interruption(tiny_vlm, tiny_questions, monkeypatch):
+    own = tiny_vlm.model.generation_config
+
+    def interrupted(**inputs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tiny_vlm.model, "generate", interrupted)
+    with tiny_vlm.edit(scale(tiny_vlm.heads.heads(), 0.5), scope="answer"), pytest.raises(KeyboardInterrupt):
+        generate(tiny_vlm, [conversation(tiny_questions[0], upto=0)])
+    assert tiny_vlm.model.generation_config is own
+    assert not any(module._forward_pre_hooks for module in tiny_vlm.model.modules())
+    assert not tiny_vlm.edited

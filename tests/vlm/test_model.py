@@ -1,17 +1,20 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import Head, HeadSet, patch, scale, zero
 from headatlas.vlm.batch import encode
-from headatlas.vlm.chat import conversation
+from headatlas.vlm.chat import Conversation, Turn, conversation
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.generate import generate
 from headatlas.vlm.load import load_vlm
-from headatlas.vlm.model import as_image
+from headatlas.vlm.model import VLM, as_image
 from headatlas.vlm.read import read
 
 SPATIAL = HeadSet([Head(0, 1), Head(1, 2)])
@@ -119,10 +122,10 @@ def test_the_key_of_the_edits_tells_them_apart(tiny_vlm):
 def test_mistakes_are_named(tiny_vlm, tiny_questions):
     with pytest.raises(HeadAtlasError, match="scope"), tiny_vlm.edit(zero(SPATIAL), scope="everywhere"):
         pass
-    with pytest.raises(HeadAtlasError, match="came both"), tiny_vlm.edit(zero(SPATIAL), rows=[[]]):
+    with pytest.raises(HeadAtlasError, match="got both"), tiny_vlm.edit(zero(SPATIAL), rows=[[]]):
         pass
     chats = [conversation(question) for question in tiny_questions]
-    with tiny_vlm.edit(rows=[[]]), pytest.raises(HeadAtlasError, match="rows or more, came 1"):
+    with tiny_vlm.edit(rows=[[]]), pytest.raises(HeadAtlasError, match="rows or more, got 1"):
         read(tiny_vlm, chats)
     assert not tiny_vlm.edited
 
@@ -156,3 +159,80 @@ def test_scope_image_is_refused_where_the_picture_is_not_in_the_text(tmp_path, t
         vlm.edit(zero([Head(0, 0)]), scope="image").__enter__()
     with pytest.raises(HeadAtlasError, match="needs the mask 'image'"):
         batch.positions.mask("image")
+
+
+def test_logprob_is_that_of_the_readout(tiny_vlm, tiny_questions):
+    question = tiny_questions[0]
+    chat = Conversation(question.images, (Turn("Is it red?", "yes"),))
+    want = read(tiny_vlm, [chat])[0][0].logprob
+    assert tiny_vlm.logprob(question.images[0], "Is it red?", "yes") == pytest.approx(want, abs=1e-6)
+    assert tiny_vlm.logprob(None, "Is it red?", "yes") != pytest.approx(want, abs=1e-3)
+    with pytest.raises(HeadAtlasError, match="answer must be a text, got an empty one"):
+        tiny_vlm.logprob(question.images[0], "Is it red?", " ")
+
+
+def test_print_is_short_and_says_what_the_model_is(tiny_vlm):
+    lines = str(tiny_vlm).splitlines()
+    assert len(lines) <= 12
+    assert any(line.strip() == "language model (L): 2 layers x 4 heads x 6" for line in lines)
+    assert len(str(tiny_vlm.heads).splitlines()) <= 12
+    assert len(repr(zero(list(tiny_vlm.heads.heads()) * 40))) < 300
+    assert repr(zero("L0.H1")) == "Edit(zero: factor 0, HeadSet('L0.H1'))"
+
+
+def test_what_changes_after_loading_is_looked_up(tiny_vlm, tiny_questions):
+    vlm = copy.deepcopy(tiny_vlm)
+    assert vlm.end_ids == tiny_vlm.end_ids
+    vlm.model.generation_config.eos_token_id = 3
+    assert 3 in vlm.end_ids
+    vlm.model.to(torch.float64)
+    assert vlm.dtype == torch.float64
+    layer = vlm.model.model.language_model.layers[1]
+    layer.self_attn = copy.deepcopy(layer.self_attn)  # the heads found at loading are not in the model any more
+    chats = [conversation(question) for question in tiny_questions[:2]]
+    with vlm.edit(zero("L1.H0 L1.H1 L1.H2")):
+        edited = read(vlm, chats)
+    assert edited[0][0].logprob != pytest.approx(read(vlm, chats)[0][0].logprob, abs=1e-6)
+
+
+class Wrapper(nn.Module):
+    """As peft's model: another name for everything, and the inner model's forward without its hooks."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.base_model = nn.Module()
+        self.base_model.model = model
+        self.config, self.generation_config = model.config, model.generation_config
+
+    def forward(self, *args, **kwargs):
+        return self.base_model.model.forward(*args, **kwargs)
+
+    def get_base_model(self):
+        return self.base_model.model
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.base_model.model, name)
+
+
+def test_a_wrapped_model_is_edited_and_named_like_the_one_inside(tiny_vlm, tiny_questions):
+    vlm = copy.deepcopy(tiny_vlm)
+    chats = [conversation(question) for question in tiny_questions[:2]]
+    with vlm.edit(zero(SPATIAL)):
+        want = read(vlm, chats)
+    vlm.model.model.rope_deltas = torch.ones(1)
+    vlm.model = Wrapper(vlm.model)
+    assert vlm.family == tiny_vlm.family
+    with vlm.edit(zero(SPATIAL)):
+        assert read(vlm, chats) == want
+    assert vlm.model.base_model.model.model.rope_deltas is None
+
+
+def test_wrappers_that_cannot_be_edited_are_refused_or_taken_off(tiny_vlm):
+    with pytest.raises(HeadAtlasError, match=r"must not be in DataParallel.*pass model\.module"):
+        VLM("x", nn.DataParallel(tiny_vlm.model), tiny_vlm.processor)
+    compiled = nn.Module()
+    compiled._orig_mod = tiny_vlm.model
+    assert VLM("x", compiled, tiny_vlm.processor).model is tiny_vlm.model

@@ -25,6 +25,7 @@ class Only:
         self.model, self.heads, self.name = model, heads, type(model).__name__
         self.tokenizer, self.end_ids = SimpleNamespace(pad_token_id=0), frozenset([2])
         self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.resumes = None
 
     def running(self, batch, rows):
         return nullcontext()
@@ -69,7 +70,7 @@ def test_decoding_behind_a_prefix_is_decoding_from_the_beginning(family):
     assert taken.get_seq_length() == length - 3
     said, kept = decoding.decode(vlm, batch, [0, 1], 6, (prefix, [1, 0]), keep=True)
     assert said == want
-    assert decoding._GOES_ON[vlm], "it must have been taken up, and its logits those of the whole pass"
+    assert vlm.resumes, "it must have been taken up, and its logits those of the whole pass"
     assert kept.ids[:, :length].equal(batch.ids)
     # Go on from what went on, to more tokens of its own.
     longer = torch.cat([batch.ids, torch.tensor([[11, 12, 13]] * 2)], 1)

@@ -6,7 +6,7 @@ from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import Conversation, Turn, conversation
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.generate import generate
-from headatlas.vlm.read import by_length, in_batches, read
+from headatlas.vlm.read import by_length, in_batches, read, readouts_of
 
 
 def bare_logits(vlm, batch):
@@ -67,9 +67,9 @@ def test_text_is_the_gold_answer_where_exact(tiny_vlm, tiny_questions):
 def test_order_and_batch_size_do_not_matter(tiny_vlm, tiny_questions):
     chats = [conversation(question) for question in tiny_questions]
     done = []
-    one = read(tiny_vlm, chats, batch_size=3, progress=done.append)
+    one = read(tiny_vlm, chats, batch_size=3, progress=lambda what, n, total: done.append(n))
     other = read(tiny_vlm, chats[::-1], batch_size=8)[::-1]
-    assert sum(done) == len(chats)
+    assert done == [3, 6, 8]
     for a, b in zip(one, other, strict=True):
         assert [(r.text, r.exact) for r in a] == [(r.text, r.exact) for r in b]
         assert [r.logprob for r in a] == pytest.approx([r.logprob for r in b], abs=1e-4)
@@ -78,6 +78,46 @@ def test_order_and_batch_size_do_not_matter(tiny_vlm, tiny_questions):
 def test_batches_are_by_length_longest_first():
     chats = [Conversation((), (Turn("x" * n, "yes"),)) for n in (5, 50, 20, 50, 1)]
     assert by_length(chats, 2) == [[1, 3], [2, 0], [4]]
+
+
+def test_rows_with_and_without_images_are_read_as_alone(tiny_vlm, tiny_questions):
+    two = conversation(tiny_questions[0], images=(tiny_questions[0].images[0], tiny_questions[1].images[0]))
+    chats = [conversation(q, images=() if i % 2 else None) for i, q in enumerate(tiny_questions[:4])] + [two]
+    for together, chat in zip(read(tiny_vlm, chats), chats, strict=True):
+        (alone,) = read(tiny_vlm, [chat])
+        assert [r.text for r in together] == [r.text for r in alone]
+        assert [r.logprob for r in together] == pytest.approx([r.logprob for r in alone], abs=1e-4)
+
+
+def test_a_batch_shows_equally_many_images(tiny_questions):
+    chats = [conversation(q, images=() if i % 2 else None) for i, q in enumerate(tiny_questions)]
+    batches = by_length(chats, 3)
+    assert sorted(row for batch in batches for row in batch) == list(range(len(chats)))
+    assert all(len({row % 2 for row in batch}) == 1 for batch in batches)
+
+
+def test_refused_conversations_are_left_out_and_listed(tiny_vlm, tiny_questions):
+    chats = [conversation(question) for question in tiny_questions[:3]]
+    odd = Conversation(tiny_questions[0].images, (Turn("<image>?", "yes"),), "odd")
+    refused = {}
+    found = read(tiny_vlm, [chats[0], odd, *chats[1:]], refused=refused)
+    assert list(refused) == [1]
+    assert "question 'odd'" in refused[1]
+    assert found[1] == []
+    alone = read(tiny_vlm, chats)
+    assert [[r.text for r in row] for row in (found[0], *found[2:])] == [[r.text for r in row] for row in alone]
+    with pytest.raises(HeadAtlasError, match="question 'odd'"):
+        read(tiny_vlm, [chats[0], odd])
+
+
+def test_an_answer_that_does_not_end_is_marked(tiny_vlm, tiny_questions):
+    batch = encode(tiny_vlm, [conversation(tiny_questions[0])])
+    gold = torch.cat([batch.ids[0, a:b] for a, b in batch.spans[0]])
+    logits = torch.nn.functional.one_hot(gold, tiny_vlm.model.config.text_config.vocab_size).float()
+    assert all(readout.ended and readout.exact for readout in readouts_of(tiny_vlm, batch, logits)[0])
+    end = gold == tiny_vlm.tokenizer.eos_token_id
+    logits[end] = logits[0].clone()  # the first answer's first token again, instead of an end
+    assert not any(readout.ended for readout in readouts_of(tiny_vlm, batch, logits)[0])
 
 
 def test_batches_keep_to_a_number_of_tokens(tiny_vlm, tiny_questions):

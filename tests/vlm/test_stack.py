@@ -82,6 +82,7 @@ def test_a_forward_is_put_back():
     assert module.forward is own
 
 
-def test_the_stack_of_a_vlm_is_found_once(tiny_vlm):
-    assert stack_of(tiny_vlm) is stack_of(tiny_vlm)
-    assert len(stack_of(tiny_vlm).blocks) == 2
+def test_the_stack_of_a_vlm_is_that_of_its_model_now(tiny_vlm):
+    stack = stack_of(tiny_vlm)
+    assert len(stack.blocks) == 2
+    assert stack.blocks[0].site in stack.index

@@ -2,7 +2,7 @@ import pytest
 
 from headatlas.heads import HeadSet, scale, zero
 from headatlas.vlm.chat import conversation
-from headatlas.vlm.generate import generate
+from headatlas.vlm.generate import generate, generate_answers
 from headatlas.vlm.read import read
 from headatlas.vlm.stepwise import gold_answers, own_answers
 
@@ -34,7 +34,7 @@ def test_own_context_is_every_step_from_its_beginning(tiny_vlm, tiny_questions, 
             said = []
             for k in range(len(question.steps)):
                 said += generate(tiny_vlm, [conversation(question, k, said)], max_new_tokens=5)
-            assert texts == said
+            assert [answer.text for answer in texts] == said
 
 
 @pytest.mark.parametrize(("scope", "max_new_tokens"), [*((scope, 5) for scope in SCOPES), (None, 1), ("prompt", 1)])
@@ -43,7 +43,7 @@ def test_gold_context_is_every_step_from_its_beginning(tiny_vlm, tiny_questions,
     with editing(tiny_vlm, scope):
         found, logprobs = gold_answers(tiny_vlm, chat, [len(q.steps) for q in tiny_questions[:FEW]], 3, max_new_tokens)
         steps = [conversation(q, k) for q in tiny_questions[:FEW] for k in range(len(q.steps))]
-        assert [text for row in found for text in row] == generate(tiny_vlm, steps, max_new_tokens)
+        assert [answer for row in found for answer in row] == generate_answers(tiny_vlm, steps, max_new_tokens)
         want = [[r.logprob for r in row] for row in read(tiny_vlm, [conversation(q) for q in tiny_questions[:FEW]])]
     for a, b in zip(logprobs, want, strict=True):
         assert a == pytest.approx(b, abs=1e-4)

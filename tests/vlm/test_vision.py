@@ -1,9 +1,12 @@
+import copy
+
 import pytest
 import torch
 
 from headatlas.heads import HeadSet, ZReader, zero
 from headatlas.vlm import generate, read
 from headatlas.vlm.chat import conversation
+from headatlas.vlm.pixels import image_key
 from headatlas.vlm.vision import VisionMemo
 
 from .conftest import families
@@ -28,7 +31,7 @@ def test_a_picture_is_seen_once_and_the_answers_stay(tiny_vlm, tiny_questions, c
         assert generate(tiny_vlm, steps) == said
         with tiny_vlm.edit(zero(HeadSet(["L0.H1"]))):
             edited = logprobs(tiny_vlm, chats)
-    images = {tiny_vlm.image_key(question.images[0]) for question in tiny_questions}
+    images = {image_key(question.images[0]) for question in tiny_questions}
     assert len(images) <= memo.run <= 2 * len(images)  # generate asks for them with other settings than forward
     assert memo.seen == 2 * len(chats) + len(steps)
     assert edited != pytest.approx(want, abs=1e-3)
@@ -54,7 +57,7 @@ def test_memory_is_bounded(tiny_vlm, chats):
     with memo.installed():
         want = logprobs(tiny_vlm, chats, 2)
         assert logprobs(tiny_vlm, chats, 2) == pytest.approx(want, abs=1e-5)
-    assert memo._bytes <= 600
+    assert 0 < memo.bytes <= 600
     assert memo.run > len(chats)
 
 
@@ -74,3 +77,23 @@ def test_families(family):
             torch.testing.assert_close(made.model(**made.images).logits, want)
     assert memo.run <= 2
     assert memo.seen == (0 if family == "mllama" else 2 * max(memo.run, 1))
+
+
+def test_an_image_drawn_on_and_other_weights_are_seen_anew(tiny_vlm, tiny_questions):
+    """What is kept belongs to the pixels and the weights, not to the image object and the model object."""
+    vlm = copy.deepcopy(tiny_vlm)
+    question = tiny_questions[0].model_copy(deep=True)
+    memo, chat = VisionMemo(vlm), conversation(question)
+
+    def seen():
+        with memo.installed():
+            return logprobs(vlm, [chat])
+
+    first = seen()
+    question.images[0].paste("green", (0, 0, 48, 30))
+    drawn = seen()
+    assert drawn == pytest.approx(logprobs(vlm, [chat]), abs=1e-5)
+    assert drawn != pytest.approx(first, abs=1e-4)
+    vlm.model.model.vision_tower.encoder.layers[0].mlp.fc1.weight.data.mul_(3)
+    assert seen() == pytest.approx(logprobs(vlm, [chat]), abs=1e-5)
+    assert seen() != pytest.approx(drawn, abs=1e-4)

@@ -31,9 +31,8 @@ from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
 from headatlas.storage import LOCK, DamagedError, Folder, difference, read_frame, write_error, write_frame
-from headatlas.vlm.chat import Conversation, conversation
+from headatlas.vlm.chat import Arm, Conversation, conversations
 from headatlas.vlm.data import Questions, fingerprint_of, steps_of, windows
-from headatlas.vlm.evaluate import Arm
 from headatlas.vlm.model import VLM
 
 UNIT = 64
@@ -245,8 +244,7 @@ class _Capture:
 
     def _asked(self, questions: list[Question]) -> tuple[list[Question], list[Conversation]]:
         """A unit's questions, without their images, and the conversations in which they are asked."""
-        shown = [(None, "") if self.arm is None else self.arm(question) for question in questions]
-        chats = [conversation(q, images=s[0], preamble=s[1]) for q, s in zip(questions, shown, strict=True)]
+        chats = conversations(questions, self.arm)
         return [question.model_copy(update={"images": ()}) for question in questions], chats
 
     def _keep(self, unit: int, z: np.ndarray, answers: pd.DataFrame) -> None:

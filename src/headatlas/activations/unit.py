@@ -61,7 +61,8 @@ def run_unit(
         _check(vlm, means)
         z[places] = means.means.cpu().numpy().reshape(len(places), len(tokens), *dims)
         for row, readouts in zip(rows, readouts_of(vlm, batch, logits), strict=True):
-            records[row] = rows_of(questions[row], [r.text for r in readouts], [r.logprob for r in readouts])
+            texts, logprobs, ended = zip(*((r.text, r.logprob, r.ended) for r in readouts), strict=True)
+            records[row] = rows_of(questions[row], texts, logprobs, ended)
 
     in_batches(vlm, chats, batch_size, work)
     return z, table([record for rows in records for record in rows])

@@ -1,13 +1,11 @@
-"""Tables of questions in files: Parquet folders, JSON lines and Hugging Face datasets in; Parquet out.
+"""Open datasets in files (Parquet folders, JSON lines, Hugging Face datasets) as checked tables, and write them as Parquet.
 
-Knows where bytes lie and what can be wrong with them; `rows.py` knows what a row is. Everything returns a checked
-`Table` (columns as in `rows.FEATURES`; optional ones may lack), whose images are read when they are asked for.
+A table has the columns of `rows.FEATURES` (optional ones may be missing). Its images are read when they are asked for.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,49 +15,49 @@ from uuid import uuid4
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from headatlas.cogvsr import rows
-from headatlas.cogvsr.lines import BadLine, read_lines
+from headatlas.cogvsr.lines import BadLine, decode, read_lines
+from headatlas.cogvsr.parquet import open_parquet, reading, writer
 from headatlas.cogvsr.pictures import fault_of_name, inside, read_image, stored_upright
 from headatlas.cogvsr.table import ArrowTable, ParquetTable, Table
 from headatlas.errors import HeadAtlasError
 from headatlas.storage import replacing
 
 _GROUP, _SHARD = 16, 1024
-"""Questions held in memory at once while writing (a Parquet row group), and questions in one file."""
+"""Questions in memory at once while writing (a Parquet row group), and questions in one file."""
 
 _GROUP_BYTES = 128 * 2**20
-"""Bytes of a row group up to which Parquet is read where it lies; else it is mapped from a copy in the cache of `datasets`."""
+"""Bytes of a row group up to which Parquet is read in place; else it is mapped from a copy in the cache of `datasets`."""
 
 
 def open_path(path: Path) -> Table:
     """Open a folder with Parquet files, one Parquet file, or a `.jsonl` file."""
-    if path.suffix == ".jsonl":
+    if path.suffix == ".jsonl" and not path.is_dir():
         return _from_jsonl(path)
     files = parquet_files(path)
     if not files:
-        raise HeadAtlasError(f"{path}: expected Parquet files (*.parquet) or a .jsonl file, found none")
-    schemas, group = set(), 0
+        raise HeadAtlasError(f"{path} must hold Parquet files (*.parquet) or be a .jsonl file; found none")
+    schemas, largest = set(), 0
     for file in files:
-        try:
-            told = pq.read_metadata(file)
-            schemas.add(str(told.schema.to_arrow_schema().remove_metadata()))
-        except (OSError, ValueError) as error:
-            raise HeadAtlasError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
-        group = max(group, *(told.row_group(i).total_byte_size for i in range(told.num_row_groups)), 0)
-    if len(schemas) == 1 and group <= _GROUP_BYTES:
-        return checked(_whole(ParquetTable(files)), path.name)
-    with _quiet():
-        parts = datasets.load_dataset("parquet", data_files=[str(f) for f in files], split="train")
-    return checked(_whole(ArrowTable(parts)), path.name)
+        opened = open_parquet(file)
+        with reading(str(file)), opened:
+            meta = opened.metadata
+            schemas.add(str(opened.schema_arrow.remove_metadata()))
+            largest = max(largest, *(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)), 0)
+    with reading(str(path)):
+        if len(schemas) == 1 and largest <= _GROUP_BYTES:
+            return checked(_whole(ParquetTable(files)), path.name)
+        with _quiet():
+            parts = datasets.load_dataset("parquet", data_files=[str(f) for f in files], split="train")
+        return checked(_whole(ArrowTable(parts)), path.name)
 
 
 def in_memory(files: Sequence[Path]) -> Table:
     """Read Parquet files into memory, a row group's worth at a time: read at once they take three times their size."""
     tables = [
         pa.Table.from_batches(file.iter_batches(batch_size=_GROUP, use_threads=False), file.schema_arrow)
-        for file in (pq.ParquetFile(path, pre_buffer=False) for path in files)
+        for file in map(open_parquet, files)
     ]
     # Without a fingerprint `datasets` pickles the whole table to make one.
     return ArrowTable(datasets.Dataset(pa.concat_tables(tables, promote_options="default"), fingerprint=uuid4().hex))
@@ -68,37 +66,49 @@ def in_memory(files: Sequence[Path]) -> Table:
 def _from_jsonl(path: Path) -> Table:
     """One question a line; `images` are paths relative to the file."""
     found: list[dict[str, Any]] = []
-    for number, line in read_lines(path):
-        if isinstance(line, BadLine):
-            raise HeadAtlasError(f"{path}, line {number}: {line}")
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise HeadAtlasError(f"{path}, line {number}: not JSON ({error})") from error
-        if not isinstance(record, dict):
-            raise HeadAtlasError(
-                f"{path}, line {number}: expected an object with a question's fields, came {line[:40]!r}"
-            )
-        images = record.pop("images", None) or []
-        question = rows.to_question(record, f"line {number}", images=False)
-        if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
-            raise HeadAtlasError(f"record {question.id!r}, field images: expected a list of paths, came {images!r:.60}")
-        for image in images:
-            if fault := fault_of_name(image):
-                raise HeadAtlasError(f"record {question.id!r}, field images: {fault}")
-        cells = [{"bytes": None, "path": _beside(path.parent, image, question.id)} for image in images]
-        found.append({**question.model_dump(exclude={"images"}), "images": cells})
+    try:
+        for number, line in read_lines(path):
+            try:
+                if isinstance(line, BadLine):
+                    raise ValueError(line)
+                record, twice = decode(line)
+                if twice:
+                    raise ValueError(f"the key {twice[0][:60]!r} stands twice in one object")
+            except HeadAtlasError:
+                raise
+            except ValueError as error:
+                raise HeadAtlasError(f"{path}, line {number}: {error}") from error
+            found.append(_json_row(path, number, record, line))
+    except OSError as error:
+        raise HeadAtlasError(f"{path} cannot be read ({error.strerror or error})") from error
     return checked(ArrowTable(datasets.Dataset(rows.to_table(found))), path.name)
 
 
+def _json_row(path: Path, number: int, record: Any, line: str) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise HeadAtlasError(f"{path}, line {number}: must be an object with a question's fields, got {line[:40]!r}")
+    images = record.pop("images", None) or []
+    question = rows.to_question(record, f"line {number}", images=False)
+    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+        raise HeadAtlasError(
+            f"record {question.id[:80]!r}, field images: must be a list of paths, got {rows.short(images)}"
+        )
+    for image in images:
+        if fault := fault_of_name(image):
+            raise HeadAtlasError(f"record {question.id[:80]!r}, field images: {fault}")
+    cells = [{"bytes": None, "path": _beside(path.parent, image, question.id)} for image in images]
+    return {**question.model_dump(exclude={"images"}), "images": cells}
+
+
 def _beside(folder: Path, image: str, question: str) -> str:
-    """Where an image that a line names lies; one that is not there is told of when it is wanted."""
+    """Where an image that a line names lies; one that is not there is reported when it is opened."""
     if found := inside(folder, image):
         return str(found)
-    if (folder / image).is_symlink() or (folder / image).exists():
-        raise HeadAtlasError(
-            f"record {question!r}, field images: {image[:80]!r} is a link out of the dataset's folder, or no file"
-        )
+    with suppress(OSError):  # a name that is too long
+        if (folder / image).is_symlink() or (folder / image).exists():
+            raise HeadAtlasError(
+                f"record {question[:80]!r}, field images: {image[:80]!r} is a link out of the dataset's folder, or no file"
+            )
     return str((folder / image).absolute())
 
 
@@ -118,8 +128,8 @@ def _whole(table: Table) -> Table:
             data, path = cells.field("bytes"), cells.field("path")
             if data.null_count and (bad := pc.index(pc.and_(pc.is_null(data), pc.is_valid(path)), True).as_py()) >= 0:
                 raise HeadAtlasError(
-                    f"image {number + bad} of the table: expected the image itself, came only the path "
-                    f"{path[bad].as_py()!r:.80}; Parquet must hold its images, JSON lines may name files beside them"
+                    f"image {number + bad} of the table must be the image itself, got only the path "
+                    f"{path[bad].as_py()!r:.80}; Parquet must hold its images, JSON lines may name files"
                 )
         number += len(cells)
     return table
@@ -147,11 +157,12 @@ def open_hub(name: str) -> Table:
 
 def checked(table: Table, name: str) -> Table:
     """Check the columns, and every row but its images; return the table as it is."""
-    if not len(table):
-        raise HeadAtlasError(f"{name}: the dataset is empty; expected at least one question")
     missing = [column for column in rows.REQUIRED if column not in table.column_names]
     if missing:
-        raise HeadAtlasError(f"{name}: no column {', '.join(missing)}; it has {', '.join(table.column_names)}")
+        has = rows.printable(", ".join(table.column_names)[:200])
+        raise HeadAtlasError(f"{name}: no column {', '.join(missing)}; it has {has}")
+    if not len(table):
+        raise HeadAtlasError(f"{name}: the dataset is empty; it must have at least one question")
     for _ in rows.iter_questions(records(table, images=False), images=False):
         pass
     return table
@@ -160,8 +171,14 @@ def checked(table: Table, name: str) -> Table:
 def records(table: Table, images: bool = True) -> Iterator[Mapping[str, Any]]:
     """The rows of a table as mappings, a few in memory at a time; images undecoded, or left out."""
     keep = [column for column in table.column_names if column in rows.FEATURES and (images or column != "images")]
-    for piece in table.pieces(keep, _GROUP if not images else 4):
-        yield from piece.to_pylist()
+    pieces = table.pieces(keep, _GROUP if not images else 4)
+    while True:
+        with reading("the dataset"):
+            piece = next(pieces, None)
+            if piece is None:
+                return
+            records = piece.to_pylist()
+        yield from records
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -173,14 +190,13 @@ def embedded(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with the bytes of all its images, as they are stored: byte for byte, but upright."""
     cells: list[dict[str, Any]] = []
     for i, cell in enumerate(rows.image_cells(row)):
-        data = cell.get("bytes")
-        if data is None:
+        data, path = cell.get("bytes"), cell.get("path")
+        if not isinstance(data, bytes):
             try:
-                data = read_image(Path(cell.get("path") or ""))
-            except OSError as error:
-                raise HeadAtlasError(
-                    f"question {row['id']!r}: image {i} cannot be read ({error.strerror or error})"
-                ) from error
+                data = read_image(Path(path if isinstance(path, str) else ""))
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", "") or error
+                raise HeadAtlasError(f"question {row['id']!r}: image {i} cannot be read ({why})") from error
         with suppress(HeadAtlasError):  # a broken picture is reported when it is decoded
             data, _ = stored_upright(data)
         cells.append({"bytes": data, "path": None})
@@ -203,10 +219,10 @@ def write(made: Iterable[Mapping[str, Any]], path: Path) -> None:
         for shard in itertools.count():
             if not group:
                 break
-            with pq.ParquetWriter(folder / f"questions-{shard:05d}.parquet", rows.FEATURES.arrow_schema) as writer:
+            with writer(folder / f"questions-{shard:05d}.parquet", rows.FEATURES.arrow_schema) as parquet:
                 written = 0
                 while group and written < _SHARD:
-                    writer.write_table(rows.to_table(group))
+                    parquet.write_table(rows.to_table(group).cast(parquet.schema))
                     written += len(group)
                     group = list(itertools.islice(iterator, _GROUP))
 

@@ -1,7 +1,6 @@
 """The eight cognitive functions of CogVSR (arXiv 2603.20662), their order and their names for people.
 
-Knows nothing of the rest of the package. The order of `FUNCTIONS` is the order of every array axis called F; it is written
-down here and never derived from a set or from data.
+The order of `FUNCTIONS` is the order of every array axis called F.
 """
 
 from __future__ import annotations

@@ -1,12 +1,20 @@
-"""Lines of a text file, one at a time, in bounded memory. Knows bytes and UTF-8; knows nothing of JSON or questions."""
+"""Read JSON lines one at a time, in bounded memory, and say what is wrong with those that cannot be read."""
 
 from __future__ import annotations
 
+import json
+import os
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 LONGEST = 16 * 2**20
-"""Bytes of a line that are read at most; a longer one is passed over and named."""
+"""Most bytes of a line; a longer one is not read."""
+
+DEEPEST = 50
+"""Most objects and lists inside one another: a question needs five."""
 
 _CHUNK = 2**20
 
@@ -16,11 +24,14 @@ class BadLine(str):
 
 
 def read_lines(path: Path, longest: int = LONGEST) -> Iterator[tuple[int, str | BadLine]]:
-    """Yield (number from 1, line) of the lines that are not blank; a `BadLine` where one is too long or no UTF-8.
+    """Yield (number from 1, line) of the lines that are not blank; a `BadLine` where one is too long or not UTF-8.
 
     Only `\\n` ends a line: other Unicode line ends may stand inside a JSON string. A byte order mark is dropped.
+
+    Raises:
+        OSError: the file cannot be read, or is no regular file.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         number = 0
         while data := file.readline(longest + 1):
             number += 1
@@ -29,7 +40,7 @@ def read_lines(path: Path, longest: int = LONGEST) -> Iterator[tuple[int, str | 
                 while (more := file.readline(_CHUNK)) and not more.endswith(b"\n"):
                     size += len(more)
                 size += len(more.removesuffix(b"\n"))
-                yield number, BadLine(f"{size:,} bytes long; expected at most {longest:,} bytes in a line")
+                yield number, BadLine(f"{size:,} bytes long; a line must have at most {longest:,} bytes")
                 continue
             try:
                 line = data.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -38,3 +49,47 @@ def read_lines(path: Path, longest: int = LONGEST) -> Iterator[tuple[int, str | 
                 continue
             if line:
                 yield number, line
+
+
+def open_regular(path: Path) -> Any:
+    """Open a file for reading bytes. A pipe, device or folder is an `OSError`, and is not waited for."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(None, "it is no regular file")
+    return file
+
+
+def decode(line: str) -> tuple[Any, list[str]]:
+    """The JSON value of a line, and the keys that an object in it has twice.
+
+    Raises:
+        ValueError: the line is not JSON, or is nested too deeply; `str(error)` says what is wrong.
+    """
+    twice: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return made
+
+    try:
+        value = json.loads(line, object_pairs_hook=collect)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at character {error.pos + 1})") from error
+    except RecursionError as error:
+        raise ValueError("not JSON that can be read (nested too deeply)") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise ValueError(f"not JSON that can be read ({str(error).split(';')[0]})") from error
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            item
+            for node in level
+            if isinstance(node, (dict, list))
+            for item in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return value, twice
+    raise ValueError("not JSON that can be read (nested too deeply)")

@@ -1,7 +1,6 @@
-"""A contact sheet of a dataset: one self-contained HTML page with images, questions and steps, to be read by people.
+"""Write a contact sheet of a dataset: one self-contained HTML page with images, questions and steps, for people to read.
 
-Knows jinja2 and the schema; the page itself is `templates/preview.html.j2`. Every text comes from a dataset and is
-escaped; images are embedded, so that the page needs no other file and no network.
+Every text comes from a dataset and is escaped; images are embedded, so that the page needs no other file and no network.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def write_preview(data: CogVSR, out: str | Path, n: int = 60, title: str = "CogV
     About 30 kB a question. Raises `HeadAtlasError` if `n` is not positive or the page cannot be written.
     """
     if n < 1:
-        raise HeadAtlasError(f"expected n >= 1 questions to show, came {n}")
+        raise HeadAtlasError(f"n must be at least 1, got {n}")
     count = min(n, len(data))
     questions = (data[i * len(data) // count] for i in range(count))
     cards = [(q.model_copy(update={"images": ()}), [_data_uri(image) for image in q.images]) for q in questions]

@@ -1,7 +1,6 @@
-"""A question as a row of a table, and back: the Arrow features of CogVSR and what can be wrong with a row.
+"""Questions as rows of a table, and back.
 
-Knows `datasets` features, Arrow and the schema; knows nothing of folders and hubs. Images are kept as encoded bytes
-(PNG when they come from memory) or as a path, and decoded when a question is asked for.
+Images are stored as encoded bytes (PNG if they were in memory) or as a path, and decoded when a question is asked for.
 """
 
 from __future__ import annotations
@@ -70,22 +69,59 @@ def to_row(question: Question) -> dict[str, Any]:
 
 
 def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Rows as an Arrow table with the columns of `FEATURES`."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=FEATURES.arrow_schema)
+    """Rows as an Arrow table with the columns of `FEATURES`.
+
+    Raises:
+        HeadAtlasError: a value cannot be stored, such as a number of more than 64 bits or half a surrogate pair.
+    """
+    plain = [dict(row) for row in rows]
+    try:
+        return pa.Table.from_pylist(plain, schema=FEATURES.arrow_schema)
+    except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError):
+        for row in plain:
+            try:
+                pa.Table.from_pylist([row], schema=FEATURES.arrow_schema)
+            except (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError) as error:
+                name, line = short(str(row.get("id", ""))), " ".join(str(error).split())[:160]
+                raise HeadAtlasError(
+                    f"record {name} holds a value that cannot be stored ({printable(line)})"
+                ) from error
+        raise
+
+
+def short(value: Any) -> str:
+    """A value quoted in one line of at most 60 characters, control characters escaped."""
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+        text = type(value).__name__
+    return printable(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def printable(text: str) -> str:
+    """Text from data that does not steer a terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def image_cells(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The undecoded images of a row, `{"bytes", "path"}` each; a column of single images counts as lists of one."""
-    cells = row.get("images") or []
-    return [cells] if isinstance(cells, Mapping) else [cell if isinstance(cell, Mapping) else {} for cell in cells]
+    """The encoded images of a row, `{"bytes", "path"}` each; a column of single images counts as lists of one.
+
+    What is no image becomes an empty mapping, so that it is reported by its place.
+    """
+    cells = row.get("images")
+    if cells is None:
+        return []
+    return [
+        cell if isinstance(cell, Mapping) else {} for cell in (cells if isinstance(cells, (list, tuple)) else [cells])
+    ]
 
 
 def _decode(cell: Mapping[str, Any], name: str, index: int) -> Image.Image:
     data, path = cell.get("bytes"), cell.get("path")
-    if data is None and not path:
+    if not isinstance(data, bytes) and not (data is None and isinstance(path, str) and path):
         raise HeadAtlasError(f"question {name!r}: image {index} is missing; it must hold an encoded picture or a path")
     try:
-        return pictures.open_picture(data if data is not None else path)
+        return pictures.open_picture(path if data is None else data)
     except HeadAtlasError as error:
         fault = str(error).removeprefix("cannot read image ")
         raise HeadAtlasError(f"question {name!r}: image {index} cannot be read: {fault}") from error
@@ -104,17 +140,23 @@ def to_question(row: Mapping[str, Any], where: str, images: bool = True) -> Ques
     """Check a row and return its question; `where` names the record in errors when it has no id of its own.
 
     With `images=False` nothing is decoded and `question.images` is empty.
+
+    Raises:
+        HeadAtlasError: a field breaks the schema, or an image cannot be read.
     """
-    fields = {**DEFAULTS, **without_nulls({key: value for key, value in row.items() if key != "images"})}
-    name = str(fields.get("id", where))
+    try:
+        fields = {**DEFAULTS, **without_nulls({key: value for key, value in row.items() if key != "images"})}
+    except RecursionError as error:
+        raise HeadAtlasError(f"record {short(where)} is nested too deeply") from error
+    name = printable(str(fields.get("id", where))[:80])
     fields["images"] = tuple(_decode(cell, name, i) for i, cell in enumerate(image_cells(row))) if images else ()
     try:
         return Question.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "steps"
+        first = error.errors(include_url=False)[0]
+        field = printable(".".join(str(part)[:60] for part in first["loc"])) or "steps"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        message = first["msg"].removeprefix("Value error, ")
+        message = printable(" ".join(first["msg"].removeprefix("Value error, ").split())[:300])
         raise HeadAtlasError(f"record {name!r}, field {field}: {message}{more}") from error
 
 

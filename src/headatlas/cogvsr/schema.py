@@ -17,7 +17,8 @@ from headatlas.cogvsr.pictures import turned, upright
 
 AnswerType = Literal["yes_no", "choice", "number", "text"]
 Split = Literal["train", "P", "S", "T", "E"]
-Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Unit = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class _Record(BaseModel):
@@ -35,7 +36,7 @@ class Box(_Record):
     @model_validator(mode="after")
     def _ordered(self) -> Box:
         if self.x1 <= self.x0 or self.y1 <= self.y0:
-            raise ValueError(f"expected x0 < x1 and y0 < y1, came ({self.x0}, {self.y0}, {self.x1}, {self.y1})")
+            raise ValueError(f"must have x0 < x1 and y0 < y1, got ({self.x0}, {self.y0}, {self.x1}, {self.y1})")
         return self
 
     def turned(self, orientation: int) -> Box:
@@ -52,16 +53,16 @@ class Box(_Record):
 class SceneObject(_Record):
     """One thing in an image. Fields a source does not know are None."""
 
-    id: int
+    id: Whole
     cls: str
     color: str | None = None
     size: str | None = None
     texture: str | None = None
     facing: str | None = None
     box: Box | None = None
-    row: int | None = None
-    column: int | None = None
-    depth: int | None = None
+    row: Whole | None = None
+    column: Whole | None = None
+    depth: Whole | None = None
     """0 is nearest to the viewer; larger is farther."""
     visible: Unit | None = None
     """Share of the thing's area that no nearer thing covers."""
@@ -88,7 +89,7 @@ class Step(_Record):
         for name in functions:
             check_function(name)
         if len(set(functions)) != len(functions):
-            raise ValueError(f"expected each function once, came {functions}")
+            raise ValueError(f"must name each function once, got {functions}")
         return functions
 
     @property
@@ -100,7 +101,7 @@ class Step(_Record):
 class Question(_Record):
     """A CogVSR main question about one or more images, decomposed into steps; the last step's answer is the answer."""
 
-    id: str
+    id: str = Field(min_length=1)
     source: str
     split: Split
     family: str = ""
@@ -141,5 +142,7 @@ class Question(_Record):
     @model_validator(mode="after")
     def _ends_in_the_answer(self) -> Question:
         if self.steps[-1].answer != self.answer:
-            raise ValueError(f"expected the last step's answer to be {self.answer!r}, came {self.steps[-1].answer!r}")
+            raise ValueError(
+                f"the last step's answer must be the question's, {self.answer[:60]!r}, got {self.steps[-1].answer[:60]!r}"
+            )
         return self

@@ -1,7 +1,6 @@
-"""The cognitive skills of CogQA and CogVision beside CogVSR's functions: names in, functions out, and back.
+"""Translate the cognitive skills of CogQA and CogVision to CogVSR's functions and back.
 
-Knows the published labels and the stray ones in the files; knows nothing of records. CogQA's labels are for text, so two of
-ours have no counterpart there: what is seen goes out under its own name.
+CogQA's labels are for text: the two functions of seeing have no counterpart there and keep their own names.
 """
 
 from __future__ import annotations

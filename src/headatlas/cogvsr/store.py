@@ -1,7 +1,7 @@
-"""CogVSR in hand: `CogVSR`, made from questions or loaded, and `load`.
+"""`CogVSR`, a dataset of questions made in memory or loaded, and `load`, which opens one.
 
-Knows what can be asked of a dataset; `files.py` knows where it lies, `rows.py` what a row is. Of a dataset in files
-only ids and splits are held, a row group at a time is read, and images are decoded one question at a time.
+Of a dataset in files only ids and splits stay in memory; rows are read a row group at a time, and images are decoded one
+question at a time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from headatlas.cogvsr.sources import SOURCES
 from headatlas.cogvsr.table import Table
 from headatlas.errors import HeadAtlasError
 from headatlas.registry import near, near_folder
+from headatlas.storage import recover
 
 STEP_COLUMNS = (
     "question", "step", "n_steps", "split", "family", "scene", "source", "kind", "function", "functions", "answer_type",
@@ -41,7 +42,9 @@ class CogVSR:
         if twice:
             seen: set[str] = set()
             first = next(i for i in self._ids if i in seen or seen.add(i))
-            raise HeadAtlasError(f"{name}: expected every question id once, but {first!r} comes again ({twice} in all)")
+            raise HeadAtlasError(
+                f"{name}: every question id must be there once, got {first[:80]!r} again ({twice} in all)"
+            )
 
     @classmethod
     def from_questions(cls, questions: Iterable[Question], path: str | Path | None = None) -> CogVSR:
@@ -157,6 +160,13 @@ class CogVSR:
         return pd.DataFrame.from_records(records, columns=list(STEP_COLUMNS))
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False
+
+
 def load(
     source: str | Path = "scenes", n: int = 400, seed: int = 0, splits: Sequence[str] = ("P", "S", "T", "E")
 ) -> CogVSR:
@@ -173,9 +183,10 @@ def load(
         return made if isinstance(made, CogVSR) else CogVSR.from_questions(made)
     if str(source) == mini.NAME:
         return CogVSR(files.open_path(mini.FOLDER), mini.NAME)
-    check_source(source)
     path = Path(source)
-    if path.exists():
+    recover(path)
+    check_source(source)
+    if _exists(path):
         return CogVSR(files.open_path(path), path.name)
     return CogVSR(files.open_hub(str(source)), str(source))
 
@@ -188,7 +199,7 @@ def check_source(source: str | Path) -> None:
     """
     text, path = str(source), Path(source)
     named = [*SOURCES, mini.NAME]
-    if text in named or path.exists():
+    if text in named or _exists(path):
         return
     folder = near_folder(text)
     is_id = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", text) and path.suffix not in (".parquet", ".jsonl")

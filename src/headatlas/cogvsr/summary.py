@@ -1,7 +1,7 @@
-"""How many questions and steps a dataset has, by split, family, function and answer type, beside the paper's figures.
+"""Count the questions and steps of a dataset by split, family, function and answer type, with the paper's figures.
 
-Knows pandas and the words of CogVSR; reads no image. Counts are whole numbers, shares are of all steps, 0..1. A step
-that needs several functions counts once for its primary one.
+Counts are whole numbers, shares are of all steps, 0..1. A step that needs several functions counts once, for its primary one.
+No image is read.
 """
 
 from __future__ import annotations

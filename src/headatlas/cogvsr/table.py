@@ -1,7 +1,6 @@
-"""Rows of questions wherever they lie: an Arrow table in memory or mapped, or Parquet files read a row group at a time.
+"""Rows of questions as a table: in memory, mapped from a file, or read from Parquet a row group at a time.
 
-Knows rows by their number and columns by their name; knows nothing of what a question is. Both kinds of table can be told to
-select rows, and give them in pieces, so that what is held at once does not depend on how many there are.
+Both kinds can select rows and give them in pieces, so that the memory needed does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ from typing import Any, Protocol, runtime_checkable
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from headatlas.cogvsr.parquet import open_parquet
 
 
 @runtime_checkable
 class Table(Protocol):
-    """What `CogVSR` asks of its rows."""
+    """What `CogVSR` needs of its rows."""
 
     @property
     def column_names(self) -> list[str]:
@@ -110,7 +110,7 @@ class _Files:
 
     def __init__(self, paths: Sequence[Path]):
         self._paths = list(paths)
-        self._open = [pq.ParquetFile(path, pre_buffer=False) for path in self._paths]
+        self._open = [open_parquet(path) for path in self._paths]
         self._where = [(file, i) for file in self._open for i in range(file.metadata.num_row_groups)]
         sizes = [file.metadata.row_group(i).num_rows for file, i in self._where]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])

@@ -1,26 +1,22 @@
-"""`validate`: every fault of a dataset, each with its place and field, however broken or hostile the file is.
+"""List every fault of a dataset in files, each with its place and field, however broken or hostile the files are.
 
-Knows JSON lines and Parquet of questions, and what a question must be; knows no importer. Memory stays bounded: a line is read
-up to 16 MB, Parquet a few rows at a time. Nothing is executed, followed out of the folder or decoded beyond its limits, and
-text from the data is quoted in messages, never printed raw.
+Memory stays bounded: a line is read up to 16 MB, Parquet a few rows at a time. No link leads out of the folder, no image is
+decoded beyond its limits, and text from the data is quoted in messages, never printed raw.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from headatlas.cogvsr import files, rows
-from headatlas.cogvsr.lines import BadLine, read_lines
+from headatlas.cogvsr.lines import BadLine, decode, read_lines
+from headatlas.cogvsr.parquet import open_parquet, reading
 from headatlas.cogvsr.pictures import fault_of_name, inside, judge, read_image
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
@@ -48,7 +44,7 @@ class Fault:
 
 @dataclass
 class Checked:
-    """How much was looked at: questions read, and faults found (counted, not kept)."""
+    """Counts of a validation: questions read, and faults found."""
 
     questions: int = 0
     faults: int = 0
@@ -87,15 +83,15 @@ def _tables(root: Path) -> list[Path]:
     if not root.exists():
         raise HeadAtlasError(f"{root}: no such file or folder")
     if root.is_file() and root.suffix not in (".jsonl", ".parquet"):
-        raise HeadAtlasError(f"{root}: expected a .jsonl or .parquet file, or a folder with them")
+        raise HeadAtlasError(f"{root}: must be a .jsonl or .parquet file, or a folder with them")
     found = [root] if root.is_file() else sorted([*files.parquet_files(root), *root.rglob("*.jsonl")])
     if not found:
-        raise HeadAtlasError(f"{root}: expected .jsonl or .parquet files, found none")
+        raise HeadAtlasError(f"{root}: must hold .jsonl or .parquet files, found none")
     return found
 
 
 class _Whole:
-    """What must hold between questions. Keeps ids, scenes and image digests: some hundred bytes a question."""
+    """Checks between questions. Holds ids, scenes and image digests: some hundred bytes a question."""
 
     def __init__(self) -> None:
         self.questions = 0
@@ -104,7 +100,7 @@ class _Whole:
         self._splits: dict[tuple[str, str], tuple[str, str]] = {}
 
     def add(self, question: Question, where: str, images: list[str]) -> Iterator[Fault]:
-        """Faults of this question beside those before it."""
+        """Faults of this question against those before it."""
         self.questions += 1
         first = self._ids.setdefault(question.id, where)
         if first != where:
@@ -120,7 +116,7 @@ class _Whole:
                 yield Fault(where, field, f"{what} is in split {question.split} here and in split {split} in {before}")
 
     def faults(self) -> Iterator[Fault]:
-        """What can only be told at the end."""
+        """Faults that are only known at the end."""
         if not self.questions:
             yield Fault("the dataset", "", "no valid question in it")
         for where, pair in self._pairs:
@@ -138,31 +134,19 @@ def _jsonl(path: Path, name: str, whole: _Whole) -> Iterator[Fault]:
             if isinstance(line, BadLine):
                 yield Fault(where, "", str(line))
                 continue
-            twice: list[str] = []
             try:
-                record = json.loads(line, object_pairs_hook=lambda pairs, twice=twice: _object(pairs, twice))
-            except json.JSONDecodeError as error:
-                yield Fault(where, "", f"not JSON ({error.msg} at character {error.pos + 1})")
-                continue
-            except (ValueError, RecursionError) as error:
-                message = "nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
-                yield Fault(where, "", f"not JSON that can be read ({message})")
+                record, twice = decode(line)
+            except ValueError as error:
+                yield Fault(where, "", str(error))
                 continue
             for field in twice:
-                yield Fault(where, field[:60], "comes twice in one object")
+                yield Fault(where, field[:60], "stands twice in one object")
             if not isinstance(record, dict):
-                yield Fault(where, "", f"expected an object with a question's fields, came {_short(record)}")
+                yield Fault(where, "", f"must be an object with a question's fields, got {rows.short(record)}")
                 continue
             yield from _question(record, where, whole, _named_images(record, path.parent))
     except OSError as error:
         yield Fault(name, "", f"cannot be read ({error.strerror or error})")
-
-
-def _object(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice += [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    return made
 
 
 def _named_images(record: dict[str, Any], folder: Path) -> list[tuple[str, bytes | str]]:
@@ -171,12 +155,12 @@ def _named_images(record: dict[str, Any], folder: Path) -> list[tuple[str, bytes
     if images is None:
         return []
     if not isinstance(images, list):
-        return [("images", f"expected a list of paths, came {_short(images)}")]
+        return [("images", f"must be a list of paths, got {rows.short(images)}")]
     found: list[tuple[str, bytes | str]] = []
     for i, image in enumerate(images):
         field = f"images.{i}"
         if not isinstance(image, str):
-            found.append((field, f"expected a path, came {_short(image)}"))
+            found.append((field, f"must be a path, got {rows.short(image)}"))
         elif fault := fault_of_name(image):
             found.append((field, fault))
         else:
@@ -188,11 +172,11 @@ def _file(folder: Path, image: str) -> bytes | str:
     path = inside(folder, image)
     if path is None:
         outside = (folder / image).is_symlink() or (folder / image).exists()
-        return f"{_short(image)} is {'a link out of the folder or no file' if outside else 'not there'}"
+        return f"{rows.short(image)} is {'a link out of the folder or no file' if outside else 'not there'}"
     try:
         return read_image(path)
     except OSError as error:
-        return f"{_short(image)} cannot be read ({error.strerror or error})"
+        return f"{rows.short(image)} cannot be read ({error.strerror or error})"
 
 
 # -- Parquet -------------------------------------------------------------------------------------------------------------
@@ -200,7 +184,7 @@ def _file(folder: Path, image: str) -> bytes | str:
 
 def _parquet(path: Path, name: str, whole: _Whole) -> Iterator[Fault]:
     try:
-        file = pq.ParquetFile(path)
+        file = open_parquet(path)
         missing = [column for column in rows.REQUIRED if column not in file.schema_arrow.names]
         if missing:
             yield Fault(name, "", f"no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)[:200]}")
@@ -208,18 +192,24 @@ def _parquet(path: Path, name: str, whole: _Whole) -> Iterator[Fault]:
         large = [g for g in range(file.num_row_groups) if file.metadata.row_group(g).total_byte_size > _LARGEST_GROUP]
         for group in large:
             size = file.metadata.row_group(group).total_byte_size
-            yield Fault(name, "", f"row group {group} unpacks to {size:,} bytes; expected at most {_LARGEST_GROUP:,}")
+            yield Fault(
+                name, "", f"row group {group} unpacks to {size:,} bytes; it must have at most {_LARGEST_GROUP:,}"
+            )
         groups = [g for g in range(file.num_row_groups) if g not in large]
+        batches = file.iter_batches(batch_size=_ROWS, row_groups=groups)
         number = 0
-        for batch in file.iter_batches(batch_size=_ROWS, row_groups=groups):
-            for row in batch.to_pylist():
+        while True:
+            with reading(name):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                records = batch.to_pylist()
+            for row in records:
                 images = _cells(row)
                 yield from _question(row, f"{name}:{number}", whole, images)
                 number += 1
-    except (OSError, ValueError, pa.ArrowException) as error:
-        yield Fault(
-            name, "", f"not Parquet that can be read ({(str(error) or type(error).__name__).splitlines()[0][:160]})"
-        )
+    except HeadAtlasError as error:
+        yield Fault(name, "", str(error).removeprefix(f"{path}: ").removeprefix(f"{name}: "))
 
 
 def _cells(row: dict[str, Any]) -> list[tuple[str, bytes | str]]:
@@ -229,8 +219,8 @@ def _cells(row: dict[str, Any]) -> list[tuple[str, bytes | str]]:
         if isinstance(data, bytes):
             found.append((f"images.{i}", data))
         else:
-            what = f"only the path {_short(path)}" if path else "nothing"
-            found.append((f"images.{i}", f"expected the bytes of an image, came {what}"))
+            what = f"only the path {rows.short(path)}" if path else "nothing"
+            found.append((f"images.{i}", f"must be the bytes of an image, got {what}"))
     row.pop("images", None)
     return found
 
@@ -254,15 +244,15 @@ def _question(
         question = Question.model_validate({**rows.DEFAULTS, **rows.without_nulls(record), "images": ()})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=True)
-        told = {field for field, _ in faults}
+        reported = {field for field, _ in faults}
         inner = {one["loc"][:k] for one in found for k in range(1, len(one["loc"]))}
         for one in found:
             field = ".".join(str(part) for part in one["loc"])
-            # A list whose items are wrong is also told to be too short: that says nothing new.
-            if field not in told and not (one["type"] == "too_short" and one["loc"] in inner):
+            # pydantic also calls a list too short whose items are wrong: that says nothing new.
+            if field not in reported and not (one["type"] == "too_short" and one["loc"] in inner):
                 message = one["msg"].removeprefix("Value error, ")
-                came = "" if "came" in message or one["type"] == "missing" else f", came {_short(one.get('input'))}"
-                yield Fault(where, field, message[:300] + came)
+                got = "" if ", got " in message or one["type"] == "missing" else f", got {rows.short(one.get('input'))}"
+                yield Fault(where, field, message[:300] + got)
         return
     for field, message in _labels(question):
         yield Fault(where, field, message)
@@ -272,10 +262,10 @@ def _question(
 def _values(value: Any, field: str) -> Iterator[tuple[str, str]]:
     """Numbers and texts that no field may hold."""
     if isinstance(value, float) and not math.isfinite(value):
-        yield field, f"expected a number, came {value}"
+        yield field, f"must be a number, got {value}"
     elif isinstance(value, str):
         if len(value) > LONGEST_TEXT:
-            yield field, f"{len(value):,} characters long; expected at most {LONGEST_TEXT:,}"
+            yield field, f"{len(value):,} characters long; it must have at most {LONGEST_TEXT:,}"
         elif "\0" in value:
             yield field, "holds a null character"
         elif not value.isprintable() and any(0xD800 <= ord(c) <= 0xDFFF for c in value):
@@ -294,19 +284,19 @@ def _labels(question: Question) -> Iterator[tuple[str, str]]:
     for field, part in parts:
         answer = part.answer
         if not answer.strip() or answer.strip() in ("nan", "NaN", "None", "null"):
-            yield field, f"expected an answer, came {_short(answer)}"
+            yield field, f"must be an answer, got {rows.short(answer)}"
         elif part.answer_type == "yes_no" and answer not in ("yes", "no"):
-            yield field, f"expected 'yes' or 'no', came {_short(answer)}"
+            yield field, f"must be 'yes' or 'no', got {rows.short(answer)}"
         elif part.answer_type == "number" and not _is_number(answer):
-            yield field, f"expected a number, came {_short(answer)}"
+            yield field, f"must be a number, got {rows.short(answer)}"
         elif part.answer_type == "choice" and part.options and answer not in part.options:
-            yield field, f"expected one of {', '.join(map(_short, part.options[:6]))}, came {_short(answer)}"
+            yield field, f"must be one of {', '.join(map(rows.short, part.options[:6]))}, got {rows.short(answer)}"
         elif part.answer_type == "choice" and not part.options:
             yield field.replace("answer", "options"), "a choice without options"
         if len(set(part.options)) < len(part.options):
-            yield field.replace("answer", "options"), f"an option comes twice in {_short(list(part.options))}"
+            yield field.replace("answer", "options"), f"an option stands twice in {rows.short(list(part.options))}"
         if not part.text.strip():
-            yield field.replace("answer", "text"), "expected text, came only spaces"
+            yield field.replace("answer", "text"), "must be text, got only spaces"
 
 
 def _is_number(text: str) -> bool:
@@ -314,9 +304,3 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _short(value: Any) -> str:
-    """A value quoted in one line of at most 60 characters, control characters escaped."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -20,7 +20,7 @@ from headatlas.engine.answers import Answers, Outcome, outcome_of
 from headatlas.engine.edits import GroupPlan
 from headatlas.engine.record import Recording
 from headatlas.heads.cache import CACHE_NAMES
-from headatlas.vlm.along import call_at, take
+from headatlas.vlm.positions import call_at, take
 from headatlas.vlm.stack import Unfit
 
 

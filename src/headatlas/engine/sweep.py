@@ -30,7 +30,7 @@ from headatlas.progress import Progress
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
-from headatlas.vlm.read import Readout, in_batches, read, spell
+from headatlas.vlm.read import Readout, has_ended, in_batches, read, spell
 from headatlas.vlm.stack import Stack, Unfit, stack_of
 
 log = logging.getLogger("headatlas")
@@ -54,6 +54,7 @@ class Sweep:
         turns: number of answers in each conversation; N in total.
         how: `branch`, `resume` (shared passes) or `rerun` (full passes).
         reason: why full passes were needed; empty otherwise.
+        ended: whether the model ended its turn, see `vlm.Readout`; the last row is of the unedited model.
     """
 
     logprob: Float[np.ndarray, "C N"]
@@ -63,6 +64,7 @@ class Sweep:
     turns: tuple[int, ...]
     how: str
     reason: str = ""
+    ended: Bool[np.ndarray, "C1 N"] | None = None
 
     def __repr__(self) -> str:
         conditions, answers = self.logprob.shape
@@ -72,13 +74,21 @@ class Sweep:
     def readouts(self, condition: int) -> list[list[Readout]]:
         """One condition's answers as `vlm.read` gives them."""
         flat = [
-            Readout(text, bool(exact), float(logprob))
-            for text, exact, logprob in zip(
-                self.text[condition], self.exact[condition], self.logprob[condition], strict=True
+            Readout(text, bool(exact), float(logprob), ended)
+            for text, exact, logprob, ended in zip(
+                self.text[condition],
+                self.exact[condition],
+                self.logprob[condition],
+                self.ended_in(condition),
+                strict=True,
             )
         ]
         starts = np.concatenate([[0], np.cumsum(self.turns)]).tolist()
         return [flat[a:b] for a, b in pairwise(starts)]
+
+    def ended_in(self, condition: int) -> list[bool]:
+        """Whether each of the N answers ended its turn under a condition; -1 is the unedited model."""
+        return [True] * self.logprob.shape[1] if self.ended is None else self.ended[condition].tolist()
 
 
 def sweep(
@@ -230,6 +240,7 @@ class _Table:
         self.starts = np.concatenate([[0], np.cumsum(self.turns)])
         n = int(self.starts[-1])
         self.logprob, self.exact = np.full((n_conditions + 1, n), np.nan), np.zeros((n_conditions + 1, n), bool)
+        self.ended = np.ones((n_conditions + 1, n), bool)
         self.text = [[""] * n for _ in range(n_conditions + 1)]
         self._vlm, self._progress = vlm, progress
         self._spelled: dict[tuple[int, ...], str] = {}
@@ -245,12 +256,14 @@ class _Table:
         self.logprob[where] = outcome.logprob.numpy()
         self.exact[where] = outcome.exact.numpy()
         lengths = [end - start for spans in batch.spans for start, end in spans]
+        has_end = [one for ends in batch.ends for one in ends]
         cuts = np.concatenate([[0], np.cumsum(lengths)]).tolist()
         for g, c in enumerate(which):
             tokens = outcome.best[g if len(outcome.best) > 1 else 0].tolist()
             texts = self.text[c]
-            for at, (a, b) in zip(place.tolist(), pairwise(cuts), strict=True):
+            for at, (a, b), may_end in zip(place.tolist(), pairwise(cuts), has_end, strict=True):
                 texts[at] = self._spell(tuple(tokens[a:b]))
+                self.ended[c, at] = not may_end or has_ended(self._vlm, tokens[a:b])
         if conditions is not None and self._progress is not None:
             self._done += len(rows) * len(which)
             self._progress("sweep", self._done, self._total)
@@ -258,7 +271,7 @@ class _Table:
     def sweep(self, how: str) -> Sweep:
         """The results of all batches."""
         bare = (self.logprob[-1], self.exact[-1], self.text[-1])
-        return Sweep(self.logprob[:-1], self.exact[:-1], self.text[:-1], bare, self.turns, how)
+        return Sweep(self.logprob[:-1], self.exact[:-1], self.text[:-1], bare, self.turns, how, ended=self.ended)
 
     def _spell(self, tokens: tuple[int, ...]) -> str:
         if tokens not in self._spelled:
@@ -295,6 +308,7 @@ def _rerun(
     logprob = np.array([[r.logprob for r in row] for row in flat])
     exact = np.array([[r.exact for r in row] for row in flat])
     text = [[r.text for r in row] for row in flat]
+    ended = np.array([[r.ended for r in row] for row in flat], bool)
     turns = tuple(len(chat.turns) for chat in conversations)
     bare = (logprob[-1], exact[-1], text[-1])
-    return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, turns, "rerun", reason)
+    return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, turns, "rerun", reason, ended)

@@ -1,7 +1,6 @@
-"""What transformers calls the keys and values that a model or a block is given: `past_key_values`, from 5.24 on `cache`.
+"""Names of the keyword by which models take cached keys and values: `past_key_values`, from transformers 5.24 on `cache`.
 
-Knows names only. A model from elsewhere (`trust_remote_code`) can have the old name under a new transformers, so a module is
-asked before the library is.
+A model that comes with its own code can have the old name under a new transformers, so the module is asked before the library.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ _GENERATES: Callable[..., Any] = vars(GenerationMixin)["prepare_inputs_for_gener
 
 
 def cache_name(forward: Callable[..., Any] = _GENERATES) -> str:
-    """The keyword by which `forward` takes a cache; without a `forward`, or where it does not say, that of `generate`."""
-    asked = (inspect.signature(forward).parameters, inspect.signature(_GENERATES).parameters)
-    return next(name for parameters in asked for name in CACHE_NAMES if name in parameters)
+    """The keyword by which `forward` takes a cache; that of `generate` if it has none."""
+    signatures = (inspect.signature(forward).parameters, inspect.signature(_GENERATES).parameters)
+    return next(name for parameters in signatures for name in CACHE_NAMES if name in parameters)
 
 
 def cache_in(kwargs: Mapping[str, Any]) -> Any:

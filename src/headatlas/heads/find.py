@@ -1,14 +1,13 @@
 """Find every addressable attention layer of a vision-language model by its structure.
 
-An attention layer is a module that owns input projections (separate q, or fused qkv) and an output projection whose
-input is `n_heads * d_head` wide. Children are recognised by their *role names* (`OUTPUT_ROLES`, `QUERY_ROLES`), never
-by paths or model types; the head count comes from the module or its config, d_head from the module, and the two must
-agree with the width of the projection. What does not add up is left out with its reason, never guessed.
+An attention layer is a module that has input projections (a separate q, or a fused qkv) and an output projection whose input
+is `n_heads * d_head` wide. Children are recognised by their *role names* (`OUTPUT_ROLES`, `QUERY_ROLES`), never by paths or
+model types. The head count comes from the module or its config, d_head from the module, and both must agree with the width of
+the projection. What does not add up is left out with the reason, never guessed.
 
-The language model is the smallest module around the input embeddings that contains attention, or, of an encoder-decoder,
-its decoder; the text encoder is a tower of its own. The vision tower is every other sub-model around a patch embedding, and
-what lies between the two under a connector's name is the connector, also where it is registered inside the language model. Knows
-torch modules only: no data, no weights are read.
+The language model is the smallest module around the input embeddings that contains attention, or the decoder of an
+encoder-decoder, whose text encoder is a tower of its own. The vision tower is every other sub-model around a patch embedding.
+What lies between the two under a connector's name is the connector, also where it is registered inside the language model.
 """
 
 import inspect
@@ -33,7 +32,7 @@ QUERY_ROLES = (
     *("qkv", "qkv_proj", "query_key_value", "c_attn", "Wqkv", "in_proj"),
     *("self.query", "attention.query"),
 )
-# What else asks and is asked: a module with both, and no output projection known here, is named as not addressed.
+# Further names of query and key projections: a module with both and no known output projection is listed as not addressed.
 ASKING = (*QUERY_ROLES, "to_q")
 ASKED = ("k_proj", "wk", "key", "k", "to_k", "to_kv", "kv_proj")
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "attention_heads", "num_query_heads")
@@ -52,15 +51,18 @@ CROSS_ROLES = (
 
 
 def find_heads(model: nn.Module) -> HeadGrid:
-    """Every attention layer of `model` whose heads can be addressed, as a `HeadGrid`.
+    """Every attention layer of a model whose heads can be addressed.
 
-    `model` is what `AutoModelForImageTextToText` loads. Layers are numbered within each tower (`L` language model,
-    `V` vision tower, `X` cross attention in the language model, `E` text encoder, `C` connector) in forward order: by the
-    modules' own `layer_idx` where they have one, else in order of registration (which is not the order of the forward
-    where a tower has two encoders, or a merger between its layers: `Site.name` tells). `grid.skipped` names what was left
-    out, and why.
+    Layers are numbered within each tower (`L` language model, `V` vision tower, `X` cross-attention in the language model, `E`
+    text encoder, `C` connector) in forward order: by the modules' own `layer_idx` where they have one, else in the order of
+    registration. That is not the forward order where a tower has two encoders, or a merger between its layers; see
+    `Site.name`. `grid.skipped` lists what was left out, with reasons.
 
-    Raises `HeadAtlasError` with the reasons if the language model has no addressable attention.
+    Args:
+        model: what `AutoModelForImageTextToText` loads.
+
+    Raises:
+        HeadAtlasError: the language model has no addressable attention; the message gives the reasons.
     """
     found: list[_Attention] = []
     refused: dict[str, str] = {}
@@ -95,7 +97,7 @@ def find_heads(model: nn.Module) -> HeadGrid:
         for tower, members in towers.items()
         for layer, a in enumerate(_forward_order(members))
     ]
-    # What is in or around an attention that is told already is no second one (BERT-like blocks, indexers, wrappers).
+    # A module in or around an attention found already is not a second one (BERT-like blocks, indexers, wrappers).
     others = (
         reason
         for name, reason in unknown.items()
@@ -128,7 +130,7 @@ def _as_attention(name: str, module: nn.Module) -> _Attention | str | None:
     role, projection = _multiplier(*output)
     width = _in_features(projection)
     if width is None:
-        return f"its output projection {role} is a {type(projection).__name__}, whose input width is not told"
+        return f"its output projection {role} is a {type(projection).__name__}, whose input width is unknown"
     sizes = _head_sizes(module, width)
     if isinstance(sizes, str):
         return f"output projection {role} takes {width} features, but {sizes}"
@@ -136,7 +138,7 @@ def _as_attention(name: str, module: nn.Module) -> _Attention | str | None:
 
 
 def _head_sizes(module: nn.Module, width: int) -> tuple[int, int] | str:
-    """`(n_heads, d_head)` with product `width`, both told by the module where it can; else what does not add up."""
+    """`(n_heads, d_head)` with product `width`, from the module where it gives them; else what does not add up, in words."""
     inner = [module, *(child for child in (getattr(module, "self", None), getattr(module, "attention", None)) if child)]
     own_dim = _first_int(inner, HEAD_DIMS)
     # The module's own count is what its forward uses; its config is asked only when the module keeps none.
@@ -170,7 +172,7 @@ def _encoder_and_decoder(model: nn.Module) -> tuple[str, str] | None:
     encoder, decoder = stacks
     if not encoder or not decoder or _within(encoder, decoder):
         raise HeadAtlasError(
-            f"{type(model).__name__} is an encoder-decoder whose two stacks cannot be told apart "
+            f"{type(model).__name__} is an encoder-decoder whose two stacks cannot be distinguished "
             f"(encoder {encoder!r}, decoder {decoder!r}), so L0.H0 would name no single head"
         )
     return encoder, decoder
@@ -184,9 +186,7 @@ def _language_root(model: nn.Module, attentions: list[str]) -> str:
         embeddings = None
     path = next((name for name, module in model.named_modules() if module is embeddings), None)
     if path is None:
-        raise HeadAtlasError(
-            f"{type(model).__name__} has no input embeddings, so it has no language model to look into"
-        )
+        raise HeadAtlasError(f"{type(model).__name__} has no input embeddings, so no language model can be found in it")
     while path and not any(_within(name, path) for name in attentions):
         path = path.rpartition(".")[0]
     return path
@@ -230,17 +230,17 @@ def _has_patches(module: nn.Module) -> bool:
 
 
 def _is_cross(attention: _Attention) -> bool:
-    told = getattr(attention.module, "is_cross_attention", None)
-    if told is not None:
-        return bool(told)
+    declared = getattr(attention.module, "is_cross_attention", None)
+    if declared is not None:
+        return bool(declared)
     inputs = inspect.signature(attention.module.forward).parameters
     own = attention.name.split(".")[-2:]  # the module itself, or the layer that wraps it
     return any(name in CROSS_ROLES for name in own) or any(name in inputs for name in CROSS_INPUTS)
 
 
 def _forward_order(members: list[_Attention]) -> list[_Attention]:
-    told = [getattr(a.module, "layer_idx", None) for a in members]
-    numbers = [n for n in told if isinstance(n, int)]
+    indices = [getattr(a.module, "layer_idx", None) for a in members]
+    numbers = [n for n in indices if isinstance(n, int)]
     if len(set(numbers)) != len(members):
         return members
     return [members[i] for i in sorted(range(len(members)), key=lambda i: numbers[i])]
@@ -266,11 +266,11 @@ def _first_int(sources: list[Any], names: tuple[str, ...]) -> int | None:
 
 
 def _multiplier(role: str, projection: nn.Module) -> tuple[str, nn.Module]:
-    """The part of an output projection that multiplies: one that must be given more than z gates z first, and its z is gated."""
-    asked = inspect.signature(projection.forward).parameters.values()
-    must = [p for p in asked if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    """The part of an output projection that multiplies. A projection that takes more than z gates z first; its z is gated."""
+    parameters = inspect.signature(projection.forward).parameters.values()
+    required = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     inner = projection._modules.get("linear")
-    return (role, projection) if inner is None or len(must) < 2 else (f"{role}.linear", inner)
+    return (role, projection) if inner is None or len(required) < 2 else (f"{role}.linear", inner)
 
 
 def _in_features(projection: nn.Module) -> int | None:

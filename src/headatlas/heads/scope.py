@@ -1,7 +1,4 @@
-"""Where in the sequence an edit acts: the scopes, the masks that say it, and the slice for the current forward.
-
-Knows token positions as boolean masks; does not know how they were made (the batch does that) nor what is edited.
-"""
+"""Where in the sequence an edit acts: scopes, their masks, and the part of a mask that the current forward sees."""
 
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
@@ -14,17 +11,16 @@ from headatlas.errors import HeadAtlasError
 
 Scope = Literal["all", "image", "prompt", "answer", "last"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""`all` every position (padding too); `image` image tokens; `prompt` everything before the answers; `answer` the
-positions that predict an answer token (last prompt token up to the token before the end of turn); `last` the last
-prompt position."""
+"""`all`: every position, padding too; `image`: image tokens; `prompt`: everything before the answers; `answer`: the positions
+that predict an answer token (last prompt token up to the token before the end of turn); `last`: the last prompt position."""
 
 DECODED: dict[Scope, bool] = {"all": True, "image": False, "prompt": False, "answer": True, "last": True}
-"""Whether a token that `generate` has appended (T = 1, cache in use) is in the scope."""
+"""Whether a token that `generate` has appended (T = 1, with a cache) is in the scope."""
 
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Masks of one batch over its full sequence: bool `[B, T]`, padding counted in T, false at padding.
+    """Masks of one batch over its full sequence: bool `[B, T]`, false at padding, which counts in T.
 
     A scope whose mask is None cannot be used with this batch.
     """
@@ -40,7 +36,7 @@ class Positions:
             raise HeadAtlasError(f"the masks of a batch must all be [B, T] of one shape, got {shapes}")
 
     def mask(self, scope: Scope) -> Bool[Tensor, "B T"]:
-        """The mask of `scope` (not `all`, which needs none). Raises if the batch did not supply it."""
+        """The mask of `scope` (not `all`, which needs none); `HeadAtlasError` if the batch has none."""
         mask = getattr(self, scope) if scope in SCOPES and scope != "all" else None
         if mask is None:
             have = [f.name for f in fields(self) if getattr(self, f.name) is not None]
@@ -50,7 +46,7 @@ class Positions:
 
 @dataclass(frozen=True)
 class Window:
-    """Which tokens the current forward of the language model sees: `past` cached ones, then `length` new ones."""
+    """The tokens that the current forward of the language model sees: `past` cached ones, then `length` new ones."""
 
     past: int
     length: int
@@ -59,18 +55,29 @@ class Window:
 def check_scope(scope: str) -> Scope:
     """`scope` if it is one of `SCOPES`, else `HeadAtlasError`."""
     if scope not in SCOPES:
-        raise HeadAtlasError(f"expected a scope of {', '.join(SCOPES)}, got {scope!r}")
+        raise HeadAtlasError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
     return scope  # pyright: ignore[reportReturnType]
 
 
 def current_mask(
     scope: Scope, positions: Positions | None, window: Window | None, rows: int, length: int
 ) -> Bool[Tensor, "B t"] | None:
-    """The part of the scope's mask that the current forward sees; None when every position is in scope.
+    """The part of the scope's mask that the current forward sees.
 
-    `rows` and `length` are those of the z at hand. Without a cache the masks must cover exactly the forward's tokens.
-    With `past` cached tokens, the forward sees `mask[:, past:past+t]`, or, past the masks' end, one decoded token.
-    Raises `HeadAtlasError` for everything else.
+    Without a cache the masks must cover exactly the forward's tokens. With `past` cached tokens the forward sees
+    `mask[:, past:past+t]` or, after the end of the masks, one decoded token.
+
+    Args:
+        scope: where the edit acts.
+        positions: masks of the batch.
+        window: the tokens of the current forward.
+        rows, length: B and T of z in this forward.
+
+    Returns:
+        Bool `[B, t]`; None when every position is in scope.
+
+    Raises:
+        HeadAtlasError: masks are missing or do not fit the forward.
     """
     if scope == "all":
         return None

@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from headatlas.cogvsr.parsing import matches, parse
+from headatlas.cogvsr.parsing import parse
 from headatlas.cogvsr.schema import Question
 from headatlas.engine import Sweep, sweep
 from headatlas.engine.edits import Edits
 from headatlas.progress import Progress, part
-from headatlas.vlm.chat import conversation
+from headatlas.vlm.chat import Arm, conversations
 from headatlas.vlm.data import Questions, windows
-from headatlas.vlm.evaluate import Arm, rows_of, table
+from headatlas.vlm.evaluate import is_right, rows_of, table
 from headatlas.vlm.model import VLM
 
 WINDOW = 512
@@ -32,31 +32,31 @@ class WindowAnswers:
     def __init__(self, questions: Sequence[Question], found: Sweep) -> None:
         """`questions` need no images; `found` is the sweep over their conversations."""
         self._questions, self._found = questions, found
-        self._known: dict[tuple[int, str], tuple[Any, bool]] = {}  # (parsed, correct) of a step and a text
+        self._known: dict[tuple[int, str, bool], tuple[Any, bool]] = {}  # (parsed, correct) of step, text, ended
 
     @cached_property
     def _bare(self) -> pd.DataFrame:
         logprob, _, text = self._found.bare
+        ended = self._found.ended_in(-1)
         records: list[dict[str, Any]] = []
         at = 0
         for question in self._questions:
             some = slice(at, at + len(question.steps))
-            records += rows_of(question, text[some], logprob[some].tolist())
+            records += rows_of(question, text[some], logprob[some].tolist(), ended[some])
             at = some.stop
-        self._known |= {(i, row["text"]): (row["parsed"], row["correct"]) for i, row in enumerate(records)}
+        self._known |= {(i, row["text"], ended[i]): (row["parsed"], row["correct"]) for i, row in enumerate(records)}
         return table(records)
 
     def table(self, condition: int) -> pd.DataFrame:
         """The answers table of one condition."""
         bare = self._bare
         steps = [step for question in self._questions for step in question.steps]
-        texts = self._found.text[condition]
-        for i, text in enumerate(texts):
-            if (i, text) not in self._known:
-                step = steps[i]
-                parsed = parse(text, step.answer_type, step.options)
-                self._known[i, text] = parsed, matches(text, step.answer, step.answer_type, step.options)
-        read = [self._known[i, text] for i, text in enumerate(texts)]
+        texts, ended = self._found.text[condition], self._found.ended_in(condition)
+        for i, (text, end) in enumerate(zip(texts, ended, strict=True)):
+            if (i, text, end) not in self._known:
+                parsed = parse(text, steps[i].answer_type, steps[i].options)
+                self._known[i, text, end] = parsed, is_right(text, steps[i], end)
+        read = [self._known[i, text, end] for i, (text, end) in enumerate(zip(texts, ended, strict=True))]
         parsed = [one for one, _ in read]
         return bare.assign(
             text=texts,
@@ -104,8 +104,7 @@ def answer_conditions(
     """
     done, parts = 0, []
     for window in windows(questions, WINDOW):
-        shown = [(None, "") if arm is None else arm(question) for question in window]
-        chats = [conversation(q, images=s[0], preamble=s[1]) for q, s in zip(window, shown, strict=True)]
+        chats = conversations(window, arm)
         total = len(questions) * len(conditions)
         found = sweep(vlm, chats, conditions, scope, batch_size, part(progress, "sweep", total, done))
         done += len(window) * len(conditions)

@@ -24,9 +24,9 @@ from headatlas.engine.edits import Edits
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention.batched_answers import WINDOW, ConditionAnswers, WindowAnswers
 from headatlas.storage import SEAL, Folder, is_sealed, seal
-from headatlas.vlm.chat import Conversation, conversation
+from headatlas.vlm.chat import Arm, Conversation, conversations
 from headatlas.vlm.data import Questions, windows
-from headatlas.vlm.evaluate import Arm, evaluate, table
+from headatlas.vlm.evaluate import evaluate, table
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import by_length
 from headatlas.vlm.vision import VisionMemo
@@ -179,7 +179,7 @@ class _Job:
             key = id(arm), window
             if key not in self._chats:
                 self._chats.clear()
-                self._chats[key] = _asked(next(windows(self._data, WINDOW, skip=window)), arm)
+                self._chats[key] = conversations(next(windows(self._data, WINDOW, skip=window)), arm)
             return [self._chats[key][row] for row in rows]
 
         return make
@@ -257,14 +257,9 @@ def _shown(window: Sequence[Question], arm: Arm | None) -> dict[str, Any]:
 
 def _plan(window: Sequence[Question], arm: Arm | None, batch_size: int) -> Window:
     """Cut a window into runs of whole batches; rows of a run in ascending order, so that a worker makes the same batches."""
-    batches = by_length(_asked(window, arm), batch_size)
+    batches = by_length(conversations(window, arm), batch_size)
     runs = [sorted(row for batch in batches[i : i + BATCHES] for row in batch) for i in range(0, len(batches), BATCHES)]
     return Window([question.model_copy(update={"images": ()}) for question in window], runs)
-
-
-def _asked(questions: Sequence[Question], arm: Arm | None) -> list[Conversation]:
-    shown = [(None, "") if arm is None else arm(question) for question in questions]
-    return [conversation(q, images=s[0], preamble=s[1]) for q, s in zip(questions, shown, strict=True)]
 
 
 def _same_tensors(conditions: Sequence[Edits]) -> list[list[Any]]:
@@ -301,18 +296,20 @@ def joined(parts: Sequence[tuple[list[int], Sweep]], turns: Sequence[int]) -> Sw
     starts = np.concatenate([[0], np.cumsum(turns)]).astype(int)
     n, groups = int(starts[-1]), len(parts[0][1].text)
     logprob, exact = np.full((groups + 1, n), np.nan), np.zeros((groups + 1, n), bool)
+    ended = np.ones((groups + 1, n), bool)
     text = [[""] * n for _ in range(groups + 1)]
     for rows, part in parts:
         place = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
         logprob[:-1, place], exact[:-1, place] = part.logprob, part.exact
         logprob[-1, place], exact[-1, place] = part.bare[0], part.bare[1]
+        ended[:, place] = True if part.ended is None else part.ended
         for whole, some in zip(text, [*part.text, part.bare[2]], strict=True):
             for at, said in zip(place.tolist(), some, strict=True):
                 whole[at] = said
     # If one run needed full passes, the whole sweep says so.
     how = sorted({(part.how, part.reason) for _, part in parts}, key=lambda pair: pair[0] == "rerun")[-1]
     bare = (logprob[-1], exact[-1], text[-1])
-    return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, tuple(int(turn) for turn in turns), *how)
+    return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, tuple(int(turn) for turn in turns), *how, ended)
 
 
 def packed(found: Sweep) -> bytes:
@@ -320,9 +317,11 @@ def packed(found: Sweep) -> bytes:
     out = io.BytesIO()
     text = np.array([*found.text, found.bare[2]], dtype=np.str_)
     how = np.array([found.how, found.reason])
+    ended = np.array([found.ended_in(c) for c in range(-1, len(found.text))])
     np.savez_compressed(
         out, logprob=np.vstack([found.logprob, found.bare[0]]), exact=np.vstack([found.exact, found.bare[1]]),
         text=np.char.encode(text, "utf-8"), turns=np.array(found.turns), how=how,
+        ended=np.roll(ended, -1, axis=0),
     )  # fmt: skip
     return seal(SEAL + b"\n" + out.getvalue())
 
@@ -339,5 +338,5 @@ def unpacked(data: bytes) -> Sweep:
         text = np.char.decode(arrays["text"], "utf-8").tolist()
         logprob: Float[np.ndarray, "C1 N"] = arrays["logprob"]
         exact, (how, reason) = arrays["exact"], arrays["how"].tolist()
-        turns = tuple(arrays["turns"].tolist())
-    return Sweep(logprob[:-1], exact[:-1], text[:-1], (logprob[-1], exact[-1], text[-1]), turns, how, reason)
+        turns, ended = tuple(arrays["turns"].tolist()), arrays.get("ended")
+    return Sweep(logprob[:-1], exact[:-1], text[:-1], (logprob[-1], exact[-1], text[-1]), turns, how, reason, ended)

@@ -1,6 +1,7 @@
-"""Which rows the training sees at which step: a pure function of seed, stage and step, so that a resumed run is the same run.
+"""Draw the training batches.
 
-Knows the pool; knows no model. Rows of like length share a batch, padded to one of a few lengths (each is compiled once).
+The rows of a batch depend on seed, stage and step only, so that a resumed run equals an uninterrupted one. Rows of similar
+length share a batch, padded to one of a few lengths (each is compiled once).
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ LENGTHS = {
     "blind": (128, 192),
     "blind_more": (128, 192),
 }
-"""The padded lengths of each kind of batch, in tokens, in LLaVA's short form of a conversation; families that write more around
-a turn stretch them (`padded_lengths`). `things` and `listing`: made of captions; `blind`, `blind_more`: as `own`, `more`, without
-the image."""
+"""Padded lengths of each kind of batch, in tokens of LLaVA's short chat form; families with a longer form stretch them
+(`padded_lengths`). `things` and `listing` are made of captions; `blind` and `blind_more` are `own` and `more` without image."""
 
 _SOURCE = {"blind": "own", "blind_more": "more", "things": "caption", "listing": "caption"}
 _BLIND = ("blind", "blind_more")
@@ -37,12 +37,12 @@ _BLIND = ("blind", "blind_more")
 SPATIAL_MARKS = tuple(1 + FUNCTIONS.index(name) for name in SPATIAL)
 SPATIAL_WEIGHT = 2.0
 END_WEIGHT = 0.3
-"""Of the end of turn: it follows every answer and is learned soon."""
+"""Weight of the end-of-turn token, which follows every answer and is learned early."""
 
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Rows padded on the right; `weights` is 0 where there is nothing to learn; `scenes` index the pool's pictures."""
+    """Rows padded on the right. `weights` is 0 where nothing is learned; `scenes` are indices of the pool's pictures."""
 
     ids: Int64[Tensor, "B T"]
     weights: Float[Tensor, "B T"]
@@ -69,16 +69,16 @@ class Sampler:
             lengths = pool.lengths(_SOURCE.get(kind, kind))
             if _SOURCE.get(kind) == "caption":
                 captions = [pool.row("caption", i) for i in range(len(lengths))]
-                told = (getattr(encoder, kind)(row, np.arange(encoder.n_things(row))) for row in captions)
-                lengths = np.array([len(row.ids) for row in told])
+                rows = (getattr(encoder, kind)(row, np.arange(encoder.n_things(row))) for row in captions)
+                lengths = np.array([len(row.ids) for row in rows])
             if kind in _BLIND:
                 lengths = lengths - encoder.picture_tokens
             self._buckets[kind] = {}
             below = 0
             for size in padded_lengths(sizes, int(lengths.max())):
-                found = np.flatnonzero((lengths > below) & (lengths <= size))
-                if len(found):
-                    self._buckets[kind][size] = found
+                fitting = np.flatnonzero((lengths > below) & (lengths <= size))
+                if len(fitting):
+                    self._buckets[kind][size] = fitting
                 below = size
 
     def generator(self, stage: str, step: int) -> np.random.Generator:
@@ -90,22 +90,22 @@ class Sampler:
         return self.generator("vision", step).integers(0, len(self._pool), n)
 
     def text(self, stage: str, step: int, shares: dict[str, float]) -> TextBatch:
-        """Return the batch of a step; `shares` are the chances of each kind of batch."""
+        """Return the batch of a step; `shares` are the relative probabilities of the kinds of batches."""
         rng = self.generator(stage, step)
         kinds = [kind for kind in shares if self._buckets[kind]]
         chance = np.array([shares[kind] for kind in kinds])
         kind = kinds[rng.choice(len(kinds), p=chance / chance.sum())]
         buckets = self._buckets[kind]
         sizes = list(buckets)
-        # A bucket of n rows, drawn B at a time, is drawn n / B times as often: every row is equally likely.
+        # A bucket of n rows, of which B are drawn at a time, is chosen n / B times as often: every row is equally likely.
         chance = np.array([len(buckets[size]) * size for size in sizes], float)
         size = sizes[rng.choice(len(sizes), p=chance / chance.sum())]
         chosen = buckets[size][rng.integers(0, len(buckets[size]), max(1, self._tokens // size))]
         source, blind = _SOURCE.get(kind, kind), kind in _BLIND
         rows = [self._pool.row(source, int(i)) for i in chosen]
         if kind in ("things", "listing"):
-            retold = getattr(self._encoder, kind)
-            rows = [retold(row, rng.permutation(self._encoder.n_things(row))) for row in rows]
+            rewrite = getattr(self._encoder, kind)
+            rows = [rewrite(row, rng.permutation(self._encoder.n_things(row))) for row in rows]
         if blind:
             rows = [self._encoder.without_image(row) for row in rows]
         ids, weights = self.collate(rows, size, blind)

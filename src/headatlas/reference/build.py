@@ -1,8 +1,6 @@
-"""What all reference VLMs are built with: their sizes, a tokenizer with one token a word, and the saving of a finished model.
+"""Build what all reference VLMs share: their sizes, a tokenizer with one token per word, and the saving of a finished model.
 
-Knows the words that CogVSR's scenes use and how a family writes a conversation (`form.py`); processor and model classes lie in
-`families/`. What is saved is an ordinary model folder: `AutoModelForImageTextToText` and `AutoProcessor` load it without code
-of this project.
+The result is an ordinary model folder, which `AutoModelForImageTextToText` and `AutoProcessor` load without HeadAtlas.
 """
 
 from __future__ import annotations
@@ -36,13 +34,13 @@ class Shape:
     mlp: int = 512
     max_length: int = 512
     merge: int = 1
-    """Patches that make an image token, along each side."""
+    """Patches per image token along each side."""
     kv_heads: int | None = None
     """Key-value heads; None: as many as heads."""
 
     @property
     def image_tokens(self) -> int:
-        """How many image tokens a picture takes: one a cell."""
+        """Image tokens of a picture: one per cell."""
         return (self.image_size // (self.patch_size * self.merge)) ** 2
 
 
@@ -52,10 +50,10 @@ def words(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def build_tokenizer(vocabulary: Iterable[str], form: Form) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer that lower-cases, with one token for every given word and bytes for all others.
+    """Return a byte-level BPE tokenizer that lower-cases, with one token for each given word and bytes for all others.
 
-    A word is the same token wherever it stands: each follows a space, which is added where there is none. The family's special
-    tokens come first, the words of its frame ("user") last.
+    A word is the same token everywhere: each follows a space, which is added where there is none. The family's special tokens
+    come first, the words of its chat form ("user") last.
     """
     table = {token: i for i, token in enumerate(form.specials)}
     for byte in sorted(pre_tokenizers.ByteLevel.alphabet()):
@@ -63,10 +61,10 @@ def build_tokenizer(vocabulary: Iterable[str], form: Form) -> PreTrainedTokenize
     for word in ("\n", *vocabulary, *words([form.plain])):
         for token in (f"Ġ{word}",) if word != "\n" else ("Ċ", "ĠĊ"):
             table.setdefault(token, len(table))
-    # `ignore_merges`: a word that is in the vocabulary is one token, without the merges that would lead there.
+    # `ignore_merges`: a word of the vocabulary is one token even without the merges that would produce it.
     core = Tokenizer(models.BPE(vocab=table, merges=[], ignore_merges=True))
     core.normalizer = normalizers.Lowercase()
-    # Signs and line ends stand alone ("left," is "left" and ","): every one gets the space that words have, and is one token too.
+    # Punctuation and line breaks are tokens of their own ("left," is "left" and ","), with the space that words have.
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r"\n| ?\p{L}+| ?\d| ?[^\s\p{L}\d]"), "isolated"),
@@ -88,19 +86,19 @@ def build_tokenizer(vocabulary: Iterable[str], form: Form) -> PreTrainedTokenize
 
 
 def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    """Return the number of one token of the vocabulary."""
+    """Return the id of a token of the vocabulary."""
     found = tokenizer.convert_tokens_to_ids(token)
     assert isinstance(found, int), token
     return found
 
 
 def greedy(end: int, pad: int) -> GenerationConfig:
-    """How a reference VLM generates unless told otherwise: one short answer, greedily."""
+    """Default generation settings of a reference VLM: one short answer, greedily."""
     return GenerationConfig(eos_token_id=end, pad_token_id=pad, do_sample=False, max_new_tokens=16)
 
 
 def save(model: PreTrainedModel, processor: ProcessorMixin, folder: Path) -> None:
-    """Write the model folder. Weights lie there as float16, half the size, and load as float32, which the config names."""
+    """Write the model folder. Weights are stored as float16 (half the size) and load as float32, the dtype in the config."""
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     weights = folder / "model.safetensors"

@@ -1,6 +1,6 @@
-"""The model card of a reference VLM: what it is, how it was trained, how well it answers, measured here and not promised.
+"""Write the model card of a reference VLM: what it is, how it was trained, and how well it answers.
 
-Knows the answers table and the recipe. Figures come from questions of split E of a seed that no study and no training uses.
+The figures are measured on questions of split E of a seed that no study and no training uses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES
-from headatlas.cogvsr.parsing import matches
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.reference.families import family_named
@@ -21,12 +20,12 @@ from headatlas.reference.recipe import Recipe
 from headatlas.scenes.build import symbolic
 from headatlas.stats import wilson
 from headatlas.vlm.chat import conversation
-from headatlas.vlm.evaluate import evaluate
-from headatlas.vlm.generate import generate
+from headatlas.vlm.evaluate import evaluate, is_right
+from headatlas.vlm.generate import generate_answers
 from headatlas.vlm.load import load_vlm
 
 SEED = 20_260_320
-"""Of the questions that the card's figures are of."""
+"""Seed of the questions that the card's figures are measured on."""
 
 WAYS = {
     "own": "own context",
@@ -34,7 +33,7 @@ WAYS = {
     "own_no_image": "own context, no image",
     "gold_no_image": "gold context, no image",
 }
-"""How a question is answered: with the model's own earlier answers or the right ones, with or without its image."""
+"""How a question is answered: with the model's own earlier answers or the gold ones, with or without its image."""
 
 COLUMNS = ("way", "group_kind", "group", "accuracy", "low", "high", "unparsable", "n")
 
@@ -45,26 +44,26 @@ def measure(
     """Let the model in `folder` answer `n` questions of split E in every way, generated greedily, and count.
 
     Returns:
-        One row a group: way (`WAYS`, or `direct`: the question alone, no steps), group_kind (`function`, `family`: final
+        One row per group: way (`WAYS`, or `direct`: the question alone, no steps), group_kind (`function`, `family`: final
         answers by family, `final`), group, accuracy and unparsable (0..1), low and high (95 % Wilson interval), n.
 
     Raises:
         HeadAtlasError: `folder` holds no loadable VLM, or n < 1.
     """
     if n < 1:
-        raise HeadAtlasError(f"expected at least one question to measure with, came {n}")
+        raise HeadAtlasError(f"n must be at least 1, got {n}")
     vlm = load_vlm(folder)
     questions = [made.rendered() for made in symbolic(n, "E", seed)]
     rows: list[dict[str, object]] = []
     for way in WAYS:
         say(f"measuring {n} questions: {WAYS[way]}")
-        # In gold context one teacher-forced pass says what generation would (method, section e).
+        # In gold context one teacher-forced pass gives what generation would.
         context, mode = ("own", "generate") if way.startswith("own") else ("gold", "forced")
         arm = _without_image if way.endswith("no_image") else None
         rows += _count(way, evaluate(vlm, questions, mode=mode, context=context, arm=arm))
     say(f"measuring {n} questions: the answer without steps")
-    said = generate(vlm, [conversation(question, upto=0, direct=True) for question in questions])
-    right = [matches(text, q.answer, q.answer_type, q.options) for text, q in zip(said, questions, strict=True)]
+    answers = generate_answers(vlm, [conversation(question, upto=0, direct=True) for question in questions])
+    right = [is_right(answer.text, question, answer.ended) for answer, question in zip(answers, questions, strict=True)]
     rows.append(_row("direct", "final", "final", pd.Series(right), float("nan")))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

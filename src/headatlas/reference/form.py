@@ -1,7 +1,6 @@
-"""How a family writes a conversation: its special tokens, what stands around a picture and around every turn.
+"""`Form`: how a reference VLM's family writes a conversation, from its special tokens to the text around every turn.
 
-Knows text only. The chat template, the tokenizer's special tokens and the rows that the training reads all follow from one
-`Form`, so that they cannot drift apart.
+The chat template, the tokenizer's special tokens and the training rows are all derived from one `Form`, so that they agree.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ class Form:
     """A conversation is `opening`, then turns: `user`, picture (the first one), text, `assistant`, answer, `end`, `after`.
 
     Attributes:
-        specials: the special tokens, in the order of their numbers.
-        user, assistant: what stands before what each of them says.
-        end: the token that ends an answer, which the model learns to say; `after` follows it and is not learned.
-        closes_user: the user's turn, too, ends in `end` and `after`.
+        specials: the special tokens, in the order of their ids.
+        user, assistant: the text before each one's turn.
+        end: the token that ends an answer, which the model learns; `after` follows it and is not learned.
+        closes_user: whether the user's turn ends in `end` and `after` too.
         image: the token that stands for one cell of the board.
-        picture: what the processor puts before and behind the picture's image tokens, up to the text.
-        placeholder: what the chat template writes for a picture; the processor expands it.
-        opening: what every conversation begins with.
+        picture: text that the processor puts before and after the picture's image tokens.
+        placeholder: text that the chat template writes for a picture; the processor expands it.
+        opening: text at the start of every conversation.
         bos: the token for it, if it is the tokenizer's beginning of text.
-        named: special tokens by the names that the family's processor asks the tokenizer for.
+        named: special tokens by the names under which the family's processor asks the tokenizer for them.
     """
 
     specials: tuple[str, ...]
@@ -43,12 +42,12 @@ class Form:
 
     @property
     def close(self) -> str:
-        """What stands behind the user's text."""
+        """The text after the user's text."""
         return self.end + self.after if self.closes_user else ""
 
     @property
     def plain(self) -> str:
-        """The words of the frame, such as "user", without the special tokens."""
+        """The words of the chat form, such as "user", without the special tokens."""
         text = f"{self.opening} {self.user} {self.assistant} {self.after} {''.join(self.picture)}"
         for token in self.specials:
             text = text.replace(token, " ")
@@ -56,7 +55,7 @@ class Form:
 
     @property
     def template(self) -> str:
-        """The chat template (Jinja, over messages of Hugging Face's form). Nothing in a turn depends on later turns."""
+        """The chat template (Jinja, over Hugging Face messages). No part of a turn depends on later turns."""
         start = f"{{{{ '{self.opening}' }}}}" if self.opening else ""
         done = f"'{self.end}{self.after}'"
         return (
@@ -75,7 +74,7 @@ class Form:
 
     @property
     def example(self) -> str:
-        """A conversation of two steps, line ends written as `\\n`, for the model card."""
+        """A conversation of two steps for the model card, line breaks written as `\\n`."""
         first = f"{self.opening}{self.user}{self.placeholder}{{question}}\n{{first step}}{self.close}{self.assistant}"
         return (
             f"{first}{{answer}}{self.end}{self.after}{self.user}{{next step}}{self.close}{self.assistant}...".replace(

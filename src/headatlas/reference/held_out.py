@@ -1,6 +1,6 @@
-"""How well the model answers held-out scenes while it trains: whole answers under teacher forcing, by function.
+"""Measure how well the model answers held-out scenes during training: whole answers under teacher forcing, by function.
 
-Knows the pool and the trainer's forward pass; the figures of the model card come from `card.py` and generated answers.
+The figures of the model card come from `card.py` and generated answers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def accuracies(trainer: Trainer) -> dict[str, float]:
 
 
 def lookups(trainer: Trainer) -> dict[str, float]:
-    """Return the share (0..1) of the words of held-out listings, of their things in reading order, that are the argmax."""
+    """Return the share (0..1) of the words of held-out listings (things in reading order) that are the argmax."""
     pool, encoder = trainer.held_out, trainer.encoder
     captions = [pool.row("caption", i) for i in range(len(pool.lengths("caption")))]
     rows = [encoder.listing(row, np.arange(encoder.n_things(row))) for row in captions]
@@ -43,8 +43,8 @@ def lookups(trainer: Trainer) -> dict[str, float]:
         pixels = to_float(trainer.processor, pool.images(pool.scene["caption"][start : start + _BATCH]))
         with trainer._autocast():
             states = trainer.hidden(ids, pixels)
-            said = torch.stack([trainer.model.lm_head(row[:-1]).argmax(-1) for row in states])
-        right.append((said == ids[:, 1:])[weights[:, 1:] > 0].numpy())
+            predicted = torch.stack([trainer.model.lm_head(row[:-1]).argmax(-1) for row in states])
+        right.append((predicted == ids[:, 1:])[weights[:, 1:] > 0].numpy())
     return {"listing": float(np.concatenate(right).mean())}
 
 
@@ -57,10 +57,10 @@ def _collect(trainer: Trainer, kind: str, right: dict[str, list[bool]]) -> None:
         pixels = to_float(trainer.processor, pool.images(pool.scene[kind][start : start + _BATCH]))
         with trainer._autocast():
             states = trainer.hidden(ids, pixels)
-            said = torch.cat([trainer.model.lm_head(row[None]).argmax(-1) for row in states]).numpy()
+            predicted = torch.cat([trainer.model.lm_head(row[None]).argmax(-1) for row in states]).numpy()
         for i, row in enumerate(part):
             marks = row.marks[1:]
-            same = said[i, : len(marks)] == row.ids[1:]
+            same = predicted[i, : len(marks)] == row.ids[1:]
             ends = np.flatnonzero((row.ids[1:] == encoder.end) & (marks > 0))
             for end in ends:
                 begin = end

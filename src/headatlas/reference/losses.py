@@ -1,7 +1,7 @@
-"""What each training stage computes: forward passes that skip whatever no loss looks at, and the losses.
+"""Forward passes and losses of the training stages.
 
-Knows a family's parts and the pool's labels; knows no files, no schedule. `hidden` is the model's own forward pass on rows that
-are padded on the right and have their picture in the same place: a test holds it equal to `model(...)`, family by family.
+`hidden` equals the model's own forward pass for rows that are padded on the right and have their picture in the same place
+(tested for each family), but skips what no loss needs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """PyTorch's attention in float32 whatever autocast says: its bfloat16 backward on CPUs is four times slower."""
+    """PyTorch's attention in float32 also under autocast: its bfloat16 backward pass on CPUs is four times slower."""
     causal = kwargs.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
     if key.shape[1] < query.shape[1]:
@@ -54,7 +54,7 @@ AttentionInterface.register(ATTENTION, _attention)
 def image_features(
     family: Family, model: PreTrainedModel, pixels: Float[Tensor, "B 3 S S"], shape: Shape
 ) -> Float[Tensor, "B P E"]:
-    """Return the projected patches of each picture, one a cell, as the language model sees them."""
+    """Return the projected patches of each picture, one per cell, as the language model gets them."""
     find: Any = model.get_image_features
     made: Any = find(**family.inputs(pixels, shape))
     pooled: Any = made.pooler_output
@@ -76,9 +76,9 @@ def hidden(
         family: the model's family.
         model: the VLM.
         ids: rows padded on the right; with `pixels`, the image tokens are in the same place in every row.
-        pixels: one normalized picture a row, or None for rows without picture.
+        pixels: one normalized picture per row, or None for rows without picture.
         shape: the model's sizes.
-        language: stands for the family's language model (its compiled form).
+        language: used in place of the family's language model, such as its compiled form.
         frozen: no gradients for vision tower and projector.
     """
     embedded = model.get_input_embeddings()(ids)
@@ -89,14 +89,14 @@ def hidden(
         at = int((ids[0] == model.config.image_token_id).int().argmax())
         embedded = torch.cat([embedded[:, :at], features.to(embedded.dtype), embedded[:, at + features.shape[1] :]], 1)
     run = family.language_model(model) if language is None else language
-    # Padding on the right needs no mask: nothing before it can attend to it.
+    # Padding on the right needs no mask: no earlier token can attend to it.
     return run(inputs_embeds=embedded, use_cache=False, **family.context(model, ids, at, shape)).last_hidden_state
 
 
 def answer_loss(
     model: PreTrainedModel, states: Tensor, ids: Int64[Tensor, "B T"], weights: Float[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
-    """Return the weighted mean cross-entropy (nats) of the tokens with a weight, each predicted one position earlier."""
+    """Return the weighted mean cross-entropy (nats) of tokens with a weight, each predicted one position earlier."""
     rows, columns = weights[:, 1:].nonzero(as_tuple=True)
     logits = model.lm_head(states[rows, columns]).float()  # type: ignore[operator]
     each = F.cross_entropy(logits, ids[rows, columns + 1], reduction="none")
@@ -105,7 +105,7 @@ def answer_loss(
 
 
 class PatchHeads(nn.Module):
-    """Stage 1's classifiers, one linear layer a field over the projected patches; thrown away afterwards."""
+    """The classifiers of stage 1, one linear layer per field over the projected patches; discarded afterwards."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -125,7 +125,7 @@ class PatchHeads(nn.Module):
             logits = head(features[known])
             each = F.cross_entropy(logits, wanted[known], reduction="none")
             if field == "thing":
-                # Five patches of six are empty: weigh what is there.
+                # Five of six patches are empty: give the others more weight.
                 weight = torch.where(wanted[known] > 0, 1.0, 0.15)
                 total = total + (each * weight).sum() / weight.sum()
             else:

@@ -1,7 +1,6 @@
-"""Several processes of one thread each that train one model, half a batch each: no waiting inside a step, one sum behind it.
+"""Train one model in several processes of one thread each: every process takes a part of the batch, and gradients are summed.
 
-On two cores this is faster than two threads, above all when other programs want the cores too. Knows processes and gradients
-only.
+On two cores this is faster than two threads, above all when other programs use the cores too.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Team:
-    """This process's place (0-based) among `size` processes; the first one writes files."""
+    """This process's rank (0-based) among `size` processes; the first one writes files."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and tells what happens."""
+        """Whether this process writes files and reports progress."""
         return self.rank == 0
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -42,17 +41,17 @@ class Team:
             grad.copy_(part.view_as(grad))
 
     def wait(self) -> None:
-        """Return when all processes are here."""
+        """Return when all processes have called this."""
         if self.size > 1:
             dist.barrier()
 
 
-def together(
+def run_team(
     work: Callable[..., None], size: int, folder: Path, arguments: tuple[Any, ...], say: Callable[[str], None]
 ) -> None:
-    """Run `work(team, *arguments, say)` in `size` processes, this one the first; `folder` holds their meeting point.
+    """Run `work(team, *arguments, say)` in `size` processes, this one the first; they meet through a file in `folder`.
 
-    `work` and its arguments must be picklable by the `spawn` start method; the others get a `say` that says nothing.
+    `work` and its arguments must be picklable for the `spawn` start method; the other processes get a silent `say`.
     """
     if size == 1:
         work(Team(), *arguments, say)

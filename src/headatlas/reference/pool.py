@@ -1,8 +1,7 @@
-"""The training scenes, rendered and asked about once, kept in files: pixels memory-mapped, conversations as flat arrays.
+"""Make and store the training data: rendered scenes as memory-mapped pixels, conversations about them as flat arrays.
 
-Knows scenes, tokenizers and pictures; knows no model. Everything follows from a seed and comes from the scenes' own split
-"train", which no study uses. A scene's mirror image is a second scene for the price of one. Pixels are the same for all
-families and are made once, which takes long; conversations are tokens, and so each family has its own.
+Everything is determined by a seed and comes from the scenes' split "train", which no study uses. A scene's mirror image is used
+as a second scene. Pixels are shared by all families; conversations are tokens, so each family has its own.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ from headatlas.scenes.render import render
 from headatlas.scenes.world import CLASSES, COLORS, DIRECTIONS, PLACES, SIZES, TEXTURES, Scene
 
 KINDS = ("own", "more", "direct", "caption", "quiz")
-"""Conversations of the pool: the question the scene was made for, other questions that fit it, one without steps, a caption, and
-single steps of those questions that look at the picture."""
+"""Kinds of conversations: the question a scene was made for, other questions about it, one without steps, a caption, and
+single steps of those questions that need the picture."""
 
 QUIZ_STEPS = 8
-"""Steps of one quiz at most."""
+"""Largest number of steps of one quiz."""
 
 PATCH_FIELDS = {
     "thing": (None, *CLASSES), "color": COLORS, "texture": TEXTURES, "size": SIZES, "depth": (0, 1, 2),
     "facing": (None, *DIRECTIONS), "row": tuple(range(1, 7)), "column": tuple(range(1, 7)), "place": PLACES,
     "frame": (None, False, True),
 }  # fmt: skip
-"""What stage 1 reads off each patch, and its values; fields of things have no label (-1) where there is none."""
+"""What stage 1 classifies for each patch, and the values; fields of things have no label (255) where there is no thing."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Pool:
         return Row(self.ids[kind][part], self.marks[kind][part])
 
     def lengths(self, kind: str) -> Int64[np.ndarray, " rows"]:
-        """Return how many tokens each conversation of a kind has."""
+        """Return the number of tokens of each conversation of a kind."""
         return np.diff(self.bounds[kind]).astype(np.int64)
 
     def images(self, scenes: Int64[np.ndarray, " B"]) -> UInt8[np.ndarray, "B 3 S S"]:
@@ -108,7 +107,7 @@ def patch_labels(scene: Scene) -> UInt8[np.ndarray, "36 fields"]:
 
 
 def looks_of(questions: list[Question]) -> list[Step]:
-    """Return the different steps that need the image and nothing that was said before."""
+    """Return the distinct steps that need the image and no earlier answer."""
     steps = {step.text: step for question in questions for step in question.steps if step.needs_image}
     return [step for text, step in steps.items() if JUST_NAMED not in text]
 
@@ -127,7 +126,7 @@ def to_float(processor: ProcessorMixin, pixels: UInt8[np.ndarray, "B 3 S S"]) ->
 
 
 def prepare(settings: PoolSettings, family: str, shape: Shape, folder: Path, workers: int = 2) -> Pool:
-    """Make the pool of a family in `folder`, or open what was made there before: pictures by any family, rows by this one."""
+    """Make the pool of a family in `folder`, or open what is there already (pictures from any family, rows from this one)."""
     scenes, rows = folder / "scenes.json", folder / family / "rows.json"
     made_of = {"pool": asdict(settings), "image_size": shape.image_size}
     with _unless_done(scenes, made_of) as wanted:
@@ -147,7 +146,7 @@ def prepare(settings: PoolSettings, family: str, shape: Shape, folder: Path, wor
 
 @contextmanager
 def _unless_done(marker: Path, made_of: dict[str, Any]) -> Iterator[bool]:
-    """Whether the work that `marker` stands for is still to do; done within, it is marked as done."""
+    """Whether the work recorded by the file `marker` is still to be done; after the context it is recorded as done."""
     text = json.dumps(made_of, sort_keys=True)
     wanted = not (marker.exists() and marker.read_text() == text)
     if wanted:
@@ -159,7 +158,7 @@ def _unless_done(marker: Path, made_of: dict[str, Any]) -> Iterator[bool]:
 
 
 def _share(work: Callable[[Any], None], jobs: list) -> None:
-    """Do the jobs, one process each."""
+    """Do the jobs, one process for each."""
     if len(jobs) == 1:
         work(jobs[0])
         return
@@ -168,13 +167,13 @@ def _share(work: Callable[[Any], None], jobs: list) -> None:
 
 
 def _scenes(settings: PoolSettings, worker: int, workers: int) -> Iterator[tuple[int, SceneQuestion]]:
-    """One process's share, every `workers`-th scene, numbered."""
+    """The scenes of one process, every `workers`-th, with their numbers."""
     torch.set_num_threads(1)
     return islice(enumerate(symbolic(settings.n_scenes, "train", settings.seed)), worker, None, workers)
 
 
 def _both(settings: PoolSettings, i: int, scene: Scene) -> list[tuple[int, Scene]]:
-    """A scene and its mirror image, numbered."""
+    """A scene and its mirror image, with their numbers."""
     return [(i, scene), (i + settings.n_scenes, scene.mirrored())] if settings.mirrors else [(i, scene)]
 
 
@@ -225,7 +224,7 @@ def _converse(job: tuple[PoolSettings, str, Shape, Path, int, int]) -> None:
 
 
 def _open(folder: Path, rows: Path) -> Pool:
-    """The rows of all processes as one, in the order of scenes: the same however many processes there were."""
+    """The rows of all processes joined in the order of scenes, which does not depend on the number of processes."""
     parts = [dict(np.load(path)) for path in sorted(rows.glob("part*.npz"))]
 
     def joined(name: str) -> np.ndarray:

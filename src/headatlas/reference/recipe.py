@@ -1,4 +1,4 @@
-"""How a reference VLM is trained: every number, in one record that is logged and printed in the model card."""
+"""`Recipe`: all training settings of a reference VLM, which are logged and printed in the model card."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from headatlas.reference.build import Shape
 from headatlas.reference.families import family_named
 
 STAGES = ("vision", "lookup", "whole", "finish")
-"""1: the vision tower alone, 2: the language model learns to find things by name in what the tower sees, 3: conversations,
-4: conversations again, from the full rate to almost none."""
+"""1: the vision tower alone. 2: the language model learns to find things by name in the tower's output. 3: conversations.
+4: conversations again, with the learning rate falling to almost zero."""
 
 Phases = tuple[tuple[float, dict[str, float]], ...]
-"""Until which share of a stage's steps, and the chance of each kind of batch (`batches.LENGTHS`) until then."""
+"""Phases of a stage: up to which share of its steps, and the probability of each kind of batch (`batches.LENGTHS`) there."""
 
 FULL_MINUTES = 80.0
-"""About what the default recipe takes on two quiet cores with AMX (bfloat16 matrix units), as measured: 3, 9, 22 and 47 a stage,
-rendering not counted."""
+"""Measured duration of the default recipe on two idle cores with AMX (bfloat16 matrix units): 3, 9, 22 and 47 minutes for the
+stages, without rendering."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training settings; times and sizes are told in steps, so that the same recipe gives the same model anywhere."""
+    """Training settings. Durations are in steps, so that the same recipe gives the same model on every machine."""
 
     family: str = "llava"
     shape: Shape = field(default_factory=Shape)
@@ -30,19 +30,19 @@ class Recipe:
     n_scenes: int = 14_000
     """Rendered scenes; with their mirror images there are twice as many."""
     n_held_out: int = 256
-    """Further scenes of split "train", from another seed, that are only looked at while training."""
+    """Further scenes of split "train", from another seed, used for evaluation during training."""
     steps: tuple[int, int, int, int] = (1500, 1500, 3500, 9000)
     horizons: tuple[int, int, int, int] = (1500, 1500, 6000, 9000)
-    """Steps that each stage's rate and phases are laid out for: stage 3 is cut while it still learns fast."""
+    """Steps over which each stage's learning rate and phases are planned; stage 3 ends earlier, while it still learns fast."""
     rates: tuple[float, float, float, float] = (1e-3, 1e-3, 1e-3, 1e-3)
     """Peak learning rate of each stage: linear warm-up, then cosine to `floor` of it."""
     vision_share: float = 0.1
-    """Of the rate that vision tower and projector get in stages 3 and 4; they are frozen in stage 2 and in the first third of
-    stage 3: at the full rate the language model's first, blind gradients wipe out what stage 1 learned (seen: classes at chance
-    after 1,700 steps)."""
+    """Share of the learning rate for vision tower and projector in stages 3 and 4. They are frozen in stage 2 and the first third
+    of stage 3: at the full rate the language model's first gradients destroy what stage 1 learned (measured: classes at chance
+    level after 1,700 steps)."""
     feature_norm: float = 6.4
-    """Mean length of the projected patches that stage 2 begins with: stage 1 leaves them at 0.9, beside which whatever the first
-    layers add is loud, and lookups are learned half as fast (seen: accuracy .66 and .88 after 400 steps)."""
+    """Mean length of the projected patches at the start of stage 2. Stage 1 leaves them at 0.9, small compared with what the
+    first layers add, and lookups are learned half as fast (measured: accuracy .66 instead of .88 after 400 steps)."""
     floor: float = 0.02
     warmups: tuple[int, int, int, int] = (150, 50, 100, 100)
     weight_decay: float = 0.05
@@ -55,7 +55,7 @@ class Recipe:
         (0.6, {"listing": 1.0}),
         (1.0, {"listing": 0.5, "things": 0.3, "caption": 0.2}),
     )
-    """What stage 2 learns from."""
+    """Phases of stage 2."""
     whole: Phases = (
         (0.2, {"quiz": 0.4, "blind": 0.15, "blind_more": 0.15, "listing": 0.1, "own": 0.1, "more": 0.1}),
         (
@@ -72,7 +72,7 @@ class Recipe:
             },
         ),
     )
-    """What stage 3 learns from."""
+    """Phases of stage 3."""
     finish: Phases = (
         (
             0.35,
@@ -99,7 +99,7 @@ class Recipe:
             },
         ),
     )
-    """What stage 4 learns from."""
+    """Phases of stage 4."""
     bfloat16: bool = True
     compiled: bool = True
     evaluate_every: int = 400
@@ -107,7 +107,7 @@ class Recipe:
 
     @classmethod
     def of(cls, family: str) -> Recipe:
-        """Return the recipe of a family's reference VLM: ref-llava's, but for the family's shape and settings.
+        """Return the recipe of a family's reference VLM: ref-llava's with the family's own shape and settings.
 
         Raises `HeadAtlasError` for an unknown family.
         """
@@ -115,9 +115,9 @@ class Recipe:
         return cls(family=family, shape=found.shape, **found.settings)
 
     def scaled(self, minutes: float) -> Recipe:
-        """Return the recipe with its steps cut, or stretched, to about `minutes` on a machine like the one it was made on."""
+        """Return the recipe with fewer (or more) steps, for about `minutes` on a machine as in `FULL_MINUTES`."""
         if minutes <= 0:
-            raise HeadAtlasError(f"expected a training time above 0 minutes, came {minutes}")
+            raise HeadAtlasError(f"minutes must be > 0, got {minutes}")
         share = minutes / FULL_MINUTES
         steps, horizons, warmups = (
             tuple(max(1, round(share * n)) for n in which) for which in (self.steps, self.horizons, self.warmups)
@@ -130,6 +130,6 @@ class Recipe:
         return stage == "lookup" or (stage == "whole" and 3 * step < self.horizons[2])
 
     def shares(self, stage: str, step: int) -> dict[str, float]:
-        """Return the chance of each kind of batch at a step of stage 2, 3 or 4."""
+        """Return the probability of each kind of batch at a step of stage 2, 3 or 4."""
         phases = {"lookup": self.lookup, "whole": self.whole, "finish": self.finish}[stage]
         return next(shares for until, shares in phases if step < until * self.horizons[STAGES.index(stage)])

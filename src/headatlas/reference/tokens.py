@@ -1,7 +1,6 @@
-"""Conversations as token arrays, fast: what the training reads a hundred times as often as the processor could write it.
+"""Encode conversations as token arrays, a hundred times as fast as the processor.
 
-Knows the chat's form (`form.py`, `vlm.chat.conversation`) and the tokenizer. A test holds every array equal to what the
-processor makes of the same conversation, family by family.
+For each family a test compares the arrays with what the processor makes of the same conversations.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ from headatlas.scenes.caption import caption
 from headatlas.scenes.world import Scene
 
 CAPTION_REQUEST = "describe the picture."
-"""What the user says before a caption."""
+"""The user's request for a caption."""
 
 THING_REQUEST = "describe the"
-"""What the user says before the colour and class of one thing."""
+"""The user's request before the colour and class of one thing."""
 
 LIST_REQUEST = "list the things."
-"""What the user says before a list of all things."""
+"""The user's request for a list of all things."""
 
 OTHER = len(FUNCTIONS)
-"""The mark of an answer that is no step: a caption, or an answer without steps."""
+"""Mark of an answer that is not a step: a caption, or an answer without steps."""
 
 BLIND = 16
-"""Added to an answer's mark if its step needs no image."""
+"""Added to the mark of an answer whose step needs no image."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One conversation: tokens, and for each 0 or, in an answer, 1 + its function (`OTHER` for none), + `BLIND`."""
+    """One conversation: tokens, and a mark for each: 0, or in an answer 1 + its function (`OTHER` for none), + `BLIND`."""
 
     ids: Int16[np.ndarray, " T"]
     marks: UInt8[np.ndarray, " T"]
@@ -65,7 +64,7 @@ def _texts(seed: int, n: int) -> Iterator[str]:
 
 
 class Encoder:
-    """Turns conversations into `Row`s. Every distinct text is tokenized once and remembered."""
+    """Turns conversations into `Row`s. Each distinct text is tokenized once."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, form: Form, image_tokens: int):
         self._tokenizer = tokenizer
@@ -99,48 +98,48 @@ class Encoder:
         return self._row([(self._ids(CAPTION_REQUEST), self._ids(caption(scene)), 1 + OTHER)])
 
     def things(self, caption: Row, order: Int64[np.ndarray, " things"]) -> Row:
-        """The caption's things, each asked for by name and told in a turn of its own, in the given order (0-based)."""
+        """The caption's things, each asked for by name and described in a turn of its own, in the given order (0-based)."""
         parts = [self._parts(caption)[i] for i in order]
         return self._row([([*self._ask, *part[2:4], self._stop], part, 1 + OTHER) for part in parts])
 
     def listing(self, caption: Row, order: Int64[np.ndarray, " things"]) -> Row:
-        """The caption's things in one turn and in the given order (0-based), each first by name, then what it is like.
+        """The caption's things in one turn and in the given order (0-based), each by name and then its properties.
 
-        Names are given, not learned: which thing comes next is chance. Nowhere else are so many lookups by name in so few
-        tokens, and it takes many before a model begins to look things up.
+        Names are not learned, as the order is random. No other kind of row has as many lookups by name per token, and a model
+        needs many before it learns to look things up.
         """
         parts = self._parts(caption)
-        said: list[int] = []
+        text: list[int] = []
         marks: list[int] = []
         for i in order:
             part = parts[i]
-            told = [token for token in part[:2] + part[4:] if token not in self._plain]
-            said += [*part[2:4], *told, self._stop]
-            marks += [0, 0] + [1 + OTHER] * len(told) + [0]
-        row = self._row([(self._list, said, 0)])
-        first = len(row.ids) - len(self._after) - 1 - len(said)
-        row.marks[first : first + len(said)] = marks
+            properties = [token for token in part[:2] + part[4:] if token not in self._plain]
+            text += [*part[2:4], *properties, self._stop]
+            marks += [0, 0] + [1 + OTHER] * len(properties) + [0]
+        row = self._row([(self._list, text, 0)])
+        first = len(row.ids) - len(self._after) - 1 - len(text)
+        row.marks[first : first + len(text)] = marks
         return row
 
     def quiz(self, steps: list[Step]) -> Row:
-        """Steps of any questions about one picture, each a turn that stands for itself."""
+        """Steps of any questions about one picture, each a turn of its own."""
         return self._row(
             [(self._lines(step.text), self._ids(step.answer), 1 + FUNCTIONS.index(step.function)) for step in steps]
         )
 
     def _parts(self, caption: Row) -> list[list[int]]:
         """The tokens of each thing of a caption: size, texture, colour, class, row, column and so on."""
-        said = caption.ids[caption.marks > 0][:-1].tolist()
-        stops = [i for i, token in enumerate(said) if token == self._stop]
-        return [said[a + 1 : b] for a, b in pairwise(stops)]
+        text = caption.ids[caption.marks > 0][:-1].tolist()
+        stops = [i for i, token in enumerate(text) if token == self._stop]
+        return [text[a + 1 : b] for a, b in pairwise(stops)]
 
     def n_things(self, caption: Row) -> int:
-        """How many things a caption tells of."""
+        """The number of things in a caption."""
         return int((caption.ids[caption.marks > 0] == self._stop).sum()) - 1
 
     @property
     def picture_tokens(self) -> int:
-        """How many tokens of a row are its picture's: the cells and what the processor puts around them."""
+        """The number of tokens of a row's picture: the cells and what the processor puts around them."""
         return len(self._picture)
 
     def without_image(self, row: Row) -> Row:
@@ -150,7 +149,7 @@ class Encoder:
         return Row(np.delete(row.ids, cut), np.delete(row.marks, cut))
 
     def _row(self, turns: list[tuple[list[int], list[int], int]]) -> Row:
-        """A conversation of turns: what the user says, the answer, and its mark."""
+        """A conversation of turns: the user's text, the answer, and its mark."""
         ids: list[int] = list(self._opening)
         marks: list[int] = [0] * len(ids)
         for i, (user, answer, mark) in enumerate(turns):
@@ -160,7 +159,7 @@ class Encoder:
         return Row(np.array(ids, np.int16), np.array(marks, np.uint8))
 
     def _lines(self, text: str) -> list[int]:
-        """The tokens of a text, line by line: a step's text occurs again and again, the question before it does not."""
+        """The tokens of a text, line by line: the text of a step occurs often, the question before it only once."""
         first, *rest = text.split("\n")
         ids = list(self._ids(first))
         for line in rest:

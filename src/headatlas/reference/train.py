@@ -1,7 +1,7 @@
-"""Trains a reference VLM from scratch, in four stages, so that a killed run goes on where it was and ends the same.
+"""Train a reference VLM from scratch in four stages.
 
-Knows the order of things: pool, stages, optimizer, checkpoints, log. What a batch is lies in `batches.py`, what a loss is in
-`losses.py`. Every batch follows from the seed and the step alone; a checkpoint is weights, optimizer and step.
+A run that was killed resumes at its last checkpoint and ends with the same weights: batches depend on seed and step only, and a
+checkpoint holds weights, optimizer and step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from headatlas.reference.build import build_tokenizer, save
 from headatlas.reference.families import family_named
 from headatlas.reference.held_out import accuracies, lookups
 from headatlas.reference.losses import ATTENTION, PatchHeads, answer_loss, hidden, image_features
-from headatlas.reference.parallel import Team, together
+from headatlas.reference.parallel import Team, run_team
 from headatlas.reference.pool import Pool, PoolSettings, prepare, to_float
 from headatlas.reference.recipe import STAGES, Recipe
 from headatlas.reference.tokens import Encoder, scene_words
@@ -36,14 +36,14 @@ from headatlas.reference.tokens import Encoder, scene_words
 Say = Callable[[str], None]
 
 _HELD_OUT_SEED = 1_000_003
-"""Added to the recipe's seed for the held-out scenes."""
+"""Added to the recipe's seed to get that of the held-out scenes."""
 
 
 class Trainer:
     """One training run in a work folder: `checkpoint/`, `log.jsonl`, `recipe.json`.
 
-    `pool/` and `held_out/` lie in the folder `scenes` (by default `work`), which all families' runs can share. Every process of
-    a team makes one; the pools must have been made before (`make_pools`).
+    `pool/` and `held_out/` are in the folder `scenes` (by default `work`), which the runs of all families can share. Every
+    process of a team makes one trainer, after the pools have been made (`make_pools`).
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Trainer:
                 self.optimizer = self._optimizer()
             self.checkpoint()
             if self._team.first:
-                # Kept, so that later stages can be tried again with other settings.
+                # Kept so that later stages can be repeated with other settings.
                 name = STAGES[self.stage - 1]
                 shutil.copytree(self.work / "checkpoint", self.work / f"after_{name}", dirs_exist_ok=True)
 
@@ -109,7 +109,7 @@ class Trainer:
         return self.stage == len(STAGES)
 
     def features(self, pixels: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B P E"]:
-        """Return the projected patches of pictures (`to_float`), as the language model sees them."""
+        """Return the projected patches of pictures (`to_float`), as the language model gets them."""
         return image_features(self.family, self.model, pixels, self.recipe.shape)
 
     def hidden(self, ids: Int64[Tensor, "B T"], pixels: Float[Tensor, "B 3 S S"] | None) -> Float[Tensor, "B T E"]:
@@ -122,7 +122,7 @@ class Trainer:
         save(self.model, self.processor, folder)
 
     def checkpoint(self) -> None:
-        """Write weights, optimizer and place, beside the old ones, and then exchange them."""
+        """Write weights, optimizer and position to a new folder, then exchange it with the old one."""
         if not self._team.first:
             return
         new, old, now = (self.work / name for name in ("checkpoint.new", "checkpoint.old", "checkpoint"))
@@ -151,10 +151,10 @@ class Trainer:
             self.optimizer = self._optimizer()
         if not self.finished and self.step:
             self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
-        self._say(f"going on at stage {self.stage + 1}, step {self.step}")
+        self._say(f"resuming at stage {self.stage + 1}, step {self.step}")
 
     def _trained(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """What the stage trains: at its full rate, and at `vision_share` of it."""
+        """The parameters that the stage trains: at the full rate, and at `vision_share` of it."""
         vision = self.family.vision_parameters(self.model)
         language = list(self.family.language_model(self.model).parameters())
         parts = {
@@ -216,7 +216,7 @@ class Trainer:
         with self._autocast():
             states = hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
             loss = answer_loss(self.model, states, ids, batch.weights[mine])
-        # Each process's mean counts as much as the weight it is the mean of.
+        # Each process's mean loss is weighted by its share of the total weight.
         share = float(batch.weights[mine].sum() / batch.weights.sum())
         return loss * share, {"kind": batch.kind}
 
@@ -235,7 +235,7 @@ class Trainer:
 
     @torch.no_grad()
     def _scale_features(self) -> None:
-        """Bring the projected patches to the length that stage 2 wants; stage 1 looked at their directions only."""
+        """Scale the projected patches to `feature_norm`; stage 1 uses only their directions."""
         pixels = to_float(self.processor, np.array(self.held_out.pixels))
         features = torch.cat([self.features(part) for part in pixels.split(64)])
         factor = self.recipe.feature_norm / features.norm(dim=-1).mean()
@@ -254,17 +254,25 @@ class Trainer:
 def train(
     recipe: Recipe, work: Path, out: Path, processes: int = 2, say: Say = print, scenes: Path | None = None
 ) -> None:
-    """Train by the recipe in `work`, going on if it was begun there, and write the model folder to `out`.
+    """Train with a recipe in the folder `work`, resuming a run that is there, and write the model folder to `out`.
 
-    `processes` share every batch; another number of them rounds otherwise, and so ends in slightly other weights. `scenes` is
-    where the rendered scenes lie or are made, by default `work`: one folder serves all families.
+    Args:
+        recipe: the settings.
+        work: folder for checkpoints and log.
+        out: where the finished model goes.
+        processes: they share every batch. Another number rounds differently and so gives slightly different weights.
+        say: called with lines of progress.
+        scenes: folder of the rendered scenes, by default `work`; one folder serves all families.
+
+    Raises:
+        HeadAtlasError: `work` holds a run with another recipe.
     """
     work.mkdir(parents=True, exist_ok=True)
     _same_recipe(recipe, processes, work / "recipe.json")
     scenes = scenes or work
-    say(f"rendering {recipe.n_scenes} scenes, kept in {scenes / 'pool'}")
+    say(f"rendering {recipe.n_scenes} scenes into {scenes / 'pool'}")
     make_pools(recipe, scenes, processes)
-    together(_train, processes, work, (recipe, work, out, scenes), say)
+    run_team(_train, processes, work, (recipe, work, out, scenes), say)
 
 
 def _train(team: Team, recipe: Recipe, work: Path, out: Path, scenes: Path, say: Say) -> None:
@@ -276,7 +284,7 @@ def _train(team: Team, recipe: Recipe, work: Path, out: Path, scenes: Path, say:
 
 
 def make_pools(recipe: Recipe, folder: Path, workers: int = 1) -> tuple[Pool, Pool]:
-    """Make, or open, the scenes to train on and the held-out ones, with the conversations of the recipe's family."""
+    """Make or open the training scenes and the held-out ones, with the conversations of the recipe's family."""
     held_out = PoolSettings(recipe.n_held_out, recipe.seed + _HELD_OUT_SEED, mirrors=False)
     return (
         prepare(PoolSettings(recipe.n_scenes, recipe.seed), recipe.family, recipe.shape, folder / "pool", workers),
@@ -288,8 +296,8 @@ def _same_recipe(recipe: Recipe, processes: int, path: Path) -> None:
     wanted = json.dumps({**asdict(recipe), "processes": processes}, indent=2) + "\n"
     if path.exists() and path.read_text() != wanted:
         raise HeadAtlasError(
-            f"{path.parent} holds a training run of another recipe: expected the same settings to go on with it; "
-            "give another --work folder, or remove that one"
+            f"{path.parent} holds a training run with another recipe; use the same settings to resume it, give another --work "
+            "folder, or remove that one"
         )
     path.write_text(wanted)
 

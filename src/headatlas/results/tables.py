@@ -133,7 +133,7 @@ _add(
 _add(
     "negative", "What a function's steps lose when its heads are ablated, compared with random sets of heads.",
     SCORER, FUNCTION,
-    Column("operation", "text", "how heads are ablated", values=("mean", "zero", "scale")),
+    Column("operation", "text", "how heads are ablated, such as `mean`, `zero` or `scale`"),
     Column("k", "count", "heads ablated", "heads"),
     Column("heads", "text", "the heads, as `L0.H1 L2.H3`", gaps=True),
     Column("before", "share", "accuracy of the unedited model", gaps=True),

@@ -17,7 +17,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.intervention.operations import Means, mean_tokens, mean_z
 from headatlas.scoring.ablation import MARGIN, Pool, SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, scorer
-from headatlas.vlm.chat import conversation
+from headatlas.vlm.chat import conversations
 from headatlas.vlm.evaluate import evaluate
 
 
@@ -62,7 +62,7 @@ def attribution(
     started = time.perf_counter()
     questions = inputs.data.split(inputs.on)
     table = evaluate(inputs.vlm, questions, batch_size=batch_size)
-    chats = [conversation(question) for question in questions]
+    chats = conversations(questions)
     goal = means if operation == "mean" else None
     losses = attributed_losses(inputs.vlm, chats, goal, scope, steps, reach, batch_size, inputs.report)
     damage = SingleHeadDamage(table, losses, np.zeros_like(losses), time.perf_counter() - started)

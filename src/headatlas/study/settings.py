@@ -55,8 +55,8 @@ class Settings(BaseModel):
     """Permutations of the linear probe's null."""
     head_share: float = Field(0.1, gt=0, le=1)
     """At most this share of all heads is ablated or steered as one set: a larger set breaks any model."""
-    operation: Literal["mean", "zero", "scale"] = "mean"
-    """Operation of the damage matrix, the dose curve and the matched random sets."""
+    operation: str = "mean"
+    """Name of the registered operation of the damage matrix, the dose curve and the matched random sets."""
     n_random: int = Field(100, ge=1)
     """Random head sets that an effect on a spatial function is compared with, or as many as exist. With fewer than 19 it
     cannot be told from chance at p <= 0.05."""
@@ -92,7 +92,7 @@ class Settings(BaseModel):
                 raise ValueError(f"must name each value once, {item!r} is there {value.count(item)} times")
         return value
 
-    @field_validator("scorers", "selector", "detector", mode="after")
+    @field_validator("scorers", "selector", "detector", "operation", mode="after")
     @classmethod
     def _registered(cls, value: Any, info: Any) -> Any:
         registry = _registry(str(info.field_name))
@@ -106,10 +106,11 @@ class Settings(BaseModel):
 
 def _registry(setting: str) -> Registry[Any]:
     """Where the names that a setting may have are registered."""
+    from headatlas.intervention import OPERATIONS
     from headatlas.latent import DETECTORS
     from headatlas.scoring import SCORERS, SELECTORS
 
-    return {"scorers": SCORERS, "selector": SELECTORS, "detector": DETECTORS}[setting]
+    return {"scorers": SCORERS, "selector": SELECTORS, "detector": DETECTORS, "operation": OPERATIONS}[setting]
 
 
 _PRESETS: dict[str, dict[str, Any]] = {

@@ -1,17 +1,17 @@
-"""From conversations to a batch of tensors, with the token span of every answer.
+"""Turn conversations into one batch of tensors, with the token span of every answer.
 
-Knows processors and tokenizers; knows no weights. Families expand an image placeholder into anything from 64 to
-thousands of tokens, with rows, columns and markers between them, but all images stand in front of the first user turn.
-So spans are found on the *unexpanded* text, by tokenizing prefixes of it, and shifted by the number of tokens that the
-expansion added; then
-everything is verified on the tokens that the model will really see: each prompt's tokens are a prefix of the
-conversation's, the tail is the same token by token, and each span spells its answer.
+Families expand an image placeholder into 64 to thousands of tokens, with markers for rows and columns between them, but all
+images stand in front of the first user turn. So spans are found on the *unexpanded* text, by tokenizing prefixes of it, and
+shifted by the number of tokens that the expansion added. Everything is then verified on the tokens that the model really
+sees: each prompt's tokens are a prefix of the conversation's, the tail is the same token by token, and each span spells its
+answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +21,6 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation
-from headatlas.vlm.pixels import WayBack
 from headatlas.vlm.transcript import transcripts
 
 if TYPE_CHECKING:
@@ -33,24 +32,24 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What the model is given, and where the answers are. Tensors are on the CPU until `to`."""
+    """Inputs of a model, and where the answers are in them. Tensors are on the CPU until `to`."""
 
     inputs: dict[str, Any]
-    """For `model(**inputs)`: input_ids [B,T], attention_mask [B,T], the family's image tensors."""
+    """For `model(**inputs)`: input_ids [B, T], attention_mask [B, T], the family's image tensors."""
     spans: tuple[tuple[tuple[int, int], ...], ...]
-    """`spans[row][turn] = (start, end)`: the answer's tokens, its end-of-turn token last (where the template has one).
-    An open last turn has no span."""
+    """`spans[row][turn] = (start, end)`: the answer's tokens, its end-of-turn token last (where the template has one). An open
+    last turn has no span."""
     ends: tuple[tuple[bool, ...], ...]
     """`ends[row][turn]`: whether the span's last token is an end-of-turn token."""
     image_mask: Bool[Tensor, "B T"]
-    """Where the picture's features stand in the text; nowhere if it reaches the text another way."""
+    """Where the image's features are in the text; nowhere if the image reaches the text another way."""
     starts: tuple[int, ...]
     """First real (not padding) token of each row."""
     side: Side
     open: bool
     """True if the rows end in a generation prompt."""
     image_in_text: bool = True
-    """False if the picture reaches the text by cross-attention or before it: then scope `image` has no meaning."""
+    """False if the image reaches the text by cross-attention: then scope `image` has no meaning."""
     image_sizes: tuple[tuple[tuple[int, int], ...], ...] = ()
     """`image_sizes[row]`: width and height of each picture that the row shows."""
 
@@ -65,7 +64,7 @@ class Batch:
         return self.inputs["attention_mask"].bool()
 
     def turn_start(self, row: int, turn: int) -> int:
-        """First token of a turn's user part: where the answer before it ended, or the row's first token."""
+        """First token of a turn's user part: the end of the answer before it, or the row's first token."""
         return self.starts[row] if turn == 0 else self.spans[row][turn - 1][1]
 
     def predict_mask(self) -> Bool[Tensor, "B T"]:
@@ -90,9 +89,11 @@ class Batch:
 
     @property
     def positions(self) -> Positions:
-        """Where each scope of an edit is. `answer` are the positions that predict an answer token, `prompt` all
-        others that are not padding. Where the model is to answer (`open`), `answer` and `last` are of the open turn alone: what
-        it is told of earlier steps stays as the bare model sees it."""
+        """The positions of each scope of an edit.
+
+        `answer` are the positions that predict an answer token, `prompt` all others that are not padding. In an open batch
+        `answer` and `last` cover the open turn alone: earlier answers stay as the bare model sees them.
+        """
         from headatlas.heads import Positions
 
         predict, answer, last = self.predict_mask(), self.predict_mask(), self.last_mask()
@@ -116,6 +117,18 @@ class Batch:
         return int(self.mask[row].nonzero()[-1])
 
 
+class UnreadableError(HeadAtlasError):
+    """Conversations that a model's processor cannot turn into inputs.
+
+    Attributes:
+        reasons: index of each such conversation in the call -> why.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        self.reasons = dict(reasons)
+        super().__init__("; ".join(self.reasons.values()))
+
+
 def encode(
     vlm: VLM, conversations: Sequence[Conversation], generation_prompt: bool = False, side: Side | None = None
 ) -> Batch:
@@ -123,58 +136,65 @@ def encode(
 
     Args:
         vlm: the model whose processor and template are used.
-        conversations: one a row. With `generation_prompt` each must end in an open turn, without it none may.
+        conversations: one per row. With `generation_prompt` each must end in an open turn, without it none may.
         generation_prompt: end each row where the model is to answer.
         side: of the padding; by default left with a generation prompt (what `generate` needs) and right without.
 
     Raises:
-        HeadAtlasError: naming family and turn, when a prompt is not a prefix of the whole conversation or an answer is
-            not found.
+        UnreadableError: naming the conversations that cannot be encoded, each with the reason.
+        HeadAtlasError: no conversations, wrongly open ones, or rows that the processor refuses only together.
     """
     if not conversations:
-        raise HeadAtlasError("expected at least one conversation to encode, came none")
+        raise HeadAtlasError("conversations must hold at least one conversation to encode, got none")
     for chat in conversations:
         if chat.open != generation_prompt:
             wanted = "an open last turn" if generation_prompt else "an answer in every turn"
-            raise HeadAtlasError(f"expected {wanted}, came the last turn {chat.turns[-1]!r}")
+            raise HeadAtlasError(
+                f"{label(chat)}a conversation must have {wanted}, got the last turn {chat.turns[-1]!r}"
+            )
     side = side or ("left" if generation_prompt else "right")
-    key = (side, generation_prompt, *((tuple(map(vlm.image_key, chat.images)), chat.turns) for chat in conversations))
+    try:
+        return _encode(vlm, conversations, generation_prompt, side)
+    except HeadAtlasError as error:
+        if len(conversations) == 1:
+            raise UnreadableError({0: f"{label(conversations[0])}{error}"}) from error
+        together = error
+    reasons: dict[int, str] = {}
+    for row, chat in enumerate(conversations):
+        try:
+            _encode(vlm, [chat], generation_prompt, side)
+        except HeadAtlasError as error:
+            reasons[row] = f"{label(chat)}{error}"
+    if reasons:
+        raise UnreadableError(reasons) from together
+    if len({len(chat.images) for chat in conversations}) > 1:
+        raise HeadAtlasError(f"{together}; batch conversations with equally many images, as `read` does") from together
+    raise together
+
+
+def label(chat: Conversation) -> str:
+    """How messages begin that are about one conversation: `"question 'x': "`, or nothing for one without a name."""
+    return f"question {chat.name!r}: " if chat.name else ""
+
+
+def _encode(vlm: VLM, conversations: Sequence[Conversation], generation_prompt: bool, side: Side) -> Batch:
     images = _images(conversations)
-
-    def make() -> tuple[Batch, WayBack | None]:
-        batch = _encode(vlm, conversations, images, generation_prompt, side)
-        return batch, vlm.pixels.way_back(images, batch.inputs)
-
-    return vlm.batches.get(key, images, make)
-
-
-def _encode(
-    vlm: VLM, conversations: Sequence[Conversation], images: list[Any] | None, generation_prompt: bool, side: Side
-) -> Batch:
-    texts, prompts = transcripts(vlm, conversations, generation_prompt)
+    _refuse_special_tokens(vlm, conversations)
+    try:
+        texts, prompts = transcripts(vlm, conversations, generation_prompt)
+    except HeadAtlasError:
+        raise
+    except Exception as error:  # a template is a program of the checkpoint's
+        raise HeadAtlasError(f"{vlm.family}'s chat template fails: {_line(error)}") from error
     # A template that writes the beginning-of-text token itself must not get a second one from the tokenizer.
     bos = vlm.tokenizer.bos_token
     special = not (bos and texts[0].startswith(bos))
-    try:
-        with vlm.pixels.installed(vlm.processor):
-            made = vlm.processor(
-                text=[text.removesuffix(vlm.chat_format.appended) for text in texts],
-                images=images,
-                return_tensors="pt",
-                padding=True,
-                padding_side=side,
-                add_special_tokens=special,
-            )
-    except (ValueError, OSError) as error:
-        raise HeadAtlasError(f"{vlm.family}'s processor refused the batch: {error}") from error
-    # Labels are for training: with them the model would work out a loss over logits that are not kept.
-    inputs = {name: value for name, value in made.items() if value is not None and name != "labels"}
+    inputs = _processed(vlm, texts, images, side, special)
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
     if side == "left":
         _positions_of_left_padding(vlm, inputs, mask)
 
-    tokenize = _tokenizer(vlm, special)
-    plain = tokenize(texts)
+    plain = _tokenized(vlm, texts, special)
     pieces, owners = [], []
     for row, chat in enumerate(conversations):
         for turn, prompt in enumerate(prompts[row]):
@@ -183,7 +203,7 @@ def _encode(
             close, ended = _close(vlm, texts[row], prompt, chat.turns[turn].answer or "", turn)
             pieces += [prompt, texts[row][:close]]
             owners.append((row, turn, ended))
-    tokenized = tokenize(pieces) if pieces else []
+    tokenized = _tokenized(vlm, pieces, special) if pieces else []
 
     first_real = mask.int().argmax(1).tolist()
     n_real = mask.sum(1).tolist()
@@ -194,19 +214,17 @@ def _encode(
         whole = plain[row]
         if whole[: len(before)] != before or whole[: len(upto)] != upto or len(upto) <= len(before):
             raise HeadAtlasError(
-                f"{vlm.family}: expected the prompt of turn {turn} to be a token prefix of the conversation; "
-                f"its tokenizer joins "
-                f"the prompt's end with the answer {conversations[row].turns[turn].answer!r}"
+                f"{vlm.family}: the prompt of turn {turn} must be a token prefix of the conversation, got a tokenizer that "
+                f"joins its end with the answer {conversations[row].turns[turn].answer!r}"
             )
         shift = first_real[row] + n_real[row] - len(whole)
         spans[row].append((len(before) + shift, len(upto) + shift))
         ends[row].append(ended)
 
     for row, chat in enumerate(conversations):
-        real = ids[row, first_real[row] : first_real[row] + n_real[row]].tolist()
-        _verify(
-            vlm, chat, real, plain[row], [(a - first_real[row], b - first_real[row]) for a, b in spans[row]], ends[row]
-        )
+        start = first_real[row]
+        real = ids[row, start : start + n_real[row]].tolist()
+        _verify(vlm, chat, real, plain[row], [(a - start, b - start) for a, b in spans[row]], ends[row])
     if vlm.chat_format.two_way_prefix:
         _types_of_prefix(inputs, [row[0][0] if row else ids.shape[1] for row in spans])
     return Batch(
@@ -222,18 +240,59 @@ def _encode(
     )
 
 
+def _processed(vlm: VLM, texts: list[str], images: list[Any] | None, side: Side, special: bool) -> dict[str, Any]:
+    """What the family's processor makes of the texts and images; for texts alone the tokenizer takes over if it fails."""
+    options = {"return_tensors": "pt", "padding": True, "padding_side": side, "add_special_tokens": special}
+    try:
+        with vlm.pixels.installed(vlm.processor):
+            made = vlm.processor(
+                text=[text.removesuffix(vlm.chat_format.appended) for text in texts], images=images, **options
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # processors raise whatever their arithmetic does: division by zero, index, ...
+        if images is not None:
+            raise HeadAtlasError(f"{vlm.family}'s processor fails: {type(error).__name__}: {_line(error)}") from error
+        made = vlm.tokenizer(texts, **options)
+    # Labels are for training: with them the model would compute a loss over logits that are not kept.
+    return {name: value for name, value in made.items() if value is not None and name != "labels"}
+
+
+def _refuse_special_tokens(vlm: VLM, conversations: Sequence[Conversation]) -> None:
+    """Raise if the words of a turn hold a special token: the model would read the end of a turn, or look for an image."""
+    texts = [text for chat in conversations for turn in chat.turns for text in (turn.user, turn.answer) if text]
+    special = _special_tokens(vlm)
+    for text, tokens in zip(texts, _tokenized(vlm, texts, False) if texts else (), strict=True):
+        for token in tokens:
+            if token in special and special[token] in text:
+                raise HeadAtlasError(
+                    f"the text must not hold special tokens of {vlm.family}, got {special[token]!r} in {text[:60]!r}"
+                )
+
+
+def _special_tokens(vlm: VLM) -> dict[int, str]:
+    """The tokens that are not words of a user, by id."""
+    tokenizer = vlm.tokenizer
+    names = {token for token in tokenizer.all_special_tokens if isinstance(token, str)}
+    names |= {str(token) for token in tokenizer.added_tokens_decoder.values() if getattr(token, "special", False)}
+    names |= set(map(str, tokenizer.convert_ids_to_tokens(list(vlm.image_ids))))
+    names |= {value for name, value in vars(vlm.processor).items() if name.endswith("token") and isinstance(value, str)}
+    # Some tokenizers call an ordinary word or sign special ("!" for padding).
+    names = {name for name in names if len(name) > 2 and not name.isalnum()}
+    return {token: name for name in names if isinstance(token := tokenizer.convert_tokens_to_ids(name), int)}
+
+
 def _close(vlm: VLM, text: str, prompt: str, answer: str, turn: int) -> tuple[int, bool]:
-    """Where in `text` the answer, with the end-of-turn token behind it, ends; and whether there is such a token."""
+    """Where in `text` the answer ends, with the end-of-turn token behind it; and whether there is such a token."""
     at = len(prompt)
     blank = len(text[at:]) - len(text[at:].lstrip())
-    said = answer.strip()
-    if said and text.startswith(said, at + blank):
-        at += blank + len(said)
-    elif said:
+    words = answer.strip()
+    if words and text.startswith(words, at + blank):
+        at += blank + len(words)
+    elif words:
         raise HeadAtlasError(
-            f"{vlm.family}'s chat template does not write the answer of turn {turn} where the model would: "
-            f"expected {said!r}, came "
-            f"{text[at : at + 40]!r}"
+            f"{vlm.family}'s chat template does not write the answer of turn {turn} where the model would: it must write "
+            f"{words!r}, got {text[at : at + 40]!r}"
         )
     end = re.match(r"\s*", text[at:])
     assert end is not None
@@ -260,26 +319,33 @@ def _verify(
         body = real[start : end - 1] if ended else real[start:end]
         spelled = vlm.tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         wanted = chat.turns[turn].answer or ""
-        if "".join(spelled.split()) != "".join(wanted.split()) or (ended and real[end - 1] not in vlm.end_ids):
+        if _letters(spelled) != _letters(wanted) or (ended and real[end - 1] not in vlm.end_ids):
             raise HeadAtlasError(
-                f"{vlm.family}: expected the tokens of turn {turn} to spell {wanted!r} and end the turn, came "
-                f"{spelled!r}"
+                f"{vlm.family}: the tokens of turn {turn} must spell {wanted!r} and end the turn, got {spelled!r}"
             )
 
 
-def _tokenizer(vlm: VLM, special: bool) -> Any:
-    def tokenize(texts: list[str]) -> list[list[int]]:
-        return vlm.tokenizer(list(texts), add_special_tokens=special, padding=False, truncation=False)["input_ids"]
+def _letters(text: str) -> str:
+    """The text without blanks, in the form to which tokenizers normalise Unicode."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
 
-    return tokenize
+
+def _tokenized(vlm: VLM, texts: list[str], special: bool) -> list[list[int]]:
+    try:
+        return vlm.tokenizer(list(texts), add_special_tokens=special, padding=False, truncation=False)["input_ids"]
+    except (TypeError, ValueError) as error:  # half of a surrogate pair, for example
+        raise HeadAtlasError(f"{vlm.family}'s tokenizer cannot read the text: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _images(conversations: Sequence[Conversation]) -> list[Any] | None:
     rows = [list(chat.images) for chat in conversations]
     if not any(rows):
         return None
-    # Nested, one list a row, which every family understands; a row without images can only be told apart in a flat
-    # list.
+    # Nested, one list per row, which every family understands. Rows without images can only be passed as a flat list.
     return rows if all(rows) else [image for row in rows for image in row]
 
 

@@ -1,13 +1,12 @@
-"""From a question to a chat: turns, messages, the rendered text.
+"""Turn questions into chats: turns, Hugging Face messages, and the text that a chat template makes of them.
 
-Knows CogVSR's `Question` and the message format of Hugging Face chat templates; knows no tokens, tensors or models.
 The words of a prompt are decided here and nowhere else, so that a step's prompt is always a strict prefix of the whole
 conversation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,14 @@ from PIL import Image
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 
+Arm = Callable[[Question], tuple[tuple[Image.Image, ...], str]]
+"""A way of showing a question: `arm(question) -> (images, preamble)`, the images shown instead of the question's own and the
+text put before it."""
+
 
 @dataclass(frozen=True)
 class Turn:
-    """What the user says and what the model answers; `answer` None: the model is still to answer."""
+    """What the user says and what the model answers; `answer` is None if the model is still to answer."""
 
     user: str
     answer: str | None = None
@@ -27,21 +30,58 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class Conversation:
-    """Images, all in front of the first user turn, and turns. Only the last turn may be without an answer."""
+    """Images, all in front of the first user turn, and turns.
+
+    Attributes:
+        images: any number, also none.
+        turns: at least one; only the last may be without an answer.
+        name: what messages call the conversation, such as the question's id; empty for none.
+    """
 
     images: tuple[Image.Image, ...]
     turns: tuple[Turn, ...]
+    name: str = ""
 
     def __post_init__(self):
         if not self.turns:
-            raise HeadAtlasError("expected a conversation of at least one turn, came none")
+            raise HeadAtlasError("a conversation must have at least one turn, got none")
         if any(turn.answer is None for turn in self.turns[:-1]):
-            raise HeadAtlasError("expected an answer in every turn but the last, came an open turn before it")
+            raise HeadAtlasError("every turn but the last must have an answer, got an open turn before the last")
 
     @property
     def open(self) -> bool:
         """True if the model is to answer the last turn."""
         return self.turns[-1].answer is None
+
+
+@dataclass(frozen=True, eq=False)
+class ShownQuestion:
+    """A question as an arm shows it.
+
+    Attributes:
+        question: the question.
+        images: shown instead of the question's own.
+        preamble: text put before the question.
+    """
+
+    question: Question
+    images: tuple[Image.Image, ...]
+    preamble: str = ""
+
+    def chat(self, upto: int | None = None, answers: Sequence[str] | None = None) -> Conversation:
+        """The conversation about the question; arguments and errors as in `conversation`."""
+        return conversation(self.question, upto, answers, self.images, self.preamble)
+
+
+def show(questions: Iterable[Question], arm: Arm | None = None) -> list[ShownQuestion]:
+    """Each question as `arm` shows it, or with its own images. The arm is called once per question."""
+    shown = ((question, (question.images, "") if arm is None else arm(question)) for question in questions)
+    return [ShownQuestion(question, images, preamble) for question, (images, preamble) in shown]
+
+
+def conversations(questions: Iterable[Question], arm: Arm | None = None) -> list[Conversation]:
+    """The whole conversation about each question, gold answers in every turn, as `arm` shows it."""
+    return [shown.chat() for shown in show(questions, arm)]
 
 
 def conversation(
@@ -52,41 +92,41 @@ def conversation(
     preamble: str = "",
     direct: bool = False,
 ) -> Conversation:
-    """The chat of a question's steps: image(s), preamble, question and first step in the first user turn, then one
-    turn a step.
+    """The chat about a question's steps: images, preamble, question and first step in the first user turn, then one turn
+    per step.
 
     Args:
         question: the question.
         upto: None gives all steps with their answers; k gives steps 0..k with step k (0-based) left open for the model.
-        answers: what stands in the model's turns; by default the gold answers. With `upto=k` the first k are used.
-        images: shown instead of the question's own (an arm of SHA, or `()` for no image).
+        answers: texts of the model's turns, by default the gold answers. With `upto=k` the first k are used.
+        images: shown instead of the question's own (an arm, or `()` for no image).
         preamble: text put before the question.
-        direct: one turn, the question alone (its gold answer, or open if `upto` is given).
+        direct: one turn, the question alone, with its gold answer (or `answers[0]`), or open if `upto` is given.
 
     Raises:
-        HeadAtlasError: `upto` is not a step of the question, or too few `answers` were given.
+        HeadAtlasError: `upto` is not a step of the question, or there are too few `answers`.
     """
     shown = question.images if images is None else images
     head = f"{preamble}\n" if preamble else ""
     if direct:
         answer = None if upto is not None else (answers[0] if answers else question.answer)
-        return Conversation(shown, (Turn(head + question.text, answer),))
-    n = len(question.steps)
-    if upto is not None and not 0 <= upto < n:
-        raise HeadAtlasError(f"expected a step from 0 to {n - 1} of question {question.id!r}, came {upto}")
-    said = [step.answer for step in question.steps] if answers is None else list(answers)
-    n_answered = n if upto is None else upto
-    if len(said) < n_answered:
-        raise HeadAtlasError(f"expected {n_answered} answers for question {question.id!r}, came {len(said)}")
+        return Conversation(shown, (Turn(head + question.text, answer),), question.id)
+    n_steps = len(question.steps)
+    if upto is not None and not 0 <= upto < n_steps:
+        raise HeadAtlasError(f"question {question.id!r}: upto must be a step from 0 to {n_steps - 1}, got {upto}")
+    texts = [step.answer for step in question.steps] if answers is None else list(answers)
+    n_answered = n_steps if upto is None else upto
+    if len(texts) < n_answered:
+        raise HeadAtlasError(f"question {question.id!r}: answers must have {n_answered} entries, got {len(texts)}")
     turns = []
     for i, step in enumerate(question.steps[: n_answered + (upto is not None)]):
         user = f"{head}{question.text}\n{step.text}" if i == 0 else step.text
-        turns.append(Turn(user, said[i] if i < n_answered else None))
-    return Conversation(shown, tuple(turns))
+        turns.append(Turn(user, texts[i] if i < n_answered else None))
+    return Conversation(shown, tuple(turns), question.id)
 
 
 def messages(chat: Conversation, n_turns: int | None = None, open_last: bool = False) -> list[dict[str, Any]]:
-    """Hugging Face chat messages of the first `n_turns` turns; `open_last` leaves the last one's answer out."""
+    """Hugging Face chat messages of the first `n_turns` turns; `open_last` leaves out the last one's answer."""
     turns = chat.turns[:n_turns]
     out: list[dict[str, Any]] = []
     for i, turn in enumerate(turns):
@@ -98,10 +138,10 @@ def messages(chat: Conversation, n_turns: int | None = None, open_last: bool = F
 
 
 def render(processor: Any, chats: list[list[dict[str, Any]]], generation_prompt: bool) -> list[str]:
-    """The text of each chat by the model's own template, images as placeholders, not tokenized.
+    """The text of each chat by the model's own template, with placeholders for images.
 
-    A template that can be told not to think aloud is told so: what follows its prompt is the answer.
+    A template that can leave out the model's thinking is asked to: what follows its prompt is the answer.
     """
     template = getattr(processor, "chat_template", None) or processor.tokenizer.chat_template
-    asked = {"enable_thinking": False} if "enable_thinking" in str(template) else {}
-    return processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=generation_prompt, **asked)
+    options = {"enable_thinking": False} if "enable_thinking" in str(template) else {}
+    return processor.apply_chat_template(chats, tokenize=False, add_generation_prompt=generation_prompt, **options)

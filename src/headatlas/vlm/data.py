@@ -1,8 +1,4 @@
-"""Any dataset of questions: what evaluation and capture ask of it.
-
-Knows that a dataset has a length and can be iterated; uses what a `CogVSR` offers beyond that (a fingerprint, reading
-without images) and works without it on a plain list.
-"""
+"""What evaluation and capture need of a dataset: a length and iteration, and helpers that read it piece by piece."""
 
 from __future__ import annotations
 
@@ -15,39 +11,57 @@ from typing import Any, Protocol, runtime_checkable
 
 from headatlas.cogvsr.schema import Question
 
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc alone has it
+# Releases memory that the C library holds free; only glibc has it.
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 @runtime_checkable
 class Questions(Protocol):
-    """A `CogVSR`, a list or any other sized, repeatable run of questions."""
+    """Questions that can be counted and iterated more than once: a `CogVSR`, a list, or any other such collection."""
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Any]: ...
 
 
+@runtime_checkable
+class SplitQuestions(Protocol):
+    """Questions dealt to splits, with a fingerprint of their content, as in a `CogVSR`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a question does."""
+        ...
+
+    def split(self, name: str) -> Any:
+        """The questions of one split."""
+        ...
+
+
 def windows(data: Questions, size: int, skip: int = 0) -> Iterator[list[Question]]:
-    """Runs of `size` consecutive questions, one run in memory at a time; `skip` leaves out the first runs."""
+    """Lists of `size` consecutive questions, one list in memory at a time; `skip` leaves out the first lists."""
     items = iter(data)
     if skip and hasattr(data, "__getitem__"):
         items = (data[i] for i in range(min(len(data), skip * size), len(data)))  # type: ignore[index]
     elif skip:
         items = islice(items, skip * size, None)
-    while run := list(islice(items, size)):
-        yield run
-        _give_back()
+    while window := list(islice(items, size)):
+        yield window
+        _release_memory()
 
 
-def _give_back() -> None:
-    """Let the C library return what it holds free: between batches of every size it keeps more and more that it cannot use
-    again (up to 290 MiB after a capture of 2,048 questions), and gives it back only when asked to. Takes 10 ms."""
-    if _TRIM is not None:
-        _TRIM(0)
+def _release_memory() -> None:
+    """Return free memory to the operating system (takes 10 ms).
+
+    Between batches of every size the C library keeps more and more that it cannot reuse: up to 290 MiB after a capture of
+    2,048 questions.
+    """
+    if _MALLOC_TRIM is not None:
+        _MALLOC_TRIM(0)
 
 
 def fingerprint_of(data: Questions) -> str:
-    """Hex digest of a dataset's content: its own `fingerprint`, or one taken over all questions and their pixels."""
+    """Hex digest of a dataset's content: its own `fingerprint`, or one of all questions and their pixels."""
     own = getattr(data, "fingerprint", None)
     if isinstance(own, str):
         return own
@@ -60,6 +74,6 @@ def fingerprint_of(data: Questions) -> str:
 
 
 def steps_of(data: Questions) -> list[int]:
-    """The number of steps of every question, without decoding images where the dataset can."""
+    """The number of steps of every question, without decoding images where the dataset allows it."""
     light = data.without_images() if hasattr(data, "without_images") else data  # type: ignore[attr-defined]
     return [len(question.steps) for question in light]

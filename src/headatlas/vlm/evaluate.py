@@ -1,22 +1,26 @@
-"""The answers table: what a VLM answered to every step, and whether it was right.
+"""Evaluate a VLM on questions: one row per step with what it answered and whether it was right.
 
-Knows questions, reading and generating; knows no statistics. One row a step, in question order, with the columns of
-`COLUMNS`; every evaluation, edited or not, ends in this table.
+The answers table has the columns `COLUMNS`, rows in the order of the questions. Every evaluation, edited or not, makes this
+table, and "right" means the same in all of them: see `is_right`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from PIL import Image
 
-from headatlas.cogvsr.schema import Question
+from headatlas.cogvsr.parsing import matches, parse
+from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.chat import Conversation, conversation
+from headatlas.progress import Progress
+from headatlas.vlm.batch import UnreadableError, encode
+from headatlas.vlm.chat import Arm, Conversation, show
 from headatlas.vlm.data import Questions, windows
-from headatlas.vlm.read import read
+from headatlas.vlm.generate import Answer
+from headatlas.vlm.read import Refused, read
 from headatlas.vlm.stepwise import gold_answers, own_answers
 
 if TYPE_CHECKING:
@@ -41,7 +45,8 @@ COLUMNS = (
     "unparsable",
     "logprob",
 )
-Arm = Callable[[Question], tuple[tuple[Image.Image, ...], str]]
+
+log = logging.getLogger("headatlas")
 
 
 def evaluate(
@@ -52,66 +57,107 @@ def evaluate(
     batch_size: int = 32,
     arm: Arm | None = None,
     max_new_tokens: int = 16,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Let the model answer every step of every question, under its active edits.
 
+    A question that the model's processor refuses (a picture of 400 x 1 pixels, an image token in the text) is left out: the log
+    "headatlas" warns, and `table.attrs["refused"]` maps its id to the reason. `unreadable` finds such questions beforehand.
+
     Args:
         vlm: the model.
-        questions: any dataset of questions, such as a `CogVSR`; taken in windows, so that not all images are in
-            memory at once.
-        mode: `forced` reads all answers of a question off one teacher-forced pass (gold context only); `generate`
-            decodes greedily, see `stepwise.py` for what is shared.
+        questions: any collection of questions, such as a `CogVSR`, with and without images; read in windows, so that not all
+            images are in memory at once.
+        mode: `forced` reads all answers of a question off one teacher-forced pass (gold context only); `generate` decodes
+            greedily.
         context: the earlier answers in a step's prompt: `gold`, or the model's `own` (needs `generate`).
-        batch_size: conversations per forward.
-        arm: what is shown instead of the question's images and what is said before the question: `arm(question) ->
-            (images, preamble)`.
-        max_new_tokens: of a generated answer.
-        progress: called with the number of questions just done.
+        batch_size: conversations per forward pass.
+        arm: how questions are shown: `arm(question) -> (images, preamble)`.
+        max_new_tokens: tokens of a generated answer at most. An answer that does not end within it is not right.
+        progress: called as `progress("evaluate", done, total)` in questions.
 
     Returns:
-        The answers table, one row a step. `logprob` is that of the gold answer in gold context, NaN in own context,
-        where it has none.
+        The answers table, one row per step. `logprob` is that of the gold answer in gold context, NaN in own context, where
+        it has none.
 
     Raises:
-        HeadAtlasError: unknown mode or context, own context in forced mode, or no questions.
+        HeadAtlasError: unknown mode or context, own context in forced mode, no questions, logits that are not finite, or a
+            model that can read none of the questions.
     """
     if mode not in ("forced", "generate") or context not in ("gold", "own"):
-        raise HeadAtlasError(f"expected mode forced | generate and context gold | own, came {mode!r} and {context!r}")
+        raise HeadAtlasError(
+            f"mode must be 'forced' or 'generate' and context 'gold' or 'own', got {mode!r} and {context!r}"
+        )
     if context == "own" and mode == "forced":
-        raise HeadAtlasError('own context needs answers that are generated: use mode="generate", came "forced"')
+        raise HeadAtlasError("mode must be 'generate' in the model's own context, got 'forced'")
     if not len(questions):
-        raise HeadAtlasError("expected at least one question to evaluate, came an empty dataset")
+        raise HeadAtlasError("questions must hold at least one question to evaluate, got an empty dataset")
     if vlm.by_row:
-        raise HeadAtlasError("edits that differ from row to row need conversations of your own: use read or generate")
+        raise HeadAtlasError("active edits must be the same for all rows in evaluate; use read or generate instead")
     records: list[dict[str, Any]] = []
+    reasons: dict[str, str] = {}
+    done = 0
     for window in windows(questions, 16 * batch_size):
-        shown = [(None, "") if arm is None else arm(question) for question in window]
+        shown = show(window, arm)
 
         def chat(i: int, upto: int | None = None, answers: Sequence[str] | None = None) -> Conversation:
-            return conversation(window[i], upto, answers, images=shown[i][0], preamble=shown[i][1])  # noqa: B023
+            return shown[i].chat(upto, answers)  # noqa: B023
 
         steps = [len(question.steps) for question in window]
-        logprobs = None
+        refused: Refused = {}
+        logprobs: list[list[float]] | None = None
         if context == "own":
-            said = own_answers(vlm, chat, steps, batch_size, max_new_tokens)
+            answers = own_answers(vlm, chat, steps, batch_size, max_new_tokens, refused)
         elif mode == "generate":
-            said, logprobs = gold_answers(vlm, chat, steps, batch_size, max_new_tokens)
+            answers, logprobs = gold_answers(vlm, chat, steps, batch_size, max_new_tokens, refused)
         else:
-            readouts = read(vlm, [chat(i) for i in range(len(window))], batch_size)
+            readouts = read(vlm, [chat(i) for i in range(len(window))], batch_size, refused=refused)
             logprobs = [[readout.logprob for readout in row] for row in readouts]
-            said = [[readout.text for readout in row] for row in readouts]
+            answers = [[Answer(readout.text, readout.ended) for readout in row] for row in readouts]
         for i, question in enumerate(window):
-            records += rows_of(question, said[i], None if logprobs is None else logprobs[i])
+            if i in refused:
+                reasons[question.id] = refused[i]
+                continue
+            texts, ended = [answer.text for answer in answers[i]], [answer.ended for answer in answers[i]]
+            records += rows_of(question, texts, None if logprobs is None else logprobs[i], ended)
+        done += len(window)
         if progress is not None:
-            progress(len(window))
-    return table(records)
+            progress("evaluate", done, len(questions))
+    return _with_refused(table(records), reasons, len(questions))
 
 
-def rows_of(question: Question, texts: Sequence[str], logprobs: Sequence[float] | None) -> list[dict[str, Any]]:
-    """The rows of the answers table of one question, given what was said to each step."""
-    from headatlas.cogvsr.parsing import matches, parse
+def unreadable(vlm: VLM, questions: Questions, arm: Arm | None = None) -> dict[str, str]:
+    """The questions that the model's processor refuses, id -> reason. Runs the processor and tokenizer, not the model."""
+    reasons: dict[str, str] = {}
+    for window in windows(questions, 64):
+        for shown in show(window, arm):
+            try:
+                encode(vlm, [shown.chat()])
+            except UnreadableError as error:
+                reasons[shown.question.id] = error.reasons[0]
+    return reasons
 
+
+def is_right(text: str, step: Step | Question, ended: bool = True) -> bool:
+    """Whether an answer is right: it can be parsed, the parsed answer is the gold one, and the model ended its turn.
+
+    This is the one meaning of "right" in HeadAtlas. "yes yes yes ..." without an end is not right.
+
+    Args:
+        text: the model's answer.
+        step: the step or question that was asked, with its gold answer.
+        ended: whether an end of turn followed the text, see `Readout.ended` and `Answer.ended`.
+    """
+    return ended and matches(text, step.answer, step.answer_type, step.options)
+
+
+def rows_of(
+    question: Question, texts: Sequence[str], logprobs: Sequence[float] | None, ended: Sequence[bool] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of the answers table of one question, given the answer to each step.
+
+    `ended` says for each step whether the model ended its turn; None: it did in all.
+    """
     rows = []
     for k, (step, text) in enumerate(zip(question.steps, texts, strict=True)):
         parsed = parse(text, step.answer_type, step.options)
@@ -131,7 +177,7 @@ def rows_of(question: Question, texts: Sequence[str], logprobs: Sequence[float] 
                 "gold": step.answer,
                 "text": text,
                 "parsed": parsed,
-                "correct": matches(text, step.answer, step.answer_type, step.options),
+                "correct": is_right(text, step, ended is None or ended[k]),
                 "unparsable": parsed is None,
                 "logprob": float("nan") if logprobs is None else logprobs[k],
             }
@@ -144,3 +190,13 @@ def table(records: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     types = {"step": "int64", "n_steps": "int64", "correct": "bool", "unparsable": "bool", "logprob": "float64"}
     return frame.astype(types)
+
+
+def _with_refused(answers: pd.DataFrame, reasons: dict[str, str], total: int) -> pd.DataFrame:
+    """The table with the refused questions listed in its `attrs`, after a warning; an error if all were refused."""
+    if reasons and answers.empty:
+        raise HeadAtlasError(f"the model can read none of the {total} questions: {next(iter(reasons.values()))}")
+    if reasons:
+        log.warning("%d of %d questions left out: %s", len(reasons), total, "; ".join(reasons.values()))
+        answers.attrs["refused"] = reasons
+    return answers

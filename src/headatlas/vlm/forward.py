@@ -1,9 +1,8 @@
-"""One teacher-forced forward of a batch, with logits only where they are needed.
+"""One teacher-forced forward of a batch, with logits only at the positions where they are needed.
 
-Knows models and batches; knows no answers. A vocabulary of 150,000 words at 2,000 positions of 32 rows is 38 GB of
-logits; a question needs a dozen positions. The output embedding (found by `get_output_embeddings`, in every family) is
-given only the hidden states of those positions; whatever the family does to the logits after it is kept. If the model
-does not go through it, the full logits are cut instead.
+A vocabulary of 150,000 words at 2,000 positions of 32 rows would be 38 GB of logits, and a question needs a dozen positions.
+The output embedding (`get_output_embeddings`, in every family) is given only the hidden states at those positions; what the
+family does to the logits afterwards is kept. If the model does not call it as a module, the full logits are cut instead.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from transformers.cache_utils import Cache
 
 from headatlas.heads import AttentionReader, ZReader
 from headatlas.heads.cache import cache_name
-from headatlas.vlm.last_block import last_block_at
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
@@ -35,16 +33,14 @@ def logits_at(
     reader: ZReader | AttentionReader | None = None,
     cache: Cache | None = None,
 ) -> Float[Tensor, "n V"]:
-    """Logits at the positions of `mask`, row by row in order, float32, on the model's device. Active edits apply.
-
-    The last block's MLP runs at these positions alone where the model allows it (`last_block.py`).
+    """Logits at some positions, row by row in order, float32, on the model's device.
 
     Args:
-        vlm: the model.
-        batch: what it is given.
+        vlm: the model; its active edits apply.
+        batch: its inputs.
         mask: where logits are wanted.
         rows: the index of each batch row in the caller's list, for edits that differ from row to row.
-        reader: sees z or attention at every layer, as edited.
+        reader: reads z or attention at every layer, as edited.
         cache: an empty one, to keep keys and values in.
     """
     where = mask.to(vlm.device)
@@ -52,7 +48,7 @@ def logits_at(
     head: nn.Module | None = vlm.model.get_output_embeddings()
     handle = head.register_forward_pre_hook(gather) if head is not None else None
     try:
-        with vlm.running(batch, rows), reader or nullcontext(), last_block_at(vlm, mask):
+        with vlm.running(batch, rows), reader or nullcontext():
             inputs = batch.to(vlm.device, vlm.dtype)
             kept = {"use_cache": False} if cache is None else {"use_cache": True, cache_name(vlm.model.forward): cache}
             logits = vlm.model(**inputs, **kept).logits
@@ -63,9 +59,9 @@ def logits_at(
 
 
 class Gather:
-    """Pre-hook of an output embedding that hands it the hidden states at `where` [B, T] alone, as `[1, n, d]`.
+    """Pre-hook of an output embedding that gives it only the hidden states at `where` `[B, T]`, as `[1, n, d]`.
 
-    `done` tells whether it could: a model that calls its output embedding otherwise gives its full logits.
+    `done` is False if it could not: a model that calls its output embedding in another way returns its full logits.
     """
 
     def __init__(self, where: Bool[Tensor, "B T"]) -> None:
@@ -73,7 +69,7 @@ class Gather:
         self.done = False
 
     def pick(self, logits: Tensor) -> Float[Tensor, "n V"]:
-        """The wanted rows of what the model gave, float32."""
+        """The wanted rows of the model's logits, float32."""
         return (logits[0] if self.done else logits[self.where.to(logits.device)]).float()
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:

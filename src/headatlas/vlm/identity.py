@@ -55,7 +55,7 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
         "config": _short(_plain(getattr(model, "config", None))),
         "weights": weights_digest(model),
         "dtype": ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in model.parameters()})),
-        "adapters": _adapters(model),
+        "adapters": adapters(model),
         "tokenizer": _tokenizer(tokenizer),
         "chat_template": _short(template),
         "date": written_date(template),
@@ -78,10 +78,14 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     return ", ".join(f"{key} ({before.get(key, 'not set')} before, {now.get(key, 'not set')} now)" for key in keys)
 
 
-def weights_digest(model: nn.Module) -> str:
-    """16 hex digits of every parameter and persistent buffer: name, shape, dtype and all values."""
+def weights_digest(model: nn.Module, without: nn.Module | None = None) -> str:
+    """16 hex digits of every parameter and persistent buffer: name, shape, dtype and all values.
+
+    The weights of the module `without` are left out.
+    """
     digest = hashlib.sha256()
-    for name, read in _tensors(model):
+    left_out = set() if without is None else set(map(id, without.modules()))
+    for name, read in _tensors(model, left_out):
         tensor = read()
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode() + checksum(tensor))
     return digest.hexdigest()[:16]
@@ -161,10 +165,12 @@ def _checksum_of_subclass(tensor: Tensor) -> bytes:
     return digest.digest()
 
 
-def _tensors(model: nn.Module) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+def _tensors(model: nn.Module, left_out: set[int]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """Name of every weight and what gives it, sorted by name; names that wrappers add are left out."""
     found: list[tuple[str, Callable[[], Tensor]]] = []
     for path, module in model.named_modules():
+        if id(module) in left_out:
+            continue
         persistent = {n: b for n, b in module._buffers.items() if n not in module._non_persistent_buffers_set}
         for own, tensor in {**module._parameters, **persistent}.items():
             if tensor is None:
@@ -190,7 +196,7 @@ def _architecture(model: nn.Module) -> str:
     return _short([name.replace("_orig_mod.", "") for name in names if not name.endswith(":OptimizedModule")])
 
 
-def _adapters(model: nn.Module) -> str:
+def adapters(model: nn.Module) -> str:
     """State of PEFT's adapter layers: which are active, merged or switched off, and how they are scaled."""
     states: dict[str, list[str]] = {}
     for path, module in model.named_modules():

@@ -1,27 +1,39 @@
 """Load a vision-language model with its processor, or say in one line why not.
 
-Knows `transformers`' Auto classes and the shipped models' names; knows nothing of questions or prompts. The model
-keeps its own
-attention implementation: heads are read and edited by forward pre-hooks, which leave every kernel in use.
+The model keeps its own attention implementation: heads are read and edited by forward pre-hooks, which leave its kernels in
+use. A folder is checked before transformers reads it (`folder.py`), and a loaded model is tried on one small picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
+from PIL import Image
 
 from headatlas import shipped
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
-from headatlas.registry import near, near_folder
+from headatlas.vlm.batch import encode
+from headatlas.vlm.chat import Conversation, Turn, messages, render
+from headatlas.vlm.finite import require_finite
+from headatlas.vlm.folder import check_folder, hub_name
+from headatlas.vlm.forward import logits_at
 from headatlas.vlm.model import VLM
 
 HALF = (torch.float16, torch.bfloat16)
+TEMPLATE_SECONDS = 10.0
+"""How long the chat template may take for one short request."""
+TRIED_ON_CPU = 1_000_000_000
+"""Models of more parameters are not run at loading on the CPU, where that takes minutes."""
+PROBE = Image.new("RGB", (64, 64), (120, 130, 140))
+"""The picture that a loaded model is tried on."""
 
 
 def load_vlm(
@@ -56,62 +68,32 @@ def load_vlm(
             needed, or heads that cannot be addressed; `device` and `device_map` both given; a quantization whose package or
             device is not there.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
     placing = _placing(device, device_map, quantization)
+    where = _where(device)
     source = _source(str(name))
     config = _config(str(name), source, trust_remote_code)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    try:
-        processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise HeadAtlasError(f"model {str(name)!r}: its processor cannot be loaded: {_line(error)}") from error
-    if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
-        raise HeadAtlasError(
-            f"model {str(name)!r}: expected a processor with image processor and tokenizer, came "
-            f"{type(processor).__name__}"
-        )
-    if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
-        processor.chat_template = family_of(config.model_type).chat.template
-    if not (processor.chat_template or processor.tokenizer.chat_template):
-        raise HeadAtlasError(
-            f"model {str(name)!r} has no chat template: expected a chat (instruct) checkpoint, came a base one"
-        )
-    try:
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            source,
-            dtype=_dtype(dtype, config, where),
-            output_loading_info=True,
-            trust_remote_code=trust_remote_code,
-            **placing,
-            **(options or {}),
-        )
-        model, info = loaded
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, ImportError, SafetensorError) as error:
-        raise HeadAtlasError(f"model {str(name)!r}: its weights cannot be loaded: {_line(error)}") from error
-    if info.get("missing_keys"):
-        missing = sorted(map(str, info["missing_keys"]))
-        raise HeadAtlasError(
-            f"model {str(name)!r} lacks {len(missing)} of its weights, such as {missing[0]!r}: a broken checkpoint"
-        )
-    if not placing:
-        model.to(where)
-    model.eval().requires_grad_(False)
-    vlm = VLM(name=str(name), model=model, processor=processor)
+    processor = _processor(str(name), source, config, trust_remote_code)
+    model = _model(str(name), source, _dtype(dtype, config, where), trust_remote_code, {**placing, **(options or {})})
+    with _one_line(f"model {str(name)!r} cannot be used"):
+        if not placing:
+            model.to(where)
+        model.eval().requires_grad_(False)
+        vlm = VLM(name=str(name), model=model, processor=processor)
+        _try(vlm)
     given = {"trust_remote_code": trust_remote_code, "device_map": device_map, "quantization": quantization}
     vlm.loaded_with = {key: value for key, value in {**given, "options": options}.items() if value}
     return vlm
 
 
 def check_vlm(name: str | Path, trust_remote_code: bool = False) -> None:
-    """Raise as `load_vlm` does for a name that is no vision-language model; reads its configuration only, no weights."""
+    """Raise as `load_vlm` does for a name that is no vision-language model; reads no weights."""
     _config(str(name), _source(str(name)), trust_remote_code)
 
 
 def _placing(device: Any, device_map: Any, quantization: Any) -> dict[str, Any]:
     """Arguments of `from_pretrained` that say where the layers go and in what form; none for one device and plain weights."""
     if device is not None and device_map is not None:
-        raise HeadAtlasError("expected a device or a device_map, came both")
+        raise HeadAtlasError("device and device_map must not be given both")
     placing: dict[str, Any] = {}
     if device_map is not None:
         placing["device_map"] = device_map if isinstance(device_map, str) else dict(device_map)
@@ -133,12 +115,12 @@ def _bits(quantization: str, device: Any) -> Any:
 
     if quantization not in ("8bit", "4bit"):
         raise HeadAtlasError(
-            f"expected quantization '8bit', '4bit' or a configuration of transformers', came {quantization!r}"
+            f"quantization must be '8bit', '4bit' or a configuration of transformers', got {quantization!r}"
         )
     if not torch.cuda.is_available() or (device is not None and torch.device(device).type != "cuda"):
         raise HeadAtlasError(
             f"quantization {quantization!r} is bitsandbytes', which HeadAtlas uses on CUDA devices only: "
-            f"{'none is available' if not torch.cuda.is_available() else f'came device {str(device)!r}'}; "
+            f"{'none is available' if not torch.cuda.is_available() else f'got device {str(device)!r}'}; "
             "load without it, or pass a configuration of transformers' that the CPU can run"
         )
     if find_spec("bitsandbytes") is None:
@@ -147,21 +129,15 @@ def _bits(quantization: str, device: Any) -> Any:
 
 
 def _source(name: str) -> str:
+    """The folder or hub id to load from. Raises `HeadAtlasError` for a name that can be neither."""
+    if not name.strip():
+        raise HeadAtlasError("name must be a shipped name, a folder or a Hugging Face id, got an empty text")
     if Path(name).is_dir():
+        check_folder(name, Path(name))
         return name
     if name in shipped.names():
         return str(shipped.path(name))
-    folder = near_folder(name)
-    if folder or name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists():
-        raise HeadAtlasError(
-            f"no model at {name!r}{folder or ': it must be a folder with config.json, weights and processor'}"
-        )
-    if "/" not in name:  # the hub's ids are owner/name: a misspelled shipped name is not looked for there
-        names = shipped.names()
-        raise HeadAtlasError(
-            f"model must be a shipped one ({', '.join(names)}), a folder or a Hugging Face id (owner/name); "
-            f"got {name!r}{near(name, names)}"
-        )
+    hub_name(name, shipped.names())
     return name
 
 
@@ -170,7 +146,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
 
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         if "trust_remote_code" in str(error):
             raise HeadAtlasError(
                 f"model {name!r} comes with its own code: pass trust_remote_code=True if you trust it"
@@ -179,15 +155,15 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
         names = ", ".join(shipped.names())
         raise HeadAtlasError(
-            f"no model {name!r}: expected a shipped name ({names}), a folder or a Hugging Face id that can be "
+            f"no model {name!r}: it must be a shipped name ({names}), a folder or a Hugging Face id that can be "
             f"reached; {_line(error)}"
         ) from error
     known = type(config) in AutoModelForImageTextToText._model_mapping
     remote = "AutoModelForImageTextToText" in (getattr(config, "auto_map", None) or {})
     if not known and not remote:
         raise HeadAtlasError(
-            f"model {name!r} is not a vision-language model: expected a family of AutoModelForImageTextToText, "
-            f"came {config.model_type!r}"
+            f"model {name!r} is not a vision-language model: its family must be one of AutoModelForImageTextToText, "
+            f"got {config.model_type!r}"
         )
     why = family_of(config.model_type).broken.get(transformers.__version__)
     if why:
@@ -198,13 +174,108 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
     return config
 
 
+def _processor(name: str, source: str, config: Any, trust_remote_code: bool) -> Any:
+    from transformers import AutoProcessor
+
+    with _one_line(f"model {name!r}: its processor cannot be loaded"):
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
+    if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
+        raise HeadAtlasError(
+            f"model {name!r}: its processor must have an image processor and a tokenizer, got {type(processor).__name__}"
+        )
+    if not (getattr(processor, "chat_template", None) or processor.tokenizer.chat_template):
+        processor.chat_template = family_of(config.model_type).chat.template
+    if not (processor.chat_template or processor.tokenizer.chat_template):
+        raise HeadAtlasError(
+            f"model {name!r} has no chat template: it must be a chat (instruct) checkpoint, got a base one"
+        )
+    with _one_line(f"model {name!r}: its chat template fails"), _time_limit(TEMPLATE_SECONDS):
+        probe = Conversation((PROBE,), (Turn("probe"),))
+        (text,) = render(processor, [messages(probe)], True)
+    if "probe" not in text:
+        raise HeadAtlasError(f"model {name!r}: its chat template must write the user's text, got {text[:60]!r}")
+    return processor
+
+
+def _model(name: str, source: str, dtype: Any, trust_remote_code: bool, options: dict[str, Any]) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    safe = {} if "gguf_file" in options else {"use_safetensors": True}
+    with _one_line(f"model {name!r}: its weights cannot be loaded"):
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            source, dtype=dtype, output_loading_info=True, trust_remote_code=trust_remote_code, **{**safe, **options}
+        )
+        model, info = loaded
+    if info.get("missing_keys"):
+        missing = sorted(map(str, info["missing_keys"]))
+        raise HeadAtlasError(
+            f"model {name!r} lacks {len(missing)} of its weights, such as {missing[0]!r}: the checkpoint is damaged"
+        )
+    if info.get("mismatched_keys"):
+        first = str(min(map(str, info["mismatched_keys"])))[:120]
+        raise HeadAtlasError(f"model {name!r}: weights must have the shapes that config.json says, got {first}")
+    return model
+
+
+def _try(vlm: VLM) -> None:
+    """Let a model answer to one small picture, so that a damaged one is found here and not in the middle of a run.
+
+    Large models on the CPU and offloaded ones are only tried up to the inputs.
+    """
+    batch = encode(vlm, [Conversation((PROBE,), (Turn("probe", "yes"),))])
+    n_tokens = getattr(vlm.model.get_input_embeddings(), "num_embeddings", None)
+    largest = max(int(batch.ids.max()), *vlm.end_ids, *vlm.image_ids)
+    if n_tokens is not None and not 0 <= largest < n_tokens:
+        raise HeadAtlasError(f"{vlm.name}: token ids must be below {n_tokens}, its embeddings, got {largest}")
+    parameters = list(vlm.model.parameters())
+    offloaded = any(parameter.is_meta for parameter in parameters)
+    if offloaded or (vlm.device.type == "cpu" and sum(parameter.numel() for parameter in parameters) > TRIED_ON_CPU):
+        return
+    require_finite(vlm, logits_at(vlm, batch, batch.predict_mask(), [0]), batch)
+
+
+@contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Turn whatever transformers raises over a damaged file, panics of its Rust parts too, into one line."""
+    try:
+        yield
+    except (HeadAtlasError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise HeadAtlasError(f"{what}: {type(error).__name__}: {_line(error)}") from error
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Stop Python code that runs longer, such as a template with an endless loop."""
+    deadline, before = time.monotonic() + seconds, sys.gettrace()
+
+    def trace(frame: Any, event: str, arg: Any) -> Any:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it takes longer than {seconds:g} s")
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def _where(device: Any) -> torch.device:
+    try:
+        return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (RuntimeError, TypeError) as error:
+        raise HeadAtlasError(f"device must be one of torch's, such as 'cpu' or 'cuda:0', got {device!r}") from error
+
+
 def _dtype(dtype: str | torch.dtype | None, config: Any, device: torch.device) -> Any:
     if isinstance(dtype, torch.dtype) or dtype == "auto":
         return dtype
     if dtype is not None:
-        found = getattr(torch, dtype, None)
+        found = getattr(torch, str(dtype).removeprefix("torch."), None)
         if not isinstance(found, torch.dtype):
-            raise HeadAtlasError(f"unknown dtype {dtype!r}: expected float32, bfloat16 or float16")
+            raise HeadAtlasError(f"dtype must be float32, bfloat16 or float16, got {dtype!r}")
         return found
     own = config.dtype or getattr(config.get_text_config(), "dtype", None)
     return torch.float32 if device.type == "cpu" and own in HALF else "auto"

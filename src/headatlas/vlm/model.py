@@ -1,8 +1,7 @@
 """`VLM`: a model, its processor, its heads, and the edits that are active on it.
 
-Knows tokens that end a turn and stand for an image; knows no questions. Edits are hooks of `headatlas.heads`; what is
-added here is that every batch run through the VLM tells them where its image, prompt and answer positions are, and
-which of its rows they are for.
+Edits are hooks of `headatlas.heads`. The VLM adds that every batch run through it tells them where its image, prompt and
+answer positions are, and for which of the caller's rows they are.
 """
 
 from __future__ import annotations
@@ -21,12 +20,15 @@ from torch import nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import counts_positions, family_of
-from headatlas.heads import AttentionEdit, Edit, edit_heads, find_heads
+from headatlas.heads import AttentionEdit, Edit, HeadGrid, edit_heads, find_heads
 from headatlas.heads.scope import check_scope
 from headatlas.vlm import identity
+from headatlas.vlm.chat import Conversation, Turn
+from headatlas.vlm.generate import generate
 from headatlas.vlm.image_tokens import needs_place, placed_edits
-from headatlas.vlm.memo import BatchMemo
-from headatlas.vlm.pixels import ImageKeys, PixelMemo, room
+from headatlas.vlm.pixels import PixelCache, cache_bytes
+from headatlas.vlm.prefix import forget_positions
+from headatlas.vlm.read import read
 
 if TYPE_CHECKING:
     from headatlas.heads import Head
@@ -34,6 +36,17 @@ if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
 
 Edits = tuple[Edit | AttentionEdit, ...]
+
+TOWER_NAMES = {
+    "L": "language model",
+    "V": "vision tower",
+    "X": "cross-attention",
+    "E": "text encoder",
+    "C": "connector",
+}
+
+
+Picture = Image.Image | str | Path | np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -48,47 +61,129 @@ class _Active:
 class VLM:
     """A vision-language model ready to be asked, read and edited. Made by `load_vlm`.
 
+    What can change after loading (adapters, tokenizer, device, generation settings) is looked up at every use.
+
+    Args:
+        name: what messages call it, and what it is loaded by again.
+        model: the Hugging Face model; of a compiled one the module inside is taken.
+        processor: its processor, with tokenizer and image processor.
+        fingerprint: a fixed one to return instead of the computed one.
+
     Attributes:
-        name: what it was loaded by.
-        model, processor, tokenizer: the Hugging Face objects, untouched.
-        heads: its heads (`HeadGrid`).
-        device: where its input embeddings are.
-        loaded_with: what `load_vlm` was given beside name, device and dtype, so that another process can load the same.
+        processor: the Hugging Face processor.
+        resumes: whether generation goes on from cached prompts correctly; None until it has been tested.
+        loaded_with: arguments of `load_vlm` other than name, device and dtype, so that another process can load the same.
+        pixels: cache of what the image processor made.
+
+    Raises:
+        HeadAtlasError: an encoder-decoder, a model in DataParallel, or one whose heads cannot be addressed.
     """
 
     def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str | None = None) -> None:
         self.name = name
-        self.model: Any = model
         self.processor = processor
-        self._fixed_fingerprint = fingerprint
         self.loaded_with: dict[str, Any] = {}
-        self.heads = find_heads(model)
-        if self.heads.tower("E") or getattr(model.config, "is_encoder_decoder", False):
-            raise HeadAtlasError(
-                f"{type(model).__name__} is an encoder-decoder, and conversations need a language model that is a decoder alone; "
-                "use find_heads, ZReader and edit_heads on the model itself"
-            )
-        self.family: str = type(model).__name__.removesuffix("ForConditionalGeneration")
-        embeddings = self.model.get_input_embeddings()
-        self.device: torch.device = _device(embeddings)
-        self.dtype: torch.dtype = embeddings.weight.dtype
-        self.image_key = ImageKeys()
-        self.pixels = PixelMemo(self.image_key, room(self.model, 25))
-        self.batches = BatchMemo()
-        self.end_tokens, self.end_ids = _end_tokens(self.model, self.tokenizer)
-        self.image_ids = _image_ids(self.model.config, processor)
-        # A picture that is attended to across, or stands in front of the text, is at none of the text's positions.
-        self.image_in_text = bool(self.image_ids) and not self.heads.tower("X")
-        self.chat_format = family_of(self.model.config.model_type).chat
-        self.takes_position_ids = (
-            not counts_positions(self.model) and "position_ids" in inspect.signature(self.model.forward).parameters
-        )
+        self.resumes: bool | None = None
+        self._fixed_fingerprint = fingerprint
+        self._ends: tuple[Any, tuple[tuple[str, ...], frozenset[int]]] | None = None
         self._active: list[_Active] = []
         self._within_batch = False
+        self.model = model
+        self.pixels = PixelCache(cache_bytes(self.model, 25))
 
     def __repr__(self) -> str:
         layers, heads = self.heads.shape
         return f"VLM({self.name!r}, {self.family}, {layers} layers x {heads} heads, {self.dtype}, {self.device})"
+
+    def __str__(self) -> str:
+        millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        lines = [
+            f"VLM {self.name}",
+            f"{self.family}, {millions:,.0f} M parameters, {str(self.dtype).removeprefix('torch.')}, {self.device}",
+            *(f"{TOWER_NAMES[line[0]]} ({line[0]}): {line[2:]}" for line in self.heads.describe()),
+        ]
+        if self.heads.skipped:
+            lines.append(f"not addressed: {len(self.heads.skipped)} modules, see .heads.skipped")
+        if self._active:
+            lines.append(f"edited: {len(self._active)} open edits")
+        return "\n  ".join(lines)
+
+    @property
+    def model(self) -> Any:
+        """The Hugging Face model. Assign another one to use it from now on, such as the same model with adapters."""
+        return self._model
+
+    @model.setter
+    def model(self, model: nn.Module) -> None:
+        plain: Any = getattr(model, "_orig_mod", model)  # torch.compile(model) is a wrapper
+        if isinstance(plain, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise HeadAtlasError(
+                f"a model must not be in {type(plain).__name__}, whose replicas cannot be read or edited; pass model.module, "
+                "and use workers for several devices"
+            )
+        self._model, self._heads = plain, _found(plain)
+        self.resumes = None
+
+    @property
+    def heads(self) -> HeadGrid:
+        """The heads of the model as it is now."""
+        if not self._heads.is_current(self._model):
+            self._heads = _found(self._model)
+        return self._heads
+
+    @property
+    def family(self) -> str:
+        """Name of the model's class, without what all have in common."""
+        model = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
+        return type(model).__name__.removesuffix("ForConditionalGeneration")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings are."""
+        return _device(self._model.get_input_embeddings())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the input embeddings."""
+        return self._model.get_input_embeddings().weight.dtype
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Token ids that end a turn."""
+        return self._end_tokens()[1]
+
+    @property
+    def end_tokens(self) -> tuple[str, ...]:
+        """The tokens that end a turn, as text, the longest first."""
+        return self._end_tokens()[0]
+
+    @property
+    def image_ids(self) -> tuple[int, ...]:
+        """Ids of the tokens at whose positions the picture is; empty if there are none."""
+        return _image_ids(self._model.config, self.processor)
+
+    @property
+    def image_in_text(self) -> bool:
+        """False if the picture reaches the text by cross-attention or before it, and so is at none of its positions."""
+        return bool(self.image_ids) and not self.heads.tower("X")
+
+    @property
+    def chat_format(self) -> Any:
+        """How the family's conversations are written (`families.ChatFormat`)."""
+        return family_of(self._model.config.model_type).chat
+
+    @property
+    def takes_position_ids(self) -> bool:
+        """Whether the model must be given positions where rows are padded on the left."""
+        model = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
+        return not counts_positions(model) and "position_ids" in inspect.signature(model.forward).parameters
+
+    def _end_tokens(self) -> tuple[tuple[str, ...], frozenset[int]]:
+        generation = getattr(getattr(self._model, "generation_config", None), "eos_token_id", None)
+        key = (str(generation), self.tokenizer.eos_token_id, len(self.tokenizer), id(self.tokenizer))
+        if self._ends is None or self._ends[0] != key:
+            self._ends = key, _end_tokens(self._model, self.tokenizer)
+        return self._ends[1]
 
     @property
     def tokenizer(self) -> Any:
@@ -113,8 +208,8 @@ class VLM:
         scope: str = "all",
         rows: Sequence[Sequence[Edit | AttentionEdit]] | None = None,
     ) -> Iterator[VLM]:
-        """Within, whatever this VLM reads, generates or captures has its heads edited. Nested edits apply one after
-        the other.
+        """Within the context, the heads are edited in whatever this VLM reads, generates or captures. Nested edits apply one
+        after the other.
 
         Args:
             edits: applied to every row, in order: of z (`zero`, `mean`, `steer`...) and of attention (`attend`, `block`...); keys
@@ -123,8 +218,8 @@ class VLM:
             rows: instead of `edits`, one list of edits for each conversation of the next calls.
 
         Raises:
-            HeadAtlasError: unknown scope, both `edits` and `rows`, or a direct call of `vlm.model` under an edit that
-                needs to know a batch's positions or rows.
+            HeadAtlasError: unknown scope, both `edits` and `rows`, an edit that did not take place, or a direct call of
+                `vlm.model` under an edit that needs a batch's positions or rows.
         """
         if check_scope(scope) == "image" and not self.image_in_text:
             raise HeadAtlasError(
@@ -132,10 +227,10 @@ class VLM:
                 f"{'the cross-attention (X) or ' if self.heads.tower('X') else ''}the vision tower (V)"
             )
         if edits and rows is not None:
-            raise HeadAtlasError("expected edits for all rows, or `rows` with one list for each, came both")
+            raise HeadAtlasError("edits must be for all rows, or in `rows` with one list for each row, got both")
         placed = any(needs_place(edit) for edit in edits)
         by_batch = scope != "all" or placed or rows is not None or any(edit.rows is not None for edit in edits)
-        # Hooks act in the order they were set, so behind an edit that waits for its batch every further one waits too.
+        # Hooks act in the order in which they are set, so an edit inside one that waits for its batch must wait too.
         deferred = by_batch or any(active.deferred for active in self._active)
         with ExitStack() as stack:
             if deferred:
@@ -148,10 +243,10 @@ class VLM:
 
     @property
     def picture_path(self) -> str:
-        """In words: how the picture reaches the text."""
+        """How the picture reaches the text, in words."""
         if self.image_in_text:
             tokens = ", ".join(map(str, self.tokenizer.convert_ids_to_tokens(list(self.image_ids))))
-            return f"the picture stands in the text, at the tokens {tokens}"
+            return f"the picture is in the text, at the tokens {tokens}"
         if self.heads.tower("X"):
             return "the picture reaches the text by cross-attention, and no position of the text holds it"
         return "no token of the text stands for the picture"
@@ -163,7 +258,7 @@ class VLM:
 
     @property
     def edits_key(self) -> tuple[str, ...]:
-        """What identifies the active edits: scope and fingerprints, outermost first; for markers and caches."""
+        """Scope and fingerprints of the active edits, outermost first; for markers and cache keys."""
         return tuple(
             f"{a.scope}:" + ",".join(edit.fingerprint for row in (a.rows or (a.edits,)) for edit in row)
             for a in self._active
@@ -182,6 +277,7 @@ class VLM:
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
         """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""
+        forget_positions(self._model)
         with ExitStack() as stack:
             waiting = [active for active in self._active if active.deferred]
             if waiting:
@@ -195,22 +291,37 @@ class VLM:
             finally:
                 self._within_batch = before
 
-    def answer(self, image: Image.Image | str | Path | np.ndarray, text: str, max_new_tokens: int = 16) -> str:
-        """What the model says to one image and a text, greedily, under the active edits.
+    def answer(self, image: Picture, text: str, max_new_tokens: int = 16) -> str:
+        """What the model answers to a picture and a text, greedily, under the active edits.
 
         Args:
-            image: a PIL image, the path of one, or an array [height, width, 3], uint8, 0..255, RGB.
+            image: a PIL image, the path of one, or an array [height, width, 3] of uint8, RGB; None for no picture.
             text: the user's words.
-            max_new_tokens: at most so many tokens are said.
-        """
-        from headatlas.vlm.chat import Conversation, Turn
-        from headatlas.vlm.generate import generate
+            max_new_tokens: tokens of the answer at most.
 
-        return generate(self, [Conversation((as_image(image),), (Turn(text),))], max_new_tokens)[0]
+        Raises:
+            HeadAtlasError: the picture cannot be read, or the processor refuses it.
+        """
+        return generate(self, [Conversation(_images(image), (Turn(text),))], max_new_tokens)[0]
+
+    def logprob(self, image: Picture, text: str, answer: str) -> float:
+        """Log-probability (nats, at most 0) of `answer`, its end of turn included, after a picture and a text.
+
+        Args:
+            image: as of `answer`.
+            text: the user's words.
+            answer: the model's words; must not be empty.
+
+        Raises:
+            HeadAtlasError: an empty answer, or a picture that cannot be read.
+        """
+        if not answer.strip():
+            raise HeadAtlasError("answer must be a text, got an empty one")
+        return read(self, [Conversation(_images(image), (Turn(text, answer),))])[0][0].logprob
 
     def attention(
         self,
-        image: Image.Image | str | Path | np.ndarray,
+        image: Picture,
         text: str,
         heads: Iterable[Head | str] | None = None,
         queries: str | Sequence[int] = "predict",
@@ -226,11 +337,9 @@ class VLM:
                 further ones), `"all"`, or positions of tokens.
             answer: an answer that the model is given, token by token; without it the prompt alone is read.
         """
-        from headatlas.vlm.attention import attention_map
-        from headatlas.vlm.chat import Conversation, Turn
+        from headatlas.vlm.attention import attention_map  # which itself needs `VLM`
 
-        picture = as_image(image)
-        return attention_map(self, Conversation((picture,), (Turn(text, answer),)), heads, queries)
+        return attention_map(self, Conversation(_images(image), (Turn(text, answer),)), heads, queries)
 
     def _guard(self, module: nn.Module, args: Any) -> None:
         if not self._within_batch:
@@ -258,8 +367,23 @@ def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
     return open_picture(image)
 
 
+def _images(image: Picture) -> tuple[Image.Image, ...]:
+    return () if image is None else (as_image(image),)
+
+
+def _found(model: Any) -> HeadGrid:
+    """The heads of a model that conversations can be held with."""
+    heads = find_heads(model)
+    if heads.tower("E") or getattr(model.config, "is_encoder_decoder", False):
+        raise HeadAtlasError(
+            f"{type(model).__name__} is an encoder-decoder, and conversations need a language model that is a decoder alone; "
+            "use find_heads, ZReader and edit_heads on the model itself"
+        )
+    return heads
+
+
 def _device(module: Any) -> torch.device:
-    """Where a module computes; one whose weights lie elsewhere has a hook of accelerate's that tells."""
+    """Where a module computes; accelerate's hook knows it for one whose weights are elsewhere."""
     if not module.weight.is_meta:
         return module.weight.device
     return torch.device(getattr(getattr(module, "_hf_hook", None), "execution_device", None) or "cpu")
@@ -270,7 +394,7 @@ def _for_rows(active: _Active, rows: Sequence[int]) -> Any:
         return list(active.edits)
     given = min((edit.rows for edit in active.edits if edit.rows is not None), default=len(active.rows or ()))
     if max(rows) >= given:
-        raise HeadAtlasError(f"expected edits for {max(rows) + 1} rows or more, came {given}")
+        raise HeadAtlasError(f"edits must be for {max(rows) + 1} rows or more, got {given}")
     return [[edit.at_row(row) for edit in (active.edits if active.rows is None else active.rows[row])] for row in rows]
 
 

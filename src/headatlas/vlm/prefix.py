@@ -1,9 +1,8 @@
-"""Keys and values of what a model has read, to go on from: a step's prompt begins with what stood before it.
+"""Keys and values of what a model has read, from which a later prompt that begins alike can go on.
 
 A prefix is put under a new batch so that the layout is exactly that of the batch run from its beginning: padded on the left,
-every token in its own column, so that positions, causal masks and sliding windows come out as they would. Only the columns
-behind it are computed. Knows token ids and the plain caches of transformers; knows no questions. Caches of another form
-(cross attention, recurrent layers) are not taken up, and the batch is run whole.
+every token in its own column, so that positions, causal masks and sliding windows come out the same. Only the columns after it
+are computed. Caches of another form (cross-attention, recurrent layers) are not used, and the batch is run in full.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _PLAIN = {"full_attention", "sliding_attention"}
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What B rows have in the cache.
+    """What the cache has of B rows.
 
     Attributes:
         cache: keys and values of every layer, `[B, Hkv, T, D]`.
         ids: the tokens they belong to, on the CPU, at least T columns.
-        spans: `(start, end)` of the columns of each row that hold something: neither padding nor what a row that was done
-            was given while others went on.
+        spans: `(start, end)` of the columns of each row that can be used: neither padding nor what was appended to a finished
+            row while others went on.
     """
 
     cache: DynamicCache
@@ -39,7 +38,7 @@ class Prefix:
 
 
 def new_cache(model: Any) -> DynamicCache | None:
-    """An empty cache that keeps every token in every layer; None for models that need one of their own."""
+    """An empty cache that keeps every token in every layer; None for models that need another kind."""
     text = model.config.get_text_config(decoder=True)
     if not set(getattr(text, "layer_types", None) or ()) <= _PLAIN:
         return None
@@ -56,7 +55,7 @@ def go_on(prefix: Prefix, rows: Sequence[int], batch: Batch) -> DynamicCache | N
         batch: open, padded on the left.
 
     Returns:
-        None if nothing can be taken up: the cache is of another form, or an image stands behind the shared part.
+        None if nothing can be used: the cache is of another form or was not filled, or an image comes after the shared part.
     """
     length = batch.ids.shape[1]
     fresh = max(
@@ -64,20 +63,32 @@ def go_on(prefix: Prefix, rows: Sequence[int], batch: Batch) -> DynamicCache | N
         for i, (row, start) in enumerate(zip(rows, batch.starts, strict=True))
     )
     kept = length - fresh
-    held = prefix.cache.get_seq_length()
+    cached = prefix.cache.get_seq_length()
     layers: list[Any] = list(prefix.cache.layers)
-    if not layers or not all(_plain(layer, held) for layer in layers):
+    if not layers or not all(_plain(layer, cached) for layer in layers):
+        return None
+    if cached < max(end for _, end in prefix.spans):  # the model ran without filling it
         return None
     if kept <= 0 or bool(batch.image_mask[:, kept:].any()):
         return None
     shifts = [prefix.spans[row][0] - start for row, start in zip(rows, batch.starts, strict=True)]
-    # What comes to stand under the batch's padding is never looked at.
-    columns = (torch.arange(kept) + torch.tensor(shifts)[:, None]).clamp(0, held - 1)
+    # Columns under the batch's padding are never attended to.
+    columns = (torch.arange(kept) + torch.tensor(shifts)[:, None]).clamp(0, cached - 1)
     return _realigned(layers, torch.tensor(list(rows)), columns)
 
 
-def _plain(layer: Any, held: int) -> bool:
-    return type(layer) is DynamicLayer and layer.keys is not None and layer.keys.shape[2] == held
+def forget_positions(model: Any) -> None:
+    """Make families with multimodal positions compute them anew: they remember those of the last batch with an image.
+
+    Looks into every module, so that wrappers around the model do not matter.
+    """
+    for module in model.modules():
+        if module.__dict__.get("rope_deltas") is not None:
+            module.rope_deltas = None
+
+
+def _plain(layer: Any, cached: int) -> bool:
+    return type(layer) is DynamicLayer and layer.keys is not None and layer.keys.shape[2] == cached
 
 
 def _common(prefix: Prefix, row: int, ids: Int[Tensor, " n"]) -> int:

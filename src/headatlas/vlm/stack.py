@@ -1,10 +1,9 @@
-"""The blocks of a language model, and how to run a part of one.
+"""The decoder blocks of a language model, and how to run a part of one.
 
-Knows a stack of decoder blocks (one `ModuleList`, one attention in each) and that a block, whatever its norms, gates and
-residuals, does this: something before the heads, z, the output projection, something after. Two halves are cut out of the
-model's own code without copying any of it: `up_to_z` calls the block and stops it where its output projection is called;
-`from_z` calls it with an attention that answers at once with the output projection of the z given. Knows no edits, no
-positions, no questions. What does not have this form is told (`Unfit`), never guessed: a caller then runs the whole model.
+Every block, whatever its norms, gates and residuals, does this: something before the heads, z, the output projection,
+something after. Two halves are taken from the model's own code without copying any of it: `up_to_z` calls the block and stops
+it where its output projection is called; `from_z` calls it with an attention that returns the output projection of a given z
+at once. A model that does not have this form raises `Unfit` with the reason, and the caller runs it in full.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -24,68 +22,76 @@ from headatlas.heads import HeadGrid, Site
 if TYPE_CHECKING:
     from headatlas.vlm.model import VLM
 
-_STACKS: WeakKeyDictionary[Any, Stack | str] = WeakKeyDictionary()
-
 
 class Unfit(Exception):
-    """This model (or call) does not have the form that the engine needs; the text says why. Never reaches a user."""
+    """A model, or a call of it, that does not have the form needed; the text says why. Users never see it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One decoder block: its module, its attention (whose output is that of the output projection), its heads."""
+    """One decoder block: its module, its attention (whose output is that of the output projection), and its heads."""
 
     module: nn.Module
     attention: nn.Module
     site: Site
 
-    def told(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Call]:
-        """The hidden states that the block is called with, and how else it is called."""
+    def call_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Call]:
+        """The hidden states `[B, T, d]` that the block is called with, and its other arguments."""
         names = [name for name in inspect.signature(self.module.forward).parameters if name != "self"]
-        told = dict(kwargs)
-        told.update(zip(names, args, strict=False))
-        hidden = told.pop(names[0])
+        arguments = dict(kwargs)
+        arguments.update(zip(names, args, strict=False))
+        hidden = arguments.pop(names[0])
         # By position or by keyword is the same to the block; keywords can be looked at by name.
-        return hidden, Call((), told) if len(args) <= len(names) else Call(tuple(args[1:]), dict(kwargs))
+        return hidden, Call((), arguments) if len(args) <= len(names) else Call(tuple(args[1:]), dict(kwargs))
 
     @contextmanager
     def watched(self) -> Iterator[Seen]:
-        """Within, what goes into and comes out of the block is kept."""
+        """Within the context, what goes into the block and comes out of it is recorded."""
         seen = Seen()
-        said: list[Tensor] = []
+        projected: list[Tensor] = []
 
         def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             seen.times += 1
-            seen.hidden, seen.call = self.told(args, kwargs)
+            seen.hidden, seen.call = self.call_of(args, kwargs)
 
-        def speak(module: nn.Module, args: tuple[Any, ...]) -> None:
+        def at_projection(module: nn.Module, args: tuple[Any, ...]) -> None:
             seen.z = args[0]
 
-        def say(module: nn.Module, args: Any, output: Tensor) -> None:
-            said.append(output)
+        def after_projection(module: nn.Module, args: Any, output: Tensor) -> None:
+            projected.append(output)
 
-        def answer(module: nn.Module, args: Any, output: Any) -> None:
-            seen.ends = bool(said) and (first(output) is said[-1] or torch.equal(first(output), said[-1]))
+        def after_attention(module: nn.Module, args: Any, output: Any) -> None:
+            seen.ends = bool(projected) and (
+                first(output) is projected[-1] or torch.equal(first(output), projected[-1])
+            )
             seen.n_outputs = len(output) if isinstance(output, tuple) else 0
-            said.clear()
+            projected.clear()
 
         def end(module: nn.Module, args: Any, output: Any) -> None:
             seen.out = first(output)
 
         with ExitStack() as hooks:
             hooks.callback(self.module.register_forward_pre_hook(begin, with_kwargs=True).remove)
-            hooks.callback(self.site.module.register_forward_pre_hook(speak).remove)
-            hooks.callback(self.site.module.register_forward_hook(say).remove)
-            hooks.callback(self.attention.register_forward_hook(answer).remove)
+            hooks.callback(self.site.module.register_forward_pre_hook(at_projection).remove)
+            hooks.callback(self.site.module.register_forward_hook(after_projection).remove)
+            hooks.callback(self.attention.register_forward_hook(after_attention).remove)
             hooks.callback(self.module.register_forward_hook(end).remove)
             yield seen
 
 
 @dataclass(eq=False)
 class Seen:
-    """One run of a block: `hidden [B, T, d]` went into it, `z [B, T, H*D]` into its output projection, `out [B, T, d]` came out
-    of it; `call` is what else it was told; its attention returned `n_outputs` things (0: a bare tensor), the first of them what
-    its output projection gave, if `ends`. `times`: how often the block has run."""
+    """One run of a block.
+
+    Attributes:
+        times: how often the block has run.
+        hidden: what went into it, `[B, T, d]`.
+        call: its other arguments.
+        z: the input of its output projection, `[B, T, H*D]`.
+        out: what came out of it, `[B, T, d]`.
+        n_outputs: how many values its attention returned; 0: a bare tensor.
+        ends: whether the first of them is the output of the output projection.
+    """
 
     times: int = 0
     hidden: Any = None
@@ -111,7 +117,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """How a block was called: positional arguments behind the hidden states, and keywords."""
+    """Arguments of a block behind its hidden states: positional ones and keywords."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -119,12 +125,12 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """The blocks of a language model in order, and what stands beside them.
+    """The blocks of a language model in order, and what surrounds them.
 
     Attributes:
         blocks: in forward order.
         index: block number of each site.
-        siblings: modules beside the blocks, one of which is the final norm.
+        siblings: modules next to the list of blocks, one of which is the final norm.
         head: the output embedding.
     """
 
@@ -139,7 +145,7 @@ class Stack:
         return len(self.blocks) - 1
 
     def up_to_z(self, i: int, hidden: Tensor, call: Call) -> Tensor:
-        """Run block `i` until its heads have spoken: z `[B, T, H*D]`, the input of its output projection."""
+        """Run block `i` up to z `[B, T, H*D]`, the input of its output projection."""
         block = self.blocks[i]
 
         def stop(module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -155,16 +161,26 @@ class Stack:
         raise Unfit(f"{block.site.name} is not called in its block's forward")
 
     def from_z(self, i: int, hidden: Tensor, z: Tensor, call: Call, n_outputs: int) -> Tensor:
-        """Run block `i` from its output projection on: `hidden` `[B, T, d]` went into the block, `z` `[B, T, H*D]` into
-        its output projection, past whatever hooks are on it; gives what comes out of the block. `n_outputs`: see `Seen`."""
+        """Run block `i` from its output projection on; hooks on the projection are not called.
+
+        Args:
+            i: number of the block.
+            hidden: what went into the block, `[B, T, d]`.
+            z: what goes into its output projection, `[B, T, H*D]`.
+            call: the block's other arguments.
+            n_outputs: see `Seen`.
+
+        Returns:
+            What comes out of the block, `[B, T, d]`.
+        """
         block = self.blocks[i]
-        said = block.site.module.forward(z)
-        answer = said if n_outputs == 0 else (said, *([None] * (n_outputs - 1)))
-        with replaced_forward(block.attention, lambda *args, **kwargs: answer):
+        projected = block.site.module.forward(z)
+        output = projected if n_outputs == 0 else (projected, *([None] * (n_outputs - 1)))
+        with replaced_forward(block.attention, lambda *args, **kwargs: output):
             return first(block.module(hidden, *call.args, **call.kwargs))
 
     def run(self, i: int, hidden: Tensor, call: Call) -> Tensor:
-        """Run block `i` whole."""
+        """Run all of block `i`."""
         return first(self.blocks[i].module(hidden, *call.args, **call.kwargs))
 
 
@@ -175,7 +191,7 @@ class _AtZ(Exception):
 
 @contextmanager
 def replaced_forward(module: nn.Module, forward: Any) -> Iterator[None]:
-    """`module.forward` replaced; one that a library has set on the instance (accelerate's) is put back."""
+    """Within the context, `module.forward` is `forward`; one that a library (accelerate) has set on the instance is put back."""
     before = module.__dict__.get("forward")
     module.forward = forward
     try:
@@ -193,16 +209,8 @@ def first(output: Any) -> Tensor:
 
 
 def stack_of(vlm: VLM) -> Stack:
-    """The blocks of a model's language model, found once. Raises `Unfit`."""
-    if vlm not in _STACKS:
-        try:
-            _STACKS[vlm] = find_stack(vlm.model, vlm.heads)
-        except Unfit as why:
-            _STACKS[vlm] = str(why)
-    found = _STACKS[vlm]
-    if isinstance(found, str):
-        raise Unfit(found)
-    return found
+    """The blocks of a model's language model as they are now. Raises `Unfit`."""
+    return find_stack(vlm.model, vlm.heads)
 
 
 def find_stack(model: nn.Module, grid: HeadGrid) -> Stack:

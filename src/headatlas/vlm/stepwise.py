@@ -1,10 +1,9 @@
-"""Generated answers to every step of questions, in gold or own context, with all that steps have in common read once.
+"""Generate the answer to every step of questions, in gold or own context; what steps have in common is read once.
 
-Step k's prompt is step k-1's with an answer and a question behind it. In own context the steps are taken one after the other,
-and each goes on from the keys and values of the one before it; in gold context all of them branch off one teacher-forced
-pass, and only an answer that this pass does not tell to its end is decoded. Edits of the scopes `answer` and `last` act on one
-step's answer and are not to be seen by the next, so under them nothing is shared and every step is generated from its
-beginning. Knows conversations by question and step; knows no answers table.
+Step k's prompt is that of step k-1 with an answer and a question behind it. In own context the steps are taken one after the
+other, and each goes on from the keys and values of the one before. In gold context all steps branch off one teacher-forced
+pass, and only answers whose end this pass does not show are decoded. Edits with scope `answer` or `last` act on one step's
+answer and must not be seen by the next step, so under them nothing is shared and every step is generated in full.
 """
 
 from __future__ import annotations
@@ -12,101 +11,154 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from headatlas.vlm.batch import Batch, encode
+from headatlas.vlm.batch import Batch, UnreadableError, encode
 from headatlas.vlm.chat import Conversation
+from headatlas.vlm.finite import require_finite
 from headatlas.vlm.forward import logits_at
-from headatlas.vlm.generate import decode, generate
+from headatlas.vlm.generate import Answer, decode, generate_answers
 from headatlas.vlm.prefix import Prefix, new_cache
-from headatlas.vlm.read import in_batches, read, readouts_of, spell
+from headatlas.vlm.read import Refused, in_batches, read, readouts_of, spell
 from headatlas.vlm.vision import seeing
 
 if TYPE_CHECKING:
     from headatlas.vlm.model import VLM
 
 Chat = Callable[[int, int | None, Sequence[str] | None], Conversation]
-"""`chat(question, upto, answers)`, as `chat.conversation` makes it; no `upto`: all steps, no `answers`: gold ones."""
+"""`chat(question, upto, answers)` as `chat.conversation` makes it; `upto` None: all steps, `answers` None: the gold ones."""
 
 
-def own_answers(vlm: VLM, chat: Chat, steps: Sequence[int], batch_size: int, max_new_tokens: int) -> list[list[str]]:
-    """What the model says to every step, each prompt holding its own answers so far.
+def own_answers(
+    vlm: VLM,
+    chat: Chat,
+    steps: Sequence[int],
+    batch_size: int,
+    max_new_tokens: int,
+    refused: Refused | None = None,
+) -> list[list[Answer]]:
+    """What the model answers to every step, each prompt holding its own earlier answers.
 
     Args:
         vlm: the model; its active edits apply.
-        chat: the conversation of a question.
+        chat: the conversation about a question.
         steps: the number of steps of each question.
-        batch_size: questions per forward.
+        batch_size: questions per forward pass.
         max_new_tokens: of an answer.
+        refused: if given, questions whose conversation the processor refuses are left out and added here, index -> reason;
+            they get an empty list.
+
+    Raises:
+        HeadAtlasError: a question is refused (named), unless `refused` is given; logits are not finite.
     """
-    out: list[list[str]] = [[] for _ in steps]
-    shared = not _apart(vlm)
+    out: list[list[Answer]] = [[] for _ in steps]
+    shared = not _separate(vlm)
 
     def work(rows: list[int], longest: Batch) -> None:
-        said: dict[int, list[str]] = {row: [] for row in rows}
+        answers: dict[int, list[Answer]] = {row: [] for row in rows}
         before: tuple[list[int], Prefix] | None = None
         for k in range(max(steps[row] for row in rows)):
-            alive = [row for row in rows if steps[row] > k]
-            batch = encode(vlm, [chat(row, k, said[row]) for row in alive], generation_prompt=True)
+            alive = [row for row in rows if steps[row] > k and row in answers]
+            batch, alive = _encode_step(vlm, chat, k, alive, answers, refused)
+            if batch is None:
+                return
             past = None if before is None else (before[1], [before[0].index(row) for row in alive])
-            tokens, prefix = decode(vlm, batch, alive, max_new_tokens, past, keep=shared)
+            decoded, prefix = decode(vlm, batch, alive, max_new_tokens, past, keep=shared)
             before = None if prefix is None else (alive, prefix)
-            for row, one in zip(alive, tokens, strict=True):
-                said[row].append(spell(vlm, one))
-        for row in rows:
-            out[row] = said[row]
+            for row, one in zip(alive, decoded, strict=True):
+                answers[row].append(Answer(spell(vlm, one.tokens), one.ended))
+        for row, given in answers.items():
+            out[row] = given
 
     with seeing(vlm):
-        # How long the prompts will be, gold answers tell well enough.
+        # The prompts' lengths are estimated with gold answers.
         longest = [chat(i, n - 1, None) for i, n in enumerate(steps)]
-        in_batches(vlm, longest, batch_size, work, generation_prompt=True, room=max_new_tokens)
+        in_batches(vlm, longest, batch_size, work, generation_prompt=True, room=max_new_tokens, refused=refused)
     return out
 
 
-def gold_answers(
-    vlm: VLM, chat: Chat, steps: Sequence[int], batch_size: int, max_new_tokens: int
-) -> tuple[list[list[str]], list[list[float]]]:
-    """What the model says to every step after gold answers to the others, and the gold answers' log-probabilities (nats).
+def _encode_step(
+    vlm: VLM, chat: Chat, k: int, alive: list[int], answers: dict[int, list[Answer]], refused: Refused | None
+) -> tuple[Batch | None, list[int]]:
+    """Step k of the questions `alive`, and those that are left; a question with an answer that cannot be read is dropped."""
+    while alive:
+        chats = [chat(row, k, [answer.text for answer in answers[row]]) for row in alive]
+        try:
+            return encode(vlm, chats, generation_prompt=True), alive
+        except UnreadableError as error:
+            if refused is None:
+                raise
+            for i, reason in error.reasons.items():
+                refused[alive[i]] = reason
+                del answers[alive[i]]
+            alive = [row for row in alive if row in answers]
+    return None, alive
 
-    Arguments as of `own_answers`.
+
+def gold_answers(
+    vlm: VLM,
+    chat: Chat,
+    steps: Sequence[int],
+    batch_size: int,
+    max_new_tokens: int,
+    refused: Refused | None = None,
+) -> tuple[list[list[Answer]], list[list[float]]]:
+    """What the model answers to every step after gold answers to the others, and the gold answers' log-probabilities (nats).
+
+    Arguments and errors as in `own_answers`.
     """
     whole = [chat(i, None, None) for i in range(len(steps))]
-    if _apart(vlm):
-        logprobs = [[readout.logprob for readout in row] for row in read(vlm, whole, batch_size)]
-        texts = iter(
-            generate(vlm, [chat(i, k, None) for i, n in enumerate(steps) for k in range(n)], max_new_tokens, batch_size)
-        )
-        return [[next(texts) for _ in range(n)] for n in steps], logprobs
-    said: list[list[str]] = [[] for _ in steps]
-    logprobs = [[] for _ in steps]
+    if _separate(vlm):
+        return _gold_answers_one_by_one(vlm, chat, steps, batch_size, max_new_tokens, refused)
+    out: list[list[Answer]] = [[] for _ in steps]
+    logprobs: list[list[float]] = [[] for _ in steps]
 
     def work(rows: list[int], batch: Batch) -> None:
         cache = new_cache(vlm.model)
-        read_off = readouts_of(vlm, batch, logits_at(vlm, batch, batch.predict_mask(), rows, cache=cache))
-        texts = [[readout.text for readout in row] for row in read_off]
+        logits = logits_at(vlm, batch, batch.predict_mask(), rows, cache=cache)
+        require_finite(vlm, logits, batch, rows)
+        readouts = readouts_of(vlm, batch, logits)
+        answers = [[Answer(readout.text, True) for readout in row] for row in readouts]
         prefix = None if cache is None else Prefix(cache, batch.ids, _real(batch))
-        # Steps of like place have prompts of like length.
-        untold = sorted(
+        # Sorted by step: prompts of the same step have similar lengths.
+        undecided = sorted(
             (k, at)
-            for at, row in enumerate(read_off)
+            for at, row in enumerate(readouts)
             for k, readout in enumerate(row)
-            if readout.stops is None or readout.stops > max_new_tokens
+            if readout.stops is None or readout.stops >= max_new_tokens
         )
-        for start in range(0, len(untold), len(rows)):
-            some = untold[start : start + len(rows)]
+        for start in range(0, len(undecided), len(rows)):
+            some = undecided[start : start + len(rows)]
             opened = encode(vlm, [chat(rows[at], k, None) for k, at in some], generation_prompt=True)
             past = None if prefix is None else (prefix, [at for _, at in some])
-            tokens, _ = decode(vlm, opened, [rows[at] for _, at in some], max_new_tokens, past)
-            for (k, at), one in zip(some, tokens, strict=True):
-                texts[at][k] = spell(vlm, one)
-        for row, said_now, readouts in zip(rows, texts, read_off, strict=True):
-            said[row], logprobs[row] = said_now, [readout.logprob for readout in readouts]
+            decoded, _ = decode(vlm, opened, [rows[at] for _, at in some], max_new_tokens, past)
+            for (k, at), one in zip(some, decoded, strict=True):
+                answers[at][k] = Answer(spell(vlm, one.tokens), one.ended)
+        for row, given, read_off in zip(rows, answers, readouts, strict=True):
+            out[row], logprobs[row] = given, [readout.logprob for readout in read_off]
 
     with seeing(vlm):
-        in_batches(vlm, whole, batch_size, work, room=max_new_tokens)
-    return said, logprobs
+        in_batches(vlm, whole, batch_size, work, room=max_new_tokens, refused=refused)
+    return out, logprobs
 
 
-def _apart(vlm: VLM) -> bool:
-    """Whether an active edit does something else to a step's answer than to what later steps are told of it."""
+def _gold_answers_one_by_one(
+    vlm: VLM, chat: Chat, steps: Sequence[int], batch_size: int, max_new_tokens: int, refused: Refused | None
+) -> tuple[list[list[Answer]], list[list[float]]]:
+    """As `gold_answers`, every step generated in full."""
+    unreadable: Refused | None = None if refused is None else {}
+    readouts = read(vlm, [chat(i, None, None) for i in range(len(steps))], batch_size, refused=unreadable)
+    kept = [i for i in range(len(steps)) if i not in (unreadable or {})]
+    asked = [(i, k) for i in kept for k in range(steps[i])]
+    answers = generate_answers(vlm, [chat(i, k, None) for i, k in asked], max_new_tokens, batch_size)
+    if refused is not None:
+        refused.update(unreadable or {})
+    out: list[list[Answer]] = [[] for _ in steps]
+    for (i, _), answer in zip(asked, answers, strict=True):
+        out[i].append(answer)
+    return out, [[readout.logprob for readout in row] for row in readouts]
+
+
+def _separate(vlm: VLM) -> bool:
+    """Whether an active edit acts on a step's answer in another way than on the same answer in later steps' prompts."""
     return any(key.split(":")[0] in ("answer", "last") for key in vlm.edits_key)
 
 

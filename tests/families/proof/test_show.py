@@ -53,4 +53,4 @@ def test_a_family_names_its_token():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_form_of_our_own_is_told(tmp_path):
-    assert "chat form: HeadAtlas' own" in show(str(write_checkpoint("paligemma", tmp_path)))[-1]
+    assert "chat template: HeadAtlas's own" in show(str(write_checkpoint("paligemma", tmp_path)))[-1]

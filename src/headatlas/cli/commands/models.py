@@ -42,9 +42,7 @@ def check(
         raise HeadAtlasError(f"--json must be a file in a folder that exists, got {str(json)!r}")
     start = time.perf_counter()
     with Bars() as bars:
-        reports = check_families(
-            families or [], jobs, lambda report, done, n: bars(f"families: {report.family}", done, n)
-        )
+        reports = check_families(families or [], jobs, bars)
     seconds = time.perf_counter() - start
     for report in reports.values():
         typer.echo(line(report))

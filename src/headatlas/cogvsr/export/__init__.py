@@ -1,7 +1,6 @@
-"""Datasets for elsewhere: a Hugging Face folder with its card, JSON lines, CogQA's format. One file a format.
+"""Write datasets for use elsewhere: a Hugging Face folder with its card, JSON lines, and CogQA's format; one file a format.
 
-Knows CogVSR and its rows; knows nothing of models. A format is a function `(data, folder)` in `FORMATS` that writes into an
-empty folder; `export` sees to it that a folder is whole or not there.
+A format is a function `(data, folder)`, registered under its name with `writes`, that writes into an empty folder.
 """
 
 from headatlas.cogvsr.export.base import FORMATS, export

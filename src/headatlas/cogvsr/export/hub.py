@@ -1,7 +1,6 @@
-"""A Hugging Face dataset: Parquet with images inside and a card, and its upload when the user has a token.
+"""Export a Hugging Face dataset (Parquet with images inside, and a card), and upload it with the user's token.
 
-Knows the hub's folder form and what the sources' licences allow; counts come from `summary.py`. Nothing is uploaded whose
-source does not allow it to be passed on, unless the user says that they have the right.
+Nothing is uploaded whose source does not allow it to be passed on, unless the user says that they have the right.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""JSON lines: one question a line, its images as files beside. `cogvsr.load` reads it back exactly.
+"""Export JSON lines: one question a line, its images as files. `cogvsr.load` reads it back exactly.
 
-Knows rows and JSON. Images keep their encoded bytes, so that fingerprints agree.
+Images keep their encoded bytes, so that fingerprints agree.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`cogvsr-mini`: a hundred questions of the scenes source that ship with HeadAtlas, pictures and all.
+"""`cogvsr-mini`: a hundred questions of the scenes source, with their pictures, that ship with HeadAtlas.
 
-The same bytes for everybody, at once and whatever the scenes source may become: for examples, for tests, for figures that others
-shall be able to check. The folder is an ordinary dataset (`data/*.parquet` and its card); `make` wrote it. Not for conclusions:
-split E has forty questions.
+Everybody gets the same bytes, whatever the scenes source may become: for examples, tests, and figures that others can check.
+The folder is an ordinary dataset (`data/*.parquet` and its card), written by `make`. It is too small for conclusions: split E
+has forty questions.
 """
 
 from __future__ import annotations

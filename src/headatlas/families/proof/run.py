@@ -1,8 +1,7 @@
-"""Prove many families, each batch of them in a process of its own, so that a crash of one loses nothing of the others.
+"""Check many families in worker processes, so that a crash in one family does not lose the results of the others.
 
-Knows processes and the order of results; what a check is, it does not know (family.py). A worker takes one family at a time and
-writes its report as a line of JSON; when it dies, the family it was at is reported as failed, with the exit code, and a new
-worker goes on with the rest.
+A worker takes one family at a time and writes its report as a line of JSON. If it dies, the family it was checking is reported
+as failed with the exit code, and a new worker takes the rest.
 """
 
 import json
@@ -21,11 +20,11 @@ import transformers
 from headatlas.errors import HeadAtlasError
 from headatlas.families.proof.build import MODEL_TYPES
 from headatlas.families.proof.prove import FamilyReport, check_family
+from headatlas.progress import Progress
+from headatlas.registry import near
 
 LIMIT = 300.0
-"""Seconds that one family may take before its worker is ended."""
-
-Progress = Callable[[FamilyReport, int, int], object]
+"""Seconds that one family may take before its worker is killed."""
 
 
 def check_families(
@@ -35,8 +34,8 @@ def check_families(
 
     Args:
         families: model types of `AutoModelForImageTextToText`.
-        jobs: processes at a time; by default one for each core.
-        progress: called with each report, how many are done and how many there are.
+        jobs: processes at a time; by default one per core.
+        progress: called as `progress("families: llava", done, total)` in families.
         limit: seconds that one family may take.
 
     Raises:
@@ -46,8 +45,8 @@ def check_families(
     unknown = [family for family in wanted if family not in MODEL_TYPES]
     if unknown:
         raise HeadAtlasError(
-            f"expected families of AutoModelForImageTextToText (such as {MODEL_TYPES[0]}, {MODEL_TYPES[-3]}), got "
-            f"{', '.join(unknown)}; `headatlas models list` prints all {len(MODEL_TYPES)}"
+            f"families must be model types of AutoModelForImageTextToText (such as {MODEL_TYPES[0]}, {MODEL_TYPES[-3]}), got "
+            f"{', '.join(unknown)}{near(unknown[0], MODEL_TYPES)}; `headatlas models list` prints all {len(MODEL_TYPES)}"
         )
     queue: Queue[str] = Queue()
     for family in wanted:
@@ -59,7 +58,7 @@ def check_families(
         with lock:
             reports[report.family] = report
             if progress is not None:
-                progress(report, len(reports), len(wanted))
+                progress(f"families: {report.family}", len(reports), len(wanted))
 
     workers = min(jobs or os.cpu_count() or 1, len(wanted))
     threads = [threading.Thread(target=_drain, args=(queue, keep, limit), daemon=True) for _ in range(workers)]
@@ -92,7 +91,7 @@ def _drain(queue: "Queue[str]", keep: Callable[[FamilyReport], None], limit: flo
 
 
 class _Worker:
-    """A process that checks the families it is asked for, one after the other."""
+    """A process that checks families one after the other."""
 
     def __init__(self) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
@@ -140,32 +139,32 @@ class _Worker:
 
 
 def save(reports: dict[str, FamilyReport], path: Path, seconds: float | None = None) -> None:
-    """Write reports as JSON: versions, total time, and one entry a family."""
-    told = {
+    """Write reports as JSON: versions, total time, and one entry per family."""
+    content = {
         "versions": {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]},
         "seconds": None if seconds is None else round(seconds, 1),
         "families": [report.to_json() for report in reports.values()],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told, indent=1) + "\n")
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def load(path: Path) -> tuple[list[FamilyReport], dict[str, Any]]:
-    """What `save` wrote: the reports, and the rest. Raises `HeadAtlasError` for any other file."""
+    """Read what `save` wrote: the reports, and the rest. Raises `HeadAtlasError` for any other file."""
     try:
-        told = json.loads(path.read_text())
-        return [FamilyReport(**entry) for entry in told.pop("families")], told
+        content = json.loads(path.read_text())
+        return [FamilyReport(**entry) for entry in content.pop("families")], content
     except FileNotFoundError:
-        raise HeadAtlasError(f"{path} is not there; make it with: headatlas models check --all --json {path}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HeadAtlasError(
-            f"expected {path} to be what `headatlas models check --json` writes, but it is not: {error}"
+            f"{path} does not exist; write it with: headatlas models check --all --json {path}"
         ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HeadAtlasError(f"{path} must be a file that `headatlas models check --json` writes: {error}") from None
 
 
 def _serve() -> None:
-    """Check the families whose names come in, line by line."""
-    out, sys.stdout = sys.stdout, sys.stderr  # whatever a model prints is no report
+    """Check the families named on stdin, one per line."""
+    out, sys.stdout = sys.stdout, sys.stderr  # what a model prints is not a report
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     for line in sys.stdin:

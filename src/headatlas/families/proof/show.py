@@ -1,6 +1,6 @@
-"""What there is to know about one model's heads, as lines of text: tower by tower, with the kernels and what is left out.
+"""Describe one model's heads as lines of text: tower by tower, with attention kernels and what is not addressed.
 
-Knows models and grids. A name of a family gives the class's default configuration on torch's meta device: sizes without weights.
+A family's name gives the class's default configuration on torch's meta device: sizes without weights.
 """
 
 import warnings
@@ -49,7 +49,7 @@ def show(name: str, trust_remote_code: bool = False) -> list[str]:
 
 
 def _pictures(vlm: "VLM") -> list[str]:
-    """Where a picture is, and how many tokens two samples take."""
+    """Where pictures are in the text, and how many tokens two samples take."""
     from headatlas.vlm import Conversation, Turn, encode
 
     lines = [f"image tokens: {vlm.picture_path}"]
@@ -60,10 +60,10 @@ def _pictures(vlm: "VLM") -> list[str]:
         except HeadAtlasError as error:
             return [*lines, f"     a sample picture could not be encoded: {error}"]
         width, height = size
-        held = (
+        where = (
             f"{int(batch.image_mask.sum())} of them hold the picture" if vlm.image_in_text else "none holds the picture"
         )
-        lines.append(f"     a picture of {width} x {height} and one word: {batch.ids.shape[1]} tokens, {held}")
+        lines.append(f"     a picture of {width} x {height} and one word: {batch.ids.shape[1]} tokens, {where}")
     return lines
 
 
@@ -72,23 +72,23 @@ def _supported(vlm: "VLM") -> list[str]:
     towers = [tower for tower in TOWERS if vlm.heads.tower(tower)]
     lines = [f"supported: reading and editing heads of {', '.join(towers)}; scopes {', '.join(scopes)}"]
     if len(towers) > 1:
-        beside = ", ".join(tower for tower in towers if tower not in TEXT_TOWERS)
-        lines[0] += f" (of {beside}: all)" if beside else ""
+        others = ", ".join(tower for tower in towers if tower not in TEXT_TOWERS)
+        lines[0] += f" (of {others}: all)" if others else ""
     template = family_of(vlm.model.config.model_type).chat.template
     if template is not None and vlm.processor.chat_template == template:
-        lines.append("     chat form: HeadAtlas' own, for the checkpoint has none")
+        lines.append("     chat template: HeadAtlas's own, as the checkpoint has none")
     return lines
 
 
 def _family_pictures(name: str, across: bool) -> list[str]:
-    """What is known of a family's image tokens without a checkpoint."""
+    """The family's image tokens, as far as they are known without a checkpoint."""
     entry = family_of(name).tiny_processor
     if across:
         return ["image tokens: the picture reaches the text by cross-attention; scope image is refused"]
     if entry is None:
-        return ["image tokens: its processor tells; give a path or a model id"]
+        return ["image tokens: known from the processor only; give a path or a model id"]
     return [
-        f"image tokens: in the text, at the tokens {entry.placeholder}; how many, the checkpoint's {entry.processor} tells"
+        f"image tokens: in the text, at the tokens {entry.placeholder}; their number depends on its {entry.processor}"
     ]
 
 
@@ -101,14 +101,14 @@ def default_model(family: str) -> nn.Module:
             warnings.simplefilter("ignore")
             return kind._from_config(config)
     except Exception as error:
-        told = " ".join(str(error).split())[:200]
+        text = " ".join(str(error).split())[:200]
         raise HeadAtlasError(
-            f"{family} has no usable default configuration ({type(error).__name__}: {told}); give a path or a model id"
+            f"{family} has no usable default configuration ({type(error).__name__}: {text}); give a path or a model id"
         ) from error
 
 
 def describe(model: nn.Module) -> list[str]:
-    """Lines about the heads of `model`, one or more a tower, then what is not addressed."""
+    """Lines about the heads of `model`, one or more per tower, then what is not addressed."""
     grid = find_heads(model)
     lines: list[str] = []
     for tower in TOWERS:
@@ -138,8 +138,8 @@ def _layers(model: nn.Module, sites: tuple[Site, ...]) -> list[str]:
 
 
 def _groups(owner: nn.Module) -> int:
-    told = getattr(owner, "num_key_value_groups", 1)
-    return told if isinstance(told, int) else 1
+    groups = getattr(owner, "num_key_value_groups", 1)
+    return groups if isinstance(groups, int) else 1
 
 
 def _kernel(owner: nn.Module) -> str:
@@ -163,5 +163,5 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def _reason(skipped: str) -> str:
-    """The reason without the number of the layer, so that equal ones are told once."""
+    """The reason without the layer's number, so that equal ones are listed once."""
     return ".".join("*" if part.isdigit() else part for part in skipped.split("."))

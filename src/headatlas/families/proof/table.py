@@ -1,4 +1,4 @@
-"""The table of families: as Markdown for the documentation, as lines for a terminal. Knows reports only."""
+"""Write the results of all families as a Markdown page and as lines for a terminal."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ MARKS = {"holds": "holds", "fails": "**fails**", "not applicable": "n/a"}
 
 _HEAD = """# Every VLM family, checked
 
-This page is made by `headatlas models table` from what `headatlas models check --all --json` measured. It is not written by hand.
+This page is generated: `headatlas models table` makes it from the measurements of `headatlas models check --all --json`.
 
 For each family of `AutoModelForImageTextToText` a tiny model with random weights is built from the family's own configuration
 class: small, but with every kind of layer the family mixes, grouped queries, and a head size other than width / heads where the
 family has one. Pictures go through the family's own image processor where that can make small ones. Every head of every site is
 then checked in float32:
 
-* **sum**: the sum over heads of W_O's columns times z, plus the bias, is what the output projection gave.
-* **heads**: silencing head h inside the attention kernel (torch's own call) empties slice h of z and changes no other slice. This
-  asks the kernel, not HeadAtlas, how many heads there are and in which order. "Norm aside": behind the kernel a norm over all
-  heads scales each by the others; it was taken out for this check, and an edit acts behind it.
+* **sum**: the sum over heads of W_O's columns times z, plus the bias, equals the output of the projection.
+* **heads**: silencing head h inside the attention kernel (torch's own call) empties slice h of z and changes no other slice. So
+  the kernel, not HeadAtlas, decides how many heads there are and in which order. "Norm aside": after the kernel a norm over all
+  heads scales each by the others; it was removed for this check, and edits act after it.
 * **zero**: the logits with a head edited to zero are those with its columns of W_O zeroed, and both differ from the bare model's.
 * **no-op**: hooks that change nothing leave every bit of the logits as it is.
-* **ragged left, right**: rows of different length, padded together, each under an edit of its own, are each row alone.
+* **ragged left, right**: rows of different length, padded together, each under its own edit, equal each row alone.
 * **cache**: greedy decoding under an edit gives the same tokens and logits with a KV cache as without.
 * **kernel**: the calls of the attention kernel and the configuration are the same with hooks as without.
 * **attention**: attention rows of every head and query, read beside the model's own kernel: they sum to 1 (less a sink's share),
@@ -45,8 +45,8 @@ then checked in float32:
   give the logits of the family's own eager code with the same done to the input of its softmax.
 
 Differences up to 1e-4 of the largest value compared count as rounding; an effect must be 50 times larger than the difference, or
-the check says nothing and fails. "n/a" is where a check cannot say anything, with the reason: mostly that the bare model of
-transformers already tells the two apart. Towers: `L` language model, `V` vision, `X` cross attention, `E` text encoder,
+the check fails. "n/a" means that a check is not applicable, with the reason: mostly that the bare model of transformers already
+gives different results. Towers: `L` language model, `V` vision, `X` cross attention, `E` text encoder,
 `C` connector (Q-former, resampler). A layer that a forward runs several times (inkling2_loop) is one site: an edit acts on every
 pass, z is read from the last. Where a family gates its heads before W_O (qwen3_5, step3p7, inkling2 and others), z is gated.
 """
@@ -67,7 +67,7 @@ def markdown(reports: Sequence[FamilyReport], about: dict[str, Any]) -> str:
     for report in reports:
         cells = [report.family, report.model or "", _sites(report), report.status]
         lines.append("| " + " | ".join([*cells, *(_cell(report, check) for check in CHECKS)]) + " |")
-    lines += _real(reports)
+    lines += _processors(reports)
     lines += ["", "## Reasons and remarks", ""]
     for report in reports:
         remarks = list(dict.fromkeys(_remarks(report)))
@@ -84,17 +84,17 @@ def _attention(reports: Sequence[FamilyReport]) -> str:
     return f"Attention rows are proven in {counts[0]} of {len(reports)} families, attention edits in {counts[1]}.\n"
 
 
-_REAL_HEAD = """
+_PROCESSOR_HEAD = """
 ## Real processors
 
-The families people use, with the processor class of each in transformers, a small tokenizer trained on the spot that has the
-family's special tokens, the published chat form, and a tiny random model; saved as a checkpoint and loaded by `load_vlm`. Three
-ragged CogVSR conversations with pictures of different sizes go through `encode`, `read` and `generate`:
+The families in common use are also checked with their own processor class: a small tokenizer with the family's special tokens,
+the published chat template and a small random model are saved as a checkpoint and loaded by `load_vlm`. Three ragged CogVSR
+conversations with pictures of different sizes, and one without a picture, go through `encode`, `read` and `generate`:
 
 * **image tokens**: positions of the text that hold the picture, for pictures of two sizes (width x height in pixels).
 * **spans**: answers whose tokens, decoded, spell them, of both sides of padding; and how many end in an end-of-turn token.
-* **located**: the positions that HeadAtlas says hold the picture are exactly those at which the language model is given something
-  else than the embeddings of its tokens.
+* **located**: the positions of the picture are exactly those where the language model gets other embeddings than those of its
+  tokens.
 * **scope image**: zeroing every head there changes z of the first layer with heads there and nowhere else, and moves the answers;
   refused where the picture reaches the text by cross-attention.
 * **sides, alone, steps**: largest difference of the logits (as a share of the largest) between left and right padding, between a
@@ -103,22 +103,22 @@ ragged CogVSR conversations with pictures of different sizes go through `encode`
 """
 
 
-def _real(reports: Sequence[FamilyReport]) -> list[str]:
+def _processors(reports: Sequence[FamilyReport]) -> list[str]:
     found = [report for report in reports if report.processor]
     if not found:
         return []
     columns = ("image token", "image tokens", "spans", "located", "scope image", "sides", "alone", "steps", "cache")
-    lines = [_REAL_HEAD, f"**{sum(not r.processor['problem'] for r in found)} of {len(found)} hold.**", ""]
+    lines = [_PROCESSOR_HEAD, f"**{sum(not r.processor['problem'] for r in found)} of {len(found)} hold.**", ""]
     lines += ["| family | processor | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
     for report in found:
-        told = report.processor
-        sizes = ", ".join(f"{size}: {n}" for size, n in told["image_tokens"].items())
-        spans = f"{told['spans']}, {told['ends']} end" if told["spans"] else ""
-        differences = [_difference(told["differences"].get(name)) for name in ("sides", "alone", "steps")]
-        wrong = told["differences"].get("cache")
+        result = report.processor
+        sizes = ", ".join(f"{size}: {n}" for size, n in result["image_tokens"].items())
+        spans = f"{result['spans']}, {result['ends']} end" if result["spans"] else ""
+        differences = [_difference(result["differences"].get(name)) for name in ("sides", "alone", "steps")]
+        wrong = result["differences"].get("cache")
         cells = [
-            report.family, told["processor"], f"`{told['placeholder']}`" if told["placeholder"] else "none", sizes, spans,
-            told["located"], told["scope_image"], *differences, "" if wrong is None else f"{wrong:.0f}",
+            report.family, result["processor"], f"`{result['placeholder']}`" if result["placeholder"] else "none", sizes, spans,
+            result["located"], result["scope_image"], *differences, "" if wrong is None else f"{wrong:.0f}",
         ]  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     broken = [f"* **{r.family}**: {_plain(r.processor['problem'])}" for r in found if r.processor["problem"]]
@@ -137,15 +137,15 @@ def summary(counts: Counter[str]) -> str:
 def line(report: FamilyReport) -> str:
     """One family in one line of plain text."""
     reasons = [report.reason, f"real inputs: {report.processor['problem']}" if report.processor.get("problem") else ""]
-    reason = "".join(f"  {told}" for told in reasons if told)
+    reason = "".join(f"  {text}" for text in reasons if text)
     return f"{report.family:24} {report.status:16} {_sites(report):52} {report.seconds:6.1f} s{reason}"
 
 
 def _sites(report: FamilyReport) -> str:
     parts = []
-    for tower, told in report.towers.items():
-        sizes = ", ".join(f"{heads}x{d_head}" for heads, d_head in told["sizes"])
-        parts.append(f"{tower} {told['layers']}: {sizes}")
+    for tower, result in report.towers.items():
+        sizes = ", ".join(f"{heads}x{d_head}" for heads, d_head in result["sizes"])
+        parts.append(f"{tower} {result['layers']}: {sizes}")
     return "; ".join(parts)
 
 
@@ -167,15 +167,15 @@ def _cell(report: FamilyReport, check: str) -> str:
 
 def _remarks(report: FamilyReport) -> list[str]:
     own = [report.reason] if report.reason else []
-    told = [f"{c['check']} {c['tower']}".strip() + f": {c['reason']}" for c in report.checks if c["reason"]]
-    return own + [remark for remark in told if not remark.endswith(": sdpa")]
+    remarks = [f"{c['check']} {c['tower']}".strip() + f": {c['reason']}" for c in report.checks if c["reason"]]
+    return own + [remark for remark in remarks if not remark.endswith(": sdpa")]
 
 
 def _skipped(report: FamilyReport) -> str:
-    """Every reason once, with the first module it is given for and how many there are."""
+    """Every reason once, with its first module and the number of further ones."""
     modules: dict[str, list[str]] = {}
-    for told in report.skipped:
-        module, _, reason = told.partition(": ")
+    for skipped in report.skipped:
+        module, _, reason = skipped.partition(": ")
         modules.setdefault(reason, []).append(module)
     counts = ((reason, names[0], len(names)) for reason, names in modules.items())
     parts = (f"{first}{f' and {n - 1} more' if n > 1 else ''}: {reason}" for reason, first, n in counts)
@@ -183,5 +183,5 @@ def _skipped(report: FamilyReport) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that stays one line of Markdown, whatever an error message brought with it."""
+    """Text as one line of Markdown, whatever an error message contains."""
     return " ".join(text.replace("|", "/").replace("<", "&lt;").split())

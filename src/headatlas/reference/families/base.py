@@ -1,7 +1,7 @@
-"""What the training needs to know of a model family, and what most families have in common.
+"""`Family`: what the training needs to know about a model family.
 
-Knows `transformers` models as modules; knows no training. A family is one small file here: sizes, chat form, processor, model,
-and where its parts lie. Everything else (pool, batches, losses, stages, card) serves all families as it is.
+A family is one small file in this folder: sizes, chat form, processor, model, and the paths of its parts. Everything else (pool,
+batches, losses, stages, card) is the same for all families.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from headatlas.reference.build import Shape, greedy, token_id
 from headatlas.reference.form import Form
 
 SHORTER: Mapping[str, Any] = {"steps": (1500, 1500, 3500, 5000), "horizons": (1500, 1500, 6000, 5000)}
-"""Settings of the reference VLMs after ref-llava: its last stage in 5,000 steps, which saves a quarter of the time."""
+"""Settings of the reference VLMs other than ref-llava: a last stage of 5,000 steps, which saves a quarter of the time."""
 
 
 class Family(ABC):
-    """One architecture of `transformers`. The attributes are what differs; the defaults are LLaVA's layout of modules."""
+    """One architecture of transformers. The default attributes are those of LLaVA's modules."""
 
     name: ClassVar[str]
     """What `--family` takes: the model type in `transformers`."""
@@ -35,14 +35,14 @@ class Family(ABC):
     """Fields of the recipe that differ from ref-llava's."""
     model_class: ClassVar[type[PreTrainedModel]]
     tower: ClassVar[str]
-    """The vision tower, in the card's words."""
+    """The vision tower, as the model card describes it."""
     decoder: ClassVar[str]
-    """The language model, in the card's words."""
+    """The language model, as the model card describes it."""
 
     language: ClassVar[str] = "model.language_model"
     """Path of the language model without its output layer."""
     vision: ClassVar[tuple[str, ...]] = ("model.vision_tower", "model.multi_modal_projector")
-    """Paths of what turns pixels into image tokens."""
+    """Paths of the modules that turn pixels into image tokens."""
     last: ClassVar[tuple[str, ...]] = tuple(f"model.multi_modal_projector.linear_2.{p}" for p in ("weight", "bias"))
     """Paths of the parameters in which the projected patches are linear: scaling them scales the patches."""
 
@@ -52,10 +52,10 @@ class Family(ABC):
 
     @abstractmethod
     def config(self, shape: Shape, vocabulary: int, end: int, pad: int, tokenizer: PreTrainedTokenizerFast) -> Any:
-        """Return the family's configuration; `vocabulary` counts tokens, `end` and `pad` are token numbers."""
+        """Return the family's configuration; `vocabulary` is the number of tokens, `end` and `pad` are token ids."""
 
     def model(self, tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> PreTrainedModel:
-        """Return a model with fresh float32 weights that depend on `seed` only."""
+        """Return a model with new float32 weights that depend on `seed` only."""
         pad, end = (token_id(tokenizer, token) for token in (self.form.pad, self.form.end))
         config = self.config(shape, len(tokenizer), end, pad, tokenizer)
         with torch.random.fork_rng():
@@ -66,18 +66,18 @@ class Family(ABC):
         return model
 
     def begin(self, model: PreTrainedModel) -> None:
-        """Change fresh weights whose usual start does not suit a training from nothing; by default none."""
+        """Change initial weights that do not suit training from scratch; by default none."""
         del model
 
     def inputs(self, pixels: Float[Tensor, "B 3 S S"], shape: Shape) -> dict[str, Tensor]:
-        """Return the model's image inputs for one normalized picture a row, as the processor lays them out."""
+        """Return the model's image inputs for one normalized picture per row, in the processor's layout."""
         del shape
         return {"pixel_values": pixels}
 
     def context(
         self, model: PreTrainedModel, ids: Int64[Tensor, "B T"], at: int | None, shape: Shape
     ) -> dict[str, Any]:
-        """Return what the language model is given beside embeddings: positions or masks that differ from its defaults.
+        """Return the language model's arguments besides embeddings: positions or masks that differ from its defaults.
 
         `at` is the first image token of every row, None without a picture. Rows are padded on the right.
         """

@@ -1,6 +1,6 @@
-"""Gemma 3: a SigLIP tower, patches averaged 2 x 2, and a language model whose layers take turns seeing a window and everything.
+"""Gemma 3: a SigLIP tower, patches averaged 2 x 2, and a language model with sliding and full attention in turn.
 
-The image tokens see each other in both directions; queries and keys are normalized; d_head is not width / heads.
+Image tokens attend to each other in both directions; queries and keys are normalized; d_head is not width / heads.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ WINDOW = 64
 """Tokens that a sliding layer sees; a conversation has about 200."""
 
 QUIET = 0.05
-"""What the norms behind fresh attention and MLP blocks let through. At 1, each block of a fresh Gemma adds a vector five times
-as long as a word's embedding, whatever it says, and what a picture shows would be lost under twelve of them."""
+"""Initial scale of the norms after attention and MLP blocks. At 1, each block of a new Gemma adds a vector five times as long as
+a word's embedding, and twelve of them would hide what a picture shows."""
 
 
 class Gemma3(Family):
-    """Every second layer slides. (The large ones have five sliding layers to a full one, which six layers cannot have twice.)"""
+    """Every second layer has sliding attention (in the large models, five of six layers)."""
 
     name = "gemma3"
     shipped = "ref-gemma"
@@ -50,8 +50,8 @@ class Gemma3(Family):
     )  # fmt: skip
     shape = Shape(patch_size=12, merge=2, kv_heads=4)
     settings: ClassVar[Mapping[str, Any]] = {"steps": (1500, 1500, 2500, 4000), "horizons": (1500, 1500, 4300, 4000)}
-    """Shorter still: it finds things by name sooner (.92 of the words of held-out lists after 400 steps of stage 2), and each
-    step takes a CPU twice as long."""
+    """Fewer steps: it learns lookups earlier (.92 of the words of held-out lists after 400 steps of stage 2), and a step takes
+    twice as long."""
     model_class = Gemma3ForConditionalGeneration
     tower = "SigLIP ViT (2 x 2 patches averaged)"
     decoder = f"Gemma 3 (sliding layers of {WINDOW} tokens and full ones in turn)"
@@ -78,7 +78,7 @@ class Gemma3(Family):
             num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads or shape.heads, head_dim=d_head,
             query_pre_attn_scalar=d_head, sliding_window=WINDOW, max_position_embeddings=shape.max_length,
             layer_types=["full_attention" if i % 2 else "sliding_attention" for i in range(shape.layers)],
-            # At 24 numbers a head the usual base of a million would leave most of them still.
+            # With d_head 24 the usual base of a million would leave most dimensions almost constant.
             rope_parameters={
                 kind: {"rope_type": "default", "rope_theta": 10_000.0}
                 for kind in ("full_attention", "sliding_attention")

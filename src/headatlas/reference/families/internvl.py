@@ -1,4 +1,4 @@
-"""InternVL: a ViT whose neighbouring patches are folded together (pixel shuffle) before the projector, and a Qwen2."""
+"""InternVL: a ViT whose neighbouring patches are merged (pixel shuffle) before the projector, and a Qwen2."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START, END, CONTEXT, VIDEO = "<img>", "</img>", "<IMG_CONTEXT>", "<video>"
 
 
 class InternVL(Family):
-    """Four patches are folded into one cell. A picture is one tile: it is never cut into several."""
+    """Four patches are merged into one cell. A picture is always a single tile."""
 
     name = "internvl"
     shipped = "ref-internvl"

@@ -63,7 +63,9 @@ def _strongest(study: Study) -> tuple[str, Condition] | None:
         return None
     row = table.loc[table["drop"].idxmax()]
     heads = study.head_set(row["function"], row["scorer"])
-    words = {"mean": "replaced by their mean", "zero": "set to zero", "scale": "scaled by 0.001"}[operation]
+    words = {"mean": "replaced by their mean", "zero": "set to zero", "scale": "scaled by 0.001"}.get(
+        operation, f"ablated by {operation!r}"
+    )
     name = f"heads {row['heads']} ({TITLES[row['function']].lower()}) {words}"
     return name, Condition(name, (ablate(heads, operation, study.means),))
 

@@ -1,4 +1,4 @@
-"""The checks that prove a family, each told in its module. Torch and the heads room only."""
+"""The checks of a family, on its model alone; each is described in its module."""
 
 from headatlas.families.proof.checks.attention import check_rows
 from headatlas.families.proof.checks.result import CLOSE, SEEN, Result, Verdict, worst

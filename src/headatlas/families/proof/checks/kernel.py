@@ -1,9 +1,8 @@
-"""See, and change, what the attention kernels of a running model give out, head by head.
+"""Watch and change the outputs of a running model's attention kernels, head by head.
 
 Every attention of transformers ends in a call of torch: `scaled_dot_product_attention`, whose output `[B, H, T, D]` keeps the
-heads apart, or, in eager code, a softmax whose weights `[B, H, T, S]` do. Watching these calls tells how many heads a layer
-really has, independently of how HeadAtlas found them; silencing one head there tells which part of z is its.
-Knows torch calls and attention modules; does not know what is concluded.
+heads apart, or, in eager code, a softmax whose weights `[B, H, T, S]` do. These calls show how many heads a layer
+really has, independently of how HeadAtlas found them; silencing one head there shows which part of z belongs to it.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ SOFTMAX = {functional.softmax, torch.softmax, Tensor.softmax}
 
 
 class KernelCalls(TorchFunctionMode):
-    """While entered, notes the kernel calls inside every site's attention module and silences one head where told to.
+    """While entered, records the kernel calls inside every site's attention module and silences one head on request.
 
     `calls[site]` are `(kernel, heads)`, one for each call, `kernel` "sdpa" or "softmax". With `silence = (site, kernel, head)`
     that head's output (sdpa) or weights (softmax) are 0 in every such call of that layer.

@@ -1,4 +1,4 @@
-"""What a check found: one verdict with the largest difference it measured. Knows no model."""
+"""`Result`: the verdict of a check and the largest difference it measured."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -8,7 +8,7 @@ Verdict = Literal["holds", "fails", "not applicable"]
 CLOSE = 1e-4
 """A difference counts as rounding up to this share of the largest value compared (float32)."""
 SEEN = 50
-"""An effect says something when it is this many times larger than what counts as rounding."""
+"""An effect counts when it is this many times larger than what counts as rounding."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Result:
 
 
 def worst(check: str, tower: str, results: list[Result]) -> Result:
-    """The one result that stands for several of the same check and tower: a failure before everything else."""
+    """One result for several of the same check and tower: a failure if there is one."""
     differences = [r.difference for r in results if r.difference is not None]
     largest = max(differences, default=None)
     failed = [r for r in results if r.verdict == "fails"]
     if failed:
-        return Result(check, tower, "fails", largest, _told([r.reason for r in failed]))
-    held = any(r.verdict == "holds" for r in results)
-    return Result(check, tower, "holds" if held else "not applicable", largest, _told([r.reason for r in results]))
+        return Result(check, tower, "fails", largest, _joined([r.reason for r in failed]))
+    holds = any(r.verdict == "holds" for r in results)
+    return Result(check, tower, "holds" if holds else "not applicable", largest, _joined([r.reason for r in results]))
 
 
-def _told(reasons: list[str]) -> str:
+def _joined(reasons: list[str]) -> str:
     """Different reasons, three of them at most, and how many more there are."""
     known = list(dict.fromkeys(reason for reason in reasons if reason))
     return "; ".join([*known[:3], *([f"and {len(known) - 3} more"] if len(known) > 3 else [])])

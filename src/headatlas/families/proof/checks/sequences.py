@@ -5,8 +5,8 @@
 * `cache`: greedy decoding of several tokens under an edit gives the same logits and tokens with a KV cache as without.
 * `kernel`: the same calls of the attention kernel are made with hooks as without, and the configuration still names it.
 
-Where the *bare* model already tells the two apart (it does not heed padding, say), the comparison under an edit says nothing
-about the edit: then the check is not applicable, with the bare model's difference. Knows a model, its grid and its inputs.
+Where the *bare* model already gives different logits (because it ignores padding, for example), a comparison under an edit says
+nothing about the edit: then the check is not applicable, with the bare model's difference.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def check_ragged(model: nn.Module, grid: HeadGrid, maker: InputMaker, side: str)
         inputs = with_positions(batch) if positions else batch
         try:
             bare = _rows_differ(model, grid, maker, inputs, side, (None, None))
-        except Exception as error:  # a family may simply not take this padding; it is told, not hidden
+        except Exception as error:  # a family may not support this padding
             return Result(name, "", "not applicable", None, f"the bare model refuses: {error_text(error)}")
         tried.append(bare)
         if bare <= CLOSE:

@@ -1,12 +1,12 @@
-"""Checks of every site: z really is the heads' separate output, and an edit of one does what cutting its weights does.
+"""Checks of every site: z is the heads' separate output, and editing a head equals cutting its weights.
 
 * `sum`: the sum over heads of W_O's columns times z, plus the bias, is what the output projection gave.
 * `heads`: silencing head h in the attention kernel itself empties slice h of z and leaves every other slice alone. It is the
-  only check that can tell a wrong head count or a wrong order, because it asks the kernel and not HeadAtlas.
+  only check that notices a wrong head count or order, because it asks the kernel and not HeadAtlas.
 * `zero`: the model's logits with one head edited to zero are those with its columns of W_O zeroed; and both differ from the
-  bare model's, for else the comparison says nothing.
+  bare model's, as otherwise the comparison says nothing.
 
-Knows a model, its grid and one set of inputs. Every check runs on every head of every site.
+Every check runs on every head of every site.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ Forward = Callable[[], Tensor]
 
 
 MASKED = 1e20
-"""Beyond this a logit is no number but a ban on a token (some families never say an image token)."""
+"""Larger logits ban a token (some families never generate an image token)."""
 
 
 def difference(a: Tensor, b: Tensor) -> float:
@@ -67,8 +67,8 @@ def check_heads(forward: Forward, model: nn.Module, grid: HeadGrid) -> Iterator[
         if site not in bare or not counts:
             yield site, Result("heads", site.tower, "fails", None, f"no attention kernel is seen in {site.owner}")
         elif counts != {site.n_heads}:
-            told = ", ".join(map(str, sorted(counts)))
-            yield site, Result("heads", site.tower, "fails", None, f"the kernel in {site.owner} has {told} heads")
+            seen = ", ".join(map(str, sorted(counts)))
+            yield site, Result("heads", site.tower, "fails", None, f"the kernel in {site.owner} has {seen} heads")
         else:
             why = "silencing one head in the kernel does not empty its slice of z alone"
             heads = range(site.n_heads)

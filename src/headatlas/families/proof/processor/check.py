@@ -1,7 +1,7 @@
-"""Real inputs, checked: pictures of two sizes and CogVSR conversations through a family's own processor, into batches and out.
+"""Check a family's own processor: pictures of two sizes and CogVSR conversations, into batches and through the model.
 
-What the batch says is held against the model itself: where the picture's features stand is read off the embeddings that reach the
-language model, not off token numbers. Knows `headatlas.vlm` and build.py; knows no other family and no tables.
+What a batch says is compared with the model itself: where the picture's features are is read off the embeddings that reach the
+language model, not off token ids.
 """
 
 import tempfile
@@ -21,29 +21,30 @@ from headatlas.families.proof.checks.result import CLOSE, SEEN
 from headatlas.families.proof.checks.sequences import error_text
 from headatlas.families.proof.processor.build import tiny_processor_of, write_checkpoint
 from headatlas.heads import HeadSet, ZReader, zero
-from headatlas.vlm import VLM, Batch, Conversation, conversation, encode, load_vlm
+from headatlas.vlm import VLM, Batch, Conversation, Turn, conversation, encode, generate, load_vlm, read
 from headatlas.vlm.forward import logits_at
 
 SIZES = ((112, 112), (196, 84))
-"""Width and height in pixels of the two pictures that the table tells of."""
+"""Width and height in pixels of the two pictures in the table."""
 
 
 @dataclass
 class ProcessorReport:
-    """What holds of one family's real inputs.
+    """The results of one family's processor checks.
 
     Attributes:
         processor: its class.
-        placeholder: the token that stands for a piece of a picture, "" where none does.
+        placeholder: the token that stands for a piece of a picture, "" where there is none.
         image_tokens: by picture size (`112x112`), how many positions of the text hold the picture.
         spans: `found/asked` answers whose tokens spell them, over both sides of padding.
         ends: of the spans found, how many end in an end-of-turn token.
-        located: `text` if the positions said to hold the picture are those where the model puts it, `cross-attention` if
-            it puts it nowhere in the text and the batch says so.
+        located: `text` if the batch's image positions are those where the model puts the picture, `cross-attention` if it puts
+            the picture nowhere in the text and the batch says so.
         scope_image: `edits` if an edit there changes z exactly there, `refused` if the picture is not in the text.
         differences: largest difference of each comparison, relative to the largest logit: `sides` of padding, `alone` a row
-            by itself, `steps` one pass against step by step, `cache` generated tokens that differ.
-        problem: why it does not hold, "" if all of it does.
+            by itself, `text` a conversation without a picture in a list with others against by itself, `steps` one pass against
+            step by step, `cache` generated tokens that differ.
+        problem: what does not hold, "" if everything does.
     """
 
     processor: str = ""
@@ -62,7 +63,7 @@ class ProcessorReport:
 
 
 def check_processor(family: str, seed: int = 0) -> ProcessorReport:
-    """Build `family` with its real processor, load it, and check what becomes of conversations. Never raises for the family."""
+    """Build `family` with its own processor, load it, and check conversations. A failing family raises nothing."""
     report = ProcessorReport()
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
@@ -104,6 +105,7 @@ def _check(vlm: VLM, report: ProcessorReport) -> list[str]:
     singles = [encode(vlm, [chat]) for chat in chats]
     alone = torch.cat([logits_at(vlm, one, one.predict_mask(), [0]) for one in singles])
     problems.append(_same("alone", whole, alone, report))
+    problems.append(_without_pictures(vlm, chats, report))
     problems.append(_steps(vlm, chats, right, whole, report))
     problems.append(_cache(vlm, chats, report))
     problems.append(_scope_image(vlm, right, report))
@@ -126,7 +128,7 @@ def _spans(vlm: VLM, chats: Sequence[Conversation], batches: Sequence[Batch], re
 
 
 def _located(vlm: VLM, batches: Sequence[Batch], report: ProcessorReport) -> list[str]:
-    """Compare the batch's image positions with those where the language model is not given the embeddings of its tokens."""
+    """Compare the batch's image positions with those where the language model gets other embeddings than its tokens'."""
     problems = []
     for batch in batches:
         seen: list[Tensor] = []
@@ -147,7 +149,7 @@ def _located(vlm: VLM, batches: Sequence[Batch], report: ProcessorReport) -> lis
         held = (seen[0] != plain).any(-1) & batch.mask
         if not torch.equal(held, batch.image_mask):
             wrong = int((held != batch.image_mask).sum())
-            problems.append(f"{wrong} positions ({batch.side} padding) are wrongly told to hold the picture, or not to")
+            problems.append(f"{wrong} positions ({batch.side} padding) are wrongly said to hold the picture, or not to")
         report.located = "text" if held.any() else "cross-attention"
     return problems
 
@@ -156,6 +158,20 @@ def _same(name: str, a: Tensor, b: Tensor, report: ProcessorReport) -> str:
     difference = float((a - b).abs().max() / a.abs().max())
     report.differences[name] = max(difference, report.differences.get(name, 0.0))
     return "" if difference < CLOSE else f"{name}: the logits differ by {difference:.0e}"
+
+
+def _without_pictures(vlm: VLM, chats: Sequence[Conversation], report: ProcessorReport) -> str:
+    """A conversation without a picture, in one list with others, is read and generated as by itself."""
+    bare = Conversation((), chats[0].turns)
+    together, alone = read(vlm, [chats[1], bare, chats[0]])[1], read(vlm, [bare])[0]
+    largest = max(abs(a.logprob - b.logprob) / max(abs(b.logprob), 1.0) for a, b in zip(together, alone, strict=True))
+    report.differences["text"] = largest
+    if largest > CLOSE:
+        return f"text: a conversation without a picture differs by {largest:.1e} in a list with others"
+    opened = [Conversation(chat.images, (Turn(chat.turns[0].user),)) for chat in (chats[0], bare)]
+    if generate(vlm, opened, 3)[1] != generate(vlm, opened[1:], 3)[0]:
+        return "text: a conversation without a picture is answered differently in a list with others"
+    return ""
 
 
 def _steps(vlm: VLM, chats: Sequence[Conversation], right: Batch, whole: Tensor, report: ProcessorReport) -> str:
@@ -180,8 +196,8 @@ def _steps(vlm: VLM, chats: Sequence[Conversation], right: Batch, whole: Tensor,
 
 
 def _cache(vlm: VLM, chats: Sequence[Conversation], report: ProcessorReport) -> str:
-    """Greedy decoding with a cache is decoding without, and its first token is the argmax of a plain forward."""
-    opened = [Conversation(chat.images, (type(chat.turns[0])(chat.turns[0].user),)) for chat in chats]
+    """Greedy decoding with a cache equals decoding without, and its first token is the argmax of a plain forward pass."""
+    opened = [Conversation(chat.images, (Turn(chat.turns[0].user),)) for chat in chats]
     batch = encode(vlm, opened, generation_prompt=True)
     final = torch.zeros_like(batch.mask)
     final[:, -1] = True
@@ -200,7 +216,7 @@ def _cache(vlm: VLM, chats: Sequence[Conversation], report: ProcessorReport) -> 
     differ = int((said[0][:, length:] != said[1][:, length:]).sum())
     report.differences["cache"] = float(differ)
     stops = torch.tensor(sorted(vlm.end_ids))
-    plain = ~torch.isin(first, stops)  # with `min_new_tokens` an end of turn is not said first
+    plain = ~torch.isin(first, stops)  # with `min_new_tokens` an end of turn cannot come first
     if bool((said[0][:, length] != first)[plain].any()):
         return "generate does not begin with the argmax of a plain forward"
     return f"{differ} of {said[0][:, length:].numel()} generated tokens differ without a cache" if differ else ""
@@ -224,7 +240,7 @@ def _scope_image(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
         vlm, batch, every, rows, ZReader(vlm.heads, on_z=lambda layer, z: bare.update({layer: z.clone()}))
     )
     with vlm.edit(zero(heads), scope="image"):
-        # The reader's hooks come behind the edit's, so it sees z as edited.
+        # The reader's hooks run after the edit's, so it sees z as edited.
         after = logits_at(
             vlm, batch, every, rows, ZReader(vlm.heads, on_z=lambda layer, z: edited.update({layer: z.clone()}))
         )
@@ -240,7 +256,7 @@ def _scope_image(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
 
 
 def _across(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
-    """The picture does reach the answers: the heads of the cross-attention have an effect on them."""
+    """The picture reaches the answers: the cross-attention heads have an effect on them."""
     every, rows = batch.predict_mask(), range(len(batch.starts))
     before = logits_at(vlm, batch, every, rows)
     with vlm.edit(zero(HeadSet(vlm.heads.heads("X")))):

@@ -1,7 +1,7 @@
-"""Some positions of a tensor, and a block's call cut down to them.
+"""Take some positions of a tensor, and cut the call of a decoder block to them.
 
-What a block is told beside its hidden states depends on the position (rotary angles), on the whole text (cross-attention
-states), or on neither; what is not known to be one of these is refused. Knows tensors and names of arguments; knows no blocks.
+The other arguments of a block depend on the position (rotary angles), on the whole text (cross-attention states), or on
+neither. An argument that is not known to be one of these is refused.
 """
 
 from __future__ import annotations
@@ -10,29 +10,21 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from headatlas.vlm.stack import Call, Unfit
 
 
-def places(where: Bool[Tensor, "B T"]) -> tuple[Int[Tensor, "B M"], Bool[Tensor, "B M"]]:
-    """Positions where `where` is True, in order, as one rectangle, and which of its places are real: rows with fewer than the
-    most are filled up with other positions."""
-    counts = where.sum(1)
-    width = int(counts.max())
-    at = where.int().argsort(dim=1, descending=True, stable=True)[:, :width]
-    return at, torch.arange(width, device=where.device) < counts[:, None]
-
-
 def take(values: Tensor, at: Int[Tensor, "B Q"]) -> Tensor:
-    """`values [B, T, d]` at the positions of each row: `[B, Q, d]`."""
+    """`values [B, T, d]` at the positions `at [B, Q]` of each row: `[B, Q, d]`."""
     return torch.take_along_dim(values, at.to(values.device)[..., None], 1)
 
 
 def call_at(call: Call, at: Int[Tensor, "B Q"], length: int, **replaced: Any) -> Call:
-    """The call of a block for some of its T = `length` positions alone; keywords in `replaced` that it has are taken as
-    given.
+    """The call of a block for the positions `at` of its T = `length` positions.
+
+    Keywords in `replaced` that the call has are used as they are.
 
     Raises:
         Unfit: an argument depends on the position in a way that is not known here.
@@ -43,7 +35,9 @@ def call_at(call: Call, at: Int[Tensor, "B Q"], length: int, **replaced: Any) ->
     for name, value in call.kwargs.items():
         if name not in made:
             made[name] = (
-                _ALONG[name](value, at) if name in _ALONG and value is not None else _plain(name, value, length)
+                _BY_POSITION[name](value, at)
+                if name in _BY_POSITION and value is not None
+                else _plain(name, value, length)
             )
     return Call((), made)
 
@@ -64,10 +58,10 @@ def _rotary(value: Any, at: Tensor) -> Any:
         return torch.take_along_dim(value, at.to(value.device)[..., None], -2)
     if isinstance(value, tuple):
         return tuple(_rotary(part, at) for part in value)
-    raise Unfit(f"its positions come as a {type(value).__name__}")
+    raise Unfit(f"its positions are a {type(value).__name__}")
 
 
-_ALONG: dict[str, Callable[[Any, Tensor], Any]] = {
+_BY_POSITION: dict[str, Callable[[Any, Tensor], Any]] = {
     "position_embeddings": _rotary,
     "position_ids": lambda value, at: torch.take_along_dim(value, at.to(value.device), -1),
     "full_text_row_masked_out_mask": lambda value, at: torch.take_along_dim(
@@ -75,5 +69,5 @@ _ALONG: dict[str, Callable[[Any, Tensor], Any]] = {
     ),
     "cross_attention_mask": lambda value, at: torch.take_along_dim(value, at.to(value.device)[:, None, :, None], 2),
 }
-"""Arguments of blocks that are cut along the tokens. A family with one more gets one more line."""
+"""Arguments of blocks that are cut along the tokens; a family with another one needs another line."""
 _WHOLE = ("cross_attention_states",)

@@ -1,18 +1,10 @@
 import pytest
 import torch
 
-from headatlas.vlm.along import call_at, places, take
+from headatlas.vlm.positions import call_at, take
 from headatlas.vlm.stack import Call, Unfit
 
 AT = torch.tensor([[1, 3], [0, 2]])
-
-
-def test_places_are_the_true_positions_in_order_filled_up_to_a_rectangle():
-    where = torch.tensor([[False, True, False, True, False], [False, False, True, False, False], [False] * 5])
-    at, real = places(where)
-    assert at.shape == real.shape == (3, 2)
-    assert [row[keep].tolist() for row, keep in zip(at, real, strict=True)] == [[1, 3], [2], []]
-    assert all(len(set(row.tolist())) == 2 for row in at), "no position twice, so that scattering back is unambiguous"
 
 
 def test_what_depends_on_the_position_is_cut_and_the_rest_is_kept():
@@ -37,7 +29,7 @@ def test_given_keywords_replace_those_that_are_there():
         (Call((1,), {}), "by position"),
         (Call((), {"masks": {"full": None}}), "masks, a dict"),
         (Call((), {"per_layer_input": torch.ones(2, 5, 7)}), "per_layer_input, which depends on the position"),
-        (Call((), {"position_embeddings": "rotary"}), "positions come as a str"),
+        (Call((), {"position_embeddings": "rotary"}), "positions are a str"),
     ],
 )
 def test_what_is_not_known_is_refused(call, why):

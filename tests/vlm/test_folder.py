@@ -1,0 +1,173 @@
+"""Damaged model folders: each is one line, none a traceback or a hang, and none is looked for on a hub."""
+
+import json
+import os
+import pickle
+import shutil
+
+import pytest
+import torch
+
+from headatlas.errors import HeadAtlasError
+from headatlas.vlm.folder import hub_name
+from headatlas.vlm.load import load_vlm
+
+JSON = ("config.json", "generation_config.json", "processor_config.json", "tokenizer_config.json", "tokenizer.json")
+
+
+def unlink(file):
+    return lambda folder: (folder / file).unlink()
+
+
+def write(file, text):
+    return lambda folder: (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+
+def truncate(file):
+    return lambda folder: (folder / file).write_bytes(
+        (folder / file).read_bytes()[: os.path.getsize(folder / file) // 2]
+    )
+
+
+def put(file, *path_and_value):
+    *path, value = path_and_value
+
+    def change(folder):
+        whole = json.loads((folder / file).read_text())
+        inner = whole
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+        (folder / file).write_text(json.dumps(whole))
+
+    return change
+
+
+def index(weight_map):
+    def change(folder):
+        (folder / "model.safetensors").rename(folder / "part.safetensors")
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+    return change
+
+
+def pickled(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": 1}))
+
+
+def nan_weights(folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights[next(key for key in weights if key.endswith("lm_head.weight"))][:] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def fifo(folder):
+    (folder / "generation_config.json").unlink()
+    os.mkfifo(folder / "generation_config.json")
+
+
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{{ 'probe' if loop.last }}{% endfor %}{% endfor %}"
+
+DAMAGE = {
+    **{f"no {file}": unlink(file) for file in ("config.json", "model.safetensors", "tokenizer.json")},
+    **{f"{file} ends early": truncate(file) for file in ("config.json", "model.safetensors", "tokenizer.json")},
+    **{f"{file} is {text}": write(file, text) for file in JSON for text in ("3", "[1]", "null", '"text"')},
+    **{f"{file} is binary": write(file, bytes(range(256))) for file in (*JSON, "model.safetensors")},
+    **{f"{file} is empty": write(file, "") for file in (*JSON, "model.safetensors")},
+    "nested too deeply": write("config.json", "[" * 100_000),
+    "template with an error": write("chat_template.jinja", "{% for %}"),
+    "template that refuses": write("chat_template.jinja", "{{ raise_exception('no') }}"),
+    "template without an end": write("chat_template.jinja", ENDLESS),
+    "template without the text": write("chat_template.jinja", "hello"),
+    "binary template": write("chat_template.jinja", bytes(range(128, 256))),
+    "model_type is a number": put("config.json", "model_type", 7),
+    "text_config is a number": put("config.json", "text_config", 7),
+    "vision_config is a list": put("config.json", "vision_config", []),
+    "other heads": put("config.json", "text_config", "num_attention_heads", 3),
+    "no heads": put("config.json", "text_config", "num_attention_heads", 0),
+    "heads in words": put("config.json", "text_config", "num_attention_heads", "four"),
+    "more layers": put("config.json", "text_config", "num_hidden_layers", 4),
+    "countless layers": put("config.json", "text_config", "num_hidden_layers", 10**9),
+    "wider": put("config.json", "text_config", "hidden_size", 64),
+    "endless width": put("config.json", "text_config", "hidden_size", 10**12),
+    "more words": put("config.json", "text_config", "vocab_size", 10**6),
+    "fewer words": put("config.json", "text_config", "vocab_size", 20),
+    "huge picture": put("config.json", "vision_config", "image_size", 20_000),
+    "negative patches": put("config.json", "vision_config", "patch_size", -1),
+    "image token outside": put("config.json", "image_token_index", 10**6),
+    "processor of another size": put("processor_config.json", "image_processor", "size", {"height": 64, "width": 64}),
+    "processor in words": put("processor_config.json", "image_processor", "image_mean", "grey"),
+    "processor of no size": put("processor_config.json", "image_processor", "size", {"height": 0, "width": 0}),
+    "processor without patches": put("processor_config.json", "patch_size", 0),
+    "end of turn in words": put("generation_config.json", "eos_token_id", "end"),
+    "end of turn outside": put("generation_config.json", "eos_token_id", 10**7),
+    "index without files": index({}),
+    "index that is a list": index([1]),
+    "index to another folder": index({"lm_head.weight": "../model.safetensors"}),
+    "index to a root": index({"lm_head.weight": "/etc/passwd"}),
+    "index to a missing file": index({"lm_head.weight": "other.safetensors"}),
+    "index with few weights": index({"lm_head.weight": "part.safetensors"}),
+    "pickled weights": pickled,
+    "weights that are not finite": nan_weights,
+    "a pipe": fifo,
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_folder_is_an_error_in_one_line_or_harmless(tiny_vlm_dir, tmp_path, damage, tiny_questions):
+    folder = shutil.copytree(tiny_vlm_dir, tmp_path / "model")
+    DAMAGE[damage](folder)
+    said = ""
+    try:
+        vlm = load_vlm(folder, device="cpu")
+        vlm.answer(tiny_questions[0].images[0], "Is it red?", 2)
+    except HeadAtlasError as error:
+        said = str(error)
+    assert said or damage in HARMLESS, f"{damage} was not noticed"
+    assert "\n" not in said
+    assert len(said) < 500
+
+
+HARMLESS = ("generation_config.json is empty", "index with few weights")  # the file has all weights
+
+
+def test_code_of_a_pickle_never_runs(tiny_vlm_dir, tmp_path):
+    folder = shutil.copytree(tiny_vlm_dir, tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    torch.save({"weight": Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(HeadAtlasError, match="must be safetensors, got the pickle"):
+        load_vlm(folder, device="cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ref-lava", "did you mean 'ref-llava'"),
+        ("llava", "must be a shipped one"),
+        ("./nowhere", "must be a folder"),
+        ("a/b/c", "must be a folder"),
+        ("C:\\models\\x", "must be a folder"),
+        ("weights.safetensors", "must be a folder"),
+        ("owner/na me", "must be a shipped one"),
+        ("own er/../x", "must be a"),
+        ("", "must be a shipped name"),
+    ],
+)
+def test_what_is_no_hub_id_is_not_looked_for_on_the_hub(name, says, monkeypatch):
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", lambda *a, **k: pytest.fail("asked the hub"))
+    with pytest.raises(HeadAtlasError, match=says):
+        load_vlm(name)
+
+
+def test_a_hub_id_may_be_looked_for():
+    hub_name("Qwen/Qwen2.5-VL-7B-Instruct", ("ref-llava",))
