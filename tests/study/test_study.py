@@ -60,25 +60,23 @@ def test_nothing_is_written_before_a_run_begins(tiny_vlm, tiny_questions, tmp_pa
 
 def test_a_run_of_a_model_in_another_state_says_what_differs(tiny_vlm, data, tmp_path, monkeypatch):
     study(tmp_path / "run", tiny_vlm, data).begin()
-    monkeypatch.setattr(
-        "headatlas.study.study._model_record", lambda vlm: {"chat_template": "another", "fingerprint": "x"}
-    )
+    now = {**tiny_vlm.identity, "chat_template": "another", "fingerprint": "x"}
+    monkeypatch.setattr("headatlas.study.study._model_record", lambda vlm: now)
     with pytest.raises(HeadAtlasError, match=r'another state \(.*chat_template: .* there, "another" now\)'):
         study(tmp_path / "run", tiny_vlm, data)
 
 
-@pytest.mark.parametrize("damage", ["delete", "flip", "other"])
+@pytest.mark.parametrize("damage", ["delete", "cut", "other"])
 def test_damaged_questions_are_not_read(tiny_vlm, data, tiny_questions, tmp_path, damage):
     out = tmp_path / "run"
     begun = study(out, tiny_vlm, data)
     run_stage(begun, "data")
     (path,) = (out / "data").glob("*.parquet")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 3] ^= 1
+    content = path.read_bytes()
     if damage == "other":
         CogVSR.from_questions(list(reversed(tiny_questions))).save(out / "data")
     else:
-        path.unlink() if damage == "delete" else path.write_bytes(content)
+        path.unlink() if damage == "delete" else path.write_bytes(content[: len(content) // 2])
     # They were passed as an object, so only their owner can give them again.
     with pytest.raises(HeadAtlasError, match="call run_study with the same data again"):
         Study(given(data), out, vlm=tiny_vlm).data  # noqa: B018

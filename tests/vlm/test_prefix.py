@@ -97,7 +97,7 @@ def test_a_model_that_does_not_go_on_as_it_should_is_found_out(caplog):
         said, kept = decoding.decode(vlm, batch, [0, 1], 4, (prefix, [0, 1]), keep=True)
         assert said == want
         assert kept is None
-    assert caplog.text.count("does not go on from a prefix") == 1
+    assert caplog.text.count("does not continue from a prefix") == 1
 
 
 def test_what_cannot_be_taken_up_is_told():
