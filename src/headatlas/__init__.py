@@ -19,9 +19,22 @@ from headatlas.errors import HeadAtlasError
 
 if TYPE_CHECKING:
     from headatlas import cogvsr
-    from headatlas.activations import Activations, capture
+    from headatlas.activations import Activations, attention, capture
     from headatlas.compare import compare_runs, run_studies
-    from headatlas.heads import Edit, Head, HeadSet, find_heads, mean, patch, scale, steer, zero
+    from headatlas.heads import (
+        Edit,
+        Head,
+        HeadSet,
+        attend,
+        block,
+        find_heads,
+        mean,
+        patch,
+        scale,
+        scale_attention,
+        steer,
+        zero,
+    )
     from headatlas.report import render_report
     from headatlas.scoring import Atlas, score
     from headatlas.study import run_study
@@ -30,9 +43,12 @@ if TYPE_CHECKING:
 install()
 
 _HOMES = {
-    "heads": ("Edit", "Head", "HeadSet", "find_heads", "mean", "patch", "scale", "steer", "zero"),
+    "heads": (
+        *("Edit", "Head", "HeadSet", "find_heads", "mean", "patch", "scale", "steer", "zero"),
+        *("attend", "block", "scale_attention"),
+    ),
     "vlm": ("VLM", "evaluate", "load_vlm"),
-    "activations": ("Activations", "capture"),
+    "activations": ("Activations", "attention", "capture"),
     "scoring": ("Atlas", "score"),
     "study": ("run_study",),
     "report": ("render_report",),
@@ -48,6 +64,9 @@ __all__ = [
     "Head",
     "HeadAtlasError",
     "HeadSet",
+    "attend",
+    "attention",
+    "block",
     "capture",
     "cogvsr",
     "compare_runs",
@@ -60,6 +79,7 @@ __all__ = [
     "run_studies",
     "run_study",
     "scale",
+    "scale_attention",
     "score",
     "steer",
     "zero",

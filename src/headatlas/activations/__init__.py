@@ -1,7 +1,8 @@
 """Capture z at selected tokens, with one pass a question, and store it on disk."""
 
+from headatlas.activations.attention import AttentionSummaries, attention
 from headatlas.activations.capture import capture
 from headatlas.activations.store import Activations
 from headatlas.activations.tokens import TOKENS
 
-__all__ = ["TOKENS", "Activations", "capture"]
+__all__ = ["TOKENS", "Activations", "AttentionSummaries", "attention", "capture"]

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from headatlas.heads import Edit, HeadGrid, Site
+from headatlas.heads import AttentionEdit, Edit, HeadGrid, Site
 from headatlas.heads.apply import LayerPlan, compile_edits
 
-Edits = Sequence[Edit]
+Edits = Sequence[Edit | AttentionEdit]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from headatlas.engine.naive import BRANCHED, step_by_step
 from headatlas.engine.record import Recording, record
 from headatlas.engine.resume import resume
 from headatlas.errors import HeadAtlasError
+from headatlas.heads import AttentionEdit
 from headatlas.heads.scope import check_scope
 from headatlas.progress import Progress
 from headatlas.vlm.batch import Batch
@@ -120,6 +121,8 @@ def sweep(
         raise HeadAtlasError("a sweep needs at least one conversation, got none")
     out = _Table(vlm, conversations, len(conditions), progress)
     try:
+        if any(isinstance(edit, AttentionEdit) for edits in conditions for edit in edits):
+            raise Unfit("a condition edits attention")
         stack = stack_of(vlm)
         starts = [first_block(edits, vlm.heads, stack.index) for edits in conditions]
         if any(start is not None and start < 0 for start in starts):

@@ -24,7 +24,7 @@ import pandas as pd
 from headatlas.cluster import Workers
 from headatlas.cluster.worker import own_version
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import SCOPES, Edit
+from headatlas.heads import SCOPES, AttentionEdit, Edit
 from headatlas.intervention.split_cache import SplitCache
 from headatlas.progress import Progress
 from headatlas.storage import DamagedError, Folder, is_sealed, read_frame, write_frame
@@ -70,7 +70,7 @@ class Condition:
     """
 
     name: str
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[Edit | AttentionEdit, ...] = ()
     scope: str = "all"
     arm: str = ORIGINAL
 

@@ -50,6 +50,8 @@ class Batch:
     """True if the rows end in a generation prompt."""
     image_in_text: bool = True
     """False if the image reaches the text by cross-attention: then scope `image` has no meaning."""
+    image_sizes: tuple[tuple[tuple[int, int], ...], ...] = ()
+    """`image_sizes[row]`: width and height of each picture that the row shows."""
 
     @property
     def ids(self) -> Int[Tensor, "B T"]:
@@ -234,6 +236,7 @@ def _encode(vlm: VLM, conversations: Sequence[Conversation], generation_prompt: 
         starts=tuple(first_real),
         side=side,
         open=generation_prompt,
+        image_sizes=tuple(tuple(image.size for image in chat.images) for chat in conversations),
     )
 
 

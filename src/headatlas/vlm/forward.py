@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from headatlas.heads import ZReader
+from headatlas.heads import AttentionReader, ZReader
 from headatlas.heads.cache import cache_name
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def logits_at(
     batch: Batch,
     mask: Bool[Tensor, "B T"],
     rows: Sequence[int],
-    reader: ZReader | None = None,
+    reader: ZReader | AttentionReader | None = None,
     cache: Cache | None = None,
 ) -> Float[Tensor, "n V"]:
     """Logits at some positions, row by row in order, float32, on the model's device.
@@ -40,7 +40,7 @@ def logits_at(
         batch: its inputs.
         mask: where logits are wanted.
         rows: the index of each batch row in the caller's list, for edits that differ from row to row.
-        reader: reads z at every layer, as edited.
+        reader: reads z or attention at every layer, as edited.
         cache: an empty one, to keep keys and values in.
     """
     where = mask.to(vlm.device)

@@ -7,7 +7,7 @@ answer positions are, and for which of the caller's rows they are.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +20,22 @@ from torch import nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import counts_positions, family_of
-from headatlas.heads import Edit, HeadGrid, edit_heads, find_heads
+from headatlas.heads import AttentionEdit, Edit, HeadGrid, edit_heads, find_heads
 from headatlas.heads.scope import check_scope
 from headatlas.vlm import identity
 from headatlas.vlm.chat import Conversation, Turn
 from headatlas.vlm.generate import generate
+from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.pixels import PixelCache, cache_bytes
 from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.read import read
 
 if TYPE_CHECKING:
+    from headatlas.heads import Head
+    from headatlas.vlm.attention import AttentionMap
     from headatlas.vlm.batch import Batch
 
-Edits = tuple[Edit, ...]
+Edits = tuple[Edit | AttentionEdit, ...]
 
 TOWER_NAMES = {
     "L": "language model",
@@ -199,12 +202,18 @@ class VLM:
         return self._fixed_fingerprint or identity.fingerprint(self.identity)
 
     @contextmanager
-    def edit(self, *edits: Edit, scope: str = "all", rows: Sequence[Sequence[Edit]] | None = None) -> Iterator[VLM]:
+    def edit(
+        self,
+        *edits: Edit | AttentionEdit,
+        scope: str = "all",
+        rows: Sequence[Sequence[Edit | AttentionEdit]] | None = None,
+    ) -> Iterator[VLM]:
         """Within the context, the heads are edited in whatever this VLM reads, generates or captures. Nested edits apply one
         after the other.
 
         Args:
-            edits: applied to every row, in order.
+            edits: applied to every row, in order: of z (`zero`, `mean`, `steer`...) and of attention (`attend`, `block`...); keys
+                of the latter may be `"image"`, a `Box` of the first picture, or token positions of each conversation.
             scope: `all` positions, `image`, `prompt`, `answer` (the positions that predict an answer token) or `last`.
             rows: instead of `edits`, one list of edits for each conversation of the next calls.
 
@@ -219,7 +228,8 @@ class VLM:
             )
         if edits and rows is not None:
             raise HeadAtlasError("edits must be for all rows, or in `rows` with one list for each row, got both")
-        by_batch = scope != "all" or rows is not None or any(edit.rows is not None for edit in edits)
+        placed = any(needs_place(edit) for edit in edits)
+        by_batch = scope != "all" or placed or rows is not None or any(edit.rows is not None for edit in edits)
         # Hooks act in the order in which they are set, so an edit inside one that waits for its batch must wait too.
         deferred = by_batch or any(active.deferred for active in self._active)
         with ExitStack() as stack:
@@ -273,7 +283,7 @@ class VLM:
             if waiting:
                 positions = batch.positions
                 for active in waiting:
-                    edits = _for_rows(active, rows)
+                    edits = placed_edits(self, batch, _for_rows(active, rows))
                     stack.enter_context(edit_heads(self.model, self.heads, edits, active.scope, positions))
             before, self._within_batch = self._within_batch, True
             try:
@@ -308,6 +318,28 @@ class VLM:
         if not answer.strip():
             raise HeadAtlasError("answer must be a text, got an empty one")
         return read(self, [Conversation(_images(image), (Turn(text, answer),))])[0][0].logprob
+
+    def attention(
+        self,
+        image: Picture,
+        text: str,
+        heads: Iterable[Head | str] | None = None,
+        queries: str | Sequence[int] = "predict",
+        answer: str | None = None,
+    ) -> AttentionMap:
+        """What heads look at while the model reads one image and a text, under the active edits; its own kernels stay in use.
+
+        Args:
+            image: as for `answer`.
+            text: the user's words.
+            heads: heads of the language model; by default all of them.
+            queries: `"predict"` (the position that predicts the answer's first token, and, with `answer`, those that predict its
+                further ones), `"all"`, or positions of tokens.
+            answer: an answer that the model is given, token by token; without it the prompt alone is read.
+        """
+        from headatlas.vlm.attention import attention_map  # which itself needs `VLM`
+
+        return attention_map(self, Conversation(_images(image), (Turn(text, answer),)), heads, queries)
 
     def _guard(self, module: nn.Module, args: Any) -> None:
         if not self._within_batch:

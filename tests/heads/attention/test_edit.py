@@ -145,6 +145,13 @@ def test_edits_act_in_order(llava):
     torch.testing.assert_close(scaled, z_of(llava, 0, [scale_attention(["L0.H1"], (1,), 0.0)]), **CLOSE)
 
 
+def test_nested_edits_act_one_after_the_other(llava):
+    first, second = [attend(["L0.H1"], (1,), 1.0)], [attend(["L0.H1", "L0.H2"], (2,), 2.0)]
+    with edit_heads(llava.model, llava.grid, first):
+        nested = z_of(llava, 0, second)
+    torch.testing.assert_close(nested, z_of(llava, 0, first + second), **CLOSE)
+
+
 def test_gaze_steering_lowers_the_other_image_tokens(llava):
     image = positions(llava).image
     target = torch.zeros_like(image)

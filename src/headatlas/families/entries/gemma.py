@@ -1,6 +1,7 @@
 """Gemma 3, 3n and 4, T5Gemma 2 and PaliGemma."""
 
 from headatlas.families.family import ChatFormat, Family, TinyModel, TinyProcessor, add
+from headatlas.families.image_grid import one_square
 from headatlas.families.parts import square, turns
 
 # PaliGemma has no roles: a request ends in a line break, an answer in the end-of-text token, over and over.
@@ -56,6 +57,7 @@ add(
     ),
     Family(
         "gemma3",
+        image_grid=one_square,
         tiny_processor=TinyProcessor(
             processor="Gemma3Processor",
             special_tokens=(
@@ -101,6 +103,7 @@ add(
     ),
     Family(
         "paligemma",
+        image_grid=one_square,
         chat=ChatFormat(template=_REQUESTS, appended="\n", two_way_prefix=True),
         tiny_processor=TinyProcessor(
             processor="PaliGemmaProcessor",

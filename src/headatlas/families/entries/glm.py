@@ -1,12 +1,14 @@
 """GLM-4V and GLM-OCR."""
 
 from headatlas.families.family import Family, TinyModel, TinyProcessor, add
+from headatlas.families.image_grid import merged_patches
 from headatlas.families.parts import area, mrope, turns
 
 add(
     Family("glm46v", tiny_model=TinyModel(config=mrope(2, 3, 3))),
     Family(
         "glm4v",
+        image_grid=merged_patches,
         tiny_model=TinyModel(config=mrope(2, 3, 3)),
         tiny_processor=TinyProcessor(
             processor="Glm4vProcessor",

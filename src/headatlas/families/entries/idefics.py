@@ -3,6 +3,7 @@
 from typing import Any
 
 from headatlas.families.family import Family, TinyModel, TinyProcessor, add
+from headatlas.families.image_grid import split_then_whole
 
 _CELLS = tuple(f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7))
 # SmolVLM and Idefics3 write no blank between "User:" and a picture.
@@ -26,6 +27,7 @@ add(
     Family("idefics2", tiny_model=TinyModel(pixels={"pixel_values": (1, 3, 128, 128)})),
     Family(
         "idefics3",
+        image_grid=split_then_whole,
         tiny_model=TinyModel(pixels={"pixel_values": (1, 3, 128, 128)}),
         tiny_processor=TinyProcessor(
             processor="Idefics3Processor",
@@ -49,6 +51,7 @@ add(
     ),
     Family(
         "smolvlm",
+        image_grid=split_then_whole,
         tiny_model=TinyModel(pixels={"pixel_values": (1, 3, 128, 128)}),
         tiny_processor=TinyProcessor(
             processor="SmolVLMProcessor",

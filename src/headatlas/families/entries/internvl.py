@@ -1,11 +1,13 @@
 """InternVL."""
 
 from headatlas.families.family import Family, TinyProcessor, add
+from headatlas.families.image_grid import tiles_then_thumbnail
 from headatlas.families.parts import CHATML, CHATML_TOKENS, square, turns
 
 add(
     Family(
         "internvl",
+        image_grid=tiles_then_thumbnail,
         tiny_processor=TinyProcessor(
             processor="InternVLProcessor",
             special_tokens=(*CHATML_TOKENS, "<img>", "</img>", "<IMG_CONTEXT>", "<video>"),

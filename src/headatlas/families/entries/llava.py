@@ -1,6 +1,7 @@
 """LLaVA and the families built after it."""
 
 from headatlas.families.family import Family, TinyModel, TinyProcessor, add
+from headatlas.families.image_grid import one_square, whole_then_unpadded
 from headatlas.families.parts import CHATML_TOKENS, square, turns
 
 # LLaVA-OneVision writes a blank after the role of a past turn, and none where the model is to answer.
@@ -37,6 +38,7 @@ add(
     ),
     Family(
         "llava_next",
+        image_grid=whole_then_unpadded,
         tiny_model=TinyModel(config=_TILES, image_settings=_TILES),
         tiny_processor=TinyProcessor(
             processor="LlavaNextProcessor",
@@ -63,6 +65,7 @@ add(
     Family("llava_next_video", tiny_model=TinyModel(config=_TILES, image_settings=_TILES)),
     Family(
         "llava_onevision",
+        image_grid=whole_then_unpadded,
         tiny_model=TinyModel(config=_TILES, image_settings=_TILES),
         tiny_processor=TinyProcessor(
             processor="LlavaOnevisionProcessor",
@@ -95,6 +98,7 @@ add(
     Family("vipllava", tiny_model=TinyModel(config={"vision_feature_layers": [-2, -1, -2, -1, 1]})),
     Family(
         "llava",
+        image_grid=one_square,
         tiny_processor=TinyProcessor(
             processor="LlavaProcessor",
             special_tokens=("<unk>", "<s>", "</s>", "<image>", "<pad>"),

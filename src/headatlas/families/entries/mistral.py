@@ -1,6 +1,7 @@
 """Mistral 3 (Pixtral processor)."""
 
 from headatlas.families.family import Family, TinyProcessor, add
+from headatlas.families.image_grid import pixtral
 from headatlas.families.parts import square, turns
 
 _MISTRAL = ("<unk>", "<s>", "</s>", "<pad>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]")
@@ -8,6 +9,7 @@ _MISTRAL = ("<unk>", "<s>", "</s>", "<pad>", "[INST]", "[/INST]", "[SYSTEM_PROMP
 add(
     Family(
         "mistral3",
+        image_grid=pixtral,
         tiny_processor=TinyProcessor(
             processor="PixtralProcessor",
             special_tokens=(*_MISTRAL, "[IMG]", "[IMG_BREAK]", "[IMG_END]"),

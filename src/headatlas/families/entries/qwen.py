@@ -1,6 +1,7 @@
 """Qwen2-VL to Qwen4, and the Omni thinkers."""
 
 from headatlas.families.family import Family, TinyModel, TinyProcessor, add
+from headatlas.families.image_grid import merged_patches
 from headatlas.families.parts import CHATML, CHATML_TOKENS, area, mrope, turns
 
 _OMNI = {
@@ -35,6 +36,7 @@ add(
     ),
     Family(
         "qwen2_5_vl",
+        image_grid=merged_patches,
         tiny_model=TinyModel(config=mrope(2, 3, 3)),
         tiny_processor=TinyProcessor(
             processor="Qwen2_5_VLProcessor",
@@ -52,6 +54,7 @@ add(
     ),
     Family(
         "qwen2_vl",
+        image_grid=merged_patches,
         tiny_model=TinyModel(config=mrope(2, 3, 3)),
         tiny_processor=TinyProcessor(
             processor="Qwen2VLProcessor",
@@ -92,6 +95,7 @@ add(
     ),
     Family(
         "qwen3_vl",
+        image_grid=merged_patches,
         tiny_processor=TinyProcessor(
             processor="Qwen3VLProcessor",
             special_tokens=_QWEN,
@@ -108,6 +112,7 @@ add(
     ),
     Family(
         "qwen3_5",
+        image_grid=merged_patches,
         tiny_processor=TinyProcessor(
             processor="Qwen3VLProcessor",
             special_tokens=_QWEN,

@@ -6,9 +6,9 @@ stays. Logits are edited before the mask and the softmax, edit by edit in order,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS
-from headatlas.heads.attention.call import AttentionCall
+from headatlas.heads.attention.call import AttentionCall, LogitChange
 from headatlas.heads.attention.edit import AttentionEdit
 from headatlas.heads.attention.sites import chunks, first_key, observed, places
 from headatlas.heads.grid import HeadGrid, Site
@@ -81,77 +81,68 @@ def edited_attention(
         )
     checked: set[Site] = set()
 
-    def see(site: Site, call: AttentionCall) -> Tensor | None:
+    def see(site: Site, call: AttentionCall) -> AttentionCall | None:
         if len(rows) > 1 and call.query.shape[0] != len(rows):
             raise HeadAtlasError(
                 f"the edits are for {len(rows)} rows, the forward has {call.query.shape[0]}; give one list of edits per row"
             )
-        output = _edited(site, call, entries[site], where, site not in checked)
+        changed = _edited(site, call, entries[site], where, site not in checked)
         checked.add(site)
-        return output
+        return changed
 
     with observed(model, list(entries), see):
         yield
 
 
-def _edited(site: Site, call: AttentionCall, entries: list[_Entry], where: Where, check: bool) -> Tensor | None:
+def _edited(site: Site, call: AttentionCall, entries: list[_Entry], where: Where, check: bool) -> AttentionCall | None:
+    """The call as edited; None if no query position is in scope."""
     n_rows, device = call.query.shape[0], call.query.device
-    mask = (
-        current_mask(where.scope, where.positions, where.window, n_rows, call.length)
-        if site.tower in TEXT_TOWERS
-        else None
-    )
-    rows = torch.ones(n_rows, dtype=torch.bool, device=device)
-    if all(entry.row is not None for entry in entries):
-        rows = torch.zeros_like(rows).index_fill_(0, torch.tensor([e.row for e in entries], device=device), True)
-    asked = rows[:, None].expand(-1, call.length) if mask is None else mask.to(device) & rows[:, None]
+    mask = None
+    if site.tower in TEXT_TOWERS:
+        mask = current_mask(where.scope, where.positions, where.window, n_rows, call.length)
+        mask = None if mask is None else mask.to(device)
+    changes = tuple(_change(site, call, entry, mask, where) for entry in entries)
+    rows = torch.stack([change.chosen.any(1) for change in changes]).any(0)
+    asked = rows[:, None].expand(-1, call.length) if mask is None else mask & rows[:, None]
     if not bool(asked.any()):
         return None
     heads = sorted({head for entry in entries for head in entry.heads})
-    changes = [_change(site, call, entry, heads, where) for entry in entries]
+    after = replace(call, changes=call.changes + changes)
     output = call.output.clone()
     index = torch.tensor(heads, device=device)
     batch = torch.arange(n_rows, device=device)
     at, real = places(asked)
     for some in chunks(at.shape[1], n_rows * len(heads) * call.n_keys):
         here = at[:, some]
-        logits = call.logits(heads, here)  # [B, n, Q, K]
         if check:
-            call.check(call.softmax(logits, heads, here), heads, here)
+            call.check(call.weights(heads, here), heads, here)
             check = False
         seen = call.mask_rows(heads, here)
-        touched = torch.zeros(logits.shape[:3], dtype=torch.bool, device=device)
-        for chosen, keys, change in changes:
-            hit = keys if seen is None else keys & (seen > torch.finfo(torch.float16).min)
-            touched |= chosen[:, :, None] & hit.any(-1)
-            logits = torch.where(chosen[:, :, None, None], change(logits), logits)
-        made = call.mixed(call.softmax(logits, heads, here), heads).to(output.dtype)  # [B, Q, n, E]
+        touched = torch.zeros(n_rows, len(heads), here.shape[1], dtype=torch.bool, device=device)
+        for change in changes:
+            hit = change.keys if seen is None else change.keys & (seen > -torch.inf)
+            touched |= change.concerns(heads, here) & hit.any(-1)
+        made = after.mixed(after.weights(heads, here), heads).to(output.dtype)  # [B, Q, n, E]
         keep = (touched & real[:, None, some]).transpose(1, 2)[..., None]
         place = (batch[:, None, None], here[:, :, None], index[None, None])
         output[place] = torch.where(keep, made, output[place])
-    return output
+    return replace(after, output=output)
 
 
-Change = tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]
-"""Chosen rows and heads `[B, n]`, the keys touched `[B|1, 1, 1, K]`, and what becomes of logits `[B, n, Q, K]`."""
-
-
-def _change(site: Site, call: AttentionCall, entry: _Entry, heads: list[int], where: Where) -> Change:
+def _change(site: Site, call: AttentionCall, entry: _Entry, queries: Tensor | None, where: Where) -> LogitChange:
     device, edit = call.query.device, entry.edit
-    chosen = torch.zeros(call.query.shape[0], len(heads), dtype=torch.bool, device=device)
-    columns = [heads.index(head) for head in entry.heads]
-    chosen[slice(None) if entry.row is None else slice(entry.row, entry.row + 1), columns] = True
+    chosen = torch.zeros(call.query.shape[0], call.n_heads, dtype=torch.bool, device=device)
+    chosen[slice(None) if entry.row is None else slice(entry.row, entry.row + 1), entry.heads] = True
     keys = _keys(site, call, edit, where).to(device)
     if edit.kind == "block":
-        return chosen, keys, lambda logits: logits.masked_fill(keys, -torch.inf)
+        return LogitChange(chosen, queries, keys, lambda logits: logits.masked_fill(keys, -torch.inf))
     if edit.kind == "scale":
-        return chosen, keys, lambda logits: torch.where(keys, logits * edit.amount, logits)
-    bias = keys.to(call.dtype) * edit.amount
+        return LogitChange(chosen, queries, keys, lambda logits: torch.where(keys, logits * edit.amount, logits))
+    bias, touched = keys.to(call.dtype) * edit.amount, keys
     if edit.others:
         others = _image(site, call, where).to(device) & ~keys
-        bias = bias + others.to(call.dtype) * edit.others
-        keys = keys | others
-    return chosen, keys, lambda logits: logits + bias
+        bias, touched = bias + others.to(call.dtype) * edit.others, keys | others
+    return LogitChange(chosen, queries, touched, lambda logits: logits + bias)
 
 
 def _keys(site: Site, call: AttentionCall, edit: AttentionEdit, where: Where) -> Tensor:

@@ -7,18 +7,42 @@ depends on the implementation: `sdpa` and flash kernels are causal without one, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 
 CLOSE = {torch.float32: 1e-4, torch.float64: 1e-9}
 """How far a . V may be from the kernel's own output, as a share of the largest value; 0.03 in half precision."""
+
+
+@dataclass(frozen=True, eq=False)
+class LogitChange:
+    """What an edit does to the logits of a call.
+
+    Attributes:
+        chosen: the batch rows and heads concerned, `[B, H]`.
+        queries: the query positions concerned, `[B, T]`; None for all.
+        keys: the keys that `change` touches, `[B|1, 1, 1, K]`.
+        change: logits `[B, n, Q, K]` before the mask to changed ones.
+    """
+
+    chosen: Bool[Tensor, "B H"]
+    queries: Bool[Tensor, "B T"] | None
+    keys: Bool[Tensor, "b 1 1 K"]
+    change: Callable[[Tensor], Tensor]
+
+    def concerns(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Bool[Tensor, "B n Q"]:
+        """Which of these rows are changed."""
+        chosen = self.chosen[:, list(heads)][:, :, None]
+        return (
+            chosen.expand(-1, -1, at.shape[1]) if self.queries is None else chosen & self.queries.gather(1, at)[:, None]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +58,7 @@ class AttentionCall:
         options: all other arguments, by name.
         output: `[B, T, H, Dv]`.
         own_weights: the weights `[B, H, T, K]` that eager code also gives back; None from fast kernels.
+        changes: what edits have done to the logits; `output` is then what they made of it, and so are the rows read here.
     """
 
     module: nn.Module
@@ -45,6 +70,7 @@ class AttentionCall:
     options: Mapping[str, Any]
     output: Float[Tensor, "B T H E"]
     own_weights: Float[Tensor, "B H T K"] | None = None
+    changes: tuple[LogitChange, ...] = ()
 
     @classmethod
     def of(
@@ -79,7 +105,8 @@ class AttentionCall:
         return torch.promote_types(self.query.dtype, torch.float32)
 
     def logits(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B n Q K"]:
-        """Logits of chosen heads at the query positions `at` of each row, scaled and capped, bias included, not masked."""
+        """Logits of chosen heads at the query positions `at` of each row: scaled and capped, bias and changes included, not
+        masked."""
         query = torch.take_along_dim(self.query, at[:, None, :, None], 2)  # [B, H, Q, D]
         logits = self._products(query.to(self.dtype), heads)
         scaling = self.options.get("scaling")
@@ -88,7 +115,11 @@ class AttentionCall:
         if cap is not None:
             logits = cap * torch.tanh(logits / cap)
         bias = self.options.get("position_bias")
-        return logits if bias is None else logits + self._rows(bias, heads, at)
+        if bias is not None:
+            logits = logits + self._rows(bias, heads, at)
+        for change in self.changes:
+            logits = torch.where(change.concerns(heads, at)[..., None], change.change(logits), logits)
+        return logits
 
     def _products(self, query: Tensor, heads: Sequence[int]) -> Tensor:
         groups, n_keys = self.key.shape[1], self.n_keys

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from transformers.modeling_utils import AttentionInterface
 
 from headatlas.heads.attention.call import AttentionCall
 
-Observer = Callable[[AttentionCall], Tensor | None]
-"""Sees one call of the attention function; what it returns, if not None, replaces the call's output."""
+Observer = Callable[[AttentionCall], AttentionCall | None]
+"""Sees one call of the attention function; what it returns, if not None, stands for the call from then on, with its output."""
 
 EAGER = "eager_attention_forward"
 """How the files of transformers call their own function, here or with a prefix."""
@@ -127,11 +127,11 @@ def _wrapped(function: Callable[..., Any], implementation: str) -> Callable[...,
             for name, parameter in signature.parameters.items():
                 if parameter.kind is parameter.VAR_KEYWORD:
                     given |= given.pop(name)
+            call = AttentionCall.of(implementation, given, output, rest[0] if rest else None)
             for observer in tuple(watching):
-                replaced = observer(AttentionCall.of(implementation, given, output, rest[0] if rest else None))
-                output = output if replaced is None else replaced
+                call = observer(call) or call
         finally:
             _inside.module = None
-        return output if rest is None else (output, *rest)
+        return call.output if rest is None else (call.output, *rest)
 
     return attention

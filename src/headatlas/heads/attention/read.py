@@ -54,8 +54,8 @@ class AttentionReader:
     reader.rows[4].weights  # [B, 1, Q, K]
     ```
     The kernel, its masks and its output stay as they are; only the rows asked for are computed, in float32, from the tensors that
-    the kernel was given. In every call a . V is compared with the kernel's own output, so that a family's unknown addition to its
-    attention is an error and never a wrong number.
+    the kernel was given; opened within edits of attention, it reads the edited rows. In every call a . V is compared with the
+    kernel's own output, so that a family's unknown addition to its attention is an error and never a wrong number.
 
     `rows[layer]` are the rows of the last call of a layer, `calls[layer]` of every call since the last forward of the language
     model (towers that attend window by window call several times). With `on_rows(rows)` every call is handed over and nothing
@@ -125,7 +125,7 @@ class AttentionReader:
 
     def _see(self, site: Site, call: AttentionCall) -> None:
         window = self._watch.window
-        if self.tower in TEXT_TOWERS and window is not self._window:
+        if window is not self._window:  # the first call since the language model was last run
             self._window = window
             self.calls.clear()
         where = self._wanted(site, call, window)

@@ -17,8 +17,8 @@ from headatlas.heads.cache import cache_in
 from headatlas.heads.grid import Site
 from headatlas.heads.scope import Window
 
-CallObserver = Callable[[Site, AttentionCall], Tensor | None]
-"""Sees a site's attention call; what it returns, if not None, replaces the call's output `[B, T, H, Dv]`."""
+CallObserver = Callable[[Site, AttentionCall], AttentionCall | None]
+"""Sees a site's attention call; what it returns, if not None, stands for the call from there on, its output included."""
 
 
 @contextmanager
@@ -40,8 +40,8 @@ def observed(model: nn.Module, sites: Iterable[Site], observer: CallObserver) ->
         yield
 
 
-def _observer(site: Site, observer: CallObserver, seen: set[Site]) -> Callable[[AttentionCall], Tensor | None]:
-    def see(call: AttentionCall) -> Tensor | None:
+def _observer(site: Site, observer: CallObserver, seen: set[Site]) -> Callable[[AttentionCall], AttentionCall | None]:
+    def see(call: AttentionCall) -> AttentionCall | None:
         if call.n_heads != site.n_heads or call.query.dim() != 4:
             raise HeadAtlasError(
                 f"the attention call of {site.owner} must have {site.n_heads} heads, got queries {tuple(call.query.shape)}"

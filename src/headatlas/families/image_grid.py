@@ -1,0 +1,231 @@
+"""Where in the picture an image token looks: one small function a family, from a picture's size to the parts it is cut into.
+
+A part is a rectangle of image tokens, row by row, over a view of the picture: the whole of it, a tile, or what a centre crop
+leaves. Boxes are XYXY, normalised to the upright picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from PIL import Image
+
+from headatlas.errors import HeadAtlasError
+
+View = tuple[float, float, float, float]
+WHOLE: View = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Image tokens `rows x columns` over `view`; `tile` counts tiles from 0 and is -1 for the picture as a whole (a thumbnail).
+
+    `separators`: each row ends in one more image token, which stands for no patch; `end`: so does the part.
+    """
+
+    rows: int
+    columns: int
+    view: View = WHOLE
+    tile: int = -1
+    separators: bool = False
+    end: bool = False
+
+
+ImageGrid = Callable[[Any, Any, tuple[int, int], int], Sequence[Part]]
+"""`image_grid(processor, config, (width, height), n)`: the parts of one picture that has `n` image tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTokens:
+    """The n image tokens of one conversation, in the order of the text.
+
+    Attributes:
+        boxes: what each looks at, `[n, 4]` XYXY, 0..1, within the upright picture; NaN for row separators and padding.
+        image: which picture, `[n]`.
+        tile: which tile of it, `[n]`; -1 for the picture as a whole.
+        row, column: place within the tile, `[n]`; -1 for separators.
+    """
+
+    boxes: Float[np.ndarray, "n 4"]
+    image: Int[np.ndarray, " n"]
+    tile: Int[np.ndarray, " n"]
+    row: Int[np.ndarray, " n"]
+    column: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def touching(self, box: Sequence[float], image: int = 0, least: float = 0.1) -> Bool[np.ndarray, " n"]:
+        """The patches of a box: tokens whose overlap with it is at least `least` of the smaller of the two areas."""
+        x0, y0, x1, y1 = box
+        area = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
+        smaller = np.minimum(np.nan_to_num(area), (x1 - x0) * (y1 - y0))
+        overlap = self.share_in(box, image) * np.nan_to_num(area)
+        return (overlap > 0) & (overlap >= least * smaller)
+
+    def share_in(self, box: Sequence[float], image: int = 0) -> Float[np.ndarray, " n"]:
+        """The share of each token's own area that lies in `box` (XYXY, 0..1) of a picture; 0 elsewhere and for separators."""
+        x0, y0, x1, y1 = box
+        left, top, right, bottom = self.boxes.T
+        width = np.clip(np.minimum(right, x1) - np.maximum(left, x0), 0, None)
+        height = np.clip(np.minimum(bottom, y1) - np.maximum(top, y0), 0, None)
+        area = (right - left) * (bottom - top)
+        share = np.divide(width * height, area, out=np.zeros_like(area), where=area > 0)
+        return np.where(self.image == image, np.nan_to_num(share), 0.0)
+
+
+def image_tokens(grid: ImageGrid, processor: Any, config: Any, sizes: Sequence[tuple[int, int]], n: int) -> ImageTokens:
+    """The image tokens of a conversation that shows pictures of `sizes` (width, height) and has `n` image tokens in all.
+
+    Raises `HeadAtlasError` if the family's grid does not give `n` tokens.
+    """
+    columns: list[list[Any]] = [[], [], [], [], []]
+    for image, size in enumerate(sizes):
+        for part in grid(processor, config, size, n // max(1, len(sizes))):
+            _lay_out(part, image, columns)
+    if len(columns[1]) != n:
+        raise HeadAtlasError(
+            f"image tokens of {type(processor).__name__} cannot be placed: pictures of {list(sizes)} must make "
+            f"{len(columns[1])} tokens, got {n}"
+        )
+    boxes, *rest = columns
+    return ImageTokens(np.array(boxes, float).reshape(-1, 4), *(np.array(values, int) for values in rest))
+
+
+def _lay_out(part: Part, image: int, columns: list[list[Any]]) -> None:
+    x0, y0, x1, y1 = part.view
+    width, height = (x1 - x0) / part.columns, (y1 - y0) / part.rows
+    blank = [math.nan] * 4
+    for row in range(part.rows):
+        for column in range(part.columns):
+            box = (x0 + column * width, y0 + row * height, x0 + (column + 1) * width, y0 + (row + 1) * height)
+            clipped = [min(1.0, max(0.0, value)) for value in box]
+            seen = clipped[2] - clipped[0] > 1e-9 and clipped[3] - clipped[1] > 1e-9
+            _put(columns, clipped if seen else blank, image, part.tile, row, column)
+        if part.separators:
+            _put(columns, blank, image, part.tile, row, -1)
+    if part.end:
+        _put(columns, blank, image, part.tile, -1, -1)
+
+
+def _put(columns: list[list[Any]], *values: Any) -> None:
+    for column, value in zip(columns, values, strict=True):
+        column.append(value)
+
+
+def _processed(processor: Any, size: tuple[int, int], **options: Any) -> Any:
+    """What the image processor makes of a blank picture of this size."""
+    return processor.image_processor(images=[Image.new("RGB", size)], **options)
+
+
+def one_square(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """The picture stretched to a square, or its centre after the short side was scaled (CLIP), as one square of tokens."""
+    side = math.isqrt(n)
+    if side * side != n:
+        raise HeadAtlasError(f"a picture must make a square number of tokens, got {n}")
+    return [Part(side, side, centre_view(processor.image_processor, size))]
+
+
+def centre_view(images: Any, size: tuple[int, int]) -> View:
+    """What is left of a picture `(width, height)` by an image processor that scales the short side and crops the centre."""
+    width, height = size
+    target, crop = images.size, getattr(images, "crop_size", None)
+    short = target.get("shortest_edge") if hasattr(target, "get") else getattr(target, "shortest_edge", None)
+    if short:
+        longer = int(short * max(size) / min(size))
+        width, height = (short, longer) if width <= height else (longer, short)
+    else:
+        height, width = target["height"], target["width"]
+    if not getattr(images, "do_center_crop", False) or not crop:
+        return WHOLE
+    left, top = (width - crop["width"]) // 2, (height - crop["height"]) // 2
+    return (left / width, top / height, (left + crop["width"]) / width, (top + crop["height"]) / height)
+
+
+def merged_patches(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """Qwen and GLM: the picture stretched to a grid of its own, neighbouring patches merged."""
+    made = _processed(processor, size, return_tensors="np")
+    _, rows, columns = (int(value) for value in made["image_grid_thw"][0])
+    merge = processor.image_processor.merge_size
+    return [Part(rows // merge, columns // merge)]
+
+
+def pixtral(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """Pixtral: the picture stretched to whole patches; rows are separated by tokens that are no image tokens."""
+    patch = processor.patch_size * getattr(processor, "spatial_merge_size", 1)
+    made = _processed(processor, size, patch_size={"height": patch, "width": patch}, return_tensors="np")
+    height, width = (int(value) for value in made["image_sizes"][0])
+    return [Part(height // patch, width // patch)]
+
+
+def tiles_then_thumbnail(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """InternVL: tiles row by row, then, if there is more than one, the whole picture."""
+    from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
+
+    images = processor.image_processor
+    width, height = size
+    tile = (images.size["height"], images.size["width"])
+    columns, rows = get_optimal_tiled_canvas((height, width), tile, images.min_patches, images.max_patches)
+    side = math.isqrt(processor.image_seq_length)
+    thumbnail = [Part(side, side)]
+    return thumbnail if rows * columns == 1 else [*_tiles(rows, columns, side), *thumbnail]
+
+
+def _tiles(rows: int, columns: int, side: int) -> list[Part]:
+    return [
+        Part(side, side, (c / columns, r / rows, (c + 1) / columns, (r + 1) / rows), r * columns + c)
+        for r in range(rows)
+        for c in range(columns)
+    ]
+
+
+def split_then_whole(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """Idefics3 and SmolVLM: tiles row by row, where the picture is large enough, then the whole picture."""
+    made = _processed(processor, size, return_row_col_info=True)
+    rows, columns = int(made["rows"][0][0]), int(made["cols"][0][0])
+    side = math.isqrt(processor.image_seq_len)
+    return [*_tiles(rows, columns, side), Part(side, side)] if rows and columns else [Part(side, side)]
+
+
+def whole_then_unpadded(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """LLaVA-NeXT and -OneVision: the picture stretched to a square, then, fitted into the best canvas of tiles, its rectangle of
+    tokens without the padding, each row closed by a separator."""
+    from transformers.image_processing_utils import select_best_resolution
+
+    images = processor.image_processor
+    width, height = size
+    patch = config.vision_config.patch_size
+    tile = config.vision_config.image_size
+    side = tile // patch
+    canvas_height, canvas_width = select_best_resolution((height, width), images.image_grid_pinpoints)
+    scale = min(canvas_width / width, canvas_height / height)
+    new_width = min(math.ceil(width * scale), canvas_width)
+    new_height = min(math.ceil(height * scale), canvas_height)
+    left, top = (canvas_width - new_width) // 2, (canvas_height - new_height) // 2
+    rows, columns = canvas_height // tile * side, canvas_width // tile * side
+    cut_x, cut_y = _padding(width, height, columns, rows)
+    shown_rows, shown_columns = rows - 2 * cut_y, columns - 2 * cut_x
+    view = (
+        (cut_x * patch - left) / new_width,
+        (cut_y * patch - top) / new_height,
+        ((columns - cut_x) * patch - left) / new_width,
+        ((rows - cut_y) * patch - top) / new_height,
+    )
+    most = str(getattr(processor, "vision_aspect_ratio", "")).removeprefix("anyres_max_")
+    if most.isdigit():
+        ratio = math.sqrt(shown_rows * shown_columns / (int(most) * side**2))
+        if ratio > 1.1:
+            shown_rows, shown_columns = int(shown_rows // ratio), int(shown_columns // ratio)
+    return [Part(side, side), Part(shown_rows, shown_columns, view, 0, separators=True)]
+
+
+def _padding(width: int, height: int, columns: int, rows: int) -> tuple[int, int]:
+    """Columns and rows of padding on each side of a `columns x rows` canvas of tokens (transformers' `unpad_image`)."""
+    if width / height > columns / rows:
+        return 0, (rows - int(round(height * columns / width, 7))) // 2
+    return (columns - int(round(width * rows / height, 7))) // 2, 0

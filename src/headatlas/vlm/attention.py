@@ -1,0 +1,206 @@
+"""`AttentionMap`: what heads look at in one conversation, as numbers, on the picture, and as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageDraw
+
+from headatlas.errors import HeadAtlasError
+from headatlas.families.image_grid import ImageTokens
+from headatlas.heads import AttentionReader, AttentionRows, Head, HeadSet
+from headatlas.vlm.batch import encode
+from headatlas.vlm.image_tokens import corners_of, tokens_of
+
+if TYPE_CHECKING:
+    from headatlas.vlm.chat import Conversation
+    from headatlas.vlm.model import VLM
+
+
+class AttentionMap:
+    """Attention rows of one conversation. Made by `vlm.attention`.
+
+    Attributes:
+        heads: the H heads, in order.
+        weights: `[H, Q, K]`, float32; a row sums to 1, or to 1 less a sink's share. K are the conversation's tokens.
+        tokens: the K tokens as text.
+        queries: the Q query positions among them.
+        image_positions: the positions of the image tokens.
+        picture: the first picture, or None.
+        image_tokens: where each image token looks; None where the family's `image_grid` is not known (`why_unplaced` says why).
+    """
+
+    def __init__(
+        self,
+        heads: HeadSet,
+        weights: Float[np.ndarray, "H Q K"],
+        tokens: Sequence[str],
+        queries: Sequence[int],
+        image_positions: Sequence[int],
+        picture: Image.Image | None,
+        image_tokens: ImageTokens | None,
+        why_unplaced: str = "",
+    ) -> None:
+        self.heads, self.weights = heads, weights
+        self.tokens, self.queries = tuple(tokens), tuple(queries)
+        self.image_positions, self.picture = tuple(image_positions), picture
+        self.image_tokens, self.why_unplaced = image_tokens, why_unplaced
+        self._index = {head: i for i, head in enumerate(heads)}
+
+    def __repr__(self) -> str:
+        n_heads, n_queries, n_keys = self.weights.shape
+        image = self.image_mass()
+        top = self.heads[:0] if not n_heads else [list(self.heads)[i] for i in np.argsort(-image)[:3]]
+        most = ", ".join(f"{head} {100 * image[self._index[head]]:.0f} %" for head in top)
+        size = f"{n_heads} heads x {n_queries} queries x {n_keys} tokens ({len(self.image_positions)} of the image)"
+        return f"AttentionMap({size}; most on the image: {most})"
+
+    def row(self, head: Head | str, query: int = -1) -> Float[np.ndarray, " K"]:
+        """The attention of one head at one of the queries, by its index (the last by default)."""
+        return self.weights[self._at(head), query]
+
+    def image_mass(self, query: int = -1) -> Float[np.ndarray, " H"]:
+        """The share of each head's attention that lies on image tokens."""
+        return self.weights[:, query, list(self.image_positions)].sum(-1)
+
+    def box_mass(self, box: object, query: int = -1) -> Float[np.ndarray, " H"]:
+        """The share of each head's attention on a box (a `Box`, or x0, y0, x1, y1 from 0 to 1) of the first picture: image tokens
+        count by the share of their area in it."""
+        share = self._placed().share_in(corners_of(box))
+        return self.weights[:, query, list(self.image_positions)] @ share.astype(np.float32)
+
+    def on_image(self, query: int = -1, size: tuple[int, int] | None = None) -> Float[np.ndarray, "H h w"]:
+        """Attention as a map over the first picture: its cells sum to the mass on tokens that have a place in it.
+
+        Args:
+            query: index of the query.
+            size: height and width of the map; by default fine enough for the smallest tokens, at most 128.
+        """
+        tokens = self._placed()
+        shown = (tokens.image == 0) & ~np.isnan(tokens.boxes[:, 0])
+        boxes = tokens.boxes[shown]
+        height, width = size or tuple(
+            min(128, max(1, round(1 / float((boxes[:, hi] - boxes[:, lo]).min())))) for lo, hi in ((1, 3), (0, 2))
+        )
+        across = _overlap(boxes[:, 0], boxes[:, 2], width)  # [n, w], each token's area spread over the cells
+        down = _overlap(boxes[:, 1], boxes[:, 3], height)
+        mass = self.weights[:, query, list(self.image_positions)][:, shown]
+        return np.einsum("hn,ny,nx->hyx", mass, down, across).astype(np.float32)
+
+    def top_tokens(self, head: Head | str, n: int = 5, query: int = -1) -> pd.DataFrame:
+        """The `n` keys that a head looks at most: position, token, weight, and the box where it is an image token."""
+        row = self.row(head, query)
+        best = np.argsort(-row, kind="stable")[:n]
+        places = {position: i for i, position in enumerate(self.image_positions)}
+        boxes = [
+            None if self.image_tokens is None or k not in places else tuple(self.image_tokens.boxes[places[k]].round(3))
+            for k in best
+        ]
+        return pd.DataFrame(
+            {"position": best, "token": [self.tokens[k] for k in best], "weight": row[best], "box": boxes}
+        )
+
+    def overlay(self, head: Head | str, query: int = -1, side: int = 336) -> Image.Image:
+        """The picture, darkened where a head does not look; the brightest place is its largest weight."""
+        if self.picture is None:
+            raise HeadAtlasError("a map can be laid over a picture, got a conversation without one")
+        one = self.on_image(query)[self._at(head)]
+        scale = side / max(self.picture.size)
+        size = max(1, round(self.picture.width * scale)), max(1, round(self.picture.height * scale))
+        shown = np.asarray(self.picture.resize(size), np.float32)
+        strength = Image.fromarray(one / max(float(one.max()), 1e-12)).resize(size, Image.Resampling.NEAREST)
+        light = np.asarray(strength, np.float32)[..., None]
+        glow = np.array([255.0, 170.0, 40.0])
+        mixed = shown * (0.25 + 0.6 * light) + glow * 0.4 * light
+        return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+
+    def grid(self, query: int = -1, side: int = 96) -> Image.Image:
+        """All heads as small overlays, one row a layer, each with its name and its mass on the image."""
+        layers = sorted({head.layer for head in self.heads})
+        widest = max(head.head for head in self.heads) + 1
+        mass = self.image_mass(query)
+        first = self.overlay(next(iter(self.heads)), query, side)
+        step_x, step_y = first.width + 4, first.height + 14
+        sheet = Image.new("RGB", (widest * step_x, len(layers) * step_y), "white")
+        pen = ImageDraw.Draw(sheet)
+        for i, head in enumerate(self.heads):
+            x, y = head.head * step_x, layers.index(head.layer) * step_y
+            sheet.paste(self.overlay(head, query, side), (x, y + 12))
+            pen.text((x, y), f"{head} {100 * mass[i]:.0f}%", fill="black")
+        return sheet
+
+    def _at(self, head: Head | str) -> int:
+        asked = Head.parse(head) if isinstance(head, str) else head
+        if asked not in self._index:
+            raise HeadAtlasError(f"head must be one of those read ({self.heads[:4]}...), got {asked}")
+        return self._index[asked]
+
+    def _placed(self) -> ImageTokens:
+        if self.image_tokens is None:
+            raise HeadAtlasError(self.why_unplaced)
+        return self.image_tokens
+
+
+def _overlap(low: np.ndarray, high: np.ndarray, cells: int) -> np.ndarray:
+    """How each span `low..high` (0..1) is shared among equal cells: `[n, cells]`, rows summing to 1."""
+    edges = np.linspace(0, 1, cells + 1)
+    inside = np.minimum(high[:, None], edges[1:]) - np.maximum(low[:, None], edges[:-1])
+    return np.clip(inside, 0, None) / (high - low)[:, None]
+
+
+@torch.inference_mode()
+def attention_map(
+    vlm: VLM,
+    chat: Conversation,
+    heads: Iterable[Head | str] | None = None,
+    queries: str | Sequence[int] = "predict",
+) -> AttentionMap:
+    """The attention of one conversation, see `VLM.attention`."""
+    chosen = vlm.heads.heads("L") if heads is None else HeadSet(heads)
+    batch = encode(vlm, [chat], generation_prompt=chat.open)
+    real = batch.mask[0]
+    start = batch.starts[0]
+    where = _query_mask(batch, queries)
+    seen: list[AttentionRows] = []
+    reader = AttentionReader(vlm.model, vlm.heads, chosen, where[None].to(vlm.device), seen.append)
+    with vlm.running(batch, [0]) if vlm.edited else nullcontext(), reader:
+        vlm.model(**batch.to(vlm.device, vlm.dtype), use_cache=False)
+    length = int(real.sum())
+    weights = np.zeros((len(chosen), int(where.sum()), length), np.float32)
+    index = {head: i for i, head in enumerate(chosen)}
+    for rows in seen:
+        read = rows.weights[0].float().cpu().numpy()  # [n, Q, K]
+        keys = slice(start, start + length)
+        for i, number in enumerate(rows.heads):
+            weights[index[Head(rows.site.layer, number, rows.site.tower)]] = read[i][:, keys]
+    ids = batch.ids[0, start : start + length].tolist()
+    tokens = [vlm.tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in ids]
+    positions = (batch.image_mask[0, start : start + length]).nonzero()[:, 0].tolist()
+    asked = (where.nonzero()[:, 0] - start).tolist()
+    placed, why = None, ""
+    try:
+        placed = tokens_of(vlm, batch, 0)
+    except HeadAtlasError as error:
+        why = str(error)
+    picture = chat.images[0] if chat.images else None
+    return AttentionMap(chosen, weights, tokens, asked, positions, picture, placed, why)
+
+
+def _query_mask(batch: Any, queries: str | Sequence[int]) -> torch.Tensor:
+    if isinstance(queries, str):
+        masks = {"predict": batch.predict_mask, "all": lambda: batch.mask}
+        if queries not in masks:
+            raise HeadAtlasError(f"queries must be 'predict', 'all' or token positions, got {queries!r}")
+        return masks[queries]()[0]
+    real = int(batch.mask[0].sum())
+    if not queries or any(not -real <= q < real for q in queries):
+        raise HeadAtlasError(f"query positions must be {-real} to {real - 1}, got {list(queries)}")
+    mask = torch.zeros(batch.ids.shape[1], dtype=torch.bool)
+    mask[[batch.starts[0] + (q % real) for q in queries]] = True
+    return mask

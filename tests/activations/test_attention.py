@@ -1,0 +1,161 @@
+"""Summaries of attention: each is what the rows say, question by question; a run that was cut off goes on."""
+
+import numpy as np
+import pytest
+
+from headatlas.activations import attention as attention_function
+from headatlas.activations.attention import SUMMARIES, AttentionSummaries, spatial_entropy
+from headatlas.cogvsr.schema import Box
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import block
+from headatlas.vlm.chat import conversation
+
+module = __import__(attention_function.__module__, fromlist=["UNIT"])
+BOX = Box(x0=0.55, y0=0.05, x1=0.95, y1=0.45)  # the top right one of 2 x 2 image tokens
+
+
+@pytest.fixture(scope="module")
+def questions(tiny_questions):
+    """The colour step of each question has a box."""
+    made = []
+    for question in tiny_questions:
+        steps = tuple(
+            step.model_copy(update={"boxes": (BOX,)}) if step.kind == "color" else step for step in question.steps
+        )
+        made.append(question.model_copy(update={"steps": steps}))
+    return made
+
+
+@pytest.fixture(scope="module")
+def summaries(tiny_vlm, questions, tmp_path_factory):
+    return attention_function(tiny_vlm, questions, out=tmp_path_factory.mktemp("attention") / "a", batch_size=3)
+
+
+def test_each_summary_is_what_the_rows_say(tiny_vlm, questions, summaries):
+    step = 0
+    for question in questions:
+        chat = conversation(question)
+        from headatlas.vlm.attention import attention_map
+        from headatlas.vlm.batch import encode
+
+        spans = encode(tiny_vlm, [chat]).spans[0]
+        for k, (start, _) in enumerate(spans):
+            rows = attention_map(tiny_vlm, chat, queries=[start - 1])
+            weights = rows.weights[:, 0].reshape(2, 4, -1)
+            image = list(rows.image_positions)
+            np.testing.assert_allclose(summaries["image"][step], weights[..., image].sum(-1), atol=1e-5)
+            np.testing.assert_allclose(summaries["first"][step], weights[..., 0], atol=1e-5)
+            begin = spans[k - 1][1] if k else 0
+            words = [p for p in range(begin, start) if p not in image]
+            np.testing.assert_allclose(summaries["question"][step], weights[..., words].sum(-1), atol=1e-5)
+            if question.steps[k].boxes:
+                np.testing.assert_allclose(summaries["target"][step], weights[..., image[1]], atol=1e-5)
+                np.testing.assert_array_equal(summaries["top_in_target"][step], weights.argmax(-1) == image[1])
+                assert np.isnan(summaries["foreign"][step]).all()  # every other question's box is the same one
+            else:
+                assert np.isnan(summaries["target"][step]).all()
+            step += 1
+    assert step == len(summaries) == len(summaries.steps)
+    np.testing.assert_allclose(summaries["sink"], 0, atol=1e-5)
+
+
+def test_predict_is_the_mean_over_the_positions_that_predict(tiny_vlm, questions, tmp_path):
+    made = attention_function(tiny_vlm, questions[:2], "predict", out=tmp_path / "a")
+    from headatlas.vlm.attention import attention_map
+
+    chat = conversation(questions[0])
+    rows = attention_map(tiny_vlm, chat)
+    from headatlas.vlm.batch import encode
+
+    start, end = encode(tiny_vlm, [chat]).spans[0][0]
+    mean = rows.weights[:, : end - start][..., list(rows.image_positions)].sum(-1).mean(1)
+    np.testing.assert_allclose(made["image"][0].ravel(), mean, atol=1e-5)
+
+
+def test_the_answers_are_those_of_the_model(tiny_vlm, questions, summaries):
+    from headatlas.vlm.evaluate import evaluate
+
+    wanted = evaluate(tiny_vlm, questions)
+    assert summaries.steps.text.tolist() == wanted.text.tolist()
+    np.testing.assert_allclose(summaries.steps.logprob, wanted.logprob, atol=1e-3)
+
+
+def test_batches_do_not_matter(tiny_vlm, questions, summaries, tmp_path):
+    alone = attention_function(tiny_vlm, questions, out=tmp_path / "a", batch_size=1)
+    for name in SUMMARIES:
+        if name != "localisation":  # a cell at the mean may fall to either side
+            np.testing.assert_allclose(alone[name], summaries[name], atol=2e-5)
+
+
+def test_a_run_that_was_cut_off_goes_on(tiny_vlm, questions, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "UNIT", 3)
+    whole = attention_function(tiny_vlm, questions, out=tmp_path / "whole")
+    run = module._run_unit
+    calls = []
+
+    def cut(*args):
+        calls.append(len(args[1]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return run(*args)
+
+    monkeypatch.setattr(module, "_run_unit", cut)
+    with pytest.raises(KeyboardInterrupt):
+        attention_function(tiny_vlm, questions, out=tmp_path / "cut")
+    with pytest.raises(HeadAtlasError, match="no finished attention summaries"):
+        AttentionSummaries.open(tmp_path / "cut")
+    told = []
+    went_on = attention_function(tiny_vlm, questions, out=tmp_path / "cut", progress=lambda *done: told.append(done))
+    assert calls == [3, 3, 3, 2]
+    assert told == [("attention", 3, 8), ("attention", 6, 8), ("attention", 8, 8)]
+    for name in SUMMARIES:
+        np.testing.assert_array_equal(went_on[name], whole[name])
+
+
+def test_another_run_is_not_mixed_in(tiny_vlm, questions, tmp_path):
+    attention_function(tiny_vlm, questions[:2], out=tmp_path / "a")
+    with pytest.raises(HeadAtlasError, match="data_fingerprint"):
+        attention_function(tiny_vlm, questions[:3], out=tmp_path / "a")
+    with (
+        tiny_vlm.edit(block(["L0.H0"], "image")),
+        pytest.raises(HeadAtlasError, match=r"edits \[\]"),
+    ):
+        attention_function(tiny_vlm, questions[:2], out=tmp_path / "a")
+
+
+def test_active_edits_are_seen(tiny_vlm, questions, tmp_path):
+    with tiny_vlm.edit(block(["L0.H2"], "image")):
+        made = attention_function(tiny_vlm, questions[:2], out=tmp_path / "a")
+    assert (made["image"][:, 0, 2] == 0).all()
+    assert (made["image"][:, 0, 1] > 0).all()
+
+
+def test_tables(summaries):
+    table = summaries.table()
+    assert len(table) == 8
+    assert list(table.target) == sorted(table.target, reverse=True)
+    assert set(summaries.table("low_level_perception")["head"]) == set(table["head"])
+    with pytest.raises(HeadAtlasError, match="no step of function 'math_reasoning' has boxes"):
+        summaries.table("math_reasoning")
+    with pytest.raises(HeadAtlasError, match="summary must be one of"):
+        summaries["gaze"]
+    assert len(repr(summaries).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("spots", "wanted"), [(((0, 0), (0, 1), (1, 1)), 0.0), (((0, 0), (3, 3)), np.log(2)), (((0, 0), (1, 1)), 0.0)]
+)
+def test_spatial_entropy_counts_spots(spots, wanted):
+    plane = np.zeros((4, 4))
+    for spot in spots:
+        plane[spot] = 1.0
+    row, column = np.divmod(np.arange(16), 4)
+    assert spatial_entropy(plane.ravel(), [(np.arange(16), np.stack([row, column]))]) == pytest.approx(wanted)
+    assert np.isnan(spatial_entropy(np.zeros(16), [(np.arange(16), np.stack([row, column]))]))
+
+
+def test_wrong_requests(tiny_vlm, questions, tmp_path):
+    with pytest.raises(HeadAtlasError, match="at must be one of last, predict"):
+        attention_function(tiny_vlm, questions, "first", out=tmp_path)
+    with pytest.raises(HeadAtlasError, match="at least one question"):
+        attention_function(tiny_vlm, [], out=tmp_path)
