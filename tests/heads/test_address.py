@@ -87,10 +87,10 @@ def test_json_round_trip_also_when_empty():
         np.array([[1, 2]]),
         HeadSet("L1.H2"),
         {Head(1, 2)},
-        (head for head in ["L1.H2", (1, 2)]),
+        pytest.param((head for head in ["L1.H2", (1, 2)]), id="generator"),
         ((1, 2), "L1.H2"),
     ],
-    ids=repr,
+    ids=str,
 )
 def test_every_spelling_of_heads_is_taken(given):
     assert list(as_heads(given)) == [Head(1, 2)]
