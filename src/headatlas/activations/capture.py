@@ -154,7 +154,7 @@ class _Capture:
                 f"{str(self.folder)!r} holds a capture of another version of HeadAtlas, or one whose files are all damaged: "
                 "delete it, or choose another folder"
             )
-        differs = difference(*(_compared(one) for one in (there or self.settings, self.settings)))
+        differs = difference(_compared(there or self.settings), _compared(self.settings))
         if differs:
             raise HeadAtlasError(
                 f"{str(self.folder)!r} holds a capture that differs in {differs}: choose another folder"

@@ -155,4 +155,4 @@ class Activations:
 
 def z_digest(values: Float32[np.ndarray, "n L H D"]) -> str:
     """Hex SHA-256 digest of z."""
-    return hashlib.sha256(np.ascontiguousarray(values, "<f4")).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(values, "<f4").tobytes()).hexdigest()

@@ -112,7 +112,7 @@ def size_of(path: Path) -> tuple[int, int]:
     try:
         with _header(read_image(path)) as image:
             sideways = orientation(image) >= 5
-            return image.size[::-1] if sideways else image.size
+            return (image.height, image.width) if sideways else image.size
     except (OSError, HeadAtlasError) as error:
         raise HeadAtlasError(f"cannot read image {str(path)[:200]!r}: {error}") from error
 

@@ -121,7 +121,7 @@ def _decode(cell: Mapping[str, Any], name: str, index: int) -> Image.Image:
     if not isinstance(data, bytes) and not (data is None and isinstance(path, str) and path):
         raise HeadAtlasError(f"question {name!r}: image {index} is missing; it must hold an encoded picture or a path")
     try:
-        return pictures.open_picture(path if data is None else data)
+        return pictures.open_picture(data if isinstance(data, bytes) else str(path))
     except HeadAtlasError as error:
         fault = str(error).removeprefix("cannot read image ")
         raise HeadAtlasError(f"question {name!r}: image {index} cannot be read: {fault}") from error

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit, Edit, HeadGrid, Site
 from headatlas.heads.apply import LayerPlan, compile_edits
 
@@ -49,11 +50,15 @@ def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[in
     Raises:
         HeadAtlasError: as `compile_edits`; also if there are fewer values than conversations.
     """
+    if any(not isinstance(edit, Edit) for edits in conditions for edit in edits):
+        raise HeadAtlasError(
+            "edits of a shared pass must be edits of z; conditions with attention edits are run as whole passes"
+        )
     by_row = any(edit.rows is not None for edits in conditions for edit in edits)
     if by_row:
-        lists = [[edit.at_row(row) for edit in edits] for row in rows for edits in conditions]
+        lists = [[edit.at_row(row) for edit in edits if isinstance(edit, Edit)] for row in rows for edits in conditions]
     else:
-        lists = [list(edits) for edits in conditions]
+        lists = [[edit for edit in edits if isinstance(edit, Edit)] for edits in conditions]
     plans, _ = compile_edits(grid, lists)
     return GroupPlan(plans, len(conditions))
 

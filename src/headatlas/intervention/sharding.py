@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from headatlas.cluster import Shard, Shared, Workers

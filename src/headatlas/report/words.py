@@ -101,7 +101,7 @@ def functions_in_order(names: Iterable[str]) -> list[str]:
     return in_order(names, FUNCTIONS)
 
 
-def plain(name: str, names: dict[str, str] | None = None) -> str:
+def plain(name: str, names: Mapping[str, str] | None = None) -> str:
     """`name` in words: from `names` if listed, else with underscores as spaces and a capital."""
     if names is not None and name in names:
         return names[name]

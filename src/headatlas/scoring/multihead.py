@@ -10,7 +10,7 @@ damage, that of its halves and of its members alone are then measured, not fitte
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -79,7 +79,7 @@ def multihead(
     layers, heads = inputs.vlm.heads.shape
     masks = random_subsets(layers * heads, subsets, inputs.seed)
 
-    def damage(chosen: Sequence[np.ndarray]) -> Float[np.ndarray, "R N"]:
+    def damage(chosen: Iterable[np.ndarray]) -> Float[np.ndarray, "R N"]:
         conditions = [[ablate(_heads(mask, heads), operation, means)] for mask in chosen]
 
         def told(what: str, done: int, total: int, /) -> None:

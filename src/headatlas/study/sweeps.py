@@ -42,7 +42,7 @@ class SweepRequest:
         return {"operation": self.study.settings.operation, "means": self.study.means, "scope": self.scope}
 
     @property
-    def boot(self) -> dict[str, int]:
+    def boot(self) -> dict[str, Any]:
         """Resamples and seed of the intervals."""
         return {"n_boot": self.study.settings.n_bootstrap, "seed": self.study.settings.seed}
 

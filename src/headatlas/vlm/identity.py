@@ -182,7 +182,14 @@ def _tensors(model: nn.Module, left_out: set[int]) -> Iterator[tuple[str, Callab
                 raise HeadAtlasError(
                     f"weight {name!r} must have values, got one on the meta device; load the model first"
                 )
-            found.append((name, partial(offloaded.__getitem__, own) if tensor.is_meta else partial(_itself, tensor)))
+            found.append(
+                (
+                    name,
+                    partial(_itself, tensor)
+                    if offloaded is None or not tensor.is_meta
+                    else partial(offloaded.__getitem__, own),
+                )
+            )
     yield from sorted(found, key=lambda item: item[0])
 
 

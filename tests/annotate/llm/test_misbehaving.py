@@ -248,7 +248,18 @@ def test_other_encodings_of_json_are_read(text, encoding):
         (format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True), EndpointDown),
         ("7200", EndpointDown),
     ],
-    ids=["soon", "yesterday", "no-date", "400-digits", "centuries", "years", "superscript", "underscore", "hours", "7200"],
+    ids=[
+        "soon",
+        "yesterday",
+        "no-date",
+        "400-digits",
+        "centuries",
+        "years",
+        "superscript",
+        "underscore",
+        "hours",
+        "7200",
+    ],
 )
 def test_how_long_a_server_asks_to_wait(asked, kind):
     sent = response(b"busy", status="503 Busy", headers=f"retry-after: {asked}\r\n")

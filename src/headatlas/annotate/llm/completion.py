@@ -44,8 +44,9 @@ def read_reply(body: Any, redact: Callable[[str], str]) -> Reply:
         NotACompletion: A field is missing or of another type, or the model said nothing although nothing stopped it.
     """
     choices = body.get("choices") if isinstance(body, dict) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    choice = first if isinstance(first, dict) else {}
+    message = choice.get("message")
     if not isinstance(message, dict):
         raise NotACompletion("it has no choices[0].message")
     content, refusal = _content(message)
@@ -56,8 +57,8 @@ def read_reply(body: Any, redact: Callable[[str], str]) -> Reply:
     if not content.strip() and finish not in ("length", "content_filter", "refusal"):
         raise NotACompletion(f"its message is empty (finish_reason {finish[:40]!r})")
     usage = body.get("usage")
-    counts = [_count(usage, f"{side}_tokens") for side in ("prompt", "completion")]
-    return Reply(*(_storable(redact(text)) for text in (content, finish, str(body.get("model") or ""))), *counts)
+    text, finish, model = (_storable(redact(one)) for one in (content, finish, str(body.get("model") or "")))
+    return Reply(text, finish, model, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
 
 
 def _content(message: dict[str, Any]) -> tuple[str, str]:
@@ -82,5 +83,6 @@ def _storable(text: str) -> str:
 def _count(usage: Any, name: str) -> int:
     """A server's count of tokens, 0 if it cannot be one: a reply that was paid for is not lost for its bill."""
     tokens = usage.get(name) if isinstance(usage, dict) else None
-    usable = isinstance(tokens, (int, float)) and not isinstance(tokens, bool) and 0 <= tokens < 1e12
-    return int(tokens) if usable else 0
+    if isinstance(tokens, bool) or not isinstance(tokens, (int, float)) or not 0 <= tokens < 1e12:
+        return 0
+    return int(tokens)

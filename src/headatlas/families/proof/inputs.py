@@ -153,7 +153,7 @@ class InputMaker:
         if name is None:
             raise HeadAtlasError("transformers names no image processor for this family")
         kind: Any = get_image_processor_class_from_name(name)
-        settings = _sizes_for(kind, self.model.config) | self.tiny.image_settings
+        settings = {**_sizes_for(kind, self.model.config), **self.tiny.image_settings}
         processor: Any = kind(**settings)
         images: Any = [[picture] for picture in pictures] if self.tiny.nested_images else pictures
         made = processor(images=images, return_tensors="pt")

@@ -235,8 +235,9 @@ class _SoftmaxEdit(TorchFunctionMode):
         kwargs = kwargs or {}
         site = self._inside.current
         logits = args[0] if args else None
-        attends = func in SOFTMAX and isinstance(logits, Tensor) and logits.dim() == 4
-        if site is None or site not in self._sites or not attends or logits.shape[1] != site.n_heads:
+        if site is None or site not in self._sites or func not in SOFTMAX or not isinstance(logits, Tensor):
+            return func(*args, **kwargs)
+        if logits.dim() != 4 or logits.shape[1] != site.n_heads:
             return func(*args, **kwargs)
         self.done = True
         self.shifted |= bool((logits.amax(-1) == 0).all())
