@@ -77,8 +77,9 @@ class Layout:
         layers, heads = shape
         first = layers // 2
         rng = np.random.default_rng([seed, layers, heads])
-        roles: list[Role] = [*["redundant"] * max(1, len(functions) // 4), "distributed"]
-        roles += ["single"] * max(0, len(functions) - len(roles))
+        roles: list[Role] = ["redundant" for _ in range(max(1, len(functions) // 4))]
+        roles.append("distributed")
+        roles.extend("single" for _ in range(len(functions) - len(roles)))
         roles = roles[: len(functions)]
         roles = [roles[i] for i in rng.permutation(len(functions))]
         free = [Head(layer, head) for layer in range(first, layers) for head in range(heads)]
