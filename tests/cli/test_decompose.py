@@ -73,7 +73,7 @@ def test_decompose_tells_what_it_did_and_what_it_cost(folder, tmp_path):
 
 def test_mistakes_are_one_line(folder, tmp_path):
     common = ("--out", tmp_path / "out", "--model", "m")
-    with pytest.raises(HeadAtlasError, match="--price-in and --price-out .* must be given together"):
+    with pytest.raises(HeadAtlasError, match=r"--price-in and --price-out .* must be given together"):
         run(folder, *common, "--price-in", 1)
     with pytest.raises(HeadAtlasError, match="base URL"):
         run(folder, *common, "--base-url", "localhost:8000")
