@@ -25,5 +25,5 @@ def test_card_tells_what_was_measured(exported, tiny_recipe, tmp_path):
 
 
 def test_needs_a_question(exported):
-    with pytest.raises(HeadAtlasError, match="at least one question"):
+    with pytest.raises(HeadAtlasError, match="n must be at least 1"):
         measure(exported, 0)

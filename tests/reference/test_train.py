@@ -80,5 +80,5 @@ def test_minutes_scale_the_steps():
     assert half.steps == tuple(round(steps / 2) for steps in full.steps)
     assert half.n_scenes == full.n_scenes // 2
     assert full.scaled(1000.0).n_scenes == full.n_scenes
-    with pytest.raises(HeadAtlasError, match="above 0 minutes"):
+    with pytest.raises(HeadAtlasError, match="minutes must be > 0"):
         full.scaled(0.0)

@@ -23,7 +23,7 @@ def test_a_family_is_shown_in_its_default_size_without_weights():
 
 def test_a_shipped_model_tells_its_image_tokens():
     lines = show("ref-llava")
-    assert "image tokens: the picture stands in the text, at the tokens <image>" in lines
+    assert "image tokens: the picture is in the text, at the tokens <image>" in lines
     assert any("448 x 448" in line and "36 of them hold the picture" in line for line in lines)
     assert lines[-1].startswith("supported: reading and editing heads of L, V; scopes all, image, prompt, answer, last")
     assert any(line.startswith("V  ") for line in lines)

@@ -8,6 +8,7 @@ import torch
 from headatlas.families.proof.checks import check_cache, check_kernel, check_ragged
 from headatlas.families.proof.checks import sequences as module
 from headatlas.heads import edit_heads
+from headatlas.heads.apply import ActiveEdit
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -41,14 +42,12 @@ def test_edits_without_effect_fail(tiny, monkeypatch):
 def test_an_edit_that_misses_decoded_tokens_fails(tiny, monkeypatch):
     """Such as one that acts on the first forward only: cached decoding then differs from uncached."""
 
-    @contextmanager
-    def first_forward_only(model, grid, edits, *more):
-        with edit_heads(model, grid, edits) as active:
-            true = active.apply
-            active.apply = lambda site, hidden: true(site, hidden) if hidden.shape[1] > 1 else hidden
-            yield active
+    true = ActiveEdit.apply
 
-    monkeypatch.setattr(module, "edit_heads", first_forward_only)
+    def first_forward_only(self, site, hidden):
+        return true(self, site, hidden) if hidden.shape[1] > 1 else hidden
+
+    monkeypatch.setattr(ActiveEdit, "apply", first_forward_only)
     assert check_cache(tiny.model, tiny.grid, tiny.maker).verdict == "fails"
 
 

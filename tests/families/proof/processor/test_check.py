@@ -49,13 +49,12 @@ def test_every_family_holds(family):
 
 
 def test_a_wrong_image_token_is_seen(monkeypatch):
-    real = VLM.__init__
+    real = VLM.image_ids.fget
 
-    def wrong(self, *args, **more):
-        real(self, *args, **more)
-        self.image_ids = (self.image_ids[0], self.tokenizer.convert_tokens_to_ids("<|vision_start|>"))
+    def wrong(self):
+        return (real(self)[0], self.tokenizer.convert_tokens_to_ids("<|vision_start|>"))
 
-    monkeypatch.setattr(VLM, "__init__", wrong)
+    monkeypatch.setattr(VLM, "image_ids", property(wrong))
     assert "wrongly said to hold the picture" in check_processor("qwen2_vl").problem
 
 
