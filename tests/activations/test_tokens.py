@@ -27,6 +27,9 @@ def test_each_selection_is_the_tokens_it_says(tiny_vlm, tiny_questions, side):
 def test_names_are_checked():
     assert check_tokens("gold") == ("gold",)
     assert check_tokens(("last", "all")) == ("last", "all")
-    for wrong in ("middle", ("gold", "middle"), (), ("gold", "gold")):
-        with pytest.raises(HeadAtlasError, match="token selection"):
+    for wrong in ("middle", ("gold", "middle")):
+        with pytest.raises(HeadAtlasError, match=r"token selection.*'middle'"):
+            check_tokens(wrong)
+    for wrong in ((), ("gold", "gold")):
+        with pytest.raises(HeadAtlasError, match=r"tokens must be one or more different selections, got \("):
             check_tokens(wrong)

@@ -87,13 +87,12 @@ def test_a_study_of_several_models_ends_in_their_comparison(tmp_path, monkeypatc
     from headatlas.compare import studies
 
     def stages(study):
-        (study.run.root / "results").rmdir()
         keep_scorers(write_run(study.run.root, model=study.settings.model), "ablation")
 
     monkeypatch.setattr(studies, "run_stages", stages)
     monkeypatch.setattr(studies, "check_vlm", lambda name: None)
-    code, out, _ = run(capsys, "study", "ref-llava", "org/two", "--quick", "--out", tmp_path / "out", "--json")
-    assert code == 0
+    code, out, err = run(capsys, "study", "ref-llava", "org/two", "--quick", "--out", tmp_path / "out", "--json")
+    assert code == 0, err
     assert json.loads(out)["models"] == ["ref-llava", "two"]
     assert (tmp_path / "out" / "report.html").is_file()
     assert (tmp_path / "out" / "two" / "settings.json").is_file()

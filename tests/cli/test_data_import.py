@@ -63,7 +63,7 @@ def test_where_the_steps_come_from_is_told(tmp_path):
     ]
     (tmp_path / "qa.json").write_text(json.dumps([{"question": "Tom has 3 pens and buys 4.", "generated": steps}]))
     said = run("import", "cogqa", "--from", tmp_path / "qa.json", "--out", tmp_path / "qa").stdout
-    assert said.rstrip().endswith("steps of 1 as the set gives them")
+    assert said.rstrip().endswith("steps of 1 as in the set")
     write(tmp_path / "set")
     said = run("import", "spatialmqa", "--from", tmp_path / "set", "--out", tmp_path / "data").stdout
     assert said.rstrip().endswith("one step each, not decomposed")

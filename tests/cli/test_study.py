@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 
 def headatlas(*arguments):
@@ -50,6 +52,7 @@ def test_a_folder_that_is_no_model(tmp_path):
 
 def test_a_text_model_is_not_a_vlm(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')
+    save_file({"lm_head.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
     fails(headatlas("study", tmp_path, "--out", tmp_path / "r"), "not a vision-language model")
 
 
@@ -102,15 +105,15 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["study", "ref-llava", "--out", str(tmp_path / "r")])
     assert stop.value.code == 2
-    assert "disk is full" in capsys.readouterr().err
+    assert "no space left on the disk (x.csv)" in capsys.readouterr().err
 
 
 def test_commands_that_run_a_model_take_workers():
     import typer
 
-    from headatlas.cli import app
+    from headatlas.cli.app import make_app
 
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(make_app()).commands  # type: ignore[attr-defined]
     spread = {"devices", "ray", "workers", "store"}
     takes = {name for name, command in commands.items() if spread & {param.name for param in command.params}}
     assert takes == {"study", "evaluate", "capture", "score", "ablate", "steer", "activate"}
@@ -118,4 +121,5 @@ def test_commands_that_run_a_model_take_workers():
 
 
 def test_devices_and_a_cluster_at_once(tmp_path):
-    fails(headatlas("study", "ref-llava", "--devices", "cpu", "--ray", "local", "--out", tmp_path / "r"), "came both")
+    result = headatlas("study", "ref-llava", "--devices", "cpu", "--ray", "local", "--out", tmp_path / "r")
+    fails(result, "devices and ray must not be given together")

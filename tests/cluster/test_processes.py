@@ -52,7 +52,7 @@ def test_the_driver_s_own_device_needs_no_process(tiny_vlm, monkeypatch):
     """As on a GPU: the model that is loaded serves its device, from a thread."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with Processes(["cuda:0"]) as alone:
-        monkeypatch.setattr(tiny_vlm, "device", torch.device("cuda:0"))
+        monkeypatch.setattr(type(tiny_vlm), "device", torch.device("cuda:0"))
         assert dict(alone.run(tiny_vlm, double, [Shard(0, (4,))])) == {0: (tiny_vlm.name, [8], ())}
     with pytest.raises(HeadAtlasError, match="every GPU once"):
         Processes(["cuda:0", "cuda"])

@@ -43,7 +43,7 @@ def test_answers_with_one_worker_killed_are_the_same(workers, tiny_vlm, tiny_que
 
 
 def test_a_worker_that_does_not_see_the_store_says_so(workers, tiny_vlm, tmp_path):
-    nothing = Shard(0, ([], [], ("gold",), 1, str(tmp_path), 0))
+    nothing = Shard(0, ([], [], ("gold",), 1, str(tmp_path), (1, *tiny_vlm.heads.dims("L")), 1, 0))
     with pytest.raises(HeadAtlasError, match="does not see the capture"):
         dict(workers.run(tiny_vlm, capture_unit, [nothing]))
 

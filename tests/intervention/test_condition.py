@@ -190,7 +190,9 @@ def test_what_the_model_was_is_asked_once_a_call(vlm, data):
     class Counted(type(vlm)):
         @property
         def fingerprint(self):
-            asked.append(1)
+            # On Python 3.11 the type checks of tests ask too, by `isinstance` with the protocol `Editable`.
+            if sys._getframe(1).f_globals["__name__"] != "typing":
+                asked.append(1)
             return "fake"
 
     counted = Counted()

@@ -108,7 +108,7 @@ def test_a_run_directory_of_other_settings_is_refused(finished, model, small):
         open_study(make_settings(model, **(small | {"seed": 2})), finished)
 
 
-@pytest.mark.parametrize(("option", "told"), [(["--set", "n_random=3"], "n_random=2, came 3"), (["--n", "50"], "n=48")])
+@pytest.mark.parametrize(("option", "told"), [(["--set", "n_random=3"], "n_random=2, got 3"), (["--n", "50"], "n=48")])
 def test_a_stage_of_a_run_of_other_settings_is_refused(finished, option, told):
     command = [sys.executable, "-m", "headatlas", "score", "--out", str(finished), *option]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -84,9 +84,9 @@ def test_layers_on_disk_are_read_and_edited_like_those_in_memory(tmp_path, tiny_
 
 
 def test_placing_mistakes_are_one_clear_line(tiny_vlm_dir):
-    with pytest.raises(HeadAtlasError, match="came both"):
+    with pytest.raises(HeadAtlasError, match="device and device_map must not be given both"):
         load_vlm(tiny_vlm_dir, device="cpu", device_map="auto")
-    with pytest.raises(HeadAtlasError, match="expected quantization '8bit', '4bit'"):
+    with pytest.raises(HeadAtlasError, match=r"quantization must be '8bit', '4bit' or .*, got '3bit'"):
         load_vlm(tiny_vlm_dir, quantization="3bit")
     with pytest.raises(HeadAtlasError, match="CUDA devices only"):
         load_vlm(tiny_vlm_dir, device="cpu", quantization="4bit")

@@ -45,7 +45,7 @@ def test_an_open_conversation_ends_in_its_prompt(tiny_vlm, monkeypatch):
 
 def test_the_end_that_only_a_further_turn_writes_is_added(tiny_vlm, monkeypatch):
     """As GLM's: a turn ends where the next one begins."""
-    monkeypatch.setattr(tiny_vlm, "end_tokens", ("<|user|>",))
+    monkeypatch.setattr(type(tiny_vlm), "end_tokens", ("<|user|>",))
     text, _ = write(tiny_vlm, monkeypatch, PLAIN + OPEN)
     assert text == "<|user|>one?<|assistant|>yes<|user|>two?<|assistant|>no<|user|>"
     assert closing(tiny_vlm) == "<|user|>"

@@ -24,8 +24,10 @@ def has_arrays(folder: Folder) -> bool:
     return folder.has(f"{NAME}/zarr.json")
 
 
-def open_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str], mode: str = "r") -> dict[str, Any]:
-    """The arrays of a group by name, to read (`r`) or also to write (`r+`).
+def open_arrays(
+    folder: Folder, shape: Sequence[int], names: Sequence[str], mode: str = "r", rows: int | None = None
+) -> dict[str, Any]:
+    """The arrays of a group by name, to read (`r`) or also to write (`r+`); `rows` of a chunk, by default `chunk_rows`.
 
     Raises:
         DamagedError: an array is missing, or its metadata are not those that `create_arrays` wrote.
@@ -37,7 +39,7 @@ def open_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str], mode
         raise DamagedError(
             f"{NAME} in {str(folder)!r} cannot be opened ({type(error).__name__}): it was damaged since it was written"
         ) from error
-    chunks = (chunk_rows(shape), *shape[1:])
+    chunks = (rows or chunk_rows(shape), *shape[1:])
     for name, array in arrays.items():
         there = (getattr(array, "shape", None), getattr(array, "chunks", None), str(getattr(array, "dtype", None)))
         plain = not getattr(array, "compressors", ()) and not getattr(array, "filters", ())
@@ -64,6 +66,16 @@ def create_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str]) ->
         _create(_store(folder), shape, names)
     except OSError as error:
         raise HeadAtlasError(f"cannot write {NAME} to {str(folder)!r}: {error}") from error
+
+
+def remove_folders(folder: Folder, names: Sequence[str]) -> None:
+    """Remove folders that are in the place of a chunk's file, where nothing could be written."""
+    if folder.local is None:
+        return
+    for name in names:
+        for path in (folder.local / NAME / name).glob("c/*/*/*/*"):
+            if path.is_dir():
+                folder.remove_folder(str(path.relative_to(folder.local)))
 
 
 def chunk_rows(shape: Sequence[int]) -> int:

@@ -118,7 +118,7 @@ class AttentionSummaries:
 def attention(
     vlm: VLM,
     data: Questions,
-    at: At = "last",
+    at: str = "last",
     *,
     out: str | Path,
     batch_size: int = 16,
@@ -181,7 +181,7 @@ def _check_settings(folder: Folder, settings: dict[str, Any]) -> None:
 
 
 def _run_unit(
-    vlm: VLM, questions: list[Question], at: At, batch_size: int, rng: np.random.Generator
+    vlm: VLM, questions: list[Question], at: str, batch_size: int, rng: np.random.Generator
 ) -> tuple[dict[str, Float32[np.ndarray, "n L H"]], pd.DataFrame]:
     chats = [conversation(question) for question in questions]
     starts = np.concatenate([[0], np.cumsum([len(question.steps) for question in questions])])
@@ -237,7 +237,7 @@ class _Summary:
     """Sums up the rows of a batch layer by layer as they are read."""
 
     def __init__(
-        self, vlm: VLM, batch: Batch, steps: list[tuple[int, int]], drawn: list[list[Corners]], at: At
+        self, vlm: VLM, batch: Batch, steps: list[tuple[int, int]], drawn: list[list[Corners]], at: str
     ) -> None:
         self.queries = batch.last_mask() if at == "last" else batch.predict_mask()
         layers, heads = vlm.heads.shape

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from headatlas.activations.arrays import NAME, create_arrays, has_arrays, open_arrays
+from headatlas.activations.arrays import NAME, create_arrays, has_arrays, open_arrays, remove_folders
 from headatlas.activations.sharding import capture_unit
 from headatlas.activations.store import Activations, z_digest
 from headatlas.activations.tokens import check_tokens
@@ -169,6 +169,7 @@ class _Capture:
             create_arrays(self.folder, shape, tokens)
             self.arrays = open_arrays(self.folder, shape, tokens, "r+")
             return {}
+        remove_folders(self.folder, tokens)
         return {unit: info["digests"] for unit, info in parts.items() if self._digests(unit) == info["digests"]}
 
     def _is_ours(self) -> bool:
@@ -227,12 +228,13 @@ class _Capture:
         """Run units on workers; gives the number of questions of each one once it is in the folder."""
         sizes: dict[int, int] = {}
         tokens, shape = tuple(self.settings["tokens"]), self.settings["shape"]
+        rows = self.arrays[tokens[0]].chunks[0]
 
         def shards() -> Iterator[Shard]:
             for unit, questions in coming:
                 sizes[unit] = len(questions)
                 if not self.done[unit]:
-                    options = (tokens, self.batch_size, self.folder.full, shape, self._rows(unit).start)
+                    options = (tokens, self.batch_size, self.folder.full, shape, rows, self._rows(unit).start)
                     yield Shard(unit, (*self._asked(questions), *options))
 
         for unit, result in workers.run(self.vlm, capture_unit, shards()):

@@ -49,14 +49,16 @@ def capture_unit(
     batch_size: int,
     where: str,
     shape: Sequence[int],
+    rows: int,
     start: int,
 ) -> UnitResult:
-    """Run one unit, whose z begins at row `start` of the arrays, of this shape, in the folder `where`; see `run_unit`.
+    """Run one unit, whose z begins at row `start` of the arrays, of this shape in chunks of so many `rows`, in the
+    folder `where`; see `run_unit`.
 
     Raises:
         HeadAtlasError: this machine does not see the folder.
     """
-    arrays = _arrays(where, shape, tokens)
+    arrays = _arrays(where, shape, tokens, rows)
     z, answers = run_unit(vlm, questions, chats, tokens, batch_size)
     ends = []
     for i, name in enumerate(tokens):
@@ -78,7 +80,7 @@ def whole_chunks(start: int, stop: int, chunk: int, total: int) -> range:
     return range(first, last) if first < last else range(stop, stop)
 
 
-def _arrays(where: str, shape: Sequence[int], tokens: tuple[str, ...]) -> dict[str, Any]:
+def _arrays(where: str, shape: Sequence[int], tokens: tuple[str, ...], rows: int) -> dict[str, Any]:
     folder = Folder.of(where)
     # A path that does not exist here must not be created: it would be a folder on this machine alone.
     if not has_arrays(folder):
@@ -86,4 +88,4 @@ def _arrays(where: str, shape: Sequence[int], tokens: tuple[str, ...]) -> dict[s
             f"the worker on {platform.node()} does not see the capture in {where!r}: it must be a folder that all machines "
             "share, or an address such as s3://bucket/run"
         )
-    return open_arrays(folder, shape, tokens, "r+")
+    return open_arrays(folder, shape, tokens, "r+", rows)

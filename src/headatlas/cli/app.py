@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import typer
+from typer.core import TyperCommand
 
 from headatlas.cli.registry import found_commands
 
@@ -21,6 +22,12 @@ HELP = (
 )
 
 
+class _Command(TyperCommand):
+    """A command whose context is the `typer.Context` that functions name, not the base class of it."""
+
+    context_class = typer.Context
+
+
 def make_app() -> typer.Typer:
     """The `headatlas` command with every registered command in it."""
     app = typer.Typer(
@@ -35,12 +42,12 @@ def make_app() -> typer.Typer:
     for one in found_commands():
         group, _, last = one.name.rpartition(" ")
         if not group:
-            app.command(last, rich_help_panel=one.panel)(one.run)
+            app.command(last, cls=_Command, rich_help_panel=one.panel)(one.run)
             continue
         if group not in groups:
             groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS.get(group))
             app.add_typer(groups[group], name=group, rich_help_panel=one.panel)
-        groups[group].command(last)(one.run)
+        groups[group].command(last, cls=_Command)(one.run)
     return app
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headatlas.activations.attention import SUMMARIES, At, AttentionSummaries, attention, mean_of_known
+from headatlas.activations.attention import SUMMARIES, AttentionSummaries, attention, mean_of_known
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring.ablation import N_NULL, SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, labels_of, scorer
@@ -35,7 +35,7 @@ MARGIN = 0.05
 def attention_scorer(
     inputs: ScoringInputs,
     *,
-    at: At = "last",
+    at: str = "last",
     margin: float = MARGIN,
     summaries: AttentionSummaries | None = None,
     cache_dir: str | Path | None = None,

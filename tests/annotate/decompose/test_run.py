@@ -136,7 +136,7 @@ def test_a_question_that_gets_no_reply_or_has_no_image_is_listed(data, models, t
         outcome = go(load(tmp_path / "d.jsonl"), server, tmp_path / "out", tries=2)
     assert [f.question for f in outcome.failures] == ["q2", "q5"]
     assert "HTTP 500 always" in outcome.failures[0].reasons[0]
-    assert "cannot read image" in outcome.failures[1].reasons[0]
+    assert "image 0 cannot be read" in outcome.failures[1].reasons[0]
     assert len(load(tmp_path / "out")) == 4
 
 
@@ -278,6 +278,7 @@ def test_a_second_process_on_the_same_folder_is_one_clear_line(data, models, tmp
         assert go(data, server, tmp_path / "out").report()["decomposed"] == 6
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_say_how_to_go_on(data, models, tmp_path, number):
     model, release = models(), threading.Event()

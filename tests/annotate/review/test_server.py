@@ -227,6 +227,7 @@ def test_a_vote_that_cannot_be_stored_is_refused_for_now_and_the_page_keeps_it(a
     assert post(address, vote())[0] == 200
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_say_how_to_go_on(data, store, vote, number):
     def vote_and_stop(address):

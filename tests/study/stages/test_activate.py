@@ -10,6 +10,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.latent import METHODS, Cost, Method, method
 from headatlas.study.stages import activate
+from headatlas.study.study import Study
 
 
 @pytest.fixture
@@ -53,8 +54,10 @@ def answers(right):
 
 
 def fake_study(selected=True):
+    """A `Study` that has only what the stage asks of it."""
     written = {}
-    return SimpleNamespace(
+    study = Study.__new__(Study)
+    vars(study).update(
         settings=SimpleNamespace(scorers=("paper",), seed=7, batch_size=2, n_bootstrap=100, detector="ground_truth"),
         runner=lambda: SimpleNamespace(
             run_many=lambda conditions, split, progress: [answers(False) for _ in conditions]
@@ -67,6 +70,7 @@ def fake_study(selected=True):
         report=lambda *parts: None,
         written=written,
     )
+    return study
 
 
 def test_a_method_from_outside_is_fitted_tuned_applied_and_reported(calls, monkeypatch):

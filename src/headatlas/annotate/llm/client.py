@@ -27,6 +27,7 @@ from headatlas.annotate.llm.messages import Request
 from headatlas.annotate.llm.redact import Redactor
 from headatlas.annotate.llm.retry import LONGEST, PASSING, Gate, retry_after
 from headatlas.annotate.llm.server_errors import AUTHENTICATION, PAYMENT, UNKNOWN_MODEL, find_error
+from headatlas.annotate.llm.stopping import run_in_order
 from headatlas.errors import HeadAtlasError
 
 if TYPE_CHECKING:
@@ -331,7 +332,7 @@ def run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(make())
+        return run_in_order(make)
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(make())).result()
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Stopped(KeyboardInterrupt):
@@ -37,3 +41,42 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
         interrupt(signal.SIGINT, frame)
     else:  # ignored, as in the background of a script
         raise KeyboardInterrupt
+
+
+def run_in_order(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """As `asyncio.run`, which ends all tasks in order on ctrl-C, and here on SIGTERM too.
+
+    A handler that raises would do so in the middle of whichever task runs, and `asyncio` hands it on to the tasks that wait for
+    that one: the loop would end a second time, before the others have closed their connections.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        return asyncio.run(make())
+    raised: list[BaseException] = []
+
+    async def work() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            try:
+                before(number, frame)
+            except (KeyboardInterrupt, SystemExit) as error:
+                raised.append(error)
+                loop.call_soon_threadsafe(task.cancel)
+
+        signal.signal(signal.SIGTERM, stop)
+        try:
+            return await make()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    try:
+        result = asyncio.run(work())
+    except asyncio.CancelledError:
+        if raised:
+            raise raised[0] from None
+        raise
+    if raised:
+        raise raised[0]
+    return result
