@@ -23,8 +23,8 @@ install: $(READY) ## install HeadAtlas and its tools into .venv
 study: $(READY) ## run the complete study of the shipped VLM; the report is runs/demo/report.html
 	$(BIN)/headatlas study ref-llava --data scenes --n 800 --set n_random=20 --out runs/demo
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY) ## run the tests, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
 
 families: $(READY) ## prove every VLM family of the installed transformers (docs/models.md)
 	$(BIN)/python -m pytest -m slow
