@@ -137,4 +137,4 @@ def test_an_edit_and_an_arm_reach_the_workers(tiny_vlm, tiny_questions, tmp_path
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tiny_vlm, tmp_path):
     with pytest.raises(HeadAtlasError, match="does not see the capture"):
-        sharding._arrays(str(tmp_path), (1, 1, 1, 1), ("gold",))
+        sharding._arrays(str(tmp_path), (1, 1, 1, 1), ("gold",), 1)

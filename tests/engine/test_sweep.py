@@ -152,7 +152,10 @@ def test_numbers_that_are_not_finite_are_an_error(tiny_vlm, chats, scope, monkey
     """NaN must not be read as a wrong answer, under an edit or in the bare model."""
     shape = tiny_vlm.heads.dims("L")
     one = HeadSet([Head(0, 1)])
-    bad = [mean(one, torch.full(shape, 3e38)), scale(one, 100)]  # beyond float32; 3e38 alone may not be, behind a norm
+    bad = [
+        mean(one, torch.full(shape, 3e38)),
+        scale(one, 100.0),
+    ]  # beyond float32; 3e38 alone may not be, behind a norm
     with pytest.raises(
         HeadAtlasError,
         match=r"in float32: a log-probability under the edit mean of L0\.H1; \w+ of L0\.H1 is not finite",

@@ -32,6 +32,9 @@ def open_arrays(
     Raises:
         DamagedError: an array is missing, or its metadata are not those that `create_arrays` wrote.
     """
+    # Not left to zarr, whose errors stand in reference cycles with the frames of all callers and what these hold.
+    if not has_arrays(folder):
+        raise DamagedError(f"{NAME} in {str(folder)!r} cannot be opened: it has no zarr.json")
     try:
         group = zarr.open_group(_store(folder), mode=mode)  # type: ignore[arg-type]
         arrays: dict[str, Any] = {name: group[name] for name in names}

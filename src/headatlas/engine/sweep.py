@@ -179,8 +179,12 @@ class _Job:
             )
             finite = found.logprob.isfinite().all(1).tolist()
             if not all(finite):
-                bad = self.conditions[some[finite.index(False)]]
-                raise not_finite(vlm, f"a log-probability under the edit {_named(bad)}")
+                bad = some[finite.index(False)]
+                if branched:  # branches in one row spoil each other: infinity times a masked 0 is NaN
+                    alone = (compile_group(vlm.heads, [self.conditions[c]], rows) for c in some)
+                    said = (branch(recording, there, one, start, self.scope).logprob for one in alone)
+                    bad = next((c for c, one in zip(some, said, strict=True) if not bool(one.isfinite().all())), bad)
+                raise not_finite(vlm, f"a log-probability under the edit {_named(self.conditions[bad])}")
             out.put(some, rows, batch, found)
         out.put([c for c, s in enumerate(self.starts) if s is None], rows, batch, outcome)
 
