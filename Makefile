@@ -21,7 +21,7 @@ $(READY): pyproject.toml
 install: $(READY) ## install HeadAtlas and its tools into .venv
 
 study: $(READY) ## run the complete study of the shipped VLM; the report is runs/demo/report.html
-	$(BIN)/headatlas study ref-llava --data scenes --n 800 --set n_random=20 --out runs/demo
+	$(BIN)/headatlas study ref-llava --data scenes --n 800 --out runs/demo
 
 test: $(READY) ## run the tests, in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20

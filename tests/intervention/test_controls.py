@@ -33,8 +33,34 @@ def test_layer_matched_draws_are_uniform_over_the_free_heads_of_the_layer():
 @pytest.mark.parametrize(("match", "there_are"), [("layer", 7), ("uniform", 31), ("layer_norm", 3)])
 def test_no_set_comes_twice_and_all_come_where_fewer_than_asked_for(match, there_are):
     norms = np.random.default_rng(0).random(SHAPE)
-    sets = random_sets(HeadSet([Head(2, 7)]), SHAPE, 100, match, norms=norms)
+    sets = random_sets(HeadSet([Head(2, 7)]), SHAPE, 100, match, norms=norms, least=1)
     assert len(sets) == len(set(sets)) == there_are
+
+
+def test_the_matching_is_widened_until_there_are_enough_sets():
+    one = HeadSet([Head(2, 7)])
+    in_layer = random_sets(one, SHAPE, 100, least=7)
+    assert (len(in_layer), in_layer[0].reason) == (7, "random, in the same layers")
+    near = random_sets(one, SHAPE, 100, least=20)
+    assert len(near) == 23  # layers 1, 2 and 3
+    assert near[0].reason == "random, at most 1 layer away"
+    assert {head.layer for drawn in near for head in drawn} == {1, 2, 3}
+    every = random_sets(one, SHAPE, 100, least=39)
+    assert len(every) == 31  # as many as there are
+    two = random_sets(HeadSet([Head(2, 7), Head(2, 6)]), (1 + 2, 8), 100)
+    assert len(two) == 91  # every pair of the 14 heads of layers 1 and 2
+    assert two[0].reason == "random, at most 1 layer away"  # 15 pairs in the layer are fewer than 39
+
+
+def test_excluded_heads_are_drawn_only_where_nothing_else_is_left():
+    one, functional = HeadSet([Head(2, 7)]), [Head(2, head) for head in range(6)]
+    sets = random_sets(one, SHAPE, 20, exclude=functional, least=20)
+    assert len(sets) == 20
+    assert not {head for drawn in sets for head in drawn} & set(functional)
+    every = [Head(layer, head) for layer in range(4) for head in range(8)]
+    sets = random_sets(one, SHAPE, 20, exclude=every)
+    assert len(sets) == 20
+    assert all(drawn.reason.endswith("heads of other functions included") for drawn in sets)
 
 
 def test_norm_matched_heads_have_nearer_norms_than_layer_matched():
@@ -42,22 +68,23 @@ def test_norm_matched_heads_have_nearer_norms_than_layer_matched():
     chosen = HeadSet([Head(0, 0), Head(2, 7)])
 
     def distance(match):
-        sets = random_sets(chosen, SHAPE, 100, match, norms=norms)
+        sets = random_sets(chosen, SHAPE, 100, match, norms=norms, least=1)
         return np.mean([abs(h.head - {0: 0, 2: 7}[h.layer]) for s in sets for h in s])
 
     assert distance("layer_norm") < 2.3 < 3.5 < distance("layer")
 
 
-def test_too_few_free_heads_are_filled_up_and_told():
+def test_too_few_free_heads_in_the_layer_or_in_the_model():
     chosen = HeadSet([Head(0, h) for h in range(6)])
     for drawn in random_sets(chosen, SHAPE, 5, "layer"):
         assert len(drawn) == 6
-        assert {Head(0, 6), Head(0, 7)} <= set(drawn)
-        assert "4 of 6 heads shared" in drawn.reason
+        assert not drawn & chosen
+        assert drawn.reason == "random, at most 1 layer away"
+    assert random_sets(chosen, (1, 8), 5) == []
 
 
-def test_empty_set_has_an_empty_control():
-    assert [len(s) for s in random_sets(HeadSet(), SHAPE, 3)] == [0]
+def test_an_empty_set_has_no_control():
+    assert random_sets(HeadSet(), SHAPE, 3) == []
 
 
 def test_least_and_others():

@@ -4,12 +4,9 @@ import pytest
 
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention import add_q, negative, random_sets
+from headatlas.intervention.negative import joint_interval
+from headatlas.results import RESULTS
 
-COLUMNS = [
-    *("scorer", "function", "operation", "k", "heads", "before", "after", "drop", "low", "high"),
-    *("matched_drop", "random_drop", "random_low", "random_high", "n_random", "p", "p_mcnemar", "q"),
-    *("unparsable_before", "unparsable_after", "n"),
-]
 PLANTED = HeadSet([Head(1, 0)])
 
 
@@ -22,7 +19,7 @@ def controls():
 def test_the_planted_head_falls_and_random_ones_do_not(runner, controls, operation):
     means = np.zeros((3, 4, 6), np.float32)
     row = negative(runner, PLANTED, "spatial_perception", controls, operation, means, scorer="paper")
-    assert list(row) == COLUMNS
+    assert tuple(row) == RESULTS["negative"].names
     # 40 questions of E, every fifth wrong to begin with.
     assert (row["before"], row["after"], row["n"]) == (0.8, 0.0, 40)
     assert row["drop"] == pytest.approx(0.8)
@@ -31,6 +28,11 @@ def test_the_planted_head_falls_and_random_ones_do_not(runner, controls, operati
     assert row["p"] == pytest.approx(1 / 12)
     assert row["p_mcnemar"] == pytest.approx(2 * 0.5**32)
     assert row["unparsable_after"] == pytest.approx(0.5)
+    assert (row["beyond"], row["specific"]) == (pytest.approx(0.8), pytest.approx(0.8))
+    assert 0.6 < row["beyond_low"] < 0.8 < row["beyond_high"] < 0.95
+    # The 20 answers that can still be read were right in 16 cases.
+    assert row["parsable_drop"] == pytest.approx(0.8)
+    assert row["match"] == "from any layer"
     assert (row["k"], row["heads"], row["scorer"], row["operation"]) == (1, "L1.H0", "paper", operation)
 
 
@@ -38,6 +40,7 @@ def test_controls_that_fall_as_far_take_the_significance_away(runner):
     row = negative(runner, PLANTED, "spatial_perception", [HeadSet([Head(1, 0), Head(0, 0)])] * 3, "zero")
     assert row["p"] == 1
     assert row["random_drop"] == pytest.approx(0.8)
+    assert row["beyond"] == row["beyond_low"] == row["beyond_high"] == 0
 
 
 def test_another_functions_steps_stay(runner, controls):
@@ -55,3 +58,25 @@ def test_no_heads_no_test(runner):
 def test_q_is_benjamini_hochberg_over_rows_with_a_p():
     table = add_q(pd.DataFrame({"p": [0.01, np.nan, 0.04, 0.03], "q": np.nan}))
     np.testing.assert_allclose(table["q"], [0.03, np.nan, 0.04, 0.04])
+
+
+def test_broken_answers_are_told_apart_from_wrong_ones(runner):
+    """Of the answers that can still be read none is wrong for a function whose steps the heads do not carry."""
+    row = negative(runner, PLANTED, "math_reasoning", [], "zero")
+    assert row["parsable_drop"] == 0
+    assert np.isnan(row["specific"])  # no other function that is not spatial is there
+    assert np.isnan(row["beyond"])
+
+
+def test_the_interval_of_the_difference_covers_scenes_and_sets():
+    """Own effect .3, sets' effects around .1 with spread .05: the interval misses the true difference in about 5 % of cases."""
+    rng = np.random.default_rng(0)
+    missed = 0
+    for seed in range(200):
+        scenes = np.repeat(np.arange(40), 3).astype(str)
+        own = (rng.random(120) < 0.3).astype(float)
+        theirs = (rng.random((40, 120)) < np.clip(rng.normal(0.1, 0.05, size=(40, 1)), 0, 1)).astype(float)
+        low, high = joint_interval(own, theirs, scenes, seed, 400)
+        missed += not low <= 0.2 <= high
+    assert missed / 200 < 0.11
+    assert np.isnan(joint_interval(own, theirs, np.zeros(120), 0)[0])

@@ -82,6 +82,6 @@ def test_gain_over_the_surface(linear_scores, world):
 def test_one_question_cannot_be_cross_validated(world):
     acts, _ = world
     steps = acts.steps.copy()
-    steps.loc[steps["split"] == "P", "question"] = "q0"
-    with pytest.raises(HeadAtlasError, match="at least 2 questions"):
+    steps.loc[steps["split"] == "P", ["question", "scene"]] = "q0"
+    with pytest.raises(HeadAtlasError, match="at least 2 scenes"):
         get_scorer("linear")(ScoringInputs(type(acts)(steps, acts.array)))

@@ -45,7 +45,7 @@ def test_empty_sets_say_why(scores_of):
     assert "no head beats the null" in found.reason
     assert "too coarse for a lone head: raise n_null" in found.reason
     stuck = scores_of(values(1.0), pvalues=np.ones((8, 2, 5)), info={"movable": [0.0] * 8})
-    assert "permuting labels cannot move them" in select(stuck, SPATIAL).reason
+    assert "exchanging labels cannot move them" in select(stuck, SPATIAL).reason
     absent = scores_of(values(), info={"absent": [SPATIAL]})
     assert SPATIAL in select(absent, SPATIAL, "top_k").reason
     assert "no score is above 0.001 (highest 0)" in select(scores_of(values()), SPATIAL, "threshold").reason

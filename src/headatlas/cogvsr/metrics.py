@@ -26,16 +26,28 @@ KEYS = ["question", "step"]
 _NEEDED = ("question", "step", "n_steps", "scene", "source", "function", "correct")
 
 
+def scenes_of(table: pd.DataFrame) -> np.ndarray:
+    """The scene of every step, the independent unit of all tests; a question without a scene is a scene of its own.
+
+    Questions about the same picture, or its mirror image, share a scene (`Question.scene`).
+    """
+    own = "question:" + table["question"].astype(str)
+    if "scene" not in table:
+        return own.to_numpy(object)
+    scene = table["scene"].fillna("").astype(str)
+    return scene.where(scene != "", own).to_numpy(object)
+
+
 def accuracy(answers: pd.DataFrame, n: int = 10_000, seed: int = 0) -> Estimate:
     """Share of rows that are right, 0..1.
 
     Where all rows are right, or all wrong, resampling shows no spread; the interval is then Wilson's, with a trial a scene.
     """
     _check(answers)
-    found = stats.cluster_bootstrap(answers["correct"], answers["scene"], n=n, seed=seed)
+    found = stats.cluster_bootstrap(answers["correct"], scenes_of(answers), n=n, seed=seed)
     if found.value not in (0.0, 1.0):
         return found
-    scenes = answers["scene"].nunique(dropna=False)
+    scenes = len(set(scenes_of(answers)))
     bounds = stats.wilson(scenes if found.value else 0, scenes)
     return Estimate(found.value, bounds.low, bounds.high, found.n, found.p)
 
@@ -160,7 +172,7 @@ def _macro(spatial: pd.DataFrame, values: np.ndarray, denominators: np.ndarray, 
     if not all(sources.values()):
         return Estimate(np.nan, np.nan, np.nan, len(spatial))
     weights = {group: 1 / (len(SPATIAL) * sources[group[0]]) for group in kept}
-    return _hundred(stats.bootstrap_groups(values, groups, spatial["scene"], weights, denominators, n=n, seed=seed))
+    return _hundred(stats.bootstrap_groups(values, groups, scenes_of(spatial), weights, denominators, n=n, seed=seed))
 
 
 def _where(table: pd.DataFrame, rows: Any) -> pd.DataFrame:

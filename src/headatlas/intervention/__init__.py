@@ -1,5 +1,6 @@
 """Interventions: conditions and their cached answers, controls, removing and steering heads, damage, dose curves."""
 
+from headatlas.intervention.concentration import concentration
 from headatlas.intervention.condition import ORIGINAL, Condition, Runner
 from headatlas.intervention.controls import MATCHES, least_important, other_functions, random_sets
 from headatlas.intervention.cumulative import cumulative_curve
@@ -26,6 +27,7 @@ __all__ = [
     "ablate",
     "add_q",
     "change",
+    "concentration",
     "cumulative_curve",
     "damage_matrix",
     "directions",

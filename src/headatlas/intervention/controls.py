@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +12,10 @@ from headatlas.heads import Head, HeadSet
 
 MATCHES = ("uniform", "layer", "layer_norm")
 NEAREST_SHARE = 1 / 3
-"""`layer_norm` draws from this share of the layer's free heads, those with norms nearest to the selected head's."""
+"""`layer_norm` draws from this share of the free heads, those with norms nearest to the selected head's."""
+
+LEAST = 39
+"""Different control sets that are wanted at least: with 39 the smallest p is 1 / 40, which leaves room below 0.05."""
 
 TRIES = 30
 """Draws made for each set that is wanted."""
@@ -26,27 +28,33 @@ def random_sets(
     match: str = "layer",
     norms: Float[np.ndarray, "L H"] | None = None,
     rng: np.random.Generator | int = 0,
+    exclude: Iterable[Head] = (),
+    least: int = LEAST,
 ) -> list[HeadSet]:
-    """Draw up to `n` different random head sets of the size of `heads`.
+    """Draw up to `n` different random head sets of the size of `heads`, none of which shares a head with it.
 
     Sets are never repeated, because repeats would make p = (1 + #) / (R + 1) too small: one head in a layer of eight has only
-    seven others to be compared with, however often they are drawn.
+    seven others to be compared with, however often they are drawn. Where the matching leaves fewer than `least` (or `n`)
+    different sets, it is widened step by step until there are: each drawn head may lie one layer away from the one that it
+    replaces, then two, and so on to any layer; then the heads in `exclude` are drawn too.
 
     Args:
-        heads: The selected heads, language tower.
+        heads: the selected heads, language tower.
         grid_shape: (L, H) of the model.
-        n: How many sets at most.
-        match: `uniform` over all heads; `layer`: as many in each layer as `heads` has; `layer_norm`: in addition, each drawn
-            head is among the third of its layer's free heads with norms nearest to that of the head it replaces.
-        norms: Mean norm of z of every head; needed by `layer_norm`.
-        rng: Generator, or a seed.
+        n: how many sets at most.
+        match: `uniform` over all heads; `layer`: each drawn head is in the layer of the head that it replaces; `layer_norm`:
+            and among the third of those that are free with norms nearest to that head's.
+        norms: mean norm of z of every head; needed by `layer_norm`.
+        rng: generator, or a seed.
+        exclude: heads that controls should not have either, such as those of every function.
+        least: how many different sets there should be before the matching is kept as it is.
 
     Returns:
-        `n` sets, or as many as exist, without any head of `heads` if there are enough others (in the model, or in the layer).
-        Otherwise all free heads are taken and the rest is drawn from `heads` itself; `reason` says how many overlap.
+        `n` sets, or as many as exist; none if fewer heads are free than `heads` has. Each set's `reason` says how it was
+        matched.
 
     Raises:
-        HeadAtlasError: Unknown `match`, norms missing or of another shape, or a head outside the grid.
+        HeadAtlasError: unknown `match`, norms missing or of another shape, or a head outside the grid.
     """
     if match not in MATCHES:
         raise HeadAtlasError(f"match must be one of {', '.join(MATCHES)}; got {match!r}")
@@ -57,39 +65,71 @@ def random_sets(
     for head in heads:
         if head.tower != "L" or head.layer >= layers or head.head >= per_layer:
             raise HeadAtlasError(f"head {head} lies outside the language tower of {layers} layers x {per_layer} heads")
+    if not len(heads) or n < 1:
+        return []
     rng = np.random.default_rng(rng)
-    chosen = [(head.layer, head.head) for head in heads]
-    draws: dict[frozenset[Pair], HeadSet] = {}
+    every = [Head(layer, head) for layer in range(layers) for head in range(per_layer)]
+    own, others = set(heads), set(exclude) - set(heads)
+    widths = [layers] if match == "uniform" else [*range(layers)]
+    best: list[HeadSet] = []
+    for banned, width in [(others, w) for w in widths] + ([(set(), w) for w in widths] if others else []):
+        free = [head for head in every if head not in own and head not in banned]
+        found = _draws(list(heads), free, n, width, norms if match == "layer_norm" else None, rng)
+        reason = _reason(match, width, layers, bool(others and not banned))
+        if len(found) > len(best):
+            best = [HeadSet(sorted(one), reason=reason) for one in found]
+        if len(best) >= min(n, least):
+            break
+    return best
+
+
+def _draws(
+    chosen: Sequence[Head],
+    free: Sequence[Head],
+    n: int,
+    width: int,
+    norms: Float[np.ndarray, "L H"] | None,
+    rng: np.random.Generator,
+) -> list[frozenset[Head]]:
+    """Up to `n` different sets; each head of `chosen` is replaced by a free one at most `width` layers away."""
+    pools = [[head for head in free if abs(head.layer - one.layer) <= width] for one in chosen]
+    drawn: dict[frozenset[Head], None] = {}
     # If exactly n sets exist, each is missed by this many draws with probability e^-TRIES.
     for _ in range(TRIES * n):
-        if len(draws) == n:
+        if len(drawn) == n:
             break
-        if match == "uniform":
-            every = [(layer, head) for layer in range(layers) for head in range(per_layer)]
-            drawn = _draw(every, chosen, len(chosen), rng)
-        else:
-            drawn = []
-            for layer in sorted(Counter(layer for layer, _ in chosen)):
-                mine = [pair for pair in chosen if pair[0] == layer]
-                row = [(layer, head) for head in range(per_layer)]
-                if match == "layer":
-                    drawn += _draw(row, mine, len(mine), rng)
-                else:
-                    assert norms is not None
-                    drawn += _draw_near(row, mine, norms[layer], rng)
-        shared = len(set(drawn) & set(chosen))
-        reason = f"random, matched {match}" + (
-            f"; {shared} of {len(chosen)} heads shared: too few free" if shared else ""
-        )
-        draws.setdefault(frozenset(drawn), HeadSet([Head(layer, head) for layer, head in sorted(drawn)], reason=reason))
-    return list(draws.values())
+        taken: set[Head] = set()
+        # The heads with the smallest choice first, the others in random order, so that no draw paints itself into a corner.
+        for i in sorted(rng.permutation(len(chosen)), key=lambda i: len(pools[i])):
+            left = [head for head in pools[i] if head not in taken]
+            if not left:
+                break
+            if norms is not None:
+                wanted = norms[chosen[i].layer, chosen[i].head]
+                left.sort(key=lambda head: abs(norms[head.layer, head.head] - wanted))
+                left = left[: max(2, int(np.ceil(len(left) * NEAREST_SHARE)))]
+            taken.add(left[int(rng.integers(len(left)))])
+        if len(taken) == len(chosen):
+            drawn.setdefault(frozenset(taken))
+    return list(drawn)
+
+
+def _reason(match: str, width: int, layers: int, functional: bool) -> str:
+    if match == "uniform" or width >= layers - 1 > 0:
+        where = "from any layer"
+    elif width:
+        where = f"at most {width} layer{'s' if width > 1 else ''} away"
+    else:
+        where = "in the same layers"
+    norm = ", of similar norm" if match == "layer_norm" else ""
+    return f"random, {where}{norm}" + ("; heads of other functions included" if functional else "")
 
 
 def least_important(ranking: Sequence[Head], k: int) -> HeadSet:
     """The last `k` heads of a ranking (most important first).
 
     Raises:
-        HeadAtlasError: Fewer than `k` heads are ranked.
+        HeadAtlasError: fewer than `k` heads are ranked.
     """
     if k > len(ranking):
         raise HeadAtlasError(f"k must be at most the {len(ranking)} ranked heads, got {k}")
@@ -106,28 +146,3 @@ def other_functions(sets: Mapping[str, HeadSet], function: str) -> HeadSet:
         raise HeadAtlasError(f"function must be one of {', '.join(sets)}, which have head sets; got {function!r}")
     others = {head for name, heads in sets.items() if name != function for head in heads}
     return HeadSet(sorted(others - set(sets[function])), reason=f"heads of other functions than {function}")
-
-
-Pair = tuple[int, int]
-
-
-def _draw(pool: list[Pair], chosen: list[Pair], k: int, rng: np.random.Generator) -> list[Pair]:
-    free = [pair for pair in pool if pair not in set(chosen)]
-    if len(free) >= k:
-        return [free[i] for i in rng.choice(len(free), size=k, replace=False)]
-    rest = rng.choice(len(chosen), size=k - len(free), replace=False)
-    return free + [chosen[i] for i in rest]
-
-
-def _draw_near(
-    pool: list[Pair], chosen: list[Pair], norms: Float[np.ndarray, " H"], rng: np.random.Generator
-) -> list[Pair]:
-    free = [pair for pair in pool if pair not in set(chosen)]
-    if len(free) < len(chosen):
-        return _draw(pool, chosen, len(chosen), rng)
-    drawn = []
-    for i in rng.permutation(len(chosen)):
-        free.sort(key=lambda pair: abs(norms[pair[1]] - norms[chosen[i][1]]))
-        near = max(2, int(np.ceil(len(free) * NEAREST_SHARE)))
-        drawn.append(free.pop(int(rng.integers(min(near, len(free))))))
-    return drawn

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
@@ -38,7 +39,7 @@ def cumulative_curve(
 
     Returns:
         One row a dose: `head` is the one added at this dose (empty at 0), `accuracy` (0..1) with its 95 % bootstrap interval
-        over questions, `drop` the mean fall of the gold answer's log-probability (nats), `unparsable` (0..1), steps `n`. The
+        over scenes, `drop` the mean fall of the gold answer's log-probability (nats), `unparsable` (0..1), steps `n`. The
         area under the curve is `accuracy.mean()`.
 
     Raises:
@@ -54,11 +55,11 @@ def cumulative_curve(
     sets = [HeadSet(sorted(ranking[:k]), reason=f"top {k}") for k in range(1, top + 1)]
     conditions = [Condition(f"{operation} top {len(s)}", (ablate(s, operation, means),), scope) for s in sets]
     tables = [before, *runner.run_many(conditions, split, progress)]
-    questions = before["question"].to_numpy()[rows]
+    scenes = scenes_of(before)[rows]
     table_rows = []
     for k, table in enumerate(tables):
         right = table["correct"].to_numpy(float)[rows]
-        low, high = interval(right, questions, n_boot, seed)
+        low, high = interval(right, scenes, n_boot, seed)
         drop = float((before["logprob"] - table["logprob"]).to_numpy(float)[rows].mean())
         odd = float(table["unparsable"].to_numpy(float)[rows].mean())
         head = str(ranking[k - 1]) if k else ""

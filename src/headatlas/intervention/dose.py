@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
@@ -91,7 +92,7 @@ def _summary(tables: list[pd.DataFrame], function: str, n_boot: int, seed: int) 
     odd = [table["unparsable"].to_numpy(float)[chosen] for table, chosen in zip(tables, rows, strict=True)]
     accuracies = [float(part.mean()) for part in right]
     if len(right) == 1:
-        low, high = interval(right[0], tables[0]["question"].to_numpy()[rows[0]], n_boot, seed)
+        low, high = interval(right[0], scenes_of(tables[0])[rows[0]], n_boot, seed)
     else:
         low, high = (float(bound) for bound in np.quantile(accuracies, [0.025, 0.975]))
     return {"accuracy": float(np.mean(accuracies)), "low": low, "high": high, "unparsable": float(np.mean(odd)), "n": n}

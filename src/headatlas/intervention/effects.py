@@ -1,4 +1,4 @@
-"""The effect of a condition on some steps: two answers tables compared step by step, clustered by question."""
+"""The effect of a condition on some steps: two answers tables compared step by step, resampled by scene."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from headatlas import stats
 from headatlas.cogvsr.functions import SPATIAL, check_function
+from headatlas.cogvsr.metrics import scenes_of
 
 KEYS = ["question", "step"]
 
@@ -37,7 +38,7 @@ class Effect:
 def effect(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int = 10_000, seed: int = 0) -> Effect:
     """What changes between two answers tables on the steps selected by `rows`.
 
-    The interval is a cluster bootstrap over main questions.
+    The interval is a cluster bootstrap over scenes (`scenes_of`).
 
     Raises:
         ValueError: The tables are not of the same steps in the same order.
@@ -49,7 +50,7 @@ def effect(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int = 
         return Effect(nan, nan, nan, nan, nan, nan, nan, nan, 0)
     was, is_now = before["correct"].to_numpy(bool)[rows], after["correct"].to_numpy(bool)[rows]
     difference = is_now.astype(float) - was.astype(float)
-    low, high = interval(difference, before["question"].to_numpy()[rows], n_boot, seed)
+    low, high = interval(difference, scenes_of(before)[rows], n_boot, seed)
     return Effect(
         before=float(was.mean()),
         after=float(is_now.mean()),
@@ -72,10 +73,10 @@ def change(before: pd.DataFrame, after: pd.DataFrame, rows: Rows) -> float:
 
 
 def interval(
-    values: Float[np.ndarray, " N"], questions: np.ndarray | pd.Series, n_boot: int = 10_000, seed: int = 0
+    values: Float[np.ndarray, " N"], scenes: np.ndarray | pd.Series, n_boot: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % cluster-bootstrap interval of a mean over steps; questions are resampled with all their steps."""
-    found = stats.cluster_bootstrap(values, questions, n=n_boot, seed=seed)
+    """95 % cluster-bootstrap interval of a mean over steps; scenes are resampled with all their questions and steps."""
+    found = stats.cluster_bootstrap(values, scenes, n=n_boot, seed=seed)
     return found.low, found.high
 
 

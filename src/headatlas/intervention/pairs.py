@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
@@ -52,7 +53,7 @@ def pair_effects(
         function: Whose steps are looked at.
         operation, means, scope: As in `negative`.
         split: Evaluated split.
-        n_boot, seed: Of the interaction's 95 % interval over questions.
+        n_boot, seed: Of the interaction's 95 % interval over scenes.
         progress: Called after each condition.
 
     Returns:
@@ -76,11 +77,11 @@ def pair_effects(
     tables = dict(zip(sets, runner.run_many(conditions, split, progress), strict=True))
     lost = {some: (before["logprob"] - table["logprob"]).to_numpy(float)[rows] for some, table in tables.items()}
     right = before["correct"].to_numpy(float)[rows]
-    questions = before["question"].to_numpy()[rows]
+    scenes = scenes_of(before)[rows]
     table_rows = []
     for a, b in combinations(heads, 2):
         more = lost[a, b] - lost[(a,)] - lost[(b,)]
-        low, high = interval(more, questions, n_boot, seed)
+        low, high = interval(more, scenes, n_boot, seed)
         drops = [float(lost[some].mean()) for some in ((a,), (b,), (a, b))]
         fell = float((right - tables[a, b]["correct"].to_numpy(float)[rows]).mean())
         table_rows.append((function, str(a), str(b), *drops, float(more.mean()), low, high, fell, int(np.sum(rows))))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from headatlas import stats
 from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention.effects import Rows, check_paired, effect, final, of_function, spatial
 from headatlas.latent.methods.sha import ARMS, ORIGINAL
@@ -30,7 +31,7 @@ def activation_table(
 
     Returns:
         A row for each arm and group: the eight functions, `spatial` (both spatial functions together) and `final` (the
-        last step of every question). `low`, `high` bound the gain (paired cluster bootstrap over questions), `p` is the
+        last step of every question). `low`, `high` bound the gain (paired cluster bootstrap over scenes), `p` is the
         exact two-sided McNemar test against `original`, whose own rows have gain 0 and NaN p. `beyond` with its interval
         and two-sided p is the paired difference from the control on the same steps, NaN for arms without one. A group
         without steps has no row.
@@ -74,7 +75,7 @@ def _beyond(control: pd.DataFrame | None, after: pd.DataFrame, rows: Rows, n_boo
     check_paired(control, after)
     paired = stats.paired_bootstrap(
         control["correct"].to_numpy(float)[rows], after["correct"].to_numpy(float)[rows],
-        after["question"].to_numpy()[rows], n=n_boot, seed=seed,
+        scenes_of(after)[rows], n=n_boot, seed=seed,
     )  # fmt: skip
     return {"beyond": paired.value, "beyond_low": paired.low, "beyond_high": paired.high, "beyond_p": paired.p}
 

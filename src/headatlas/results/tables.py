@@ -39,6 +39,7 @@ _add(
     Column("head", "count", "head within its layer, from 0"),
     Column("value", "number", "score; higher means more important", "the scorer's"),
     Column("p", "p", "one-sided p against the scorer's null, uncorrected; empty without a null", gaps=True),
+    Column("twin", "number", "score of the untrained twin's head; empty where it was not scored", "the scorer's", True),
     key="scorer function layer head",
 )  # fmt: skip
 _add(
@@ -144,8 +145,15 @@ _add(
     Column("random_drop", "change", "mean drop of the random sets", gaps=True),
     Column("random_low", "change", "2.5 % quantile of the random sets' drops", gaps=True),
     Column("random_high", "change", "97.5 % quantile of the random sets' drops", gaps=True),
+    Column("beyond", "change", "`matched_drop` less `random_drop`", gaps=True),
+    *_interval("change", prefix="beyond_"),
     Column("n_random", "count", "random sets", "sets"),
+    Column("match", "text", "where the heads of the random sets were drawn from", gaps=True),
     Column("p", "p", "share of the random sets whose drop is at least `matched_drop`: (1 + #) / (n_random + 1)", gaps=True),
+    Column("specific", "change", "the drop less the mean drop in the steps of the other, non-spatial functions", gaps=True),
+    *_interval("change", prefix="specific_"),
+    Column("parsable_drop", "change", "the drop among the steps whose answer without the heads can be read", gaps=True),
+    *_interval("change", prefix="parsable_"),
     Column("p_mcnemar", "p", "exact two-sided McNemar test of before against after", gaps=True),
     Column("q", "p", "p adjusted over the rows of this table (Benjamini-Hochberg)", gaps=True),
     Column("unparsable_before", "share", "share of unreadable answers of the unedited model", gaps=True),
@@ -163,6 +171,23 @@ _add(
     *_interval("change"),
     N,
     key="scorer heads_of steps_of",
+)  # fmt: skip
+_add(
+    "concentration", "How much of the damage of removing all heads is done by removing a function's best heads: what C1 reads.",
+    SCORER, FUNCTION,
+    Column("k", "count", "heads ablated, the best of the scorer's ranking", "heads"),
+    Column("share", "share", "the same as a share of all heads"),
+    Column("drop", "change", "fall of accuracy on the function's steps"),
+    Column("all_drop", "change", "the same with all heads ablated"),
+    *_interval("change", prefix="all_"),
+    Column("ratio", "number", "`drop` / `all_drop`; empty where `all_drop` is not above 0", "1 is all of it", gaps=True),
+    *_interval("number", "as ratio"),
+    Column("random_ratio", "number", "mean ratio of random sets of as many heads, from any layer", "as ratio", gaps=True),
+    Column("n_random", "count", "random sets; 0 for doses that were not compared", "sets"),
+    Column("p", "p", "share of the random sets that do at least as much: (1 + #) / (n_random + 1)", gaps=True),
+    Column("unparsable", "share", "share of unreadable answers without the best heads"),
+    N,
+    key="scorer function k",
 )  # fmt: skip
 _add(
     "dose", "Accuracy as more and more heads are ablated.",
@@ -215,16 +240,17 @@ _add(
     key="what scorer function value",
 )  # fmt: skip
 _add(
-    "counts", "How many heads the functions have, how these numbers differ and how far the sets overlap: what C1 to C3 read.",
+    "counts", "How many heads the functions have, how these numbers differ and how far the sets overlap: what C2 and C3 read.",
     SCORER,
-    Column("what", "text", "`share` of all heads that the selector chose for a function; `spread`: largest minus smallest "
-           "number of selected heads; `overlap`: mean chance-corrected Jaccard of two functions' selected heads; "
-           "`spatial_minus_other`: mean number of heads of spatial functions minus that of the others, at equal numbers of steps",
-           values=("share", "spread", "overlap", "spatial_minus_other")),
+    Column("what", "text", "`share` of all heads that the selector chose for a function; `place`: Jaccard index of a function's "
+           "heads in two halves of its scenes less that of two functions' heads; `number`: mean difference in the number "
+           "of heads between two functions less that between two halves of one; `spatial_minus_other`: mean number of heads of spatial "
+           "functions minus that of the others; the last three at equal numbers of steps, selected anew in each resample",
+           values=("share", "place", "number", "spatial_minus_other")),
     Column("function", "text", "cognitive function of a `share`; empty for what is over all functions", gaps=True),
-    Column("value", "number", "what was counted", "share: 0..1; spread, spatial_minus_other: heads; overlap: up to 1", gaps=True),
+    Column("value", "number", "what was counted", "share: 0..1; place: -1..1; number, spatial_minus_other: heads", gaps=True),
     *_interval("number", "as value"),
-    Column("p", "p", "one-sided: that overlap is 1/2 or more, that spatial functions do not have fewer heads", gaps=True),
+    Column("p", "p", "one-sided: that spatial functions do not have fewer heads", gaps=True),
     Column("n", "count", "pairs of a step and a function it needs", "pairs"),
     key="scorer what function",
 )  # fmt: skip

@@ -18,6 +18,7 @@ from headatlas.scoring.base import (
     scorer,
     scorers,
 )
+from headatlas.scoring.counts import counts_table
 from headatlas.scoring.fewest import fewest_table
 from headatlas.scoring.head_sweep import HeadSweep, head_sweep
 from headatlas.scoring.null import permuted_labels, pooled_p
@@ -36,6 +37,7 @@ __all__ = [
     "Scores",
     "ScoringInputs",
     "agreement",
+    "counts_table",
     "fewest_table",
     "get_scorer",
     "head_sweep",

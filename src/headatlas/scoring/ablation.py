@@ -3,7 +3,7 @@
     score[c, l, h] = mean over steps of c ( log p(gold answer) of the model - the same with head (l, h) ablated ), in nats
 
 or the fall in accuracy (`measure="accuracy"`), on split S, in gold context. Ablation puts the head's mean z over split P
-at all positions; zero and scale are options. The null flips the sign of every question's losses at random, the same for
+at all positions; zero and scale are options. The null flips the sign of every scene's losses at random, the same for
 all heads: it tests whether losses lie above `margin` rather than evenly around it. Answers are cached head by head, so
 that a scan that was killed resumes where it stopped.
 """
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.condition import Condition, Runner
@@ -31,8 +32,9 @@ Measure = Literal["logprob", "accuracy"]
 Pool = Literal["heads", "max", "none"]
 
 N_NULL = 500
-MARGIN = 0.01
-"""Losses up to this many nats (or this share of steps) count as none: a trained model moves a little with any head."""
+MARGIN = {"logprob": 0.05, "accuracy": 0.02}
+"""Losses up to this count as none, in nats or as a share of steps: a trained model moves a little with any head, and a test
+against 0 would find more heads the more questions there are."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,13 +70,13 @@ class SingleHeadDamage:
 
     @property
     def clusters(self) -> Int[np.ndarray, " N"]:
-        """Number of each step's main question, 0..Q-1 in order of appearance."""
-        return pd.factorize(self.steps["question"])[0].astype(np.int64)
+        """Number of each step's scene, 0..Q-1 in order of appearance."""
+        return pd.factorize(scenes_of(self.steps))[0].astype(np.int64)
 
-    def question_sums(
+    def scene_sums(
         self, rows: Bool[np.ndarray, " N"], measure: Measure = "logprob", margin: float = 0.0
     ) -> tuple[Float[np.ndarray, "Q L H"], Int[np.ndarray, " Q"]]:
-        """Losses above `margin` summed over the chosen steps of each question, and how many steps those are."""
+        """Losses above `margin` summed over the chosen steps of each scene, and how many steps those are."""
         values, clusters = self.of(measure)[rows].astype(np.float64) - margin, self.clusters[rows]
         unique, place = np.unique(clusters, return_inverse=True)
         sums = np.zeros((len(unique), *values.shape[1:]))
@@ -84,8 +86,8 @@ class SingleHeadDamage:
     def intervals(
         self, rows: Bool[np.ndarray, " N"], measure: Measure = "logprob", n_boot: int = 2_000, seed: int = 0
     ) -> tuple[Float[np.ndarray, "L H"], Float[np.ndarray, "L H"]]:
-        """95 % cluster-bootstrap bounds of the mean loss of every head, questions resampled whole; NaN for a single one."""
-        sums, sizes = self.question_sums(rows, measure)
+        """95 % cluster-bootstrap bounds of the mean loss of every head, scenes resampled whole; NaN for a single one."""
+        sums, sizes = self.scene_sums(rows, measure)
         if len(sizes) < 2:
             nothing = np.full(sums.shape[1:], np.nan)
             return nothing, nothing
@@ -153,7 +155,7 @@ def single_head_damage(
 def sign_flips(
     sums: Float[np.ndarray, "Q L H"], sizes: Int[np.ndarray, " Q"], n_null: int, rng: np.random.Generator
 ) -> Float32[np.ndarray, "R L H"]:
-    """Mean losses under the null: the signs of each question's sums are flipped at random, together for all heads."""
+    """Mean losses under the null: the signs of each scene's sums are flipped at random, together for all heads."""
     signs = rng.choice(np.array([-1.0, 1.0]), size=(n_null, len(sizes)))
     return (np.tensordot(signs, sums, axes=1) / sizes.sum()).astype(np.float32)
 
@@ -189,7 +191,7 @@ def sign_flip_p(
 def scores_of(
     damage: SingleHeadDamage,
     measure: Measure = "logprob",
-    margin: float = MARGIN,
+    margin: float | None = None,
     pool: Pool = "heads",
     n_null: int | None = None,
     seed: int = 0,
@@ -198,6 +200,8 @@ def scores_of(
 
     `values` are plain mean losses; the null is centred on `margin`.
     """
+    losses = damage.of(measure)
+    margin = MARGIN[measure] if margin is None else margin
     labels = labels_of(damage.steps)  # [N, F]
     repeats = N_NULL if n_null is None else n_null
     rng = np.random.default_rng(seed)
@@ -209,15 +213,15 @@ def scores_of(
         rows = labels[:, c]
         if not rows.any():
             continue
-        values[c] = damage.of(measure)[rows].mean(axis=0, dtype=np.float64)
+        values[c] = losses[rows].mean(axis=0, dtype=np.float64)
         low[c], high[c] = damage.intervals(rows, measure, seed=seed)
         if repeats:
-            sums, sizes = damage.question_sums(rows, measure, margin)
+            sums, sizes = damage.scene_sums(rows, measure, margin)
             flips = sign_flips(sums, sizes, repeats, rng)
             null[:, c] = flips + margin
             pvalues[c] = sign_flip_p(sums, sizes, flips, pool)
     sample, function = np.nonzero(labels)
-    per_sample = PerSample(damage.of(measure)[sample], function.astype(np.int64), damage.clusters[sample])
+    per_sample = PerSample(losses[sample], function.astype(np.int64), damage.clusters[sample])
     return Scores(
         name="ablation",
         values=values,
@@ -236,6 +240,8 @@ def scores_of(
     label="Exact ablation (A3)",
     description="How much a function's steps lose when one head alone is ablated, measured exactly.",
     unit="nats",
+    least=MARGIN["logprob"],
+    twin=False,
 )
 def ablation(
     inputs: ScoringInputs,
@@ -243,7 +249,7 @@ def ablation(
     operation: str = "mean",
     measure: Measure = "logprob",
     means: Means | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     pool: Pool = "heads",
     scope: str = "all",
     cache_dir: str | Path | None = None,
@@ -257,7 +263,7 @@ def ablation(
         operation: `mean`, `zero` or `scale`.
         measure: `logprob` (nats) or `accuracy` (0..1).
         means: mean z [L, H, D]; None: from the activations (selection `all` where captured).
-        margin: loss that still counts as none, in the measure's unit.
+        margin: loss that still counts as none, in the measure's unit; None: that of `MARGIN`.
         pool: how the null is pooled, see `sign_flip_p`.
         scope: token positions of the ablation.
         cache_dir: where answers are cached head by head; None: in memory, so that a killed scan starts again.

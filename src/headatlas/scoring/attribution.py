@@ -15,7 +15,7 @@ import numpy as np
 from headatlas.engine.attribution import attributed_losses
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention.operations import Means, mean_tokens, mean_z
-from headatlas.scoring.ablation import MARGIN, Pool, SingleHeadDamage, scores_of
+from headatlas.scoring.ablation import Pool, SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, scorer
 from headatlas.vlm.chat import conversations
 from headatlas.vlm.evaluate import evaluate
@@ -27,13 +27,14 @@ from headatlas.vlm.evaluate import evaluate
     label="Attribution patching",
     description="An estimate, from gradients, of how much a function's steps lose when one head alone is ablated.",
     unit="nats",
+    twin=False,
 )
 def attribution(
     inputs: ScoringInputs,
     *,
     operation: str = "mean",
     means: Means | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     pool: Pool = "heads",
     scope: str = "all",
     steps: int = 1,

@@ -121,7 +121,7 @@ class PerSample:
     """The terms that a score is the mean of: one row for every pair of a step and a function it needs.
 
     The mean of `values` over the rows of function c is `Scores.values[c]`. `function` indexes axis F, `cluster` numbers
-    the main question. With it the sampling error of *any* function of the scores is bootstrapped without scoring again.
+    the scene. With it the sampling error of *any* function of the scores is bootstrapped without scoring again.
     """
 
     values: Float[np.ndarray, "M L H"]
@@ -215,6 +215,8 @@ class Scorer:
         label: its name in tables and legends, such as "Linear probe (A2)".
         description: how it scores, in one sentence.
         unit: of its scores; "" if they have none.
+        least: the least effect, in that unit, that makes a head functional; 0: none is stated.
+        twin: whether a study also scores the untrained twin, above which heads must score.
     """
 
     name: str
@@ -223,6 +225,8 @@ class Scorer:
     label: str
     description: str
     unit: str = ""
+    least: float = 0.0
+    twin: bool = True
 
     def __call__(self, inputs: ScoringInputs, **options: Any) -> Scores:
         """Score every head for every function."""
@@ -234,20 +238,27 @@ SCORERS: Registry[Scorer] = Registry("scorer", ("headatlas.scoring.*",))
 
 
 def scorer(
-    name: str, *, title: str = "", label: str = "", description: str = "", unit: str = ""
+    name: str,
+    *,
+    title: str = "",
+    label: str = "",
+    description: str = "",
+    unit: str = "",
+    least: float = 0.0,
+    twin: bool = True,
 ) -> Callable[[Callable[..., Scores]], Callable[..., Scores]]:
     """Decorator that registers a function `f(inputs: ScoringInputs, **options) -> Scores` as a scorer.
 
     Args:
         name: as users write it.
-        title, label, description, unit: see `Scorer`; by default the name, and the first sentence of the docstring.
+        title, label, description, unit, least, twin: see `Scorer`; by default the name, and the first sentence of the docstring.
     """
 
     def register(function: Callable[..., Scores]) -> Callable[..., Scores]:
         words = " ".join((function.__doc__ or "").strip().split("\n\n")[0].split())
         sentence = description or words.split(". ")[0].rstrip(".") + "." if description or words else name
         shown = label or name.replace("_", " ").capitalize()
-        SCORERS.add(name, Scorer(name, function, title or f"the scorer {name}", shown, sentence, unit))
+        SCORERS.add(name, Scorer(name, function, title or f"the scorer {name}", shown, sentence, unit, least, twin))
         return function
 
     return register

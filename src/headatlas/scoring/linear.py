@@ -4,7 +4,7 @@ Each probe is a ridge regression of the label on one head's z, whose direction i
 form, so all heads, functions and permutations are solved together: a head's Gram matrix is inverted once for all labels.
 
 score = *selectivity* (Hewitt & Liang 2019): AUC(true labels) - mean AUC(control labels), both fitted on split P and
-measured on split S. Control labels are permuted within source and answer type (see `null.py`); each of them, less the
+measured on split S. Control labels are label sequences of other questions (see `null.py`); each of them, less the
 mean of the others, is one repeat of the null. First the surface of a step (length and words of the answer, its type, the
 step's index) is regressed out of z by a ridge regression fitted on P, so that what a head encodes only through it does
 not count.
@@ -20,11 +20,12 @@ from jaxtyping import Bool, Float, Float32
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring.auc import auc, auc_columns
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, scorer
 from headatlas.scoring.confounds import ANSWER, KINDS, fit_surface
-from headatlas.scoring.null import STRATA, movable, permuted_labels, pooled_p, strata
+from headatlas.scoring.null import QUESTIONS, Within, movable, permuted_labels, pooled_p
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 """Candidates for the ridge, in units of the mean variance of a head's z."""
@@ -38,19 +39,20 @@ _ELEMENTS_AT_ONCE = 40_000_000  # predictions [J, N, K] in memory at a time: 160
     label="Linear probe (A2)",
     description="How well a linear probe on one head alone predicts a step's function, above the same on control labels.",
     unit="AUC",
+    least=0.05,
 )
 def linear(
     inputs: ScoringInputs,
     *,
     confounds: Sequence[str] = ANSWER,
-    within: Sequence[str] = STRATA,
+    within: Within = QUESTIONS,
     ridges: Sequence[float] = RIDGES,
     folds: int = 4,
 ) -> Scores:
     """Selectivity in AUC (-1..1) of every head for every function; null of `inputs.n_null` (default 200) permutations.
 
     `confounds`: surface kinds taken out of z before probing (`confounds.KINDS`; `()` for none). `ridges`: tried by
-    cross-validation on P, grouped by question; the one best on the mean over heads and functions is used for all.
+    cross-validation on P, grouped by scene; the one best on the mean over heads and functions is used for all.
     `Scores.arrays`: `auc` [F,L,H] on S with true labels, `control` [F,L,H], `auc_raw` [F,L,H] without taking confounds
     out, `gain` [F,L,H] what the head adds to the AUC of the whole surface, words of the step included. `info`:
     `text_only_auc` (F), `movable` (F; 0 means that the control cannot separate the function from its answer type),
@@ -65,15 +67,15 @@ def linear(
     surface = fit_surface(steps, tuple(confounds))
     clean, on_clean = residual(raw, on_raw, _tensor(surface(steps)), _tensor(surface(on_steps)))
 
-    groups = steps["question"].to_numpy()
+    groups = scenes_of(steps)
     cv = _cross_validate(clean, labels, groups, ridges, folds)
     ridge = float(max(cv, key=lambda candidate: cv[candidate]))
 
     rng = np.random.default_rng(inputs.seed)
     n_null = 200 if inputs.n_null is None else inputs.n_null
     n_control = max(n_null, 10)  # the control is part of the score, even when no null is wanted
-    fit_null = permuted_labels(labels, strata(steps, within), n_control, rng)
-    on_null = permuted_labels(on_labels, strata(on_steps, within), n_control, rng)
+    fit_null = permuted_labels(labels, steps, n_control, rng, within)
+    on_null = permuted_labels(on_labels, on_steps, n_control, rng, within)
 
     solver = Ridge(clean, ridge)
     true_scores = solver.predict(on_clean, torch.as_tensor(labels))  # [J, N, F]
@@ -104,15 +106,15 @@ def linear(
             "ridge": ridge,
             "cv_auc": {str(candidate): round(score, 4) for candidate, score in cv.items()},
             "confounds": list(surface.kinds),
-            "within": list(within),
+            "within": within if isinstance(within, str) else list(within),
             "n_null": n_null,
             "tokens": inputs.tokens,
             "text_only_auc": [round(float(value), 4) for value in text_auc],
-            "movable": [round(float(value), 4) for value in movable(on_labels, strata(on_steps, within))],
+            "movable": [round(float(value), 4) for value in movable(on_labels, on_steps, within)],
             "absent": [name for name, there in zip(inputs.functions, present, strict=True) if not there],
         },
         arrays={"auc": true, "control": control, "auc_raw": auc_raw, "gain": gain.reshape(shape)},
-        per_sample=_placements(true_scores, on_labels, control, on_steps["question"].to_numpy(), (n_layers, n_heads)),
+        per_sample=_placements(true_scores, on_labels, control, scenes_of(on_steps), (n_layers, n_heads)),
     )
 
 
@@ -188,7 +190,7 @@ def _cross_validate(
 ) -> dict[float, float]:
     n_groups = len(set(groups.tolist()))
     if n_groups < 2:
-        raise HeadAtlasError(f"cross-validation needs at least 2 questions in the split fitted on, got {n_groups}")
+        raise HeadAtlasError(f"cross-validation needs at least 2 scenes in the split fitted on, got {n_groups}")
     scores = {float(ridge): 0.0 for ridge in ridges}
     for train, test in GroupKFold(min(folds, n_groups)).split(groups, groups=groups):
         for ridge in scores:
@@ -217,7 +219,7 @@ def _placements(
     scores: Float32[Tensor, "J N F"],
     labels: Bool[np.ndarray, "N F"],
     control: Float[np.ndarray, "F L H"],
-    question: np.ndarray,
+    scenes: np.ndarray,
     shape: tuple[int, int],
 ) -> PerSample:
     """AUC is the mean over positives of the share of negatives ranked below: those shares, less the control."""
@@ -232,7 +234,7 @@ def _placements(
         share = below.double().numpy().T.reshape(-1, *shape) / negatives.shape[1]
         parts.append(share - control[c])
         function += [(c, row) for row in np.flatnonzero(labels[:, c])]
-    cluster = np.unique(question, return_inverse=True)[1]
+    cluster = np.unique(scenes, return_inverse=True)[1]
     pairs = np.array(function, dtype=np.int64).reshape(-1, 2)
     values = np.concatenate(parts) if parts else np.zeros((0, *shape))
     return PerSample(values, pairs[:, 0], cluster[pairs[:, 1]].astype(np.int64))

@@ -8,7 +8,7 @@ The probe's arithmetic is in `probe.py`. Presets:
 * `strict`: no layer mean (it leaks the neighbours' scores), z centred and divided by its RMS head by head, exact
   integrated gradients from the mean head, five seeds averaged, the product of projection and hidden weights trained in
   one piece over the samples' principal axes where heads are narrow (`probe.py`), lr 3e-3 in a few epochs whose number is
-  chosen inside P (on a fifth of its questions), and a null of 20 refits on permuted labels, trained in the same way.
+  chosen inside P (on a fifth of its scenes), and a null of 20 refits on permuted labels, trained in the same way.
 
 Both score on split S and rank by the signed score: ranking by |score| would include inhibitory heads.
 """
@@ -25,11 +25,12 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.registry import near
 from headatlas.scoring import probe as mlp
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, scorer
-from headatlas.scoring.null import STRATA, movable, permuted_labels, pooled_p, strata
+from headatlas.scoring.null import QUESTIONS, Within, movable, permuted_labels, pooled_p
 from headatlas.scoring.probe_table import probe_rows
 
 
@@ -46,7 +47,7 @@ class ProbeSettings:
     integrated: bool = True
     standardise: str = "head"
     n_null: int = 20
-    within: tuple[str, ...] = STRATA
+    within: Within = QUESTIONS
 
 
 PRESETS: dict[str, ProbeSettings] = {
@@ -128,9 +129,9 @@ def fit_probe(inputs: ScoringInputs, chosen: ProbeSettings, n_null: int) -> Fitt
     seeds = [inputs.seed * 100_003 + 17 * number for number in range(chosen.seeds + n_null)]
     epochs, curve = chosen.epochs, ()
     if epochs is None:
-        epochs, curve = _choose_epochs(inputs, chosen, x, labels, steps["question"].to_numpy(), seeds[:2], folded)
+        epochs, curve = _choose_epochs(inputs, chosen, x, labels, scenes_of(steps), seeds[:2], folded)
     rng = np.random.default_rng(inputs.seed)
-    permuted = permuted_labels(labels, strata(steps, chosen.within), n_null, rng)
+    permuted = permuted_labels(labels, steps, n_null, rng, chosen.within)
     targets = np.concatenate([np.repeat(labels[None], chosen.seeds, 0), permuted])
     probes = mlp.train(
         x,
@@ -155,16 +156,16 @@ def _choose_epochs(
     chosen: ProbeSettings,
     x: Float32[Tensor, "N J I"],
     labels: Bool[np.ndarray, "N F"],
-    question: np.ndarray,
+    scenes: np.ndarray,
     seeds: list[int],
     folded: tuple[int, int] | None,
 ) -> tuple[int, tuple[float, ...]]:
-    """The number of epochs after which the loss on held-out questions of P is least, and that loss by epoch."""
-    unique = np.unique(question)
+    """The number of epochs after which the loss on held-out scenes of P is least, and that loss by epoch."""
+    unique = np.unique(scenes)
     if len(unique) < 2:
-        raise HeadAtlasError("choosing epochs needs at least 2 questions in the split fitted on, got 1; pass epochs=")
+        raise HeadAtlasError("choosing epochs needs at least 2 scenes in the split fitted on, got 1; pass epochs=")
     held_out = np.random.default_rng(inputs.seed).permutation(unique)[: max(1, len(unique) // 5)]
-    inside, out = (torch.as_tensor(np.flatnonzero(np.isin(question, held_out, invert=part))) for part in (True, False))
+    inside, out = (torch.as_tensor(np.flatnonzero(np.isin(scenes, held_out, invert=part))) for part in (True, False))
     targets = torch.as_tensor(np.repeat(labels[None], len(seeds), 0))
     multi = bool((labels.sum(1) != 1).any())
     losses = np.zeros(chosen.max_epochs)
@@ -220,7 +221,7 @@ def paper(
         samples += (
             mlp.attribute(fitted.probes, r, x, row, label, integrated=chosen.integrated, inner=inner) / chosen.seeds
         )
-    cluster = np.unique(steps["question"].to_numpy(), return_inverse=True)[1].astype(np.int64)
+    cluster = np.unique(scenes_of(steps), return_inverse=True)[1].astype(np.int64)
     per_sample = PerSample(samples.double().numpy().reshape(-1, *shape[1:]), label, cluster[row])
     values = per_sample.mean(shape[0])
     values[~present] = 0.0
@@ -229,7 +230,7 @@ def paper(
     pooled_over = "none"
     if n_null:
         rng = np.random.default_rng(inputs.seed + 1)
-        permuted = permuted_labels(labels, strata(steps, chosen.within), n_null, rng)
+        permuted = permuted_labels(labels, steps, n_null, rng, chosen.within)
         null = np.zeros((n_null, *shape))
         for r in range(n_null):
             null_row, null_label = _pairs(permuted[r])
@@ -257,7 +258,7 @@ def paper(
             "n_null": n_null,
             "pooled_over": pooled_over,
             "tokens": inputs.tokens,
-            "movable": [round(float(value), 4) for value in movable(labels, strata(steps, chosen.within))],
+            "movable": [round(float(value), 4) for value in movable(labels, steps, chosen.within)],
             "absent": [name for name, there in zip(inputs.functions, present.tolist(), strict=True) if not there],
             "probe": _table(inputs, fitted, probe_splits).to_dict("records"),
         },

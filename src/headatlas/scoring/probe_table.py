@@ -6,17 +6,16 @@ together with that of probes fitted on control labels and that of the text alone
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from headatlas.cogvsr.metrics import scenes_of
 from headatlas.results import RESULTS
 from headatlas.scoring.auc import weighted_auc
 from headatlas.scoring.base import ScoringInputs
 from headatlas.scoring.confounds import text_only_scores
-from headatlas.scoring.null import STRATA, permuted_labels, strata
+from headatlas.scoring.null import QUESTIONS, Within, permuted_labels
 
 N_BOOT = 1_000
 _AUC_BOOT = 200
@@ -27,26 +26,26 @@ def probe_rows(
     split: str,
     logits: Float[np.ndarray, "R N F"],
     true: int,
-    within: Sequence[str] = STRATA,
+    within: Within = QUESTIONS,
 ) -> pd.DataFrame:
     """Accuracy and AUC (0..1) on one split; `logits[:true]` are of probes fitted to the labels, the rest to control
     labels.
 
     A step counts as right if the highest logit is one of its functions. `control`: probes fitted on permuted labels,
     compared with labels permuted in the same strata. `text_only`: logistic regression on step text, answer and step index,
-    fitted on P. Averages over probes; 95 % intervals by bootstrap over main questions.
+    fitted on P. Averages over probes; 95 % intervals by bootstrap over scenes.
     """
     steps, labels = inputs.steps(split), inputs.labels(split)
-    weights = question_weights(steps["question"].to_numpy(), N_BOOT, np.random.default_rng(inputs.seed))
+    weights = scene_weights(scenes_of(steps), N_BOOT, np.random.default_rng(inputs.seed))
     text = text_only_scores(inputs.steps(inputs.fit), inputs.labels(inputs.fit), steps)
     rng = np.random.default_rng(inputs.seed + 2)
-    permuted = permuted_labels(labels, strata(steps, within), len(logits) - true, rng)
+    permuted = permuted_labels(labels, steps, len(logits) - true, rng, within)
     targets = {
         "true": [(one, labels) for one in logits[:true]],
         "control": list(zip(logits[true:], permuted, strict=True)),
         "text_only": [(text, labels)],
     }
-    several = steps["question"].nunique() > 1
+    several = len(set(scenes_of(steps))) > 1
     rows = []
     for target, pairs in targets.items():
         if not pairs:
@@ -81,7 +80,7 @@ def _areas(
 
 
 def _bounds(draws: Float[np.ndarray, " B"], several: bool) -> tuple[float, float]:
-    """The 95 % percentile interval over resamples; NaN with a single question."""
+    """The 95 % percentile interval over resamples; NaN with a single scene."""
     known = draws[np.isfinite(draws)]
     if not several or not len(known):
         return float("nan"), float("nan")
@@ -89,9 +88,9 @@ def _bounds(draws: Float[np.ndarray, " B"], several: bool) -> tuple[float, float
     return float(low), float(high)
 
 
-def question_weights(question: np.ndarray, n_boot: int, rng: np.random.Generator) -> Float[np.ndarray, "B N"]:
-    """Weight of every step in each bootstrap resample of whole questions."""
-    number = np.unique(question, return_inverse=True)[1]
+def scene_weights(scenes: np.ndarray, n_boot: int, rng: np.random.Generator) -> Float[np.ndarray, "B N"]:
+    """Weight of every step in each bootstrap resample of whole scenes."""
+    number = np.unique(scenes, return_inverse=True)[1]
     count = int(number.max()) + 1
     return rng.multinomial(count, np.full(count, 1 / count), size=n_boot)[:, number].astype(np.float64)
 

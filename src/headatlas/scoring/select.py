@@ -1,7 +1,7 @@
 """Selectors, which turn scores into head sets, and their registry.
 
-`null` is the default. The others reproduce the literature and always select something, even from pure noise. The `reason`
-of an empty set says why it is empty.
+`functional` (in `functional.py`) is the default of a study; `null` is its first part. The others reproduce the literature and
+always select something, even from pure noise. The `reason` of an empty set says why it is empty.
 """
 
 from __future__ import annotations
@@ -71,21 +71,21 @@ def ranking(scores: Scores, function: str) -> list[Head]:
 def rejected(scores: Scores, q: float = 0.05) -> Bool[np.ndarray, "F L H"]:
     """Heads that pass Benjamini-Hochberg at rate `q` over all heads x functions. Raises when there are no p-values."""
     if scores.pvalues is None:
-        raise HeadAtlasError(f"p-values are needed, and scorer {scores.name!r} gave none: {_NO_P}")
+        raise HeadAtlasError(f"p-values are needed, and scorer {scores.name!r} gave none: {NO_P}")
     if not 0 < q < 1:
         raise HeadAtlasError(f"q must be > 0 and < 1, got {q}")
     adjusted = benjamini_hochberg(scores.pvalues.ravel())
     return (adjusted <= q).reshape(scores.pvalues.shape)
 
 
-_NO_P = "score with n_null > 0, or use selector 'elbow'"
+NO_P = "score with n_null > 0, or use selector 'elbow'"
 
 
 @selector("null")
 def by_null(scores: Scores, function: str, q: float = 0.05) -> HeadSet:
-    """Heads that beat the null: p pooled over heads, Benjamini-Hochberg `q` over heads x functions, score above 0."""
+    """Heads that beat the null: p against each head's own null, Benjamini-Hochberg `q` over heads x functions, score > 0."""
     if scores.pvalues is None:
-        return HeadSet((), f"selector 'null' needs p-values, and scorer {scores.name!r} gave none: {_NO_P}")
+        return HeadSet((), f"selector 'null' needs p-values, and scorer {scores.name!r} gave none: {NO_P}")
     index = function_index(function)
     mask = rejected(scores, q)[index] & (scores.values[index] > 0)
     reason = ""
@@ -97,8 +97,10 @@ def by_null(scores: Scores, function: str, q: float = 0.05) -> HeadSet:
             reason += f"; this null gives no p below {floor:.2g}, too coarse for a lone head: raise n_null"
         movable = scores.info.get("movable")
         if movable and movable[index] == 0:
-            reason += "; its steps fill their (source, answer type) strata alone, so permuting labels cannot move them"
-    return _best(scores, function, mask, reason)
+            reason += (
+                "; every question with as many steps has it at the same place, so exchanging labels cannot move them"
+            )
+    return ranked(scores, function, mask, reason)
 
 
 @selector("elbow")
@@ -137,10 +139,11 @@ def by_threshold(scores: Scores, function: str, above: float = 0.001) -> HeadSet
     """Heads of score > `above`, in the scorer's unit (0.001 is the paper's, for its probe)."""
     mask = scores.of(function) > above
     reason = "" if mask.any() else f"no score is above {above:g} (highest {float(scores.of(function).max()):.3g})"
-    return _best(scores, function, mask, reason)
+    return ranked(scores, function, mask, reason)
 
 
-def _best(scores: Scores, function: str, mask: Bool[np.ndarray, "L H"], reason: str) -> HeadSet:
+def ranked(scores: Scores, function: str, mask: Bool[np.ndarray, "L H"], reason: str) -> HeadSet:
+    """The heads of a mask, best first."""
     return HeadSet([head for head in ranking(scores, function) if mask[head.layer, head.head]], reason)
 
 

@@ -52,11 +52,11 @@ def selection_table(scores: Scores, selectors: Iterable[str] = ("null", "elbow",
     """One row a function and selector: scorer, function, selector, count, share, heads ("L0.H1 L2.H3", best first),
     reason.
 
-    Selector `null` is left out for scores without p-values.
+    Selectors `null` and `functional` are left out for scores without p-values.
     """
     rows = []
     for name in selectors:
-        if name == "null" and scores.pvalues is None:
+        if name in ("null", "functional") and scores.pvalues is None:
             continue
         for function in FUNCTIONS:
             chosen = select(scores, function, name)

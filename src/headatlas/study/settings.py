@@ -44,8 +44,10 @@ class Settings(BaseModel):
     scorers: tuple[str, ...] = Field(("paper", "linear", "ablation"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
-    selector: str = "null"
+    selector: str = "functional"
     """Name of the registered selector that chooses the heads to intervene on."""
+    twin: bool = True
+    """Whether the untrained twin is scored too: heads must score above all of its heads."""
     detector: str = "ground_truth"
     """Name of the registered detector that finds the things a question is about."""
     probe: Literal["strict", "paper"] = "strict"
@@ -58,8 +60,8 @@ class Settings(BaseModel):
     operation: str = "mean"
     """Name of the registered operation of the damage matrix, the dose curve and the matched random sets."""
     n_random: int = Field(100, ge=1)
-    """Random head sets that an effect on a spatial function is compared with, or as many as exist. With fewer than 19 it
-    cannot be told from chance at p <= 0.05."""
+    """Random head sets that an effect on a spatial function is compared with, or as many as exist. With fewer than 39 the
+    claims are not testable."""
     n_control_questions: int | None = Field(150, ge=1)
     """Random controls are run on this many questions of split E and compared on these; None: on all."""
     doses: tuple[PositiveInt, ...] = Field((1, 3, 8), min_length=1)
@@ -70,8 +72,8 @@ class Settings(BaseModel):
     """Strengths of steering tried on split T, in standard deviations along the direction."""
     n_steer: int = Field(4, ge=1)
     """Label-shuffled directions, and random head sets, that steering is compared with."""
-    n_directions: int = Field(20, ge=1)
-    """Random directions that steering is compared with. With fewer than 19 it cannot be told from chance at p <= 0.05."""
+    n_directions: int = Field(40, ge=1)
+    """Random directions that steering is compared with. With fewer than 39 the claim is not testable."""
     n_bootstrap: int = Field(10_000, ge=100)
     batch_size: int = Field(16, ge=1)
     n_examples: int = Field(10, ge=0)
@@ -118,6 +120,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "tokens": "gold",
         "selector": "elbow",
+        "twin": False,
         "probe": "paper",
         "operation": "scale",
         "alphas": (0.1,),

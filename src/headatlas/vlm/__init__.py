@@ -7,6 +7,7 @@ from headatlas.vlm.generate import generate
 from headatlas.vlm.load import check_vlm, load_vlm
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import Readout, read
+from headatlas.vlm.twin import untrained_twin
 
 __all__ = [
     "VLM",
@@ -21,4 +22,5 @@ __all__ = [
     "generate",
     "load_vlm",
     "read",
+    "untrained_twin",
 ]

@@ -52,7 +52,7 @@ def test_a_claim_holds_only_if_every_part_does(parts, whole):
 
 @pytest.mark.parametrize(
     ("p", "draws", "beaten"),
-    [(0.05, 19, True), (0.06, 19, False), (1 / 19, 18, None), (np.nan, 100, None), (0.01, 0, None)],
+    [(0.05, 39, True), (0.06, 39, False), (1 / 39, 38, None), (np.nan, 100, None), (0.01, 0, None)],
 )
 def test_a_control_of_few_draws_cannot_be_beaten(p, draws, beaten):
     assert beaten_by_draws(p, draws) is beaten
@@ -66,55 +66,80 @@ def test_without_tables_no_claim_is_testable_and_each_says_why():
         assert all(len(c.sentence) > 15 for c in found.values())
 
 
-def counts(shares, **values):
-    rows = [("share", name, *share, np.nan) for name, share in zip(FUNCTIONS, shares, strict=False)]
-    rows += [(what, "", *value, 0.01) for what, value in values.items()]
+def counts(**values):
+    rows = [(what, "", *value, 0.01) for what, value in values.items()]
     table = pd.DataFrame(rows, columns=["what", "function", "value", "low", "high", "p"])
     return RESULTS["counts"].check("counts", table.assign(scorer="ablation", n=9))
 
 
-def test_every_functions_share_is_tested():
-    def of(*shares):
-        return verdicts({"counts": counts(shares)})["C1", "ablation"]
+def concentration(*ratios, p=0.02, n_random=39, all_low=0.5):
+    rows = [
+        {"function": name, "k": k, "share": k / 48, "drop": 0.4, "all_drop": 0.6, "all_low": all_low, "all_high": 0.7,
+         "ratio": ratio[0], "low": ratio[1], "high": ratio[2], "random_ratio": 0.2, "n_random": n_random if k == 4 else 0,
+         "p": p if k == 4 else np.nan, "unparsable": 0.1, "n": 50}
+        for name, ratio in zip(FUNCTIONS, ratios, strict=False) for k in (1, 4)
+    ]  # fmt: skip
+    return RESULTS["concentration"].check("concentration", pd.DataFrame(rows).assign(scorer="ablation"))
 
-    few, many, wide = (0.05, 0.03, 0.08), (0.3, 0.2, 0.4), (0.08, 0.05, 0.12)
+
+def test_every_function_must_be_sparse_and_sparser_than_random_heads():
+    def of(*ratios, **more):
+        return verdicts({"concentration": concentration(*ratios, **more)})["C1", "ablation"]
+
+    few, many, wide = (0.97, 0.94, 1.0), (0.5, 0.4, 0.6), (0.92, 0.85, 0.99)
     assert of(*[few] * 8).verdict == "supported"
     assert of(*[few] * 7, wide).verdict == "inconclusive"
     one = of(*[few] * 7, many)
-    # The mean over functions is 8 %: below the bound, and yet one function's heads are not few.
-    assert (one.verdict, one.effect, one.low, one.high) == ("contradicted", 0.3, 0.2, 0.4)
-    assert "Decision making 30.0 % (20.0 % to 40.0 %)" in one.sentence
+    assert (one.verdict, one.effect, one.low, one.high) == ("contradicted", 0.5, 0.4, 0.6)
+    assert "Decision making 50.0 % (40.0 % to 60.0 %; random heads 20.0 %)" in one.sentence
+    assert "the best 4 heads (8.3 % of all)" in one.sentence
     missing = of(*[few] * 7)
     assert missing.verdict == "not testable here"
-    assert "nothing to test, for Decision making" in missing.sentence
-    assert of(*[few] * 7, (0.0, 0.0, 0.0)).verdict == "not testable here"
-    assert of(*[few] * 7, (0.05, np.nan, np.nan)).verdict == "not testable here"
+    assert "nothing to test for Decision making" in missing.sentence
+    assert of(*[few] * 8, p=0.06).verdict == "inconclusive"
+    assert of(*[few] * 8, n_random=19).verdict == "not testable here"
+
+
+def test_a_model_at_chance_has_no_sparse_functions():
+    """Where removing all heads takes nothing away, few heads "do all of the damage" of nothing."""
+    made = verdicts({"concentration": concentration(*[(1.0, 0.95, 1.05)] * 8, all_low=-0.02)})["C1", "ablation"]
+    assert made.verdict == "not testable here"
+    assert made.effect is None
 
 
 def test_claims_on_numbers_and_places():
     def of(**values):
-        found = verdicts({"counts": counts([], **values)})
+        found = verdicts({"counts": counts(**values)})
         return [found[name, "ablation"].verdict for name in ("C2", "C3")]
 
-    spread = (6, 2, 9)
-    assert of(overlap=(0.2, 0.1, 0.3), spread=spread, spatial_minus_other=(2, 1, 3)) == ["supported", "contradicted"]
-    assert of(overlap=(0.7, 0.6, 0.9), spread=spread, spatial_minus_other=(-1, -3, 1)) == [
+    place, number = (0.4, 0.2, 0.6), (3, 1, 5)
+    assert of(place=place, number=number, spatial_minus_other=(2, 1, 3)) == ["supported", "contradicted"]
+    assert of(place=(-0.2, -0.3, -0.1), number=number, spatial_minus_other=(-1, -3, 1)) == [
         "contradicted",
         "inconclusive",
     ]
-    assert of(overlap=(0.2, 0.1, 0.3), spread=(2, 0, 9), spatial_minus_other=(-2, -3, -1)) == [
-        "inconclusive",
-        "supported",
-    ]
-    nothing = (np.nan, np.nan, np.nan)
-    assert of(overlap=nothing, spread=spread, spatial_minus_other=nothing) == ["not testable here"] * 2
+    assert of(place=place, number=(1, -1, 3), spatial_minus_other=(-2, -3, -1)) == ["inconclusive", "supported"]
+    assert of() == ["not testable here"] * 2
+
+
+def test_claims_of_a_scorer_are_corrected_together():
+    row = counts(place=(0.4, 0.2, 0.6), number=(3, 1, 5), spatial_minus_other=(-2, -3, -1)).assign(p=0.04)
+    alone = verdicts({"counts": row})["C3", "ablation"]
+    assert (alone.verdict, alone.p, alone.q) == ("supported", 0.04, 0.04)
+    tables = {"counts": row, "negative": pd.DataFrame([negative(0.4, 0.6), negative(0.3, 0.6, RR)])}
+    three = verdicts(tables | {"positive": steered(0.05, p=0.9)})
+    assert (three["C3", "ablation"].verdict, round(three["C3", "ablation"].q, 6)) == ("inconclusive", 0.12)
+    assert "Adjusted over 3 claims, p = 0.04 becomes 0.12" in three["C3", "ablation"].sentence
 
 
 def negative(drop, p, function=SP, **more):
     row = {
         "scorer": "ablation", "function": function, "operation": "mean", "k": 3, "drop": drop, "low": drop - 0.05,
-        "high": drop + 0.05, "matched_drop": drop, "random_drop": 0.02, "random_low": 0.0, "random_high": 0.05,
-        "n_random": 20, "p": p, "p_mcnemar": 0.001, "unparsable_after": 0.1, "n": 100,
+        "high": drop + 0.05, "matched_drop": drop, "random_drop": 0.0, "random_low": -0.02, "random_high": 0.02,
+        "beyond": drop, "beyond_low": drop - 0.06, "beyond_high": drop + 0.06, "match": "in the same layers",
+        "specific": drop, "specific_low": drop - 0.08, "specific_high": drop + 0.08,
+        "parsable_drop": drop, "parsable_low": drop - 0.07, "parsable_high": drop + 0.07,
+        "n_random": 100, "p": p, "p_mcnemar": 0.001, "unparsable_after": 0.1, "n": 100,
     }  # fmt: skip
     return row | more
 
@@ -147,10 +172,17 @@ def test_too_few_random_sets_are_said():
 
 
 def test_two_questions_that_change_alike_support_nothing():
-    alike = {"low": 1.0, "high": 1.0, "p_mcnemar": 0.5}
+    alike = {"low": 1.0, "high": 1.0, "beyond_low": 1.0, "beyond_high": 1.0, "p_mcnemar": 0.5}
     assert removal(negative(1.0, 0.01, **alike), negative(1.0, 0.01, RR, **alike)).verdict == "inconclusive"
     alike["p_mcnemar"] = 0.01
     assert removal(negative(1.0, 0.01, **alike), negative(1.0, 0.01, RR, **alike)).verdict == "supported"
+
+
+@pytest.mark.parametrize("lacking", ["specific_low", "parsable_low", "low"])
+def test_a_drop_that_is_unspecific_or_of_the_format_supports_nothing(lacking):
+    one = {lacking: -0.01}
+    assert removal(negative(0.4, 0.01, **one), negative(0.3, 0.01, RR)).verdict == "inconclusive"
+    assert removal(negative(0.4, 0.01, **{lacking: np.nan}), negative(0.3, 0.01, RR)).verdict == "inconclusive"
 
 
 def test_a_rise_is_not_printed_as_a_fall():
@@ -167,12 +199,16 @@ def positive(function, arm, gain, half=0.01, p=0.01, **more):
     }  # fmt: skip
 
 
-def steering(gain, p=0.01, draws=20, functions=(SP, RR), matched=0.05):
+def steered(gain, p=0.01, draws=40, functions=(SP, RR), matched=0.05):
     rows = []
     for function in functions:
         rows.append(positive(function, "steer", gain))
         rows.append(positive(function, "random_direction", 0.0, p=p, n_draws=draws, matched_gain=matched))
-    return verdicts({"positive": pd.DataFrame(rows)})["C5b", "ablation"]
+    return pd.DataFrame(rows)
+
+
+def steering(*gain, **more):
+    return verdicts({"positive": steered(*gain, **more)})["C5b", "ablation"]
 
 
 def test_steering_must_gain_more_than_random_directions():
@@ -187,7 +223,7 @@ def test_steering_must_gain_more_than_random_directions():
 def test_steering_is_compared_on_the_controls_questions():
     told = steering(0.05, p=0.2, matched=-0.02)
     assert (told.verdict, told.p) == ("inconclusive", 0.2)
-    assert "on the questions of the 20 random directions by -2.0 points" in told.sentence
+    assert "on the questions of the 40 random directions by -2.0 points" in told.sentence
 
 
 def test_steering_without_directions_says_why():
@@ -220,6 +256,7 @@ def test_claims_become_json_without_nan():
     assert told["effect"] is None
     assert set(told) == {
         "id", "title", "statement", "scorer", "verdict", "effect", "unit", "low", "high", "p", "n", "control", "sentence",
+        "q", "parts",
     }  # fmt: skip
     assert told["verdict"] in VERDICTS
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from headatlas.study.claims.base import CLAIMS, LEVEL, Claim, Tables, claim
+from headatlas.study.claims.base import CLAIMS, LEVEL, Claim, Tables, claim, corrected
 
 
 def judge(read: Callable[[str], pd.DataFrame], scorers: Sequence[str]) -> list[Claim]:
@@ -19,7 +19,8 @@ def judge(read: Callable[[str], pd.DataFrame], scorers: Sequence[str]) -> list[C
     """
     tables = Tables(read)
     rules = sorted(CLAIMS.values(), key=lambda rule: _natural(rule.id))
-    return [rule.judge(tables, scorer) for rule in rules for scorer in (scorers if rule.per_scorer else ("",))]
+    judged = [rule.judge(tables, scorer) for rule in rules for scorer in (scorers if rule.per_scorer else ("",))]
+    return corrected(judged)
 
 
 def _natural(identity: str) -> list[tuple[int, str]]:

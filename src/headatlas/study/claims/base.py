@@ -8,37 +8,41 @@ Claims read results tables only: whoever has `RUN/results/` can recompute every 
 * *inconclusive* otherwise.
 
 A claim on several functions is contradicted if one of them is, not testable here if one of them is not, and supported only
-if all of them are.
+if all of them are: an intersection-union test, whose level needs no correction for there being several functions. Its p is the
+largest of theirs. The claims of one scorer are tested together: a claim whose p, adjusted over them (Benjamini-Hochberg), is
+above 0.05 is inconclusive instead of supported.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from headatlas.registry import Registry
 from headatlas.results import RESULTS, VERDICTS
+from headatlas.stats import benjamini_hochberg
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not testable here"]
 
 LEVEL = 0.05
 """Level of every test."""
 
-MIN_DRAWS = math.ceil(1 / LEVEL) - 1
-"""Draws of a control without which (1 + #) / (draws + 1) cannot reach `LEVEL`."""
+MIN_DRAWS = 39
+"""Draws of a control below which a claim is not testable: with 39 the least p is 1 / 40, with fewer than 19 above `LEVEL`."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """One claim of the paper, judged by the heads of one scorer ("" where no scorer is involved).
 
-    `effect` and its 95 % interval `low`..`high` are in `unit`, and `p` is the one that the verdict uses; over several
-    functions all four are those of the function with the weakest case. `n` counts steps, or pairs of a step and a
-    function for claims on heads.
+    `effect` and its 95 % interval `low`..`high` are in `unit`; over several functions they are those of the function with the
+    weakest case. `p` is the largest of the functions' and `q` is p adjusted over the claims of the scorer, by which the verdict
+    is reached. `n` counts steps, or pairs of a step and a function for claims on heads. `parts` are the functions' own numbers.
     """
 
     id: str
@@ -54,10 +58,20 @@ class Claim:
     n: int
     control: str
     sentence: str
+    q: float | None = None
+    parts: tuple[Part, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As in claims.json: NaN becomes null."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        return _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Part:
 
     text: str
     verdict: Verdict
+    function: str = ""
     effect: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -164,6 +179,58 @@ def beaten_by_draws(p: float, draws: int) -> bool | None:
     return bool(p <= LEVEL)
 
 
+def corrected(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims with `q`, adjusted over those of the same scorer, by which "supported" may become "inconclusive"."""
+    out = []
+    for one in claims:
+        family = [other.p for other in claims if other.scorer == one.scorer and other.p is not None]
+        if one.p is None:
+            out.append(one)
+            continue
+        q = float(benjamini_hochberg(np.array(family))[family.index(one.p)])
+        fails = one.verdict == "supported" and q > LEVEL
+        sentence = one.sentence
+        if fails:
+            sentence += f" Adjusted over {len(family)} claims, p = {one.p:.2g} becomes {q:.2g}, above {LEVEL:g}."
+        out.append(replace(one, q=q, verdict="inconclusive" if fails else one.verdict, sentence=sentence))
+    return out
+
+
+def combine(
+    identity: str, title: str, statement: str, scorer: str, control: str, unit: str, parts: Sequence[Part],
+    sentence: str = "", largest: bool = False,
+) -> Claim:  # fmt: skip
+    """One claim over its parts, whose numbers are those of the weakest part.
+
+    Args:
+        identity, title, statement, scorer, control, unit: of the claim.
+        parts: one for each function.
+        sentence: what was found; by default the parts' texts.
+        largest: whether the weakest case is the part with the largest effect instead of the smallest.
+    """
+    measured = [part for part in parts if math.isfinite(part.effect)]
+    choose = max if largest else min
+    weakest = choose(measured, key=lambda part: part.effect) if measured else Part("", "not testable here")
+    known = [part.p for part in measured if math.isfinite(part.p)]
+    sentence = sentence or "; ".join(part.text for part in parts if part.text) + "."
+    return Claim(
+        id=identity,
+        title=title,
+        statement=statement,
+        scorer=scorer,
+        verdict=overall(part.verdict for part in parts),
+        effect=float(weakest.effect) if measured else None,
+        unit=unit,
+        low=float(weakest.low) if measured else None,
+        high=float(weakest.high) if measured else None,
+        p=float(max(known)) if known else None,
+        n=sum(part.n for part in measured),
+        control=control,
+        sentence=sentence[:1].upper() + sentence[1:],
+        parts=tuple(parts),
+    )
+
+
 def percent(value: float) -> str:
     """A share as "12.3 %"; "-" where there is none."""
     return f"{100 * value:.1f} %" if math.isfinite(value) else "-"
@@ -183,5 +250,5 @@ def bounds(low: float, high: float) -> str:
 
 __all__ = [
     "CLAIMS", "LEVEL", "MIN_DRAWS", "VERDICTS", "Claim", "Judge", "Part", "Rule", "Tables", "Verdict", "beaten_by_draws",
-    "bounds", "claim", "overall", "percent", "points", "verdict_of",
+    "bounds", "claim", "combine", "corrected", "overall", "percent", "points", "verdict_of",
 ]  # fmt: skip

@@ -3,115 +3,118 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from dataclasses import replace
 
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES
-from headatlas.study.claims.base import Claim, Part, Tables, claim, overall, percent, verdict_of
+from headatlas.intervention.concentration import MOST, SPARSE
+from headatlas.study.claims.base import (
+    Claim,
+    Part,
+    Tables,
+    beaten_by_draws,
+    claim,
+    combine,
+    overall,
+    percent,
+    verdict_of,
+)
 
-SPARSE = 0.1
-"""Largest share of all heads that a sparse function may have; the paper reports less than 9 %."""
-
-SAME = 0.5
-"""Chance-corrected Jaccard index from which two functions' heads count as the same place."""
+LEAST_DAMAGE = 0.05
+"""Lower bound of the damage of removing all heads below which the model is too near chance to test anything."""
 
 
 @claim("C1")
 def sparse(tables: Tables, scorer: str) -> Claim:
-    """Each function's selected heads are fewer than 10 % of all heads."""
-    rows = tables.of("counts", scorer=scorer, what="share")
-    parts = [_share(rows, function) for function in FUNCTIONS]
+    """Removing a function's best heads, 10 % of all, does 90 % of the damage of removing all heads, for every function."""
+    rows = tables.of("concentration", scorer=scorer)
+    rows = rows[rows["share"] <= SPARSE]
+    parts = [_few(rows[rows["function"] == function], function) for function in FUNCTIONS]
     measured = [part for part in parts if math.isfinite(part.effect)]
-    who = tables.title(scorer)
+    missing = [TITLES[part.function] for part in parts if part not in measured]
+    sentence = f"No ranking by {tables.title(scorer)} was ablated, so there is nothing to judge."
     if measured:
-        missing = [TITLES[name] for name, part in zip(FUNCTIONS, parts, strict=True) if part not in measured]
         sentence = (
-            f"Share of all heads by {who} (sparse would be below {percent(SPARSE)} for every function): "
-            + "; ".join(part.text for part in measured)
-            + (f"; no heads, so nothing to test, for {', '.join(missing)}" if missing else "")
-            + "."
+            f"Share of the damage of removing all heads that the best {_heads(rows)} by {tables.title(scorer)} do alone (sparse: "
+            f"at least {percent(MOST)} for every function): " + "; ".join(part.text for part in measured)
         )
-        worst = max(measured, key=lambda part: part.high if math.isfinite(part.high) else part.effect)
-    else:
-        sentence, worst = f"No head was selected by {who}, so there is no share to judge.", None
-    return Claim(
-        id="C1",
-        title="Sparse",
-        statement="Every cognitive function is served by a small share of all heads (reported: less than 9 %).",
-        scorer=scorer,
-        verdict=overall(part.verdict for part in parts),
-        effect=worst.effect if worst else None,
-        unit="share",
-        low=worst.low if worst else None,
-        high=worst.high if worst else None,
-        p=None,
-        n=worst.n if worst else 0,
-        control=f"a bound of {SPARSE:.0%} of all heads",
-        sentence=sentence,
+        sentence += f"; nothing to test for {', '.join(missing)}." if missing else "."
+    return combine(
+        "C1", "Sparse", "Every cognitive function is served by a small share of all heads (reported: less than 9 %).", scorer,
+        "random sets of as many heads, from any layer", "share of the damage", parts, sentence,
+    )  # fmt: skip
+
+
+def _heads(rows: pd.DataFrame) -> str:
+    row = rows.loc[rows["k"].idxmax()]
+    return f"{int(row['k'])} heads ({percent(row['share'])} of all)"
+
+
+def _few(rows: pd.DataFrame, function: str) -> Part:
+    if not len(rows):
+        return Part("", "not testable here", function)
+    row = rows.loc[rows["k"].idxmax()]
+    if not row["all_low"] > LEAST_DAMAGE or not math.isfinite(row["ratio"]):
+        # A model that answers no better without heads has nothing that its heads could do.
+        return Part("", "not testable here", function)
+    text = (
+        f"{TITLES[function]} {percent(row['ratio'])} ({percent(row['low'])} to {percent(row['high'])}; random heads "
+        f"{percent(row['random_ratio'])})"
     )
-
-
-def _share(rows: pd.DataFrame, function: str) -> Part:
-    row = rows[rows["function"] == function]
-    if not len(row) or not row.iloc[0]["value"] > 0:
-        # A share of 0 is for want of evidence, not for sparseness.
-        return Part("", "not testable here")
-    value, low, high = (float(row.iloc[0][key]) for key in ("value", "low", "high"))
-    text = f"{TITLES[function]} {percent(value)} ({percent(low)} to {percent(high)})"
-    return Part(text, verdict_of(low, high, SPARSE, "below"), value, low, high, n=int(row.iloc[0]["n"]))
+    beaten = beaten_by_draws(row["p"], int(row["n_random"]))
+    verdict = verdict_of(row["low"], row["high"], MOST, "above", beaten)
+    return Part(text, verdict, function, row["ratio"], row["low"], row["high"], row["p"], int(row["n"]))
 
 
 @claim("C2")
 def varied(tables: Tables, scorer: str) -> Claim:
-    """Functions differ in where their heads are (overlap below one half) and in how many they have."""
-    overlap, spread = (tables.one("counts", scorer=scorer, what=what) for what in ("overlap", "spread"))
+    """Functions differ in where their heads are and in how many they have, more than one function does between halves."""
+    place, number = (tables.one("counts", scorer=scorer, what=what) for what in ("place", "number"))
     who = tables.title(scorer)
-    if overlap is None or spread is None or not math.isfinite(overlap["value"]):
-        overlap, many = None, None
-        sentence = f"Fewer than two functions have heads by {who}, so there is nothing to compare."
+    if place is None or number is None:
+        sentence = f"Fewer than three functions have heads in both halves of the scenes by {who}, so there is nothing to compare."
+        parts = [Part("", "not testable here")]
     else:
-        many = bool(spread["low"] > 0)
         sentence = (
-            f"By {who}, two functions' heads overlap by {overlap['value']:.2f} on average (chance-corrected Jaccard, 0 is "
-            f"chance, 1 the same heads; interval {overlap['low']:.2f} to {overlap['high']:.2f}), and the largest set has "
-            f"{spread['value']:.0f} heads more than the smallest ({spread['low']:.0f} to {spread['high']:.0f})."
+            f"By {who}, a function's heads in two halves of the scenes have a Jaccard index {place['value']:+.2f} above that of "
+            f"two functions' heads ({place['low']:+.2f} to {place['high']:+.2f}), and two functions differ by "
+            f"{number['value']:+.1f} heads more than two halves of one ({number['low']:+.1f} to {number['high']:+.1f})."
         )
-    return _claim(
+        # The effect shown is that of place; the numbers of heads are in another unit.
+        parts = [_above_zero(place), _above_zero(number)]
+    made = combine(
         "C2", "Varied in number and place", "The heads of different functions differ in number and in place.", scorer,
-        overlap, "overlap", SAME, "overlap expected by chance for sets of these sizes", sentence, many,
+        "the same function's heads in the other half of the scenes", "Jaccard index", parts[:1], sentence,
     )  # fmt: skip
+    return _with_parts(made, parts)
+
+
+def _above_zero(row: pd.Series) -> Part:
+    value, low, high = (float(row[key]) for key in ("value", "low", "high"))
+    return Part(str(row["what"]), verdict_of(low, high, 0.0, "above"), "", value, low, high, n=int(row["n"]))
+
+
+def _with_parts(made: Claim, parts: list[Part]) -> Claim:
+    return replace(made, parts=tuple(parts), verdict=overall(part.verdict for part in parts))
 
 
 @claim("C3")
 def spatial_fewest(tables: Tables, scorer: str) -> Claim:
-    """Spatial functions have fewer heads than the others, at equal numbers of steps."""
+    """Spatial functions have fewer heads than the others, at equal numbers of steps, selected anew in each resample."""
     row = tables.one("counts", scorer=scorer, what="spatial_minus_other")
     who = tables.title(scorer)
     if row is None:
         sentence = f"No head was selected by {who}, or it gives no per-step scores, so there is nothing to compare."
+        parts = [Part("", "not testable here")]
     else:
+        value, low, high, p = (float(row[key]) for key in ("value", "low", "high", "p"))
         sentence = (
-            f"By {who}, with equally many steps of every function, a spatial function has {row['value']:+.1f} heads compared "
-            f"with another function on average (95 % interval {row['low']:+.1f} to {row['high']:+.1f})."
+            f"By {who}, with equally many steps of every function, a spatial function has {value:+.1f} heads compared "
+            f"with another function on average (95 % interval {low:+.1f} to {high:+.1f})."
         )
-    return _claim(
-        "C3", "Spatial heads fewest", "Spatial heads are the fewest of all functional heads.", scorer, row, "heads", 0.0,
-        "other functions' counts, at equal numbers of steps", sentence,
+        parts = [Part("", verdict_of(low, high, 0.0, "below"), "", value, low, high, p, int(row["n"]))]
+    return combine(
+        "C3", "Spatial heads fewest", "Spatial heads are the fewest of all functional heads.", scorer,
+        "other functions' counts, at equal numbers of steps", "heads", parts, sentence,
     )  # fmt: skip
-
-
-def _claim(
-    identity: str, title: str, statement: str, scorer: str, row: pd.Series | None, unit: str, bound: float, control: str,
-    sentence: str, beaten: bool | None = True, claimed: Literal["above", "below"] = "below",
-) -> Claim:  # fmt: skip
-    """A claim on one row of counts.csv."""
-    if row is None:
-        return Claim(
-            identity, title, statement, scorer, "not testable here", None, unit, None, None, None, 0, control, sentence
-        )
-    value, low, high, p = (float(row[key]) for key in ("value", "low", "high", "p"))
-    verdict = verdict_of(low, high, bound, claimed, beaten)
-    return Claim(
-        identity, title, statement, scorer, verdict, value, unit, low, high, p, int(row["n"]), control, sentence
-    )

@@ -1,7 +1,8 @@
 """Stage `ablate`: split E is answered without the selected heads.
 
-The heads of every function by every scorer give the damage matrix. Those of the spatial functions are also compared with
-random head sets of the same size in the same layers, ablated by three operations, and ablated in growing numbers.
+The heads of every function by every scorer give the damage matrix, and the best heads of every ranking the share of all damage
+that few heads do. The heads of the spatial functions are also compared with random head sets of the same size, which have no
+functional head where enough others exist, ablated by three operations, and ablated in growing numbers.
 """
 
 from __future__ import annotations
@@ -10,25 +11,38 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.heads import HeadSet
-from headatlas.intervention import OPERATIONS, Runner, add_q, damage_matrix, dose_curve, negative, random_sets
+from headatlas.intervention import (
+    OPERATIONS,
+    Runner,
+    add_q,
+    concentration,
+    damage_matrix,
+    dose_curve,
+    negative,
+    random_sets,
+)
+from headatlas.intervention.concentration import SPARSE
+from headatlas.intervention.controls import LEAST
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
 
 @stage("ablate", needs=("data", "capture", "score", "select"))
 def run(study: Study) -> None:
-    """Write results/negative.csv, damage.csv and dose.csv."""
+    """Write results/negative.csv, damage.csv, concentration.csv and dose.csv."""
     runner = study.runner()
-    rows, damage, doses = [], [], []
+    rows, damage, few, doses = [], [], [], []
     for scorer in study.settings.scorers:
         sets = {function: study.head_set(function, scorer) for function in FUNCTIONS}
         damage.append(_damage(study, runner, scorer, sets))
         for function in FUNCTIONS:
-            rows += _negative(study, runner, scorer, function, sets[function])
+            rows += _negative(study, runner, scorer, function, sets)
+        few.append(_concentration(study, runner, scorer))
         for function in SPATIAL:
             doses.append(_dose(study, runner, scorer, function))
     study.run.write_table("negative", add_q(pd.DataFrame(rows)))
     study.run.write_table("damage", pd.concat(damage, ignore_index=True))
+    study.run.write_table("concentration", pd.concat(few, ignore_index=True))
     study.run.write_table("dose", pd.concat(doses, ignore_index=True))
 
 
@@ -39,13 +53,18 @@ def _damage(study: Study, runner: Runner, scorer: str, sets: dict[str, HeadSet])
     )  # fmt: skip
 
 
-def _negative(study: Study, runner: Runner, scorer: str, function: str, heads: HeadSet) -> list[dict[str, object]]:
+def _negative(
+    study: Study, runner: Runner, scorer: str, function: str, sets: dict[str, HeadSet]
+) -> list[dict[str, object]]:
     """Rows of one function: under its own operation with random controls; spatial ones under every operation."""
-    settings, rows = study.settings, []
+    settings, heads, rows = study.settings, sets[function], []
+    functional = {head for one in sets.values() for head in one}
     for operation in OPERATIONS if function in SPATIAL else (settings.operation,):
         # Each random set costs a pass, so only the spatial functions, which the claims are about, have them.
         n_random = settings.n_random if function in SPATIAL and operation == settings.operation else 0
-        controls = random_sets(heads, study.vlm.heads.shape, n_random, match="layer", rng=settings.seed)
+        controls = random_sets(
+            heads, study.vlm.heads.shape, n_random, match="layer", rng=settings.seed, exclude=functional
+        )
         rows.append(
             negative(
                 runner, heads, function, controls, operation, study.means, scorer, n_boot=settings.n_bootstrap,
@@ -54,6 +73,19 @@ def _negative(study: Study, runner: Runner, scorer: str, function: str, heads: H
             )
         )  # fmt: skip
     return rows
+
+
+def _concentration(study: Study, runner: Runner, scorer: str) -> pd.DataFrame:
+    settings = study.settings
+    layers, heads = study.vlm.heads.shape
+    most = max(1, int(SPARSE * layers * heads))
+    rankings = {function: study.atlas.ranking(function, scorer) for function in FUNCTIONS}
+    doses = sorted({k for k in settings.doses if k < most} | {most})
+    return concentration(
+        runner, rankings, study.vlm.heads.shape, doses, settings.operation, study.means, scorer,
+        control_split=study.control_split, n_random=min(settings.n_random, LEAST), seed=settings.seed,
+        progress=lambda _, done, total: study.report(f"best heads, {scorer}", done, total),
+    )  # fmt: skip
 
 
 def _dose(study: Study, runner: Runner, scorer: str, function: str) -> pd.DataFrame:

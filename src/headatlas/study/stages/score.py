@@ -1,11 +1,12 @@
 """Stage `score`: every scorer scores every head for every function; how well probes predict and how far scorers agree.
 
-Probes are fitted on split P and heads are scored on split S. Split E is used for the probe's accuracy only, by which
-nothing is chosen.
+Probes are fitted on split P and heads are scored on split S, in the model and in its untrained twin. Split E is used for
+the probe's accuracy only, by which nothing is chosen.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from math import nan
@@ -13,13 +14,18 @@ from typing import Any
 
 import pandas as pd
 
+from headatlas.activations import capture
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.results import RESULTS
 from headatlas.scoring import SCORERS, Atlas, Scores, ScoringInputs, agreement, get_scorer, probe_accuracy
+from headatlas.scoring.functional import TWIN
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
+from headatlas.vlm import untrained_twin
+
+log = logging.getLogger("headatlas")
 
 
 @stage("score", needs=("data", "capture"))
@@ -38,6 +44,7 @@ def run(study: Study) -> None:
             )
         atlas.scores[name] = replace(scored, name=name)
         study.report("score", len(atlas.scores), len(settings.scorers))
+    _add_twin(study, atlas)
     atlas.save(study.run.root)
     study.atlas = atlas
     write = study.run.write_table
@@ -66,8 +73,33 @@ def scores_table(scores: Scores) -> pd.DataFrame:
         for head in (Head(layer, h) for layer in range(layers) for h in range(heads)):
             p = None if scores.pvalues is None else scores.pvalues[c, head.layer, head.head]
             place = {"scorer": scores.name, "function": function, "layer": head.layer, "head": head.head}
-            rows.append({**place, "value": scores.values[c, head.layer, head.head], "p": p})
+            twin = None if TWIN not in scores.arrays else scores.arrays[TWIN][c, head.layer, head.head]
+            rows.append({**place, "value": scores.values[c, head.layer, head.head], "p": p, "twin": twin})
     return pd.DataFrame(rows)
+
+
+def _add_twin(study: Study, atlas: Atlas) -> None:
+    """Score the untrained twin by the scorers that ask for it; its scores go to `arrays["twin"]` of the model's own."""
+    wanted = [name for name in atlas.scores if get_scorer(name).twin]
+    if not study.settings.twin or not wanted:
+        return
+    try:
+        twin = untrained_twin(study.vlm, study.settings.seed)
+    except HeadAtlasError as error:
+        log.warning("the untrained twin is left out: %s", error)
+        return
+    questions = study.data.select([*study.data.split("P").ids, *study.data.split("S").ids])
+    acts = capture(
+        twin, questions, (study.settings.tokens,), batch_size=study.settings.batch_size,
+        progress=lambda _, done, total: study.report("untrained twin", done, total),
+    )  # fmt: skip
+    for name in wanted:
+        inputs = ScoringInputs(
+            acts, study.settings.tokens, vlm=twin, data=study.data, seed=study.settings.seed, n_null=0,
+        )  # fmt: skip
+        scored = get_scorer(name)(inputs, **({"preset": study.settings.probe} if name == "paper" else {}))
+        own = atlas.scores[name]
+        atlas.scores[name] = replace(own, arrays=own.arrays | {TWIN: scored.values})
 
 
 def _inputs(study: Study, n_null: int | None) -> ScoringInputs:

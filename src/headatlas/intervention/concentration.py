@@ -1,0 +1,140 @@
+"""How few heads do a function's work: the damage of a ranking's best heads as a share of that of removing all heads.
+
+Counting the heads that pass a test says as much about the number of questions as about the model. Here a function is sparse if
+removing a small share of the heads does most of the damage that removing every head does, and more than random sets of as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from headatlas import stats
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.cogvsr.metrics import scenes_of
+from headatlas.heads import Head, HeadSet
+from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.controls import LEAST
+from headatlas.intervention.effects import of_function, restricted
+from headatlas.intervention.operations import Means, ablate
+from headatlas.results import RESULTS
+
+SPARSE = 0.1
+"""Largest share of all heads that a sparse function may need."""
+
+MOST = 0.9
+"""Share of the damage of removing all heads that those few must do."""
+
+
+def concentration(
+    runner: Runner,
+    rankings: Mapping[str, Sequence[Head]],
+    shape: tuple[int, int],
+    doses: Sequence[int],
+    operation: str = "mean",
+    means: Means | None = None,
+    scorer: str = "",
+    split: str = "E",
+    control_split: str | None = None,
+    n_random: int = LEAST,
+    n_boot: int = 2_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Remove the best heads of every function, all heads, and random sets, and compare the drops in the function's steps.
+
+    Args:
+        runner: evaluates conditions, cached.
+        rankings: all heads by function, best first.
+        shape: (L, H) of the model.
+        doses: numbers of heads, ascending; the last is the one that is compared with random sets.
+        operation, means: as in `negative`.
+        scorer: name that is written in the rows.
+        split: evaluated split.
+        control_split: the part of it on which random sets are run; None: all of it.
+        n_random: random sets, drawn from all heads, the same for all functions.
+        n_boot, seed: of the interval, over scenes.
+        progress: called after each condition.
+
+    Returns:
+        Rows of `results/concentration.csv`, one a function and dose: `ratio` is the drop with the best `k` heads removed as a
+        share of the drop with all heads removed, with its interval; `random_ratio` the mean of the random sets' ratios on their
+        questions, `p` the share of random sets whose drop is at least as large there. NaN where removing all heads takes nothing
+        away, as in a model at chance.
+    """
+    before = runner.baseline(split)
+    every = HeadSet([Head(layer, head) for layer in range(shape[0]) for head in range(shape[1])])
+    most = doses[-1]
+    sets = {(name, k): HeadSet(sorted(ranking[:k])) for name, ranking in rankings.items() for k in doses}
+    chosen = [every, *sets.values()]
+    conditions = [Condition(f"{operation} {len(one)} best heads", (ablate(one, operation, means),)) for one in chosen]
+    tables = runner.run_many(conditions, split, progress)
+    nothing = tables[0]
+    best = dict(zip(sets, tables[1:], strict=True))
+    part_name = control_split or split
+    part = runner.baseline(part_name)
+    controls = _anywhere(shape, most, n_random, seed)
+    random = runner.run_many(
+        [Condition(f"{operation} random {i}", (ablate(one, operation, means),)) for i, one in enumerate(controls, 1)],
+        part_name,
+        progress,
+    )
+    drawn = [table["correct"].to_numpy(float) for table in random]
+    rows = []
+    for name in (function for function in FUNCTIONS if function in rankings):
+        inside = of_function(before, name)
+        if not inside.any():
+            continue
+        was, scenes = before["correct"].to_numpy(float)[inside], scenes_of(before)[inside]
+        whole = was - nothing["correct"].to_numpy(float)[inside]
+        all_drop = stats.cluster_bootstrap(whole, scenes, n=n_boot, seed=seed)
+        part_rows = of_function(part, name)
+        part_was = part["correct"].to_numpy(float)[part_rows]
+        for k in doses:
+            after = best[name, k]
+            lost = was - after["correct"].to_numpy(float)[inside]
+            ratio, low, high = _ratio(lost, whole, scenes, n_boot, seed)
+            row = {"scorer": scorer, "function": name, "k": k, "share": k / len(every), "drop": float(lost.mean())}
+            row |= {"all_drop": all_drop.value, "all_low": all_drop.low, "all_high": all_drop.high}
+            row |= {"ratio": ratio, "low": low, "high": high, "random_ratio": np.nan, "n_random": 0, "p": np.nan}
+            row |= {"unparsable": float(after["unparsable"].to_numpy(float)[inside].mean()), "n": int(inside.sum())}
+            if k == most and drawn and part_rows.any():
+                own = float((part_was - restricted(after, part)["correct"].to_numpy(float)[part_rows]).mean())
+                theirs = np.array([(part_was - one[part_rows]).mean() for one in drawn])
+                limit = float((part_was - restricted(nothing, part)["correct"].to_numpy(float)[part_rows]).mean())
+                row |= {"n_random": len(theirs), "p": stats.random_control_p(own, theirs)}
+                row |= {"random_ratio": float(theirs.mean() / limit) if limit > 0 else np.nan}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(RESULTS["concentration"].names))
+
+
+def _anywhere(shape: tuple[int, int], k: int, n: int, seed: int) -> list[HeadSet]:
+    """Up to `n` different sets of `k` heads from the whole model."""
+    rng = np.random.default_rng(seed)
+    layers, heads = shape
+    drawn: dict[tuple[int, ...], None] = {}
+    for _ in range(30 * n):
+        if len(drawn) == n:
+            break
+        drawn.setdefault(tuple(sorted(rng.choice(layers * heads, size=min(k, layers * heads), replace=False).tolist())))
+    return [
+        HeadSet([Head(i // heads, i % heads) for i in numbers], reason="random, from any layer") for numbers in drawn
+    ]
+
+
+def _ratio(
+    lost: Float[np.ndarray, " N"], whole: Float[np.ndarray, " N"], scenes: np.ndarray, n_boot: int, seed: int
+) -> tuple[float, float, float]:
+    """Sum of `lost` over sum of `whole`, with its 95 % bootstrap interval; NaN where `whole` takes nothing away."""
+    names, place = np.unique(scenes.astype(str), return_inverse=True)
+    above, below = np.bincount(place, weights=lost), np.bincount(place, weights=whole)
+    if below.sum() <= 0 or len(names) < 2:
+        return (float(lost.sum() / whole.sum()) if below.sum() > 0 else np.nan), np.nan, np.nan
+    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_boot)
+    bottoms = weights @ below
+    draws = (weights @ above)[bottoms > 0] / bottoms[bottoms > 0]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(lost.sum() / whole.sum()), float(low), float(high)
