@@ -38,12 +38,17 @@ def test_random_sets_of_as_many_heads_are_the_control(table):
     # Of the 66 pairs of 12 heads 11 have the head that matters.
     assert row["n_random"] == 39
     assert 0 < row["random_ratio"] < 0.4
-    assert row["p"] == pytest.approx((1 + round(row["random_ratio"] * 39)) / 40)
+    assert row["beyond"] == pytest.approx(0.8 * (1 - row["random_ratio"]))
+    assert 0.3 < row["beyond_low"] < row["beyond"] < row["beyond_high"] < 1
+    # Half of the wrong answers of this model are unreadable.
+    assert row["form"] == pytest.approx(0.5)
 
 
 def test_a_ranking_with_the_wrong_heads_first_does_nothing(table):
     row = table.loc[("relational_reasoning", 2)]
-    assert (row["ratio"], row["drop"], row["p"]) == (0, 0, 1)
+    assert (row["ratio"], row["drop"]) == (0, 0)
+    assert row["beyond"] < 0
+    assert np.isnan(row["form"])
 
 
 def test_a_function_that_no_head_carries_has_no_ratio(table):

@@ -336,7 +336,7 @@ class Runner:
 
     def _seeing(self) -> AbstractContextManager[Any]:
         """Within, a picture goes through the vision tower once, however many conditions show it."""
-        if not hasattr(self.vlm, "heads"):
+        if not hasattr(self.vlm, "model"):
             return nullcontext()
         if self._vision is None:
             from headatlas.vlm.vision import VisionMemo

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from headatlas.cogvsr.metrics import scenes_of
+from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner

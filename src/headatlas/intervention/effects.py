@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from headatlas import stats
+from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import SPATIAL, check_function
-from headatlas.cogvsr.metrics import scenes_of
 
 KEYS = ["question", "step"]
 

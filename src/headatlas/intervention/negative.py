@@ -17,8 +17,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from headatlas import stats
+from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
-from headatlas.cogvsr.metrics import scenes_of
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
 from headatlas.intervention.effects import effect, of_function, restricted

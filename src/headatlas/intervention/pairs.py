@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from headatlas.cogvsr.metrics import scenes_of
+from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from headatlas import stats
+from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.cogvsr.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention.effects import Rows, check_paired, effect, final, of_function, spatial
 from headatlas.latent.methods.sha import ARMS, ORIGINAL

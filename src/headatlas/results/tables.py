@@ -184,7 +184,9 @@ _add(
     *_interval("number", "as ratio"),
     Column("random_ratio", "number", "mean ratio of random sets of as many heads, from any layer", "as ratio", gaps=True),
     Column("n_random", "count", "random sets; 0 for doses that were not compared", "sets"),
-    Column("p", "p", "share of the random sets that do at least as much: (1 + #) / (n_random + 1)", gaps=True),
+    Column("beyond", "change", "the drop less the mean drop of the random sets, on the same steps", gaps=True),
+    *_interval("change", prefix="beyond_"),
+    Column("form", "share", "share of unreadable answers among those that were right and are lost", gaps=True),
     Column("unparsable", "share", "share of unreadable answers without the best heads"),
     N,
     key="scorer function k",
@@ -242,10 +244,11 @@ _add(
 _add(
     "counts", "How many heads the functions have, how these numbers differ and how far the sets overlap: what C2 and C3 read.",
     SCORER,
-    Column("what", "text", "`share` of all heads that the selector chose for a function; `place`: Jaccard index of a function's "
-           "heads in two halves of its scenes less that of two functions' heads; `number`: mean difference in the number "
-           "of heads between two functions less that between two halves of one; `spatial_minus_other`: mean number of heads of spatial "
-           "functions minus that of the others; the last three at equal numbers of steps, selected anew in each resample",
+    Column("what", "text", "`share` of all heads that the selector chose for a function; `place`: Jaccard index of a "
+           "function's heads in two halves of its scenes less that of two functions' heads; `number`: mean difference in the "
+           "number of heads between two functions less that between two halves of one; `spatial_minus_other`: mean number of "
+           "heads of spatial functions minus that of the others; the last three at equal numbers of steps, selected anew in "
+           "each resample",
            values=("share", "place", "number", "spatial_minus_other")),
     Column("function", "text", "cognitive function of a `share`; empty for what is over all functions", gaps=True),
     Column("value", "number", "what was counted", "share: 0..1; place: -1..1; number, spatial_minus_other: heads", gaps=True),

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
-from headatlas.cogvsr.metrics import scenes_of
+from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.condition import Condition, Runner

@@ -47,23 +47,25 @@ def fewest_table(
 
     Returns:
         Rows of results/fewest.csv: `difference` is the mean over resamples, `p` is one-sided, that spatial heads are not
-        fewer: (1 + #{difference >= 0}) / (B + 1). No rows where no function has a head in any resample: there is nothing to
-        count.
+        fewer: (1 + #{difference >= 0}) / (B + 1). Functions without a head in most resamples are left out: that none was
+        found is for want of evidence, and says nothing of how many there are. No rows if that leaves no function of either kind,
+        and none with `both` if it leaves one spatial function.
 
     Raises:
         HeadAtlasError: the scores have no `per_sample`, or hold steps of only spatial or only other functions.
     """
     drawn = bootstrap_masks(samples_of(scores), limits(scores) if limit is None else limit, n_boot, seed)
     counts = counts_of(drawn)
-    column = {name: counts[:, c] for c, name in enumerate(FUNCTIONS) if drawn.present[c]}
-    spatial = {name: column[name] for name in SPATIAL if name in column}
-    others = {name: values for name, values in column.items() if name not in SPATIAL}
-    if not spatial or not others:
+    there = {name for c, name in enumerate(FUNCTIONS) if drawn.present[c]}
+    if not there & set(SPATIAL) or not there - set(SPATIAL):
         raise HeadAtlasError(
             "steps of a spatial function and of another one are needed to compare their heads, from two scenes or more; got "
             "those of one kind only"
         )
-    if not drawn.masks.any():
+    column = {name: counts[:, c] for c, name in enumerate(FUNCTIONS) if name in there and np.median(counts[:, c]) > 0}
+    spatial = {name: column[name] for name in SPATIAL if name in column}
+    others = {name: values for name, values in column.items() if name not in SPATIAL}
+    if not spatial or not others:
         return RESULTS["fewest"].empty()
     if len(spatial) > 1:
         spatial["both"] = np.mean(list(spatial.values()), axis=0)

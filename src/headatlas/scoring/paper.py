@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
-from headatlas.cogvsr.metrics import scenes_of
+from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.registry import near
 from headatlas.scoring import probe as mlp

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from headatlas.cogvsr.metrics import scenes_of
+from headatlas.answers.metrics import scenes_of
 from headatlas.results import RESULTS
 from headatlas.scoring.auc import weighted_auc
 from headatlas.scoring.base import ScoringInputs

@@ -72,11 +72,11 @@ def counts(**values):
     return RESULTS["counts"].check("counts", table.assign(scorer="ablation", n=9))
 
 
-def concentration(*ratios, p=0.02, n_random=39, all_low=0.5):
+def concentration(*ratios, beyond_low=0.2, n_random=39, all_low=0.5, form=0.1):
     rows = [
         {"function": name, "k": k, "share": k / 48, "drop": 0.4, "all_drop": 0.6, "all_low": all_low, "all_high": 0.7,
          "ratio": ratio[0], "low": ratio[1], "high": ratio[2], "random_ratio": 0.2, "n_random": n_random if k == 4 else 0,
-         "p": p if k == 4 else np.nan, "unparsable": 0.1, "n": 50}
+         "beyond": 0.3, "beyond_low": beyond_low, "beyond_high": 0.4, "form": form, "unparsable": 0.1, "n": 50}
         for name, ratio in zip(FUNCTIONS, ratios, strict=False) for k in (1, 4)
     ]  # fmt: skip
     return RESULTS["concentration"].check("concentration", pd.DataFrame(rows).assign(scorer="ablation"))
@@ -86,7 +86,7 @@ def test_every_function_must_be_sparse_and_sparser_than_random_heads():
     def of(*ratios, **more):
         return verdicts({"concentration": concentration(*ratios, **more)})["C1", "ablation"]
 
-    few, many, wide = (0.97, 0.94, 1.0), (0.5, 0.4, 0.6), (0.92, 0.85, 0.99)
+    few, many, wide = (0.97, 0.94, 1.0), (0.5, 0.4, 0.6), (0.85, 0.7, 0.99)
     assert of(*[few] * 8).verdict == "supported"
     assert of(*[few] * 7, wide).verdict == "inconclusive"
     one = of(*[few] * 7, many)
@@ -96,7 +96,10 @@ def test_every_function_must_be_sparse_and_sparser_than_random_heads():
     missing = of(*[few] * 7)
     assert missing.verdict == "not testable here"
     assert "nothing to test for Decision making" in missing.sentence
-    assert of(*[few] * 8, p=0.06).verdict == "inconclusive"
+    assert of(*[few] * 8, beyond_low=-0.01).verdict == "inconclusive"
+    unreadable = of(*[few] * 8, form=0.8)
+    assert unreadable.verdict == "inconclusive"
+    assert "80.0 % of the lost answers are unreadable" in unreadable.sentence
     assert of(*[few] * 8, n_random=19).verdict == "not testable here"
 
 

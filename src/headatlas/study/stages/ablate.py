@@ -80,9 +80,8 @@ def _concentration(study: Study, runner: Runner, scorer: str) -> pd.DataFrame:
     layers, heads = study.vlm.heads.shape
     most = max(1, int(SPARSE * layers * heads))
     rankings = {function: study.atlas.ranking(function, scorer) for function in FUNCTIONS}
-    doses = sorted({k for k in settings.doses if k < most} | {most})
     return concentration(
-        runner, rankings, study.vlm.heads.shape, doses, settings.operation, study.means, scorer,
+        runner, rankings, study.vlm.heads.shape, (most,), settings.operation, study.means, scorer,
         control_split=study.control_split, n_random=min(settings.n_random, LEAST), seed=settings.seed,
         progress=lambda _, done, total: study.report(f"best heads, {scorer}", done, total),
     )  # fmt: skip

@@ -1,0 +1,270 @@
+"""Synthetic worlds: activations and answers drawn from a stated model, so that thousands of studies of known truth are cheap.
+
+Every step has a margin, drawn once; its answer is right if the margin stays above 0, and the log-probability of the gold answer
+is that of a logistic unit at the margin. Ablating heads lowers margins by the rule of the world:
+
+* a *single* head carries its function alone; of a *redundant* set any head is enough, so that only the whole set's removal does
+  damage; of a *distributed* set each head carries an equal share;
+* *format* heads make the answers of every function unreadable;
+* *diffuse* damage is done by any head alike, in proportion to how many are gone.
+
+A head's z tells a step's function where the head carries it, and in decoys, from which a function can be decoded and whose
+removal does nothing. Every other head carries noise. Nothing here is a network: such worlds test what is done with numbers, not
+how they are read from a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float32
+
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head
+from headatlas.intervention import Runner
+from headatlas.intervention.condition import digest
+
+SPLIT_SHARES = {"P": 0.4, "S": 0.3, "T": 0.1, "E": 0.2}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a synthetic world is like.
+
+    Attributes:
+        shape: (layers, heads).
+        carriers: by function its role (`single`, `redundant`, `distributed`) and heads.
+        decoys: by function heads from which it can be decoded and which do nothing.
+        format_heads: heads whose removal makes answers of all functions unreadable.
+        diffuse: damage of removing all heads that is shared equally between them, in units of the margin.
+        ability: mean margin; 1.3 gives 90 % right answers, -0.7 about 24 %.
+        carried: damage of losing a function's carriers, in units of the margin.
+        noise: spread of the change in a step's margin for each removed head.
+        questions: how many, over all splits.
+    """
+
+    shape: tuple[int, int] = (6, 8)
+    carriers: Mapping[str, tuple[str, tuple[Head, ...]]] = field(default_factory=dict)
+    decoys: Mapping[str, tuple[Head, ...]] = field(default_factory=dict)
+    format_heads: tuple[Head, ...] = ()
+    diffuse: float = 0.0
+    ability: float = 1.3
+    carried: float = 2.5
+    noise: float = 0.1
+    questions: int = 800
+
+
+class SyntheticWorld:
+    """A world drawn from `Rules`: its activations, its answers under ablation, and its truth; the same for the same seed."""
+
+    size = 8
+    """Numbers of a head's z."""
+
+    def __init__(self, rules: Rules, seed: int = 0) -> None:
+        self.rules, self.seed = rules, seed
+        self.steps = _steps(rules, np.random.default_rng([seed, 0]))
+        rng = np.random.default_rng([seed, 1])
+        n, heads = len(self.steps), rules.shape[0] * rules.shape[1]
+        self._margin = rules.ability + rng.normal(size=n)
+        self._jitter: Float32[np.ndarray, "N LH"] = rng.normal(size=(n, heads)).astype(np.float32) * rules.noise
+        self._function = pd.Categorical(self.steps["function"], categories=list(FUNCTIONS)).codes
+
+    def __repr__(self) -> str:
+        layers, heads = self.rules.shape
+        return f"SyntheticWorld: {layers} x {heads} heads, {len(self.steps)} steps, {len(self.rules.carriers)} functions carried"
+
+    @cached_property
+    def truth(self) -> Bool[np.ndarray, "F L H"]:
+        """Which heads carry each function."""
+        out = np.zeros((len(FUNCTIONS), *self.rules.shape), dtype=bool)
+        for name, (_, heads) in self.rules.carriers.items():
+            for head in heads:
+                out[FUNCTIONS.index(name), head.layer, head.head] = True
+        return out
+
+    @cached_property
+    def activations(self) -> SyntheticActivations:
+        """z of every step."""
+        rng = np.random.default_rng([self.seed, 2])
+        layers, heads = self.rules.shape
+        z = rng.normal(size=(len(self.steps), layers, heads, self.size)).astype(np.float32)
+        known = {name: list(heads) for name, (_, heads) in self.rules.carriers.items()}
+        for name, more in self.rules.decoys.items():
+            known.setdefault(name, []).extend(more)
+        for name, chosen in known.items():
+            rows = self._function == FUNCTIONS.index(name)
+            for head in chosen:
+                z[rows, head.layer, head.head] += rng.normal(size=self.size).astype(np.float32)
+        return SyntheticActivations(self.steps.assign(**self._answers(frozenset(), slice(None))), z)
+
+    def runner(self) -> Runner:
+        """Evaluates conditions in this world; edits are read as ablations of their heads."""
+        return Runner(self.vlm, self.data, evaluate=self.evaluate)
+
+    @cached_property
+    def vlm(self) -> SyntheticModel:
+        """What stands for the model."""
+        return SyntheticModel(self.rules.shape, f"synthetic-{digest(self.seed, repr(self.rules))}")
+
+    @cached_property
+    def data(self) -> SyntheticData:
+        """What stands for the questions."""
+        return SyntheticData(self.steps)
+
+    def evaluate(self, vlm: Any, questions: Sequence[Any], **options: Any) -> pd.DataFrame:
+        """The answers table of some questions under the model's open edits; as `vlm.evaluate`."""
+        gone = frozenset(head for edit in self.vlm.active for head in edit.heads)
+        wanted = {question.id for question in questions}
+        rows = self.steps["question"].isin(wanted).to_numpy()
+        return self.steps[rows].assign(**self._answers(gone, rows)).reset_index(drop=True)
+
+    def _answers(self, gone: frozenset[Head], rows: Any) -> dict[str, np.ndarray]:
+        rules, function = self.rules, self._function[rows]
+        numbers = [head.layer * rules.shape[1] + head.head for head in sorted(gone)]
+        margin = self._margin[rows] - self._jitter[rows][:, numbers].sum(1)
+        margin = margin - rules.diffuse * len(gone) / (rules.shape[0] * rules.shape[1])
+        for name, (role, heads) in rules.carriers.items():
+            share = len(gone & set(heads)) / len(heads)
+            lost = share if role == "distributed" else float(share == 1) if role == "redundant" else float(share > 0)
+            margin = margin - np.where(function == FUNCTIONS.index(name), lost * rules.carried, 0.0)
+        broken = bool(gone & set(rules.format_heads))
+        unreadable = np.random.default_rng([self.seed, 3]).random(len(self.steps))[rows] < (0.8 if broken else 0.0)
+        margin = margin - 6.0 * unreadable
+        return {
+            "correct": (margin > 0) & ~unreadable,
+            "unparsable": unreadable,
+            "logprob": -np.logaddexp(0.0, -3.0 * margin),
+        }
+
+
+@dataclass(frozen=True)
+class SyntheticActivations:
+    """What scorers read of `Activations`, in memory."""
+
+    steps: pd.DataFrame
+    array: Float32[np.ndarray, "N L H D"]
+    tokens: tuple[str, ...] = ("all", "predict", "gold")
+
+    def z(self, tokens: str, rows: Any = None) -> Float32[np.ndarray, "N L H D"]:
+        """z of all steps, or of the rows given; the same for every token selection."""
+        return self.array if rows is None else self.array[rows]
+
+
+class SyntheticModel:
+    """What `Runner` and scorers need of a VLM."""
+
+    def __init__(self, shape: tuple[int, int], name: str) -> None:
+        self.name = self.fingerprint = name
+        self.heads = _Grid(shape)
+        self.active: tuple[Any, ...] = ()
+
+    @contextmanager
+    def edit(self, *edits: Any, scope: str = "all", rows: Any = None) -> Iterator[SyntheticModel]:
+        """Heads are ablated while the context is open. Raises `HeadAtlasError` for an edit that is no ablation."""
+        for edit in edits:
+            if not getattr(edit, "factor", 1.0) < 0.5:
+                raise HeadAtlasError(f"a synthetic world knows ablations only, got {edit}")
+        self.active = edits
+        try:
+            yield self
+        finally:
+            self.active = ()
+
+
+@dataclass(frozen=True)
+class _Grid:
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Question:
+    id: str
+    images: tuple[Any, ...] = ()
+
+
+class SyntheticData:
+    """What `Runner` needs of a dataset."""
+
+    def __init__(self, steps: pd.DataFrame) -> None:
+        self._steps = steps
+        self.fingerprint = f"synthetic-{pd.util.hash_pandas_object(steps).sum()}"
+
+    def split(self, name: str) -> list[_Question]:
+        """The questions of one split."""
+        return [_Question(str(q)) for q in self._steps.loc[self._steps["split"] == name, "question"].unique()]
+
+    def steps(self) -> pd.DataFrame:
+        """The steps, with their text."""
+        return self._steps.assign(text_of_step=self._steps["kind"])
+
+
+def _steps(rules: Rules, rng: np.random.Generator) -> pd.DataFrame:
+    """Five to seven steps a question, of functions in random order; answers say nothing of the function."""
+    rows = []
+    bounds = np.cumsum([round(share * rules.questions) for share in SPLIT_SHARES.values()])
+    for q in range(rules.questions):
+        split = list(SPLIT_SHARES)[min(int(np.searchsorted(bounds, q, side="right")), 3)]
+        chosen = rng.permutation(len(FUNCTIONS))[: int(rng.integers(5, 8))]
+        for i, c in enumerate(chosen):
+            name = FUNCTIONS[c]
+            gold = "yes" if rng.random() < 0.5 else "no"
+            rows.append((f"q{q:05d}", i, len(chosen), split, f"s{q:05d}", name, name, gold))
+    columns = ["question", "step", "n_steps", "split", "scene", "function", "functions", "gold"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(
+        source="synthetic", family="synthetic", kind="synthetic", answer_type="yes_no", text=table["gold"]
+    )
+
+
+def drawn(kind: str, seed: int, questions: int = 800, shape: tuple[int, int] = (6, 8)) -> SyntheticWorld:
+    """A world of a named kind (`KINDS`), with heads drawn from the seed. Raises `HeadAtlasError` for another kind."""
+    if kind not in KINDS:
+        raise HeadAtlasError(f"kind of world must be one of {', '.join(KINDS)}; got {kind!r}")
+    rng = np.random.default_rng([seed, 4, *kind.encode()])
+    layers, heads = shape
+    free = iter([Head(int(i) // heads, int(i) % heads) for i in rng.permutation(layers * heads)])
+
+    def take(n: int) -> tuple[Head, ...]:
+        return tuple(sorted(next(free) for _ in range(n)))
+
+    base: dict[str, Any] = {"shape": shape, "questions": questions}
+    sizes = {"planted": (1, 1, 3, 3, 2, 2, 3, 3), "equal": (2,) * 8, "many": (4, 4, 1, 1, 1, 1, 1, 1)}
+    if kind in sizes:
+        roles = {"planted": ("single", "distributed"), "equal": ("distributed",), "many": ("distributed",)}[kind]
+        carriers = {
+            name: (roles[0] if size == 1 else roles[-1], take(size))
+            for name, size in zip(FUNCTIONS, sizes[kind], strict=True)
+        }
+        return SyntheticWorld(Rules(carriers=carriers, decoys={name: take(1) for name in FUNCTIONS[:4]}, **base), seed)
+    if kind == "redundant":
+        roles = {name: "redundant" if i < 2 else "single" for i, name in enumerate(FUNCTIONS)}
+        carriers = {name: (role, take(2 if role == "redundant" else 1)) for name, role in roles.items()}
+        return SyntheticWorld(Rules(carriers=carriers, **base), seed)
+    if kind == "shared":
+        common = take(3)
+        return SyntheticWorld(Rules(carriers=dict.fromkeys(FUNCTIONS, ("distributed", common)), **base), seed)
+    if kind == "format":
+        return SyntheticWorld(Rules(format_heads=take(3), **base), seed)
+    if kind == "diffuse":
+        return SyntheticWorld(Rules(diffuse=3.0, **base), seed)
+    return SyntheticWorld(Rules(ability=-0.7, decoys={name: take(1) for name in FUNCTIONS}, **base), seed)
+
+
+KINDS: dict[str, str] = {
+    "planted": "every function is carried by heads of its own, spatial ones by the fewest",
+    "equal": "every function is carried by two heads of its own",
+    "many": "spatial functions are carried by four heads each, the others by one",
+    "redundant": "spatial functions are carried by either of two heads each, the others by one",
+    "shared": "all functions are carried by the same three heads",
+    "format": "three heads carry the form of answers, none a function",
+    "diffuse": "every head carries an equal share of every function",
+    "chance": "the model cannot do the task; functions can be decoded from decoys",
+}
+"""Kinds of synthetic world, and what is true in each."""
