@@ -1,0 +1,125 @@
+"""The scorer `specificity`: what a function's steps lose with one head ablated, beyond what the other steps of the scene lose.
+
+    score[c, l, h] = mean over steps of c ( loss of the step - mean loss of other functions' steps in the same scene ), in nats
+
+A head without which every answer suffers, such as one that carries the form of answers, is not specific to any function. The
+comparison is within scenes, so the null flips the sign of every scene's difference. It measures nothing that `ablation` does
+not: where both are asked for, the answers come from the same cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.errors import HeadAtlasError
+from headatlas.intervention.condition import Runner
+from headatlas.intervention.operations import Means, mean_z
+from headatlas.scoring.ablation import N_NULL, Pool, SingleHeadDamage, sign_flip_p, sign_flips, single_head_damage
+from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
+
+LEAST = 0.05
+"""Specific losses up to this many nats count as none."""
+
+
+@scorer(
+    "specificity",
+    title="specific ablation",
+    label="Specific ablation",
+    description="How much more a function's steps lose than the other steps of the scene when one head alone is ablated.",
+    unit="nats",
+    least=LEAST,
+    twin=False,
+)
+def specificity(
+    inputs: ScoringInputs,
+    *,
+    operation: str = "mean",
+    means: Means | None = None,
+    pool: Pool = "heads",
+    scope: str = "all",
+    batch_size: int = 32,
+    runner: Runner | None = None,
+) -> Scores:
+    """Score every head by what a function's steps lose beyond other steps when it alone is ablated.
+
+    Args:
+        inputs: with `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
+        operation, means, pool, scope, batch_size, runner: as in the scorer `ablation`.
+
+    Returns:
+        Scores with p-values and per-step scores.
+
+    Raises:
+        HeadAtlasError: `vlm` or `data` is missing.
+    """
+    if inputs.vlm is None or inputs.data is None:
+        raise HeadAtlasError("scorer 'specificity' runs the model; pass vlm= and data= to score()")
+    if operation == "mean" and means is None:
+        means = mean_z(inputs.activations, inputs.fit)
+    run = runner or Runner(inputs.vlm, inputs.data, None, batch_size=batch_size)
+    damage = single_head_damage(run, inputs.vlm.heads.shape, operation, means, inputs.on, scope, inputs.report)
+    return replace(contrast(damage, damage.logprob, inputs.n_null, inputs.seed, pool, LEAST), name="specificity")
+
+
+def contrast(
+    damage: SingleHeadDamage,
+    losses: Float32[np.ndarray, "N L H"],
+    n_null: int | None,
+    seed: int,
+    pool: Pool = "heads",
+    least: float = 0.0,
+) -> Scores:
+    """Scores, null and p of each function's losses less those of the other functions' steps in the same scene.
+
+    Args:
+        damage: whose steps and scenes the losses belong to.
+        losses: of every step with each head ablated; positive is a loss.
+        n_null: sign flips; None: `ablation.N_NULL`; 0: no null.
+        seed: of the flips.
+        pool: see `ablation.sign_flip_p`.
+        least: difference that counts as none.
+
+    Returns:
+        Scores named "specificity". Steps of scenes that have no other function are left out.
+    """
+    labels, scene = labels_of(damage.steps), damage.clusters
+    repeats = N_NULL if n_null is None else n_null
+    n_scenes, shape = int(scene.max()) + 1, (labels.shape[1], *losses.shape[1:])
+    values, pvalues, null = np.zeros(shape), np.ones(shape), np.zeros((repeats, *shape), np.float32)
+    rng = np.random.default_rng(seed)
+    parts: list[tuple[np.ndarray, int, np.ndarray]] = []
+    for c in range(shape[0]):
+        other = ~labels[:, c]
+        sums = np.zeros((n_scenes, *shape[1:]))
+        np.add.at(sums, scene[other], losses[other].astype(np.float64))
+        counts = np.bincount(scene[other], minlength=n_scenes)
+        rows = np.flatnonzero(labels[:, c] & (counts[scene] > 0))
+        if not len(rows):
+            continue
+        beyond = losses[rows].astype(np.float64) - sums[scene[rows]] / counts[scene[rows], None, None]
+        values[c] = beyond.mean(0)
+        parts.append((beyond.astype(np.float32), c, scene[rows]))
+        if repeats:
+            scenes, place = np.unique(scene[rows], return_inverse=True)
+            totals = np.zeros((len(scenes), *shape[1:]))
+            np.add.at(totals, place, beyond - least)
+            sizes = np.bincount(place, minlength=len(scenes)).astype(np.int64)
+            flips = sign_flips(totals, sizes, repeats, rng)
+            null[:, c] = flips + least
+            pvalues[c] = sign_flip_p(totals, sizes, flips, pool)
+    seen = {c for _, c, _ in parts}
+    info: dict[str, Any] = {"n_null": repeats, "seconds": damage.seconds, "absent": []}
+    info["absent"] = [name for i, name in enumerate(FUNCTIONS) if i not in seen]
+    sample = PerSample(
+        np.concatenate([part for part, _, _ in parts]) if parts else np.zeros((0, *shape[1:])),
+        np.concatenate([np.full(len(part), c) for part, c, _ in parts]).astype(np.int64)
+        if parts
+        else np.zeros(0, np.int64),
+        np.concatenate([scenes for _, _, scenes in parts]).astype(np.int64) if parts else np.zeros(0, np.int64),
+    )
+    return Scores("specificity", values, null if repeats else None, pvalues if repeats else None, info, {}, sample)
