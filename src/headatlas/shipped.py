@@ -1,4 +1,4 @@
-"""Where the shipped VLMs lie. They are trained by `headatlas.reference`."""
+"""Where the shipped VLMs lie: the reference models (see `headatlas.reference`) and the planted worlds (`headatlas.truth`)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from pathlib import Path
 from headatlas.errors import HeadAtlasError
 
 WEIGHTS = Path(__file__).parent / "reference" / "weights"
+WORLDS = Path(__file__).parent / "truth" / "worlds"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the shipped models, in alphabetical order."""
+    """Return the names of the shipped reference models, in alphabetical order."""
     return tuple(sorted(folder.parent.name for folder in WEIGHTS.glob("*/config.json")))
 
 
+def worlds() -> tuple[str, ...]:
+    """Return the names of the shipped planted worlds, in alphabetical order."""
+    return tuple(sorted(folder.parent.name for folder in WORLDS.glob("*/truth.json")))
+
+
 def path(name: str) -> Path:
-    """Return the model folder of a shipped model; raises `HeadAtlasError`, listing the names, for an unknown one."""
+    """Return the folder of a shipped model or world; raises `HeadAtlasError`, listing the names, for an unknown one."""
+    if name in worlds():
+        return WORLDS / name
     if name not in names():
-        raise HeadAtlasError(
-            f"no shipped model {name!r}: expected one of {', '.join(names()) or '(none is trained yet)'}"
-        )
+        known = ", ".join([*names(), *worlds()])
+        raise HeadAtlasError(f"no shipped model {name!r}: expected one of {known or '(none is trained yet)'}")
     return WEIGHTS / name

@@ -116,15 +116,16 @@ class Layout:
         Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Layout:
+        """What `to_json` gave; raises KeyError, TypeError or ValueError for something else, and as the class does."""
+        plants = tuple(_read_plant(plant) for plant in kept["plants"])
+        return cls(plants, int(kept.get("first_layer", 0)), int(kept.get("seed", 0)))
+
+    @classmethod
     def load(cls, path: str | Path) -> Layout:
         """Read a layout that `save` wrote or a person did. Raises `HeadAtlasError` with one line for anything else."""
         try:
-            kept = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(
-                tuple(_read_plant(plant) for plant in kept["plants"]),
-                int(kept.get("first_layer", 0)),
-                int(kept.get("seed", 0)),
-            )
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except HeadAtlasError:
             raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -135,9 +135,10 @@ def _source(name: str) -> str:
     if Path(name).is_dir():
         check_folder(name, Path(name))
         return name
-    if name in shipped.names():
+    known = (*shipped.names(), *shipped.worlds())
+    if name in known:
         return str(shipped.path(name))
-    hub_name(name, shipped.names())
+    hub_name(name, known)
     return name
 
 

@@ -1,0 +1,95 @@
+"""`headatlas grade` and `headatlas calibrate`: how far finders of heads, and claims, are right where the truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headatlas.cli.progress import shown
+from headatlas.cli.registry import command
+
+PANEL = "Truth"
+
+
+@command("grade", panel=PANEL, order=10)
+def grade(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for grades.csv, summary.csv and grading.md.")],
+    world: Annotated[
+        list[str] | None, typer.Option("--world", help="A planted world: shipped name or folder. [default: all that ship]")
+    ] = None,
+    null: Annotated[
+        list[str] | None,
+        typer.Option("--null", help="A null world, as MODEL:twin or MODEL:exchanged. [default: both of ref-llava]"),
+    ] = None,
+    scorers: Annotated[str, typer.Option(help="Names of scorers, separated by commas.")] = (
+        "ablation,specificity,multihead,attention,linear,paper,variance,norm,random"
+    ),
+    selectors: Annotated[str, typer.Option(help="Names of selectors, separated by commas.")] = "functional,null",
+    n: Annotated[int, typer.Option("--n", min=40, help="Questions for each world.")] = 400,
+    seeds: Annotated[int, typer.Option(min=1, help="Sets of scenes for each world.")] = 1,
+) -> None:
+    """Run finders of functional heads on worlds whose truth is known, and grade what they find.
+
+    Example: headatlas grade --out runs/grade --scorers ablation,linear
+    """
+    import pandas as pd
+
+    from headatlas import shipped
+    from headatlas.errors import HeadAtlasError
+    from headatlas.scoring import SCORERS, SELECTORS
+    from headatlas.truth.grade import grade_case, null_case, planted_case, scored, summary
+    from headatlas.truth.page import grading_page
+
+    names = [SCORERS[name].name for name in _parts(scorers)]
+    chosen = _parts(selectors)
+    for name in chosen:
+        SELECTORS[name]  # an unknown one is refused before anything is run
+    worlds = list(world) if world else list(shipped.worlds())
+    nulls = [one.rpartition(":")[::2] for one in (null or ["ref-llava:twin", "ref-llava:exchanged"])]
+    if not worlds and not nulls:
+        raise HeadAtlasError("grading needs a world: plant one with `headatlas reference plant`, or give --world or --null")
+    made = [(planted_case, (one,)) for one in worlds] + [(null_case, one) for one in nulls]
+    parts = []
+    with shown() as progress:
+        for done, (make, which) in enumerate(made * seeds):
+            case = make(*which, n, done // len(made))
+            parts.append(grade_case(case, scored(case, names, progress=progress), chosen))
+    grades = pd.concat(parts, ignore_index=True)
+    out.mkdir(parents=True, exist_ok=True)
+    grades.to_csv(out / "grades.csv", index=False)
+    summary(grades).to_csv(out / "summary.csv", index=False)
+    (out / "grading.md").write_text(grading_page(grades), encoding="utf-8")
+    print(summary(grades).round(3).to_string(index=False))
+    print(out)
+
+
+@command("calibrate", panel=PANEL, order=20)
+def calibrate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for verdicts.csv, rates.csv and calibration.md.")],
+    scorer: Annotated[str, typer.Option(help="Name of a scorer that works on synthetic worlds.")] = "specificity",
+    seeds: Annotated[int, typer.Option(min=1, help="Worlds of each kind.")] = 20,
+    questions: Annotated[int, typer.Option(min=80, help="Questions of each world, all splits together.")] = 750,
+) -> None:
+    """Study synthetic worlds and count how often each claim is supported where it is true and where it is false.
+
+    Example: headatlas calibrate --out runs/calibration --seeds 5
+    """
+    from headatlas.scoring import SCORERS
+    from headatlas.truth.calibrate import Sizes, rates
+    from headatlas.truth.calibrate import calibrate as run
+    from headatlas.truth.page import calibration_page
+
+    with shown() as progress:
+        found = run(range(seeds), SCORERS[scorer].name, sizes=Sizes(questions), progress=progress)
+    out.mkdir(parents=True, exist_ok=True)
+    found.to_csv(out / "verdicts.csv", index=False)
+    rates(found).to_csv(out / "rates.csv", index=False)
+    (out / "calibration.md").write_text(calibration_page(found), encoding="utf-8")
+    print(rates(found).round(3).to_string(index=False))
+    print(out)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
