@@ -58,8 +58,9 @@ def write_run(folder: Path, shape: tuple[int, int] = (6, 8), seed: int = 0, mode
     return folder
 
 
-def _around(rng: np.random.Generator, value: float, half: float = 0.04) -> dict[str, float]:
-    return {"low": value - half * rng.uniform(0.7, 1.2), "high": min(value + half * rng.uniform(0.7, 1.2), 1.0)}
+def _around(rng: np.random.Generator, value: float, half: float = 0.04, prefix: str = "") -> dict[str, float]:
+    low, high = value - half * rng.uniform(0.7, 1.2), min(value + half * rng.uniform(0.7, 1.2), 1.0)
+    return {f"{prefix}low": low, f"{prefix}high": high}
 
 
 def _share(rng: np.random.Generator, value: float, half: float = 0.04) -> dict[str, float]:
@@ -79,7 +80,8 @@ def _head_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, 
             p = np.clip(0.6 - values * 8, 1 / 201, 1.0)
             for layer, head in np.ndindex(*shape):
                 scores.append({"scorer": scorer, "function": function, "layer": layer, "head": head,
-                               "value": values[layer, head], "p": p[layer, head] if scorer != "linear" else None})  # fmt: skip
+                               "value": values[layer, head], "p": p[layer, head] if scorer != "linear" else None,
+                               "twin": None if scorer == "ablation" else float(values.mean())})  # fmt: skip
             chosen = [f"L{a}.H{b}" for a, b in np.ndindex(*shape) if values[a, b] > 0.08]
             if scorer == "linear" and function == "math_reasoning":
                 chosen = []
@@ -159,7 +161,7 @@ def _beyond(rng: np.random.Generator, arm: str, gain: float) -> dict[str, object
 
 
 def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
-    negative, damage, dose, positive, tuning = [], [], [], [], []
+    negative, damage, concentration, dose, positive, tuning = [], [], [], [], [], []
     for scorer in SCORERS:
         strength = {"paper": 0.1, "linear": 0.16, "ablation": 0.4}[scorer]
         for f, function in enumerate(FUNCTIONS):
@@ -169,8 +171,16 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
                 negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L3.H1 L4.H2",
                                  "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05), "matched_drop": d,
                                  "random_drop": 0.04,
-                                 "random_low": -0.01, "random_high": 0.11, "n_random": 20, "p": 1 / 21, "p_mcnemar": 0.0004,
+                                 "random_low": -0.01, "random_high": 0.11, "n_random": 40, "p": 1 / 41, "p_mcnemar": 0.0004,
+                                 "match": "in the same layers", "beyond": d - 0.04, "specific": d - 0.02, "parsable_drop": d - 0.01,
+                                 **_around(rng, d - 0.04, 0.06, "beyond_"), **_around(rng, d - 0.02, 0.06, "specific_"),
+                                 **_around(rng, d - 0.01, 0.06, "parsable_"),
                                  "q": 0.06, "unparsable_before": 0.0, "unparsable_after": 0.03, "n": 310})  # fmt: skip
+            ratio = min(1.0, drop * 2)
+            concentration.append({"scorer": scorer, "function": function, "k": 4, "share": 4 / 48, "drop": drop, "all_drop": 0.6,
+                                  **_around(rng, 0.6, 0.05, "all_"), "ratio": ratio, **_around(rng, ratio, 0.1),
+                                  "random_ratio": 0.2, "n_random": 39, "beyond": drop - 0.1,
+                                  **_around(rng, drop - 0.1, 0.06, "beyond_"), "form": 0.1, "unparsable": 0.02, "n": 200})  # fmt: skip
             for g, other in enumerate(FUNCTIONS):
                 d = drop if f == g else float(rng.normal(0.02, 0.03))
                 damage.append({"scorer": scorer, "heads_of": function, "steps_of": other, "k": 3, "drop": d,
@@ -189,7 +199,14 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             for alpha in (0.1, 0.5, 1.0, 2.0, 4.0):
                 tuning.append({"what": "alpha", "scorer": scorer, "function": function, "value": alpha,
                                "accuracy": 0.86 + 0.01 * alpha - 0.006 * alpha**2, "chosen": alpha == 0.5})  # fmt: skip
-    return {"negative": negative, "damage": damage, "dose": dose, "positive": positive, "tuning": tuning}
+    return {
+        "negative": negative,
+        "damage": damage,
+        "concentration": concentration,
+        "dose": dose,
+        "positive": positive,
+        "tuning": tuning,
+    }
 
 
 def _claims(rng: np.random.Generator) -> list[dict]:

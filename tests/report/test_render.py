@@ -30,7 +30,7 @@ def test_claims_come_first_then_the_rest_in_order(reported):
     text = (reported / "report.html").read_text(encoding="utf-8")
     ids = re.findall(r'<section id="([a-z]+)">', text)
     assert ids[0] == "claims"
-    assert ids == ["claims", "words", "task", "maps", "counts", "place", "overlap", "agreement", "negative", "damage", "dose",
+    assert ids == ["claims", "words", "task", "maps", "counts", "concentration", "place", "overlap", "agreement", "negative", "damage", "dose",
                    "positive", "activation", "examples", "settings", "timings"]  # fmt: skip
 
 
@@ -51,6 +51,7 @@ OWNER = {
     "scores": "maps", "selection": "counts", "sparsity": "counts", "overlap": "overlap", "agreement": "agreement",
     "probe": "agreement", "surface": "agreement", "baseline": "task", "metrics": "task", "negative": "negative",
     "damage": "damage", "dose": "dose", "positive": "positive", "activation": "activation", "tuning": "positive",
+    "concentration": "concentration",
 }  # fmt: skip
 """The section that shows a table."""
 

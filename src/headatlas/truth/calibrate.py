@@ -116,7 +116,7 @@ def tables_of(world: SyntheticWorld, scorer: str, sizes: Sizes, seed: int = 0) -
     layers, heads = world.rules.shape
     means = mean_z(world.activations, "P")
     inputs = ScoringInputs(world.activations, "predict", vlm=world.vlm, data=world.data, seed=seed)
-    scores = get_scorer(scorer)(inputs, **({"runner": runner} if scorer == "ablation" else {}))
+    scores = get_scorer(scorer)(inputs, **({"runner": runner} if scorer in ("ablation", "specificity") else {}))
     most = max(1, round(SPARSE * layers * heads))
     sets = {}
     for name in FUNCTIONS:

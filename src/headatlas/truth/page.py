@@ -37,7 +37,10 @@ def grading_page(grades: pd.DataFrame) -> str:
         counts = planted.drop_duplicates(["world", "function"])["role"].value_counts()
         names = list(table.columns)
         lines += ["", "Precision at |S| by role of the planted heads:", ""]
-        lines += ["| scorer | " + " | ".join(f"{name} ({counts[name]})" for name in names) + " |", "|" + "---|" * (1 + len(names))]
+        lines += [
+            "| scorer | " + " | ".join(f"{name} ({counts[name]})" for name in names) + " |",
+            "|" + "---|" * (1 + len(names)),
+        ]
         for scorer, row in table.iterrows():
             lines.append(f"| {SCORERS[str(scorer)].label} | " + " | ".join(_number(row[name]) for name in names) + " |")
     return "\n".join(lines) + "\n"
@@ -47,12 +50,17 @@ def calibration_page(found: pd.DataFrame) -> str:
     """The tables of `calibrate`: how often each claim is supported, and the verdicts by kind of world."""
     table = rates(found)
     meets = is_calibrated(table)
-    lines = ["| claim | it is | supported | contradicted | inconclusive | not testable | worlds | aim met |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| claim | it is | supported | contradicted | inconclusive | not testable | worlds | aim met |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for i, row in table.iterrows():
         share = f"{100 * row['supported']:.0f} % ({100 * row['low']:.0f} to {100 * row['high']:.0f})"
         others = " | ".join(f"{100 * row[key]:.0f} %" for key in ("contradicted", "inconclusive", "untestable"))
         truth = "true" if row["true"] else "false"
-        lines.append(f"| {row['claim']} | {truth} | {share} | {others} | {row['worlds']} | {'yes' if meets[i] else 'no'} |")
+        lines.append(
+            f"| {row['claim']} | {truth} | {share} | {others} | {row['worlds']} | {'yes' if meets[i] else 'no'} |"
+        )
     lines += ["", "| kind of world | " + " | ".join(sorted(found["claim"].unique())) + " |"]
     lines.append("|" + "---|" * (1 + found["claim"].nunique()))
     for kind, some in found.groupby("kind", sort=False):

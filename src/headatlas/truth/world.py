@@ -176,6 +176,6 @@ def exchanged(data: CogVSR, seed: int = 0) -> CogVSR:
             step.model_copy(update={"functions": tuple(joined.split("|"))})
             for step, joined in zip(question.steps, new, strict=True)
         ]
-        return question.model_copy(update={"steps": own})
+        return question.model_copy(update={"steps": tuple(own)})
 
     return CogVSR.from_questions(changed(question) for question in data)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headatlas.cli.progress import shown
+from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 
 PANEL = "Truth"
@@ -17,7 +17,8 @@ PANEL = "Truth"
 def grade(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for grades.csv, summary.csv and grading.md.")],
     world: Annotated[
-        list[str] | None, typer.Option("--world", help="A planted world: shipped name or folder. [default: all that ship]")
+        list[str] | None,
+        typer.Option("--world", help="A planted world: shipped name or folder. [default: all that ship]"),
     ] = None,
     null: Annotated[
         list[str] | None,
@@ -49,10 +50,12 @@ def grade(
     worlds = list(world) if world else list(shipped.worlds())
     nulls = [one.rpartition(":")[::2] for one in (null or ["ref-llava:twin", "ref-llava:exchanged"])]
     if not worlds and not nulls:
-        raise HeadAtlasError("grading needs a world: plant one with `headatlas reference plant`, or give --world or --null")
+        raise HeadAtlasError(
+            "grading needs a world: plant one with `headatlas reference plant`, or give --world or --null"
+        )
     made = [(planted_case, (one,)) for one in worlds] + [(null_case, one) for one in nulls]
     parts = []
-    with shown() as progress:
+    with Bars() as progress:
         for done, (make, which) in enumerate(made * seeds):
             case = make(*which, n, done // len(made))
             parts.append(grade_case(case, scored(case, names, progress=progress), chosen))
@@ -81,7 +84,7 @@ def calibrate(
     from headatlas.truth.calibrate import calibrate as run
     from headatlas.truth.page import calibration_page
 
-    with shown() as progress:
+    with Bars() as progress:
         found = run(range(seeds), SCORERS[scorer].name, sizes=Sizes(questions), progress=progress)
     out.mkdir(parents=True, exist_ok=True)
     found.to_csv(out / "verdicts.csv", index=False)
