@@ -166,7 +166,7 @@ class Study:
 
     @property
     def control_split(self) -> str:
-        """The part of split E on which random controls are run."""
+        """The part of split E on which ablation and steering are compared with random controls."""
         n = self.settings.n_control_questions
         return "E" if n is None else f"E[:{n}]"
 
