@@ -101,6 +101,14 @@ _add(
     key="scorer split target measure function",
 )  # fmt: skip
 _add(
+    "left_out", "Questions and ways of showing them that the model's processor refuses; no other table includes them.",
+    Column("what", "text", "a question, or a way of showing questions", values=("question", "arm")),
+    Column("name", "text", "id of the question, or name of the arm"),
+    Column("split", "text", "split of the question; E for an arm"),
+    Column("reason", "text", "why the model cannot be asked"),
+    key="what name",
+)  # fmt: skip
+_add(
     "surface", "How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E.",
     Column("what", "text", "what is predicted", values=("function_of_step", "answer_without_image")),
     Column("group", "text", "function or question type; `all` for all, `macro` for the mean over functions", gaps=True),

@@ -12,10 +12,11 @@ from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.heads import HeadSet
 from headatlas.intervention import OPERATIONS, Runner, add_q, damage_matrix, dose_curve, negative, random_sets
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 
-@stage("ablate", needs=("data", "capture", "score", "select"), version=2)
+@stage("ablate", needs=("data", "capture", "score", "select"), version=2, uses=lambda study: codes(OPERATIONS))
 def run(study: Study) -> None:
     """Write results/negative.csv, damage.csv and dose.csv."""
     runner = study.runner()
