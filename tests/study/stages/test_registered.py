@@ -6,6 +6,7 @@ import pytest
 
 from headatlas.intervention import OPERATIONS
 from headatlas.latent import METHODS
+from headatlas.study import make_settings
 from headatlas.study.stages import STAGES
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
@@ -13,12 +14,16 @@ from headatlas.study.study import Study
 CODE = "from headatlas.heads import zero\n\n\ndef louder(heads, means):\n    return zero(heads)\n"
 
 
-class Inputs:
-    """As much of a study as a fingerprint needs."""
+class Inputs(Study):
+    """A study whose model and data are known."""
 
-    settings = type("S", (), {"scorers": ("linear",), "selector": "null"})
-    run = type("R", (), {"outputs": staticmethod(lambda name: "")})
-    fingerprint = staticmethod(lambda: {"model": 1})
+    def fingerprint(self):
+        return {"model": 1}
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Inputs(make_settings("any", n=8), tmp_path / "run")
 
 
 @pytest.fixture
@@ -37,24 +42,24 @@ def module(tmp_path):
     __import__("sys").modules.pop("my_operation", None)
 
 
-def test_what_is_registered_later_or_changed_runs_the_stage_again(module):
+def test_what_is_registered_later_or_changed_runs_the_stage_again(module, study):
     fingerprint = STAGES["ablate"].fingerprint
-    before = fingerprint(Inputs())
+    before = fingerprint(study)
     OPERATIONS.add("louder", module(CODE).louder)
-    added = fingerprint(Inputs())
-    assert fingerprint(Inputs()) == added
+    added = fingerprint(study)
+    assert fingerprint(study) == added
     OPERATIONS.add("louder", module(CODE + "# changed\n").louder)
-    changed = fingerprint(Inputs())
+    changed = fingerprint(study)
     OPERATIONS.remove("louder")
     assert len({before, added, changed}) == 3
-    assert fingerprint(Inputs()) == before
+    assert fingerprint(study) == before
 
 
-def test_a_method_registered_after_the_stage_ran_is_not_done():
-    before = STAGES["activate"].fingerprint(Inputs())
+def test_a_method_registered_after_the_stage_ran_is_not_done(study):
+    before = STAGES["activate"].fingerprint(study)
     METHODS.add("mine", Study)  # any class
     try:
-        assert STAGES["activate"].fingerprint(Inputs()) != before
+        assert STAGES["activate"].fingerprint(study) != before
     finally:
         METHODS.remove("mine")
 
