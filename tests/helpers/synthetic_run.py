@@ -169,10 +169,11 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             for operation in ("scale", "zero", "mean"):
                 d = drop * (0.7 if operation == "mean" else 1.0)
                 negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L3.H1 L4.H2",
-                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05), "matched_drop": d,
+                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05),
                                  "random_drop": 0.04,
                                  "random_low": -0.01, "random_high": 0.11, "n_random": 40, "p": 1 / 41, "p_mcnemar": 0.0004,
-                                 "match": "in the same layers", "beyond": d - 0.04, "specific": d - 0.02, "parsable_drop": d - 0.01,
+                                 "match": "in the same layers",
+                                 "beyond": d - 0.04, "specific": d - 0.02, "parsable_drop": d - 0.01,
                                  **_around(rng, d - 0.04, 0.06, "beyond_"), **_around(rng, d - 0.02, 0.06, "specific_"),
                                  **_around(rng, d - 0.01, 0.06, "parsable_"),
                                  "q": 0.06, "unparsable_before": 0.0, "unparsable_after": 0.03, "n": 310})  # fmt: skip
@@ -180,7 +181,8 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             concentration.append({"scorer": scorer, "function": function, "k": 4, "share": 4 / 48, "drop": drop, "all_drop": 0.6,
                                   **_around(rng, 0.6, 0.05, "all_"), "ratio": ratio, **_around(rng, ratio, 0.1),
                                   "random_ratio": 0.2, "n_random": 39, "beyond": drop - 0.1,
-                                  **_around(rng, drop - 0.1, 0.06, "beyond_"), "form": 0.1, "unparsable": 0.02, "n": 200})  # fmt: skip
+                                  **_around(rng, drop - 0.1, 0.06, "beyond_"), "form": 0.1, "unparsable": 0.02,
+                                  "n": 200})  # fmt: skip
             for g, other in enumerate(FUNCTIONS):
                 d = drop if f == g else float(rng.normal(0.02, 0.03))
                 damage.append({"scorer": scorer, "heads_of": function, "steps_of": other, "k": 3, "drop": d,
@@ -193,7 +195,7 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             for arm in ("steer", "random_direction", "flipped", "shuffled", "random_heads"):
                 gain = float(rng.normal(0.012 if arm == "steer" else -0.004, 0.008))
                 positive.append({"scorer": scorer, "function": function, "alpha": 0.5, "arm": arm, "before": 0.85,
-                                 "after": 0.85 + gain, "gain": gain, **_around(rng, gain, 0.015), "matched_gain": gain,
+                                 "after": 0.85 + gain, "gain": gain, **_around(rng, gain, 0.015),
                                  "p": 0.2, "q": 0.4, "unparsable_after": 0.0, "n_draws": 1 if arm == "steer" else 40, "n": 310,
                                  "off_task_gain": -0.002})  # fmt: skip
             for alpha in (0.1, 0.5, 1.0, 2.0, 4.0):

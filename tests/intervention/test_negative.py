@@ -80,3 +80,12 @@ def test_the_interval_of_the_difference_covers_scenes_and_sets():
         missed += not low <= 0.2 <= high
     assert missed / 200 < 0.11
     assert np.isnan(joint_interval(own, theirs, np.zeros(120), 0)[0])
+
+
+def test_the_drop_and_its_controls_are_of_the_same_questions(runner):
+    """The planted head as its own control: on a part of the split, as on all of it, both must fall alike."""
+    for split, n in (("E", 40), ("E[:7]", 7)):
+        row = negative(runner, PLANTED, "spatial_perception", [PLANTED] * 3, "zero", split=split)
+        assert row["n"] == n
+        assert row["drop"] == pytest.approx(row["random_drop"])
+        assert row["p"] == 1

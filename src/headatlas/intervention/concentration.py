@@ -19,7 +19,7 @@ from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
 from headatlas.intervention.controls import LEAST
-from headatlas.intervention.effects import of_function, restricted
+from headatlas.intervention.effects import of_function
 from headatlas.intervention.negative import joint_interval
 from headatlas.intervention.operations import Means, ablate
 from headatlas.results import RESULTS
@@ -40,7 +40,6 @@ def concentration(
     means: Means | None = None,
     scorer: str = "",
     split: str = "E",
-    control_split: str | None = None,
     n_random: int = LEAST,
     n_boot: int = 2_000,
     seed: int = 0,
@@ -55,16 +54,15 @@ def concentration(
         doses: numbers of heads, ascending; the last is the one that is compared with random sets.
         operation, means: as in `negative`.
         scorer: name that is written in the rows.
-        split: evaluated split.
-        control_split: the part of it on which random sets are run; None: all of it.
+        split: evaluated split, or a part of it such as "E[:150]".
         n_random: random sets, drawn from all heads, the same for all functions.
         n_boot, seed: of the interval, over scenes.
         progress: called after each condition.
 
     Returns:
         Rows of `results/concentration.csv`, one a function and dose. `ratio` is the drop with the best `k` heads removed as a
-        share of the drop with all heads removed, with its interval; `random_ratio` is the mean of the random sets' ratios on
-        their questions, `beyond` the drop there less theirs, with its interval (scenes and sets resampled). `form` is the share
+        share of the drop with all heads removed, with its interval; `random_ratio` is the mean of the random sets' ratios,
+        `beyond` the drop less theirs, with its interval (scenes and sets resampled). `form` is the share
         of unreadable answers among those that were right and are lost. NaN where removing all heads takes nothing away, as in a
         model at chance.
     """
@@ -77,12 +75,10 @@ def concentration(
     tables = runner.run_many(conditions, split, progress)
     nothing = tables[0]
     best = dict(zip(sets, tables[1:], strict=True))
-    part_name = control_split or split
-    part = runner.baseline(part_name)
     controls = _anywhere(shape, most, n_random, seed)
     random = runner.run_many(
         [Condition(f"{operation} random {i}", (ablate(one, operation, means),)) for i, one in enumerate(controls, 1)],
-        part_name,
+        split,
         progress,
     )
     drawn = [table["correct"].to_numpy(float) for table in random]
@@ -94,8 +90,6 @@ def concentration(
         was, scenes = before["correct"].to_numpy(float)[inside], scenes_of(before)[inside]
         whole = was - nothing["correct"].to_numpy(float)[inside]
         all_drop = stats.cluster_bootstrap(whole, scenes, n=n_boot, seed=seed)
-        part_rows = of_function(part, name)
-        part_was = part["correct"].to_numpy(float)[part_rows]
         for k in doses:
             after = best[name, k]
             lost = was - after["correct"].to_numpy(float)[inside]
@@ -108,13 +102,12 @@ def concentration(
             if gone.any():
                 row["form"] = float(after["unparsable"].to_numpy(float)[inside][gone].mean())
             row |= {"unparsable": float(after["unparsable"].to_numpy(float)[inside].mean()), "n": int(inside.sum())}
-            if k == most and drawn and part_rows.any():
-                own = part_was - restricted(after, part)["correct"].to_numpy(float)[part_rows]
-                theirs = part_was - np.stack([one[part_rows] for one in drawn])  # [R, N]
-                limit = float((part_was - restricted(nothing, part)["correct"].to_numpy(float)[part_rows]).mean())
-                low, high = joint_interval(own, theirs, scenes_of(part)[part_rows], seed, n_boot)
-                row |= {"n_random": len(theirs), "random_ratio": float(theirs.mean() / limit) if limit > 0 else np.nan}
-                row |= {"beyond": round(float(own.mean() - theirs.mean()), 12), "beyond_low": low, "beyond_high": high}
+            if k == most and drawn:
+                theirs = was - np.stack([one[inside] for one in drawn])  # [R, N]
+                low, high = joint_interval(lost, theirs, scenes, seed, n_boot)
+                ratio = float(theirs.mean() / all_drop.value) if all_drop.value > 0 else np.nan
+                row |= {"n_random": len(theirs), "random_ratio": ratio, "beyond_low": low, "beyond_high": high}
+                row |= {"beyond": round(float(lost.mean() - theirs.mean()), 12)}
             rows.append(row)
     return pd.DataFrame(rows, columns=list(RESULTS["concentration"].names))
 

@@ -21,7 +21,7 @@ from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
-from headatlas.intervention.effects import effect, of_function, restricted
+from headatlas.intervention.effects import effect, of_function
 from headatlas.intervention.operations import Means, ablate
 from headatlas.results import RESULTS
 
@@ -42,7 +42,6 @@ def negative(
     n_boot: int = 10_000,
     seed: int = 0,
     progress: Progress | None = None,
-    control_split: str | None = None,
 ) -> dict[str, object]:
     """Remove `heads` and compare the steps of `function` with those of the bare model and of the controls.
 
@@ -54,18 +53,16 @@ def negative(
         operation: `mean`, `zero` or `scale`, see `ablate`.
         means: mean z from split P, needed by `mean`.
         scorer: name that is written in the row.
-        split: evaluated split.
+        split: evaluated split, or a part of it such as "E[:150]"; the controls are evaluated on the same questions.
         scope: token positions of the edit.
         n_boot: bootstrap resamples.
         seed: seed of the bootstrap.
         progress: called after each condition.
-        control_split: the part of `split` on which the controls are run, such as "E[:150]"; None is all of it.
 
     Returns:
-        A row of `results/negative.csv`. `drop` = before - after on `split`; `matched_drop` is the drop on the controls'
-        questions and `random_drop` the controls' mean there (`random_low`, `random_high`: 2.5 and 97.5 % quantiles over
-        sets). `beyond` = matched_drop - random_drop, scenes and sets resampled together; `p` = (1 + #{random drop >=
-        matched drop}) / (R + 1). NaN where there is nothing to test.
+        A row of `results/negative.csv`. `drop` = before - after with its interval; `random_drop` is the controls' mean and
+        `random_low`, `random_high` their 2.5 and 97.5 % quantiles. `beyond` = drop - random_drop, scenes and sets resampled
+        together; `p` = (1 + #{random drop >= drop}) / (R + 1). NaN where there is nothing to test.
     """
     before = runner.baseline(split)
     rows = of_function(before, function)
@@ -85,10 +82,9 @@ def negative(
             Condition(f"{name}: random {i}", (ablate(chosen, operation, means),), scope)
             for i, chosen in enumerate(controls, 1)
         ]
-        part = runner.baseline(control_split or split)
-        randoms = runner.run_many(conditions, control_split or split, progress)
-        if len(randoms) and of_function(part, function).any():
-            row |= _beyond(part, restricted(after, part), randoms, function, seed)
+        randoms = runner.run_many(conditions, split, progress)
+        if len(randoms) and found.n:
+            row |= _beyond(before, after, randoms, function, seed)
             row |= {"match": controls[0].reason.removeprefix("random, ")}
     drop = -found.change if found.change else 0.0
     row |= {"before": found.before, "after": found.after, "drop": drop, "low": -found.high, "high": -found.low}
@@ -108,7 +104,6 @@ def _beyond(
     low, high = np.quantile(drops, [0.025, 0.975])
     bounds = joint_interval(own, theirs, scenes_of(before)[rows], seed)
     return {
-        "matched_drop": float(own.mean()),
         "random_drop": float(drops.mean()),
         "random_low": float(low),
         "random_high": float(high),

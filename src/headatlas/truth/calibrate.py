@@ -129,13 +129,13 @@ def tables_of(world: SyntheticWorld, scorer: str, sizes: Sizes, seed: int = 0) -
         negative(
             runner, sets[name], name,
             random_sets(sets[name], world.rules.shape, sizes.n_random, rng=seed, exclude=functional),
-            "mean", means, scorer, n_boot=sizes.n_boot, seed=seed, control_split="E[:150]",
+            "mean", means, scorer, n_boot=sizes.n_boot, seed=seed, split="E[:150]",
         )
         for name in SPATIAL
     ]  # fmt: skip
     few = concentration(
         runner, {name: ranking(scores, name) for name in FUNCTIONS}, world.rules.shape, (max(1, int(SPARSE * layers * heads)),),
-        "mean", means, scorer, control_split="E[:150]", n_random=LEAST, n_boot=sizes.n_boot, seed=seed,
+        "mean", means, scorer, split="E[:150]", n_random=LEAST, n_boot=sizes.n_boot, seed=seed,
     )  # fmt: skip
     fewest = fewest_table(scores, n_boot=sizes.n_boot, seed=seed)
     return {

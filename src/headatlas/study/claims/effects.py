@@ -130,10 +130,7 @@ def _steered(row: pd.Series, control: pd.Series | None) -> Part:
         f"({bounds(row['low'], row['high'])})"
     )
     if control is not None:
-        text += (
-            f"; on the questions of the {draws} random directions by {points(control['matched_gain'])}, and by "
-            f"{points(control['gain'])} along these"
-        )
+        text += f", and by {points(control['gain'])} along {draws} random directions"
     text += f"; other functions change by {points(row['off_task_gain'])}" + _too_few(draws, "random directions")
     verdict = verdict_of(row["low"], row["high"], 0.0, "above", _with_spread(row, row["p"], beaten_by_draws(p, draws)))
     return Part(text, verdict, str(row["function"]), row["gain"], row["low"], row["high"], p, int(row["n"]))

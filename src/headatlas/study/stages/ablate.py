@@ -24,10 +24,11 @@ from headatlas.intervention import (
 from headatlas.intervention.concentration import SPARSE
 from headatlas.intervention.controls import LEAST
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 
-@stage("ablate", needs=("data", "capture", "score", "select"))
+@stage("ablate", needs=("data", "capture", "score", "select"), version=2, uses=lambda study: codes(OPERATIONS))
 def run(study: Study) -> None:
     """Write results/negative.csv, damage.csv, concentration.csv and dose.csv."""
     runner = study.runner()
@@ -68,7 +69,7 @@ def _negative(
         rows.append(
             negative(
                 runner, heads, function, controls, operation, study.means, scorer, n_boot=settings.n_bootstrap,
-                seed=settings.seed, control_split=study.control_split,
+                seed=settings.seed, split=study.control_split,
                 progress=lambda _, done, total: study.report(f"ablate {function}, {scorer}", done, total),
             )
         )  # fmt: skip
@@ -82,7 +83,7 @@ def _concentration(study: Study, runner: Runner, scorer: str) -> pd.DataFrame:
     rankings = {function: study.atlas.ranking(function, scorer) for function in FUNCTIONS}
     return concentration(
         runner, rankings, study.vlm.heads.shape, (most,), settings.operation, study.means, scorer,
-        control_split=study.control_split, n_random=min(settings.n_random, LEAST), seed=settings.seed,
+        split=study.control_split, n_random=min(settings.n_random, LEAST), seed=settings.seed,
         progress=lambda _, done, total: study.report(f"best heads, {scorer}", done, total),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from headatlas.latent import latent_table
 from headatlas.results import RESULTS
 from headatlas.scoring import Scores, counts_table, fewest_table, overlap_table, selection_table, sparsity_table
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 N_BOOT = 1_000
@@ -21,7 +22,7 @@ N_BOOT = 1_000
 log = logging.getLogger("headatlas")
 
 
-@stage("select", needs=("score",))
+@stage("select", needs=("score",), uses=lambda study: codes(SELECTORS, [study.settings.selector]))
 def run(study: Study) -> None:
     """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv, fewest.csv and latent.csv."""
     chosen, seed = study.settings.selector, study.settings.seed
