@@ -104,3 +104,11 @@ def test_changed_settings_keep_the_rest_and_are_checked():
     assert (changed.n_random, changed.n, changed.seed, changed.quick) == (7, kept.n, 3, True)
     with pytest.raises(HeadAtlasError, match="n_random"):
         change_settings(kept, n_random="many")
+
+
+def test_judged_scorers_must_be_scored():
+    assert make_settings("ref-llava", judged="ablation").judged == ("ablation",)
+    with pytest.raises(HeadAtlasError, match=r"setting judged must be among scorers \(linear\), got 'paper'"):
+        make_settings("ref-llava", scorers=("linear",), judged=("paper",))
+    with pytest.raises(HeadAtlasError, match="setting 'judged'"):
+        make_settings("ref-llava", judged=("ablatoin",))

@@ -40,6 +40,7 @@ CONTEXTS = {
 }
 
 SELECTORS = {
+    "functional": "above chance, a least effect and the untrained twin",
     "null": "above chance (null, BH)",
     "elbow": "elbow",
     "top_k": "top k",

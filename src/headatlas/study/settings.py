@@ -17,6 +17,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from headatlas.errors import HeadAtlasError
@@ -43,6 +44,8 @@ class Settings(BaseModel):
     quick: bool = False
     scorers: tuple[str, ...] = Field(("paper", "linear", "ablation"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
+    judged: tuple[str, ...] = ()
+    """Names of the scorers whose heads are ablated, steered and judged; empty: all. The others score and select only."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
     selector: str = "functional"
     """Name of the registered selector that chooses the heads to intervene on."""
@@ -78,7 +81,7 @@ class Settings(BaseModel):
     batch_size: int = Field(16, ge=1)
     n_examples: int = Field(10, ge=0)
 
-    @field_validator("scorers", "doses", "alphas", mode="before")
+    @field_validator("scorers", "judged", "doses", "alphas", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         """A list may be given as text, `0.5,1`, and a single value alone."""
@@ -86,7 +89,7 @@ class Settings(BaseModel):
             return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
         return value if isinstance(value, (list, tuple)) else [value]
 
-    @field_validator("scorers", "doses", "alphas", mode="after")
+    @field_validator("scorers", "judged", "doses", "alphas", mode="after")
     @classmethod
     def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         for item in value:
@@ -94,7 +97,7 @@ class Settings(BaseModel):
                 raise ValueError(f"must name each value once, {item!r} is there {value.count(item)} times")
         return value
 
-    @field_validator("scorers", "selector", "detector", "operation", mode="after")
+    @field_validator("scorers", "judged", "selector", "detector", "operation", mode="after")
     @classmethod
     def _registered(cls, value: Any, info: Any) -> Any:
         registry = _registry(str(info.field_name))
@@ -105,6 +108,13 @@ class Settings(BaseModel):
                 raise ValueError(str(error)) from error
         return value
 
+    @model_validator(mode="after")
+    def _judged_are_scored(self) -> Settings:
+        missing = [name for name in self.judged if name not in self.scorers]
+        if missing:
+            raise ValueError(f"judged must be among scorers ({', '.join(self.scorers)}), got {missing[0]!r}")
+        return self
+
 
 def _registry(setting: str) -> Registry[Any]:
     """Where the names that a setting may have are registered."""
@@ -112,7 +122,13 @@ def _registry(setting: str) -> Registry[Any]:
     from headatlas.latent import DETECTORS
     from headatlas.scoring import SCORERS, SELECTORS
 
-    return {"scorers": SCORERS, "selector": SELECTORS, "detector": DETECTORS, "operation": OPERATIONS}[setting]
+    return {
+        "scorers": SCORERS,
+        "judged": SCORERS,
+        "selector": SELECTORS,
+        "detector": DETECTORS,
+        "operation": OPERATIONS,
+    }[setting]
 
 
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -203,6 +219,8 @@ def _valid(values: dict[str, Any]) -> Settings:
                 f"setting must be one of {', '.join(names)}; got {name!r}{near(name, names)}"
             ) from error
         given, wanted = values.get(name), first["msg"].removeprefix("Value error, ")
+        if not name:  # two settings that do not fit each other
+            raise HeadAtlasError(f"setting {wanted}") from error
         if "; got" in wanted:  # the message of a registry
             raise HeadAtlasError(f"setting {name!r}: {wanted}") from error
         allowed = first.get("ctx", {}).get("expected", "") if first["type"] == "literal_error" else ""

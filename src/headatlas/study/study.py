@@ -189,6 +189,11 @@ class Study:
         return HeadSet(sorted(best), reason=f"the best {most} of {len(selected)} selected")
 
     @property
+    def judged(self) -> tuple[str, ...]:
+        """Names of the scorers whose heads are ablated, steered and judged."""
+        return self.settings.judged or self.settings.scorers
+
+    @property
     def control_split(self) -> str:
         """The part of split E on which ablation and steering are compared with random controls."""
         n = self.settings.n_control_questions

@@ -90,7 +90,8 @@ def test_every_function_must_be_sparse_and_sparser_than_random_heads():
     assert of(*[few] * 8).verdict == "supported"
     assert of(*[few] * 7, wide).verdict == "inconclusive"
     one = of(*[few] * 7, many)
-    assert (one.verdict, one.effect, one.low, one.high) == ("contradicted", 0.5, 0.4, 0.6)
+    # A ranking that fails does not show that no few heads would do.
+    assert (one.verdict, one.effect, one.low, one.high) == ("inconclusive", 0.5, 0.4, 0.6)
     assert "Decision making 50.0 % (40.0 % to 60.0 %; random heads 20.0 %)" in one.sentence
     assert "the best 4 heads (8.3 % of all)" in one.sentence
     missing = of(*[few] * 7)

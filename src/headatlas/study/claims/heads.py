@@ -71,6 +71,9 @@ def _few(rows: pd.DataFrame, function: str) -> Part:
         beaten = bool(row["beyond_low"] > 0 and row["form"] <= FORM)
         text += "" if row["form"] <= FORM else f", but {percent(row['form'])} of the lost answers are unreadable"
     verdict = verdict_of(row["low"], row["high"], MOST, "above", beaten)
+    if verdict == "contradicted":
+        # Other heads than this scorer's best may do it: a ranking that fails says nothing against there being a good one.
+        verdict = "inconclusive"
     return Part(text, verdict, function, row["ratio"], row["low"], row["high"], n=int(row["n"]))
 
 
