@@ -21,12 +21,13 @@ from headatlas.results import RESULTS
 from headatlas.scoring import SCORERS, Atlas, Scores, ScoringInputs, agreement, get_scorer, probe_accuracy
 from headatlas.scoring.base import UnscorableError
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 log = logging.getLogger("headatlas")
 
 
-@stage("score", needs=("data", "capture"))
+@stage("score", needs=("data", "capture"), uses=lambda study: codes(SCORERS, study.settings.scorers))
 def run(study: Study) -> None:
     """Write atlas.json, results/scorers.csv, scores.csv, probe.csv, agreement.csv and gaze.csv."""
     settings = study.settings
