@@ -12,6 +12,7 @@ from dataclasses import replace
 from math import nan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
@@ -74,6 +75,10 @@ def scorers_table(names: Sequence[str], left_out: Mapping[str, str] | None = Non
     ]
 
 
+SHARES = ("target", "random", "image", "top_in_target", "question", "first", "image_sink", "sink")
+"""Columns of results/gaze.csv that are shares of attention and always known."""
+
+
 def gaze_table(scores: Scores) -> pd.DataFrame:
     """Rows of results/gaze.csv from the scores of `attention`: one a head and function that has steps with boxes."""
     names = (
@@ -96,6 +101,7 @@ def gaze_table(scores: Scores) -> pd.DataFrame:
                     "n": n,
                 }
                 row |= {name: scores.arrays[name][at] for name in names}
+                row |= {name: float(np.clip(row[name], 0, 1)) for name in SHARES}  # sums of shares are off by rounding
                 row["twin"] = scores.arrays["twin"][c] if "twin" in scores.arrays else nan
                 rows.append(row | {"p": nan if scores.pvalues is None else scores.pvalues[at]})
     return pd.DataFrame(rows) if rows else RESULTS["gaze"].empty()
