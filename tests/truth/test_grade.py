@@ -58,7 +58,7 @@ def test_the_page_has_every_scorer_and_role(grades):
 
 def test_null_worlds_of_a_real_model():
     twin = null_case("ref-llava", "twin", 40)
-    assert twin.vlm.name == "ref-llava (untrained twin)"
+    assert twin.vlm.name == "untrained twin of ref-llava"
     exchanged = null_case("ref-llava", "exchanged", 40)
     own, new = twin.data.steps(), exchanged.data.steps()
     assert (own["gold"] == new["gold"]).all()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.stats
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
@@ -21,7 +21,7 @@ from headatlas.scoring.base import SCORERS, PerSample, Scores, function_index
 from headatlas.scoring.select import NO_P, ranked, rejected, selector
 
 TWIN = "twin"
-"""Name in `Scores.arrays` of the untrained twin's scores, [F, L, H]."""
+"""Name in `Scores.arrays` of the untrained twin's scores, [F, L, H], or of the largest of each function, [F]."""
 
 ONE_SIDED = float(scipy.stats.norm.ppf(0.95))
 
@@ -50,9 +50,9 @@ def by_effect(scores: Scores, function: str, q: float = 0.05, least: float | Non
     floor = least_effect(scores) if least is None else least
     large = beats & (lower_bounds(scores.per_sample, len(scores.values))[index] > floor) if scores.per_sample else beats
     chosen = large
-    twin = scores.arrays.get(TWIN)
+    twin = twin_limits(scores)
     if twin is not None:
-        chosen = large & (scores.values[index] > twin[index].max())
+        chosen = large & (scores.values[index] > twin[index])
     reason = ""
     if not chosen.any():
         unit = SCORERS[scores.name].unit if scores.name in SCORERS else ""
@@ -60,7 +60,7 @@ def by_effect(scores: Scores, function: str, q: float = 0.05, least: float | Non
             f"{int(beats.sum())} heads beat the null, {int(large.sum())} of them by more than {floor:g} {unit}".rstrip()
         )
         if large.any() and twin is not None:
-            reason += f", none of which scores above the untrained twin's {twin[index].max():.3g}"
+            reason += f", none of which scores above the untrained twin's {twin[index]:.3g}"
     return ranked(scores, function, chosen, reason)
 
 
@@ -89,9 +89,7 @@ def lower_bounds(samples: PerSample, n_functions: int) -> Float[np.ndarray, "F L
     return out
 
 
-def above_twin(scores: Scores) -> Bool[np.ndarray, "F L H"]:
-    """Heads whose score is above every head of the untrained twin; all, where there is no twin."""
+def twin_limits(scores: Scores) -> Float[np.ndarray, " F"] | None:
+    """The largest score of any head of the untrained twin, by function; None where the twin was not scored."""
     twin = scores.arrays.get(TWIN)
-    if twin is None:
-        return np.ones(scores.values.shape, dtype=bool)
-    return scores.values > twin.max((1, 2), keepdims=True)
+    return None if twin is None else twin.reshape(len(scores.values), -1).max(1)

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring.base import PerSample, Scores
-from headatlas.scoring.functional import TWIN, least_effect
+from headatlas.scoring.functional import least_effect, twin_limits
 
 NULL_QUANTILE = 0.95
 
@@ -28,8 +28,8 @@ def limits(scores: Scores) -> Float[np.ndarray, " F"]:
     """What a head's lower bound must exceed: the least effect, the best head of the untrained twin, and the 95 % quantile of
     the null over all heads, whichever is largest; in the scorer's unit, never below 0."""
     out = np.full(len(scores.values), least_effect(scores))
-    if TWIN in scores.arrays:
-        out = np.maximum(out, scores.arrays[TWIN].max((1, 2)))
+    twin = twin_limits(scores)
+    out = out if twin is None else np.maximum(out, twin)
     if scores.null is not None and len(scores.null):
         out = np.maximum(out, np.quantile(scores.null, NULL_QUANTILE, axis=(0, 2, 3)))
     return np.maximum(out, 0.0)

@@ -147,6 +147,13 @@ class Study:
         """Scores and head sets, as kept by the stage `score`."""
         return Atlas.load(self.run.root / "atlas.json")
 
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """The scorers of the settings that could score these data; all of them before the stage `score` has run."""
+        if not self.run.has_run("score"):
+            return self.settings.scorers
+        return tuple(self.atlas.scores)
+
     @cached_property
     def means(self) -> Float32[np.ndarray, "L H D"]:
         """Mean z of every head over the steps of split P, for mean ablation."""
@@ -190,8 +197,8 @@ class Study:
 
     @property
     def judged(self) -> tuple[str, ...]:
-        """Names of the scorers whose heads are ablated, steered and judged."""
-        return self.settings.judged or self.settings.scorers
+        """Names of the scorers whose heads are ablated, steered and judged, of those that could score these data."""
+        return tuple(name for name in self.scorers if name in (self.settings.judged or self.scorers))
 
     @property
     def control_split(self) -> str:

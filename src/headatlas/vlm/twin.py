@@ -1,43 +1,43 @@
-"""The untrained twin of a model: the same architecture, processor and chat template, with weights drawn anew.
+"""The untrained twin of a model: the same architecture, tokenizer and image processor with weights drawn anew.
 
-What a method finds in the twin is a property of the architecture, the tokenizer and the pictures, not of what was learned.
+What is found in the twin too is no fruit of training: it comes from the architecture, the prompt or the method.
 """
 
 from __future__ import annotations
 
-import copy
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.model import VLM
+
+if TYPE_CHECKING:
+    from headatlas.vlm.model import VLM
 
 
 def untrained_twin(vlm: VLM, seed: int = 0) -> VLM:
-    """Build a model like `vlm` with the random weights that its class starts training from.
+    """A model of the same class and configuration, with weights as its family initialises them, on the same device.
 
     Args:
-        vlm: the model; it is not changed. Adapters that were put into it are left out.
-        seed: of the weights; torch's own random state is left as it was.
-
-    Returns:
-        A VLM of the same dtype on the same device, in eval mode, whose name ends in "(untrained twin)".
+        vlm: the model; it is not changed.
+        seed: of the weights.
 
     Raises:
-        HeadAtlasError: the model is quantized or spread over devices, so that its class cannot be built from its configuration
-            alone.
+        HeadAtlasError: a quantised model, or one whose class cannot be built from its configuration.
     """
+    from headatlas.vlm.model import VLM as Model
+
     model: Any = vlm.model
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
-    config = copy.deepcopy(cast(Any, model).config)
-    if getattr(config, "quantization_config", None) is not None or getattr(model, "hf_device_map", None):
+    if getattr(model, "is_quantized", False):
         raise HeadAtlasError(
-            f"{vlm.name}: an untrained twin needs a model that is neither quantized nor spread over devices; load it plainly, "
-            "or study it with twin=false"
+            f"{vlm.name} is quantised, and an untrained twin cannot be; load it in bfloat16 or float32"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        twin = type(model)._from_config(config)
-    twin = twin.to(device=vlm.device, dtype=vlm.dtype).eval().requires_grad_(False)
-    return VLM(f"{vlm.name} (untrained twin)", twin, vlm.processor)
+    plain: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            twin = type(plain)._from_config(plain.config, dtype=vlm.dtype)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise HeadAtlasError(f"an untrained twin of {vlm.name} cannot be built: {error}") from error
+    twin.generation_config = plain.generation_config
+    return Model(f"untrained twin of {vlm.name}", twin.to(vlm.device).eval(), vlm.processor)
