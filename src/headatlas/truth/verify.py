@@ -15,7 +15,6 @@ from typing import Any
 import pandas as pd
 
 from headatlas.activations import capture
-from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.cogvsr.schema import Question
 from headatlas.cogvsr.store import CogVSR
 from headatlas.heads import Edit, Head, HeadSet, mean, zero
@@ -25,6 +24,8 @@ from headatlas.vlm import VLM, evaluate
 
 NEAR = 0.05
 SPARED = 0.03
+CARRIES = 0.5
+ALSO = 0.1
 SHARE = 0.8
 """A subset that does this share of the whole set's damage does the function's work by itself."""
 
@@ -35,10 +36,13 @@ class Verified:
 
     Attributes:
         function, wished, heads: as in the layout.
-        role: what the subsets show: `single`, `redundant`, `distributed`, `partial` (the set is necessary, its role is not clear)
-            or `failed` (the set is not necessary).
+        role: what the subsets show: `single`, `redundant`, `distributed`, `partial` (the role is not clear) or `failed` (the set
+            does not carry the function).
         minimal: the smallest subsets that do at least `SHARE` of the damage, in the layout's order.
-        intact, floor: accuracy of the intact model; what counts as destroyed before `NEAR` is added.
+        also: heads outside the set whose removal alone takes `ALSO` or more, with both fills.
+        intact, floor: accuracy of the intact model, and with the function destroyed.
+        carried: share of the way from `intact` to `floor` that removing the set takes, the smaller of both fills.
+        necessary: whether the function falls to within `NEAR` of the floor, with both fills.
         without: accuracy without the whole set, by fill (`zero`, `mean`).
         worst_other: largest loss of any other function, over both fills.
         specific: whether `worst_other` is below `SPARED`.
@@ -50,8 +54,11 @@ class Verified:
     heads: tuple[str, ...]
     role: str
     minimal: tuple[tuple[str, ...], ...]
+    also: tuple[str, ...]
     intact: float
     floor: float
+    carried: float
+    necessary: bool
     without: dict[str, float]
     worst_other: float
     specific: bool
@@ -81,7 +88,9 @@ def verify(
     activations = capture(vlm, data.split("P"), tokens=("all",))
     means = mean_z(activations, "P")
     fills: dict[str, Callable[[HeadSet], Edit]] = {"zero": zero, "mean": lambda heads: mean(heads, means)}
-    subsets = [subset for plant in layout.plants for subset in _subsets(plant)]
+    layers, heads = vlm.heads.shape
+    singles = [(Head(layer, head),) for layer in range(layers) for head in range(heads)]
+    subsets = list(dict.fromkeys([subset for plant in layout.plants for subset in _subsets(plant)] + singles))
     conditions = [Condition("intact")]
     for fill, edit in fills.items():
         conditions += [Condition(f"{fill} {' '.join(map(str, s))}", (edit(HeadSet(s)),)) for s in subsets]
@@ -96,8 +105,14 @@ def verify(
     say("answering without pictures")
     blind = _accuracies(evaluate(vlm, list(data.split("E")), arm=_without_image)).set_index("function")["accuracy"]
     chance = _chance(list(data.split("E")))
-    floors = {function: max(float(blind.get(function, 0.0)), chance.get(function, 0.0)) for function in FUNCTIONS}
+    intact = table[table["heads"] == ""].set_index("function")["accuracy"]
+    floors = {name: floor_of(float(intact[name]), float(blind[name]), chance[name]) for name in intact.index}
     return [judge(plant, table, floors[plant.function], tuple(fills)) for plant in layout.plants], table
+
+
+def floor_of(intact: float, blind: float, chance: float) -> float:
+    """Accuracy that counts as destroyed: without the picture, or by chance where that is more or where no picture is needed."""
+    return chance if blind >= intact - NEAR else max(blind, chance)
 
 
 def judge(plant: Plant, table: pd.DataFrame, floor: float, fills: tuple[str, ...] = ("zero", "mean")) -> Verified:
@@ -119,8 +134,11 @@ def judge(plant: Plant, table: pd.DataFrame, floor: float, fills: tuple[str, ...
         if all(own - float(accuracy(subset, fill)[plant.function]) >= SHARE * damage[fill] for fill in fills)
     ]
     minimal = tuple(s for s in doing if not any(set(other) < set(s) for other in doing))
-    necessary = own > floor + NEAR and all(value <= floor + NEAR for value in without.values())
-    role = _role(plant, minimal) if necessary else "failed"
+    carried = min(damage.values()) / (own - floor) if own > floor + NEAR else 0.0
+    role = _role(plant, minimal) if carried >= CARRIES else "failed"
+    also = [
+        head for head in _singles(table) if head not in plant.heads and _takes(table, head, plant.function, own, fills)
+    ]
     rows = table[(table["heads"] == "") & (table["function"] == plant.function)]
     return Verified(
         function=plant.function,
@@ -128,6 +146,9 @@ def judge(plant: Plant, table: pd.DataFrame, floor: float, fills: tuple[str, ...
         heads=tuple(map(str, plant.heads)),
         role=role,
         minimal=tuple(tuple(map(str, subset)) for subset in minimal),
+        also=tuple(map(str, also)),
+        carried=round(carried, 4),
+        necessary=own > floor + NEAR and all(value <= floor + NEAR for value in without.values()),
         intact=round(own, 4),
         floor=round(floor, 4),
         without=without,
@@ -135,6 +156,17 @@ def judge(plant: Plant, table: pd.DataFrame, floor: float, fills: tuple[str, ...
         specific=worst < SPARED,
         n=int(rows["n"].iloc[0]),
     )
+
+
+def _singles(table: pd.DataFrame) -> list[Head]:
+    """The heads that were ablated alone."""
+    return sorted({Head.parse(heads) for heads in table["heads"] if heads and " " not in heads})
+
+
+def _takes(table: pd.DataFrame, head: Head, function: str, intact: float, fills: tuple[str, ...]) -> bool:
+    """Whether removing the head alone takes `ALSO` or more from the function, with every fill."""
+    rows = table[(table["heads"] == str(head)) & (table["function"] == function)].set_index("fill")["accuracy"]
+    return all(fill in rows.index and intact - float(rows[fill]) >= ALSO for fill in fills)
 
 
 def _role(plant: Plant, minimal: tuple[tuple[Head, ...], ...]) -> str:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -26,7 +27,7 @@ from headatlas.scenes.build import build
 from headatlas.scoring.null import permutation
 from headatlas.truth.layout import Layout
 from headatlas.truth.plant import Planter, PlantRecipe
-from headatlas.truth.verify import NEAR, SHARE, SPARED, Verified, verify
+from headatlas.truth.verify import ALSO, CARRIES, NEAR, SHARE, SPARED, Verified, verify
 from headatlas.vlm import VLM, load_vlm
 
 VERIFY_SEED = 20_261_126
@@ -61,16 +62,16 @@ class World:
 
     @property
     def usable(self) -> tuple[Verified, ...]:
-        """The functions whose planted heads are necessary and specific: only they count as truth."""
+        """The functions that their planted heads carry, and no other function with them: only they count as truth."""
         return tuple(one for one in self.verified if one.role != "failed" and one.specific)
 
     def truth(self, shape: tuple[int, int]) -> Bool[np.ndarray, "F L H"]:
-        """The heads of each usable function's smallest sufficient subsets; no head for other functions."""
+        """The heads of each usable function's smallest sufficient subsets and those in `also`; none for other functions."""
         out = np.zeros((len(FUNCTIONS), *shape), dtype=bool)
         for one in self.usable:
-            for subset in one.minimal:
-                for head in map(Head.parse, subset):
-                    out[FUNCTIONS.index(one.function), head.layer, head.head] = True
+            for name in {*(head for subset in one.minimal for head in subset), *one.also}:
+                head = Head.parse(name)
+                out[FUNCTIONS.index(one.function), head.layer, head.head] = True
         return out
 
 
@@ -153,12 +154,13 @@ def card(base: str, layout: Layout, verified: tuple[Verified, ...]) -> str:
     template = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False).from_string(text)
     return template.render(
         base=base, layout=layout, verified=verified, titles=TITLES, near=round(100 * NEAR), spared=round(100 * SPARED),
-        share=round(100 * SHARE),
+        share=round(100 * SHARE), carries=round(100 * CARRIES), also=round(100 * ALSO),
     )  # fmt: skip
 
 
-def _verified(kept: dict) -> Verified:
-    return Verified(**{**kept, "heads": tuple(kept["heads"]), "minimal": tuple(tuple(s) for s in kept["minimal"])})
+def _verified(kept: dict[str, Any]) -> Verified:
+    lists = {"heads": tuple(kept["heads"]), "also": tuple(kept["also"])}
+    return Verified(**(kept | lists | {"minimal": tuple(tuple(subset) for subset in kept["minimal"])}))
 
 
 def exchanged(data: CogVSR, seed: int = 0) -> CogVSR:
