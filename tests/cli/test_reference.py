@@ -4,12 +4,12 @@ import pytest
 from command_line import headatlas
 
 from headatlas.errors import HeadAtlasError
-from headatlas.reference import names, path
+from headatlas.shipped import names, path, worlds
 
 
 def test_list_names_every_shipped_model():
     out = headatlas("reference", "list", "--json")
-    assert json.loads(out.stdout) == {name: str(path(name)) for name in names()}
+    assert json.loads(out.stdout) == {name: str(path(name)) for name in (*names(), *worlds())}
 
 
 def test_card_of_an_unknown_model():

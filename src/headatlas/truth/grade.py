@@ -54,6 +54,7 @@ class Case:
         data: its questions, with splits P and S.
         truth: the heads that carry each function; None in null worlds.
         roles: role of each planted function.
+        ignored: heads that every function needs, which are neither right nor wrong; None: none.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Case:
     data: CogVSR
     truth: Bool[np.ndarray, "F L H"] | None = None
     roles: dict[str, str] | None = None
+    ignored: Bool[np.ndarray, "L H"] | None = None
 
 
 def planted_case(world: World | str, n: int = 400, seed: int = 0) -> Case:
@@ -69,7 +71,8 @@ def planted_case(world: World | str, n: int = 400, seed: int = 0) -> Case:
     found = load_world(world) if isinstance(world, str) else world
     vlm = load_vlm(found.path)
     roles = {one.function: one.role for one in found.usable}
-    return Case(found.name, "planted", vlm, _scenes(n, seed), found.truth(vlm.heads.shape), roles)
+    shape = vlm.heads.shape
+    return Case(found.name, "planted", vlm, _scenes(n, seed), found.truth(shape), roles, found.general(shape))
 
 
 def null_case(model: str, kind: str, n: int = 400, seed: int = 0) -> Case:
@@ -153,7 +156,9 @@ def _rows(case: Case, name: str, found: Scores, selector: str) -> list[tuple[Any
         if truth is not None and not truth.any():
             continue
         chosen = select(found, function, selector).mask(found.shape) if selector else np.zeros(found.shape, bool)
-        auprc, at = (np.nan, np.nan) if truth is None else ranked_against(found.values[c], truth)
+        if case.ignored is not None:
+            chosen = chosen & ~case.ignored
+        auprc, at = (np.nan, np.nan) if truth is None else ranked_against(found.values[c], truth, case.ignored)
         rows.append((
             case.name, case.kind, name, selector, function, (case.roles or {}).get(function, ""), auprc, at, int(chosen.sum()),
             0 if truth is None else int((chosen & truth).sum()), 0 if truth is None else int(truth.sum()), chosen.size,
@@ -162,11 +167,14 @@ def _rows(case: Case, name: str, found: Scores, selector: str) -> list[tuple[Any
     return rows
 
 
-def ranked_against(values: Float[np.ndarray, "L H"], truth: Bool[np.ndarray, "L H"]) -> tuple[float, float]:
-    """AUPRC of a ranking, and the share of true heads among its |S| best; ties by layer and head."""
-    order = np.argsort(-values.ravel(), kind="stable")
-    size = int(truth.sum())
-    return float(average_precision_score(truth.ravel(), values.ravel())), float(truth.ravel()[order[:size]].mean())
+def ranked_against(
+    values: Float[np.ndarray, "L H"], truth: Bool[np.ndarray, "L H"], ignored: Bool[np.ndarray, "L H"] | None = None
+) -> tuple[float, float]:
+    """AUPRC of a ranking, and the share of true heads among its |S| best; ties by layer and head. `ignored` heads are left out."""
+    kept = np.ones(truth.size, bool) if ignored is None else ~ignored.ravel()
+    scores, right = values.ravel()[kept], truth.ravel()[kept]
+    order = np.argsort(-scores, kind="stable")
+    return float(average_precision_score(right, scores)), float(right[order[: int(right.sum())]].mean())
 
 
 def summary(grades: pd.DataFrame) -> pd.DataFrame:

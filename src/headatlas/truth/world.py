@@ -7,6 +7,7 @@ A planted world's folder is an ordinary model folder with `truth.json` (layout, 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ from headatlas.truth.layout import Layout
 from headatlas.truth.plant import Planter, PlantRecipe
 from headatlas.truth.verify import ALSO, CARRIES, NEAR, SHARE, SPARED, Verified, verify
 from headatlas.vlm import VLM, load_vlm
+
+GENERAL = 3
+"""Functions that a head outside a layout must be needed by to be general."""
 
 VERIFY_SEED = 20_261_126
 """Seed of the scenes that truth is verified on; no study, grading or training uses it."""
@@ -66,12 +70,21 @@ class World:
         return tuple(one for one in self.verified if one.role != "failed" and one.specific)
 
     def truth(self, shape: tuple[int, int]) -> Bool[np.ndarray, "F L H"]:
-        """The heads of each usable function's smallest sufficient subsets and those in `also`; none for other functions."""
+        """The heads of each usable function's smallest sufficient subsets and those in `also`, without general ones."""
         out = np.zeros((len(FUNCTIONS), *shape), dtype=bool)
         for one in self.usable:
             for name in {*(head for subset in one.minimal for head in subset), *one.also}:
                 head = Head.parse(name)
                 out[FUNCTIONS.index(one.function), head.layer, head.head] = True
+        return out & ~self.general(shape)
+
+    def general(self, shape: tuple[int, int]) -> Bool[np.ndarray, "L H"]:
+        """Heads outside the layout that `GENERAL` or more functions need: they belong to no function, and grading skips them."""
+        out = np.zeros(shape, dtype=bool)
+        for name, count in Counter(name for one in self.verified for name in one.also).items():
+            if count >= GENERAL:
+                head = Head.parse(name)
+                out[head.layer, head.head] = True
         return out
 
 

@@ -25,7 +25,8 @@ def claims_section(run: Run) -> Section:
         title="What the paper claims, and what was found here",
         intro="Each claim of the paper is tested on this model, once for each way of finding heads (“scorer”). "
         "A claim is supported if the 95 % interval of its effect (in brackets) lies wholly on the claimed side and the effect "
-        f"beats its control; it is contradicted if the interval lies wholly on the other side.{level}",
+        f"beats its control; it is contradicted if the interval lies wholly on the other side. "
+        f"The claims of one scorer are tested together: p is adjusted over them.{level}",
         blocks=() if run.claims else (Note(run.why("claims"), weak=True),),
         kind="claims",
         data=claim_groups(run.claims),
@@ -47,7 +48,8 @@ def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "title": str(first.get("title", "")),
                 "statement": str(first.get("statement", "")),
                 "tally": _tally(rows),
-                "rows": [claim_row(entry) for entry in rows],
+                # The p that the verdict uses: adjusted over the claims of the scorer.
+                "rows": [claim_row(entry | {"p": entry.get("q", entry.get("p"))}) for entry in rows],
             }
         )
     return groups
