@@ -170,7 +170,7 @@ def _rows(case: Case, name: str, found: Scores, selector: str) -> list[tuple[Any
 def ranked_against(
     values: Float[np.ndarray, "L H"], truth: Bool[np.ndarray, "L H"], ignored: Bool[np.ndarray, "L H"] | None = None
 ) -> tuple[float, float]:
-    """AUPRC of a ranking, and the share of true heads among its |S| best; ties by layer and head. `ignored` heads are left out."""
+    """AUPRC of a ranking, and the share of true heads among its |S| best, `ignored` heads left out; ties by layer and head."""
     kept = np.ones(truth.size, bool) if ignored is None else ~ignored.ravel()
     scores, right = values.ravel()[kept], truth.ravel()[kept]
     order = np.argsort(-scores, kind="stable")
