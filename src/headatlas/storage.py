@@ -140,14 +140,18 @@ _STAGED = ".headatlas-writing"
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the only lock of `path`, a file beside it; for writers, of this machine or of another that shares the disk.
 
+    Nested use in one thread is fine: long work takes the lock before it begins, and what it calls takes it again. Parents of
+    `path` that are missing are made, and removed again if nothing was written into them.
+
     Raises:
         HeadAtlasError: another process holds it, or the lock cannot be made; `what` says in the message what it is writing.
     """
     path = Path(os.path.realpath(path))
     name = path.with_name(f".{path.name}.lock")
+    new = [folder for folder in (name.parent, *name.parent.parents) if not folder.exists()]
     try:
         name.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(name, timeout=0)
+        lock = filelock.FileLock(name, timeout=0, is_singleton=True)
         lock.acquire()
     except filelock.Timeout as error:
         raise HeadAtlasError(
@@ -158,8 +162,12 @@ def locked(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
-        name.unlink(missing_ok=True)
+        if lock.lock_counter == 1:
+            name.unlink(missing_ok=True)
         lock.release()
+        with suppress(OSError):  # something was written there
+            for folder in new:
+                folder.rmdir()
 
 
 @contextmanager
