@@ -14,6 +14,7 @@ from headatlas.storage import (
     SEAL,
     DamagedError,
     Folder,
+    beside,
     difference,
     is_sealed,
     lock_folder,
@@ -264,3 +265,15 @@ def test_a_writers_lock_nests_and_leaves_nothing(tmp_path):
     with locked(path, "it"):
         path.mkdir()
     assert [one.name for one in path.parent.iterdir()] == ["data"]
+
+
+def test_what_lies_beside_a_folder_without_a_name(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    assert beside(Path("x/vsr"), ".review") == Path("x/vsr.review")
+    assert beside(Path("."), ".review") == tmp_path / "a.review"
+    assert beside(Path(".."), ".review") == tmp_path.with_name(f"{tmp_path.name}.review")
+    with pytest.raises(HeadAtlasError, match="root of a disk"):
+        beside(Path("/"), ".review")
+    with pytest.raises(HeadAtlasError, match="root of a disk"), locked(Path("/"), "it"):
+        pass

@@ -132,6 +132,18 @@ def safe_name(text: str) -> str:
     return f"{kept}-{digest}" if kept else f"x-{digest}"
 
 
+def beside(path: Path, ending: str) -> Path:
+    """What lies next to `path` under its name with `ending`: `data/vsr` and `.import.json` give `data/vsr.import.json`.
+
+    Raises:
+        HeadAtlasError: `path` is the root of a disk, which has no name.
+    """
+    named = path if path.name not in ("", "..") else Path(os.path.realpath(path))
+    if not named.name:
+        raise HeadAtlasError(f"{str(path)!r} is the root of a disk: name a folder in it")
+    return named.with_name(f"{named.name}{ending}")
+
+
 _STAGED = ".headatlas-writing"
 """Marks a folder that `replacing` was filling."""
 
@@ -147,7 +159,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         HeadAtlasError: another process holds it, or the lock cannot be made; `what` says in the message what it is writing.
     """
     path = Path(os.path.realpath(path))
-    name = path.with_name(f".{path.name}.lock")
+    name = beside(path, ".lock").with_name(f".{path.name}.lock")
     new = [folder for folder in (name.parent, *name.parent.parents) if not folder.exists()]
     try:
         name.parent.mkdir(parents=True, exist_ok=True)

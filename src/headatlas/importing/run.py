@@ -28,7 +28,7 @@ from headatlas.importing.origin import Origin, cache_folder, open_origin
 from headatlas.importing.registry import IMPORTERS, Importer
 from headatlas.pictures import stored_upright
 from headatlas.progress import Progress
-from headatlas.storage import locked
+from headatlas.storage import beside, locked
 
 
 @dataclass
@@ -242,4 +242,4 @@ def _write_report(report: Report, out: Path) -> None:
 
 def report_path(out: Path) -> Path:
     """The file of the report on the dataset `out`. It lies beside the folder, which holds nothing but the dataset."""
-    return out.with_name(f"{out.name}.import.json")
+    return beside(out, ".import.json")
