@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headatlas.cogvsr.functions import check_function
-from headatlas.cogvsr.pictures import turned, upright
+from headatlas.pictures import turned, upright
 
 AnswerType = Literal["yes_no", "choice", "number", "text"]
 Split = Literal["train", "P", "S", "T", "E"]

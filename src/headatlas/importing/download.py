@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from headatlas.cogvsr.pictures import MAX_BYTES
 from headatlas.errors import HeadAtlasError
+from headatlas.pictures import MAX_BYTES
 
 MAX_TABLE = 8 * 2**30
 _GIVE_UP = 5  # times in a row without an answer

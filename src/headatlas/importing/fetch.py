@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
-from headatlas.cogvsr.pictures import SUFFIXES, fault_of_image, fault_of_name, inside, judge, read_image
 from headatlas.importing.download import Downloads, NotHad
 from headatlas.importing.draft import Picture
+from headatlas.pictures import SUFFIXES, fault_of_image, fault_of_name, inside, judge, read_image
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headatlas.cogvsr.pictures import SUFFIXES
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.download import Downloads
+from headatlas.pictures import SUFFIXES
 
 TABLES = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
 

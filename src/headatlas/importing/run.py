@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from headatlas.cogvsr import files
-from headatlas.cogvsr.pictures import stored_upright
 from headatlas.cogvsr.schema import Question, Split
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import WHOLE
@@ -28,6 +27,7 @@ from headatlas.importing.draft import Draft, LeftOut
 from headatlas.importing.fetch import Found, Missing, Pictures
 from headatlas.importing.origin import cache_folder, open_origin
 from headatlas.importing.registry import IMPORTERS, Importer
+from headatlas.pictures import stored_upright
 from headatlas.progress import Progress
 
 

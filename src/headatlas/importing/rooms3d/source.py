@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from headatlas.cogvsr.pictures import SUFFIXES, size_of
 from headatlas.cogvsr.schema import AnswerType
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import RELATION, SPATIAL, whole
@@ -24,6 +23,7 @@ from headatlas.importing.rooms3d.english import read_question
 from headatlas.importing.rooms3d.graph import Graph, name_of, read_graph
 from headatlas.importing.rooms3d.program import read_program
 from headatlas.importing.rooms3d.steps import tell
+from headatlas.pictures import SUFFIXES, size_of
 
 MADE_UP = 4
 """Questions made for a scene of a set that has none."""
