@@ -36,7 +36,7 @@ def log_odds(logprobs: Float[np.ndarray, "*some A"]) -> Float[np.ndarray, "*some
     left = -np.expm1(logp)
     others = np.exp(logprobs[..., 1:]).sum(-1)
     rest = np.where(left >= SURE, left, np.clip(others, 1e-30, SURE))
-    return logp - np.log(rest)
+    return np.asarray(logp - np.log(rest))
 
 
 @dataclass(frozen=True, eq=False)
