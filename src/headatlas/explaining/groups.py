@@ -2,9 +2,10 @@
 
 Two heads that do the same work hide each other: without one the other still does it, and neither has an effect alone. So heads
 are also removed together. (1) Greedily: the head whose removal hurts the answer most is removed, then the head that hurts most
-without it, and so on, until the model changes its answer. Then the same among all other heads, because one head that reads the
-question would otherwise be all that is found. (2) All pairs among the heads of these sets and those with the largest single
-effects: the interaction is the effect of removing both minus the sum of both effects. (3) Random sets of the same size.
+without it, and so on, until the model changes its answer. (2) At random, among all other heads: a greedy search cannot see three
+heads of which any one is enough. Of many random sets the most harmful is taken, and every head that it does not need is put
+back. (3) All pairs among the heads of both sets and those with the largest single effects: the interaction is the effect of
+removing both minus the sum of both effects. (4) Beside each set, random sets of its size from the same layers.
 
 The heads are chosen on the answer on which they are measured. This describes one answer; it is not a test.
 """
@@ -29,6 +30,8 @@ from headatlas.vlm.model import VLM
 
 LEAST_GAIN = 0.05
 """Nats that a further head must cost the answer for a set to grow."""
+ENOUGH = 0.8
+"""Share of a random set's effect that must be left when heads that it does not need are put back."""
 HIDDEN = 0.25
 """Nats of interaction from which two heads count as hiding each other."""
 READ = 3
@@ -40,11 +43,12 @@ class Groups:
     """Joint effects on one answer: falls of its log-odds, nats.
 
     Attributes:
-        path: greedy removal, one row a head: `set` (from 1), `k` heads removed so far, `head` (the one added), `effect` of all k
-            together, `alone` (the sum of their single effects), `p` of the answer (0..1), whether it is still the greedy answer
-            (`kept`).
-        sets: one row a set: `heads`, `effect`, `alone`, `p`, `kept`, and the effects of `n_random` random sets of as many
-            heads from the same layers as far as possible: their mean `random` and how many are `as_large`.
+        path: the heads of each set in order, one row a head: `set`, `k` heads removed so far, `head` (the one added), `effect` of
+            all k together, `alone` (the sum of their single effects), `p` of the answer (0..1), whether it is still the greedy
+            answer (`kept`).
+        sets: one row a set: `search` (`greedy` or `random`), `heads`, `effect`, `alone`, `p`, `kept`, and the effects of `n_random`
+            random sets of as many heads from the same layers as far as possible: their mean `random` and how many are
+            `as_large`.
         pairs: `head_a`, `head_b`, `alone_a`, `alone_b`, `both`, `interaction` = both - alone_a - alone_b; above 0 the two
             hide each other, below 0 they need each other. Largest first.
     """
@@ -56,7 +60,10 @@ class Groups:
     @property
     def heads(self) -> list[HeadSet]:
         """The sets, each in the order in which its heads were removed."""
-        return [HeadSet(text, "greedy joint removal") for text in self.sets["heads"]]
+        return [
+            HeadSet(text, f"joint removal, {how} search")
+            for text, how in zip(self.sets["heads"], self.sets["search"], strict=True)
+        ]
 
     @property
     def hidden(self) -> HeadSet:
@@ -80,7 +87,7 @@ def find_groups(
     effects: HeadEffects,
     candidates: HeadSet | None = None,
     most: int = 6,
-    n_sets: int = 2,
+    n_search: int = 40,
     among: int = 8,
     n_random: int = 20,
     means: Means | None = None,
@@ -93,25 +100,27 @@ def find_groups(
         vlm, chat, means: as in `head_effects`.
         effects: the single effects.
         candidates: heads that a set may take; None: all.
-        most: heads of a set at most; it also ends where the model changes its answer, or no head costs 0.05 nats more.
-        n_sets: sets to look for; they have no head in common.
+        most: heads of a set at most. The greedy search also ends where the model changes its answer, or no head costs 0.05 nats
+            more; the random search draws sets of this size.
+        n_search: random sets that are tried.
         among: heads whose pairs are measured.
         n_random: random sets beside each set.
         seed: of the random sets.
         progress: called as `progress("groups", done, total)`; the total is the most that can be needed.
     """
     pool = list(candidates or effects.heads)
-    total = n_sets * (most * len(pool) + n_random) + among * (among - 1) // 2
+    total = most * len(pool) + n_search + most * (most + 3) // 2 + 2 * n_random + among * (among - 1) // 2
     joint = _Joint(vlm, chat, effects, means, progress, total)
     single = dict(zip(effects.heads, effects.effect.tolist(), strict=True))
     rng = np.random.default_rng(seed)
     rows: list[tuple] = []
     sets: list[tuple] = []
     used: list[Head] = []
-    for number in range(1, n_sets + 1):
-        steps = _greedy(joint, [head for head in pool if head not in used], most)
+    for number, search in enumerate(("greedy", "random"), 1):
+        rest = [head for head in pool if head not in used]
+        steps = _greedy(joint, rest, most) if search == "greedy" else _random(joint, rest, most, n_search, rng)
         if not steps:
-            break
+            continue
         chosen = [head for head, *_ in steps]
         alone = np.cumsum([single[head] for head in chosen])
         for k, (head, effect, p, kept) in enumerate(steps, 1):
@@ -119,7 +128,8 @@ def find_groups(
         random = [effect for effect, _, _ in joint.effects(_alike(chosen, list(effects.heads), used, n_random, rng))]
         _, effect, p, kept = steps[-1]
         mean, as_large = (float(np.mean(random)), int(np.sum(np.array(random) >= effect))) if random else (np.nan, 0)
-        sets.append((" ".join(map(str, chosen)), effect, float(alone[-1]), p, kept, mean, as_large, len(random)))
+        names = " ".join(map(str, chosen))
+        sets.append((search, names, effect, float(alone[-1]), p, kept, mean, as_large, len(random)))
         used += chosen
     ranked = sorted(effects.heads, key=lambda head: -single[head])
     couples = list(combinations(list(dict.fromkeys([*used, *ranked]))[:among], 2))
@@ -131,7 +141,9 @@ def find_groups(
     table = pd.DataFrame(pairs, columns=["head_a", "head_b", "alone_a", "alone_b", "both", "interaction"])
     return Groups(
         pd.DataFrame(rows, columns=["set", "k", "head", "effect", "alone", "p", "kept"]),
-        pd.DataFrame(sets, columns=["heads", "effect", "alone", "p", "kept", "random", "as_large", "n_random"]),
+        pd.DataFrame(
+            sets, columns=["search", "heads", "effect", "alone", "p", "kept", "random", "as_large", "n_random"]
+        ),
         table.sort_values("interaction", ascending=False, ignore_index=True),
     )
 
@@ -193,6 +205,29 @@ def _greedy(joint: _Joint, pool: Sequence[Head], most: int) -> list[tuple[Head, 
         if not kept:
             break
     return steps
+
+
+def _random(
+    joint: _Joint, pool: Sequence[Head], most: int, n: int, rng: np.random.Generator
+) -> list[tuple[Head, float, float, bool]]:
+    """The most harmful of `n` random sets without the heads that it does not need; in the order of the draw, with steps as of `_greedy`."""
+    size = min(most, len(pool))
+    if size < 2:
+        return []
+    sets = [[pool[int(i)] for i in rng.choice(len(pool), size, replace=False)] for _ in range(n)]
+    effects = [effect for effect, _, _ in joint.effects(sets)]
+    whole = max(effects)
+    if whole < LEAST_GAIN:
+        return []
+    kept = sets[int(np.argmax(effects))]
+    while len(kept) > 1:
+        found = joint.effects([[h for h in kept if h != out] for out in kept])
+        best = int(np.argmax([effect for effect, _, _ in found]))
+        if found[best][0] < ENOUGH * whole:
+            break
+        kept.pop(best)
+    steps = joint.effects([kept[: k + 1] for k in range(len(kept))])
+    return [(head, *one) for head, one in zip(kept, steps, strict=True)]
 
 
 def _alike(

@@ -252,6 +252,9 @@ def _records(table: Any) -> list[dict[str, Any]]:
     """Rows of a table as plain values; NaN becomes None."""
     rows = table.to_dict("records")
     return [
-        {key: (None if isinstance(v, float) and v != v else v.item() if hasattr(v, "item") else v) for key, v in row.items()}
+        {
+            key: (None if isinstance(v, float) and v != v else v.item() if hasattr(v, "item") else v)
+            for key, v in row.items()
+        }
         for row in rows
     ]

@@ -29,7 +29,7 @@ def export(desk: Desk, out: str | Path, n: int = 6, progress: Progress | None = 
         HeadAtlasError: `out` has files of something else, or no question has a step that needs a picture.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir()) and not (out / "data.js").is_file()):
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "data.js").is_file())):
         raise HeadAtlasError(f"{str(out)!r} must be a new folder, or one that --export has written, got another one")
     chosen = _chosen(desk, n)
     if not chosen:
@@ -50,7 +50,10 @@ def export(desk: Desk, out: str | Path, n: int = 6, progress: Progress | None = 
         write_whole(out / name, read_static(name))
     policy = "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src data:; base-uri 'none'; form-action 'none'"
     page = read_static("explore.html").decode()
-    page = page.replace('<meta charset="utf-8">', f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">')
+    page = page.replace(
+        '<meta charset="utf-8">',
+        f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">',
+    )
     page = page.replace('<script src="base.js">', '<script src="data.js"></script>\n<script src="base.js">')
     write_whole(out / "index.html", page.encode())
     return out / "index.html"

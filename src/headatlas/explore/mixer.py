@@ -62,7 +62,11 @@ def snippet(vlm: VLM, asked: Asked, changes: Sequence[Change], pictures: Picture
     if asked.step is not None:
         lines.append("from headatlas.vlm import conversation, generate")
     if picture.seed is not None:
-        lines += ["import random", "from headatlas.scenes.render import render", "from headatlas.scenes.sample import random_scene"]
+        lines += [
+            "import random",
+            "from headatlas.scenes.render import render",
+            "from headatlas.scenes.sample import random_scene",
+        ]
     if picture.scene is not None:
         lines += ["from headatlas.scenes.render import render", "from headatlas.scenes.world import Scene, Thing"]
     lines += ["", f"vlm = ha.load_vlm({vlm.name!r})"]

@@ -115,9 +115,7 @@ def drawn(scene: DrawnScene) -> Any:
     """A drawn scene as `scenes.world.Scene`."""
     from headatlas.scenes.world import Scene, Thing
 
-    things = (
-        Thing(t.cls, t.color, t.texture, t.size, t.row, t.column, t.depth, t.faces) for t in scene.things
-    )
+    things = (Thing(t.cls, t.color, t.texture, t.size, t.row, t.column, t.depth, t.faces) for t in scene.things)
     return Scene(tuple(things), scene.place)
 
 

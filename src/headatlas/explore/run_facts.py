@@ -47,7 +47,14 @@ class RunFacts:
         for name, scores in self.atlas.scores.items():
             values = {f: scores.values[i].round(5).tolist() for i, f in enumerate(self.atlas.functions)}
             unit = units.get(name)
-            scorers.append({"name": name, "label": str(labels.get(name, name)), "unit": unit if isinstance(unit, str) else "", "values": values})
+            scorers.append(
+                {
+                    "name": name,
+                    "label": str(labels.get(name, name)),
+                    "unit": unit if isinstance(unit, str) else "",
+                    "values": values,
+                }
+            )
         return {
             "where": self.where,
             "scorers": scorers,
@@ -71,7 +78,9 @@ class RunFacts:
         for name, scores in self.atlas.scores.items():
             for function, group in (scores.info.get("groups") or {}).items():
                 if isinstance(group, dict) and group.get("heads"):
-                    found.append({"scorer": name, "function": function, "title": TITLES.get(function, function), **group})
+                    found.append(
+                        {"scorer": name, "function": function, "title": TITLES.get(function, function), **group}
+                    )
         return found
 
     def _why_not(self, function: str) -> str:

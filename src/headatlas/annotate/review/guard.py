@@ -78,4 +78,6 @@ class Guard:
         length = headers.get("content-length", "")
         if not length.isdecimal() or "transfer-encoding" in headers:
             return 411, "the request must have a content-length"
-        return (413, f"the request must have at most {self._most_bytes} bytes") if int(length) > self._most_bytes else None
+        return (
+            (413, f"the request must have at most {self._most_bytes} bytes") if int(length) > self._most_bytes else None
+        )

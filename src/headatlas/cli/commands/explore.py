@@ -10,14 +10,14 @@ import typer
 
 from headatlas.cli import options
 from headatlas.cli.registry import command
-from headatlas.errors import HeadAtlasError
 
 
 @command("explore", panel="Studies", order=6)
 def explore(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Shipped name, folder or Hugging Face id of a VLM.")],
     run: Annotated[
-        Path | None, typer.Option("--run", help="Run directory of a study of this model: its scores, groups and directions.")
+        Path | None,
+        typer.Option("--run", help="Run directory of a study of this model: its scores, groups and directions."),
     ] = None,
     data: Annotated[
         str | None, typer.Option("--data", help=f"{options.DATA_HELP} [default: that of --run, else cogvsr-mini]")

@@ -51,7 +51,7 @@ HA.showGaze = () => {
   const found = HA.decode(HA.shown.attention || HA.attention);
   const at = found ? found.heads.indexOf(HA.shown.name) : -1;
   if (at < 0) { box.replaceChildren(found ? HA.el("p", { class: "weak" }, "Attention of this head cannot be shown.") : ""); return; }
-  const parts = [HA.el("h3", {}, "What it looks at")];
+  const parts = [HA.el("h3", {}, HA.shown.attention && HA.changes.length ? "What it looks at, with the changes" : "What it looks at")];
   if (found.map && HA.$("picture").naturalWidth) {
     const canvas = HA.el("canvas", { class: "map", role: "img", "aria-label": `Map of where ${HA.shown.name} looks on the picture` });
     HA.drawMap(canvas, HA.$("picture"), found.map, at);
@@ -164,7 +164,7 @@ HA.showSets = (found) => {
   const box = HA.$("sets");
   if (!found) { box.replaceChildren(); return; }
   const link = (name) => HA.el("button", { type: "button", class: "chip", on: { click: () => HA.select(name) } }, name);
-  const sets = found.sets.map((one) => HA.el("p", {}, ...one.heads.split(" ").map(link), " together ", HA.el("b", {}, `${HA.signed(-one.effect)} nats`),
+  const sets = found.sets.map((one) => HA.el("p", {}, ...one.heads.split(" ").map(link), one.heads.includes(" ") ? " together " : " alone ", HA.el("b", {}, `${HA.signed(-one.effect)} nats`),
     one.heads.includes(" ") ? ` (each alone, in sum ${HA.signed(-one.alone)})` : "", one.kept ? "; the model still says it. " : "; the model says something else. ",
     HA.el("button", { type: "button", class: "chip", on: { click: () => { HA.selected = one.heads.split(" "); HA.paintSelection(); HA.showHead(); HA.paintMixer(); } } }, "select"),
     one.n_random ? HA.el("span", { class: "weak" }, ` ${one.n_random} random sets of this size: ${HA.signed(-one.random)} on average, ${one.as_large || "none"} as large.`) : ""));

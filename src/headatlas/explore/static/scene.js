@@ -48,10 +48,9 @@ HA.toggleThing = (row, column) => {
 };
 
 HA.paintScene = () => {
-  const signs = { car: "🚗", dog: "🐕", fish: "🐟", arrow: "➤", circle: "●", square: "■", triangle: "▲", star: "★" };
   for (const cell of HA.$("board").querySelectorAll("button")) {
     const one = HA.scene.things.find((thing) => String(thing.row) === cell.dataset.row && String(thing.column) === cell.dataset.column);
-    cell.textContent = one ? signs[one.cls] : "";
+    cell.textContent = one ? one.cls : "";
     cell.className = one ? `thing ${one.color}` : "";
     cell.setAttribute("aria-label", `row ${cell.dataset.row}, column ${cell.dataset.column}: ${one ? `${one.color} ${one.cls}` : "empty"}`);
   }
