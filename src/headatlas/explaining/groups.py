@@ -46,8 +46,8 @@ class Groups:
         path: the heads of each set in order, one row a head: `set`, `k` heads removed so far, `head` (the one added), `effect` of
             all k together, `alone` (the sum of their single effects), `p` of the answer (0..1), whether it is still the greedy
             answer (`kept`).
-        sets: one row a set: `search` (`greedy` or `random`), `heads`, `effect`, `alone`, `p`, `kept`, and the effects of `n_random`
-            random sets of as many heads from the same layers as far as possible: their mean `random` and how many are
+        sets: one row a set: `search` (`greedy` or `random`), `heads`, `effect`, `alone`, `p`, `kept`, and the effects of
+            `n_random` random sets of as many heads from the same layers as far as possible: their mean `random` and how many are
             `as_large`.
         pairs: `head_a`, `head_b`, `alone_a`, `alone_b`, `both`, `interaction` = both - alone_a - alone_b; above 0 the two
             hide each other, below 0 they need each other. Largest first.
@@ -210,7 +210,7 @@ def _greedy(joint: _Joint, pool: Sequence[Head], most: int) -> list[tuple[Head, 
 def _random(
     joint: _Joint, pool: Sequence[Head], most: int, n: int, rng: np.random.Generator
 ) -> list[tuple[Head, float, float, bool]]:
-    """The most harmful of `n` random sets without the heads that it does not need; in the order of the draw, with steps as of `_greedy`."""
+    """The most harmful of `n` random sets without the heads that it does not need, as `_greedy` gives it."""
     size = min(most, len(pool))
     if size < 2:
         return []

@@ -101,7 +101,7 @@ class Desk:
 
     def effects(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
         """The exact effect of every head alone."""
-        chat, found = self._effects(request, progress)
+        _, found = self._effects(request, progress)
         return {
             "answer": found.answers[0],
             "heads": [str(head) for head in found.heads],

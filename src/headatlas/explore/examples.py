@@ -23,8 +23,8 @@ def head_examples(vlm: VLM, questions: Sequence[Question], head: Head, progress:
     """Remove one head on the first 48 questions: the steps whose right answer loses most, and how many change.
 
     Returns:
-        `n` steps, `changed` of them answered differently (`broken`: from right to wrong, `mended`: from wrong to right), `mean` fall
-        of the right answer's log-probability (nats) by function, and the `examples` with the largest fall.
+        `n` steps of `questions`, how many become wrong (`broken`) and right (`mended`), the `mean` fall of the right answer's
+        log-probability (nats) by function, and the `examples` with the largest fall.
     """
     some = list(questions[:QUESTIONS])
     found = sweep(vlm, conversations(some), [[zero(HeadSet([head]))]], progress=progress)

@@ -48,7 +48,7 @@ def export(desk: Desk, out: str | Path, n: int = 6, progress: Progress | None = 
     write_whole(out / "data.js", f"window.HA_STATIC = {text};\n".encode())
     for name in FILES:
         write_whole(out / name, read_static(name))
-    policy = "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src data:; base-uri 'none'; form-action 'none'"
+    policy = "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src data:; base-uri 'none'"
     page = read_static("explore.html").decode()
     page = page.replace(
         '<meta charset="utf-8">',

@@ -1,6 +1,7 @@
 """The server of the live page; the page itself is in `static/`.
 
-It gives out what the model, its data and a run say, and takes jobs. Only pages of this address are answered (`annotate.review.guard`).
+It gives out what the model, its data and a run say, and takes jobs. Only pages of this
+address are answered (`annotate.review.guard`).
 """
 
 from __future__ import annotations
