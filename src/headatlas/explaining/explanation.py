@@ -59,9 +59,11 @@ class Explanation:
         self._seen, self._why_unseen, self._means = seen, why_unseen, means
 
     def __repr__(self) -> str:
+        from headatlas.explaining.page import percent
+
         first = self.table.iloc[0]
         lines = [
-            f"Explanation of {self.answer!r} ({_percent(self.p)}) to {self.question!r}",
+            f"Explanation of {self.answer!r} ({percent(self.p)}) to {self.question!r}",
             f"  largest effect: {first['head']} {first['effect']:+.2f} nats; "
             f"{int(self.effects.changed.sum())} of {len(self.effects.heads)} heads change the answer alone",
         ]
@@ -153,7 +155,3 @@ class Explanation:
         path = Path(path)
         write_whole(path, page(self).encode())
         return path
-
-
-def _percent(p: float) -> str:
-    return f"{100 * p:.1f} %"

@@ -10,7 +10,7 @@ from headatlas.cogvsr.functions import FUNCTIONS, TITLES
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention import Directions, directions
 from headatlas.scoring import Atlas
-from headatlas.study.run import kept_settings, open_study
+from headatlas.study.run import kept_settings
 from headatlas.study.study import Study
 from headatlas.vlm.model import VLM
 
@@ -25,11 +25,9 @@ class RunFacts:
         settings = kept_settings(out)
         if settings is None:
             raise HeadAtlasError(f"{str(out)!r} must be the run directory of a study, got a folder without one")
-        self.study: Study = open_study(settings, out)
-        self.study._check_model(vlm)
+        self.study = Study(settings, out, vlm=vlm)
         if not self.study.run.has_run("score"):
             raise HeadAtlasError(f"{str(out)!r} has no scores yet: run `headatlas score --out {out}` first")
-        self.study.vlm = vlm
         self.where = str(out)
         self.atlas: Atlas = self.study.atlas
 

@@ -50,7 +50,7 @@ HA.showGaze = () => {
   if (!box || !HA.shown.name) return;
   const found = HA.decode(HA.shown.attention || HA.attention);
   const at = found ? found.heads.indexOf(HA.shown.name) : -1;
-  if (at < 0) { box.replaceChildren(found ? HA.el("p", { class: "weak" }, "Attention of this head cannot be shown.") : ""); return; }
+  if (at < 0) { box.replaceChildren(found ? HA.el("p", { class: "weak" }, "Attention of this head cannot be shown.") : HA.el("p", { class: "weak" }, HA.unseen || "")); return; }
   const parts = [HA.el("h3", {}, HA.shown.attention && HA.changes.length ? "What it looks at, with the changes" : "What it looks at")];
   if (found.map && HA.$("picture").naturalWidth) {
     const canvas = HA.el("canvas", { class: "map", role: "img", "aria-label": `Map of where ${HA.shown.name} looks on the picture` });

@@ -10,6 +10,7 @@ HA.ask = async (asked) => {
   HA.answer = HA.effects = HA.attention = HA.together = null;
   HA.shown.attention = null;
   HA.shown.position = null;
+  HA.unseen = "";
   HA.trouble("");
   HA.showSets(null);
   HA.$("answer").replaceChildren(HA.el("p", { class: "weak" }, "The model is thinking …"));
@@ -23,7 +24,8 @@ HA.ask = async (asked) => {
     HA.answer = answer;
     HA.showAnswer();
     HA.$("code").textContent = answer.snippet || "";
-    const seen = await HA.job("attention");
+    let seen = null;
+    try { seen = await HA.job("attention"); } catch (error) { HA.unseen = error.message; } // not every family's attention can be read
     if (late()) return;
     HA.attention = seen;
     HA.paintGrid();

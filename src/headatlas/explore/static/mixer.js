@@ -47,6 +47,7 @@ HA.mix = async () => {
     HA.mixed = found;
     HA.showMix(found);
     HA.$("code").textContent = found.snippet;
+    if (!HA.attention) return;
     HA.shown.attention = await HA.job("attention", { position: HA.shown.position, changes });
     if (changes === HA.changes) HA.showGaze();
   } catch (error) {
