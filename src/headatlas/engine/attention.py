@@ -91,4 +91,3 @@ def _on_branch(edit: AttentionEdit, at: Tensor) -> AttentionEdit:
     keys = edit.keys if edit.keys.dim() == 2 else edit.keys[None]
     keys = keys.expand(at.shape[0], -1).cpu()
     return replace(edit, keys=torch.cat([keys, keys.gather(1, at)], 1))
-

@@ -207,7 +207,9 @@ class _Job:
         for c in order:
             start = self.starts[c]
             assert start is not None
-            alone = _edits_attention(self.conditions[c]) or (groups and _edits_attention(self.conditions[groups[-1][1][0]]))
+            alone = _edits_attention(self.conditions[c]) or (
+                groups and _edits_attention(self.conditions[groups[-1][1][0]])
+            )
             if groups and groups[-1][0] == start and len(groups[-1][1]) < size and not alone:
                 groups[-1][1].append(c)
             else:
@@ -275,7 +277,9 @@ class _Table:
         if valid is None:
             return
         if len(valid) != self.logprob.shape[1]:
-            raise HeadAtlasError(f"valid must have one set for each of {self.logprob.shape[1]} answers, got {len(valid)}")
+            raise HeadAtlasError(
+                f"valid must have one set for each of {self.logprob.shape[1]} answers, got {len(valid)}"
+            )
         self.valid = np.full_like(self.logprob, np.nan)
         kinds = {tokens: i for i, tokens in enumerate(dict.fromkeys(valid))}
         self._which = torch.tensor([kinds[tokens] for tokens in valid])
