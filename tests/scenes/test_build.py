@@ -137,6 +137,5 @@ def test_split_sizes_add_up_and_bad_input_is_told():
 def test_a_scene_with_a_single_thing_can_be_asked_about():
     scene = Scene((Thing("dog", "red", "plain", "large", 2, 5, 0, "left"),), "snow")
     for seed in range(20):
-        asked = ask_all(scene, random.Random(seed), "P")
-        assert all((question.steps and "red dog" in question.text) or question.answer for question in asked)
-        assert "multi_hop" not in {question.family for question in asked}
+        families = {question.family for question in ask_all(scene, random.Random(seed), "P")}
+        assert families <= {"facing", "count_region"}  # all others need two things or a frame

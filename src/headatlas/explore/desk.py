@@ -141,7 +141,7 @@ class Desk:
     def examples(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
         """The data's steps on which a head alone matters most, and those whose answer it changes."""
         (head,) = known(self.vlm, [request.head or ""])
-        return head_examples(self.vlm, self.pictures.questions, head, progress)
+        return head_examples(self.vlm, self.pictures, head, progress)
 
     def mix(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
         """Before and after the changes: what the model says, and the probabilities of all answers in either."""
@@ -188,7 +188,7 @@ class Desk:
         found = []
         for number, question in enumerate(self.pictures.questions):
             for k, step in enumerate(question.steps):
-                if step.function in SPATIAL and step.needs_image and question.images:
+                if step.function in SPATIAL and step.needs_image:
                     found.append({"picture": {"example": number}, "question": step.text, "step": k})
                     break
             if len(found) == TRIED:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from headatlas.cogvsr.schema import Question
 from headatlas.engine import sweep
+from headatlas.explore.pictures import Pictures
 from headatlas.heads import Head, HeadSet, zero
 from headatlas.progress import Progress
 from headatlas.vlm.chat import conversations
@@ -19,14 +18,14 @@ QUESTIONS = 48
 SHOWN = 8
 
 
-def head_examples(vlm: VLM, questions: Sequence[Question], head: Head, progress: Progress) -> dict[str, Any]:
+def head_examples(vlm: VLM, pictures: Pictures, head: Head, progress: Progress) -> dict[str, Any]:
     """Remove one head on the first 48 questions: the steps whose right answer loses most, and how many change.
 
     Returns:
         `n` steps of `questions`, how many become wrong (`broken`) and right (`mended`), the `mean` fall of the right answer's
         log-probability (nats) by function, and the `examples` with the largest fall.
     """
-    some = list(questions[:QUESTIONS])
+    some = [pictures.full(i) for i in range(min(QUESTIONS, len(pictures.questions)))]
     found = sweep(vlm, conversations(some), [[zero(HeadSet([head]))]], progress=progress)
     fall = found.bare[0] - found.logprob[0]
     rows = [(i, k, step) for i, question in enumerate(some) for k, step in enumerate(question.steps)]

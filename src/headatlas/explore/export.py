@@ -63,7 +63,8 @@ def _chosen(desk: Desk, n: int) -> list[Asked]:
     """One step a question: the first spatial one that needs the picture, else the first that needs it."""
     found: list[tuple[bool, Asked]] = []
     for number, question in enumerate(desk.pictures.questions):
-        steps = [(k, step) for k, step in enumerate(question.steps) if step.needs_image and question.images]
+        pictured = bool(desk.pictures.full(number).images)
+        steps = [(k, step) for k, step in enumerate(question.steps) if step.needs_image and pictured]
         if steps:
             wanted = "spatial_perception" if number % 2 == 0 else "relational_reasoning"
             k, step = next(((k, step) for k, step in steps if step.function == wanted), steps[0])

@@ -9,11 +9,12 @@ import io
 import random
 import threading
 from collections import OrderedDict
+from itertools import islice
 from typing import Any
 
 from PIL import Image
 
-from headatlas.cogvsr.schema import Question
+from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
 from headatlas.explore.requests import DrawnScene, Picture, Upload
 from headatlas.pictures import open_picture
@@ -34,7 +35,10 @@ class Pictures:
 
     def __init__(self, questions: Any, name: str) -> None:
         self.name = name
-        self.questions: list[Question] = [questions[i] for i in range(min(len(questions), MOST_EXAMPLES))]
+        self._data = questions
+        light = questions.without_images() if hasattr(questions, "without_images") else questions
+        self.questions: list[Question] = list(islice(light, MOST_EXAMPLES))
+        """The questions that are offered; `full` has their pictures."""
         self._uploads: OrderedDict[str, tuple[str, Image.Image]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -53,12 +57,17 @@ class Pictures:
                 self._uploads.popitem(last=False)
         return {"upload": name, "width": image.width, "height": image.height}
 
-    def question(self, picture: Picture) -> Question:
-        """The question of the data that an example's picture belongs to."""
-        number = picture.example
-        if number is None or number >= len(self.questions):
+    def full(self, number: int) -> Question:
+        """A question of the data with its pictures, which are decoded now."""
+        if number >= len(self.questions):
             raise HeadAtlasError(f"example must be 0 to {len(self.questions) - 1}, got {number}")
-        return self.questions[number]
+        with self._lock:
+            return self._data[number]
+
+    def question(self, picture: Picture) -> Question:
+        """The question of the data that an example's picture belongs to, with its pictures."""
+        assert picture.example is not None
+        return self.full(picture.example)
 
     def image(self, picture: Picture) -> Image.Image | None:
         """The picture; None for a question without one. `HeadAtlasError` for one that is not there."""
@@ -93,12 +102,29 @@ class Pictures:
         from headatlas.scenes.build import ask_all
 
         scene = scene_of(picture)
-        rows = []
+        rows = [
+            {"text": step.text, "answer": step.answer, "function": step.function, "step": ""}
+            for step in _simple(scene, random.Random(0))
+        ]
         for question in ask_all(scene, random.Random(0), "P"):
             steps = [step for step in question.steps if step.needs_image]
             rows += [{"text": s.text, "answer": s.answer, "function": s.function, "step": ""} for s in steps[:1]]
             rows.append({"text": question.text, "answer": question.answer, "function": "", "step": ""})
         return rows
+
+
+def _simple(scene: Any, rng: random.Random) -> list[Step]:
+    """Where the first things of a scene are, which way they face, and what they look like."""
+    from headatlas.scenes.question_types import Chain
+
+    chain = Chain(scene, "P", rng)
+    for thing in scene.things[:2]:
+        chain.column(thing.name)
+        chain.row(thing.name)
+        if thing.facing:
+            chain.facing(thing.name)
+        chain.look(thing.name, chance=1.0)
+    return list(chain.decide("yes", "yes_no", ())[:-1])
 
 
 def scene_of(picture: Picture) -> Any:
