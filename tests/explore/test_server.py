@@ -51,7 +51,7 @@ def test_a_step_is_asked_after_the_steps_before_it(web, tiny_vlm, tiny_questions
     found = job(web, "ask", asked)["result"]
     from headatlas.vlm import conversation, generate
 
-    assert found["said"] == generate(tiny_vlm, [conversation(question, upto=1)], 24)[0]
+    assert found["said"] == generate(tiny_vlm, [conversation(question, upto=1)])[0]
     assert found["gold"] == question.steps[1].answer
     assert found["earlier"][0][1] == question.steps[0].answer
     wrong = job(web, "ask", {**asked, "question": "something else"})

@@ -25,7 +25,7 @@ from headatlas.vlm.model import VLM
 from headatlas.vlm.read import read
 
 ALTERNATIVES = 4
-MAX_NEW_TOKENS = 24
+MAX_NEW_TOKENS = 16
 TRIED = 8
 """Questions that are tried for one that the model gets right, to open the page with."""
 

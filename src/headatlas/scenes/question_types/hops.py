@@ -24,8 +24,6 @@ JUST_NAMED = "thing just named"
 def _outermost(scene: Scene, side: str) -> Thing | None:
     """The thing that is farthest to a side, None if two are equally far."""
     ranked = sorted(scene.things, key=_PLACE_OF[side])
-    if len(ranked) < 2:
-        return None
     return ranked[0] if _PLACE_OF[side](ranked[0]) < _PLACE_OF[side](ranked[1]) else None
 
 
