@@ -121,7 +121,11 @@ HA.layerOf = (name) => name.split(".")[0];
 const DIVERGING = ["#a6540b", "#e08a2e", "#f6cf9c", "#f6f7f8", "#a9d0ea", "#3b8fc7", "#08508a"];
 const SEQUENTIAL = ["#f6f7f8", "#cfe3f1", "#86bbdf", "#3b8fc7", "#08508a"];
 
-HA.ramp = (signed) => (signed ? DIVERGING : SEQUENTIAL);
+const DIVERGING_DARK = ["#ffb066", "#c97a2e", "#6d4c2f", "#2a3641", "#1f587f", "#3b8fc7", "#9ad6fa"]; // the middle is the card's colour
+const SEQUENTIAL_DARK = ["#2a3641", "#24506f", "#2b74a6", "#5aaee0", "#b5e2fb"];
+
+HA.dark = window.matchMedia("(prefers-color-scheme: dark)");
+HA.ramp = (signed) => (HA.dark.matches ? (signed ? DIVERGING_DARK : SEQUENTIAL_DARK) : signed ? DIVERGING : SEQUENTIAL);
 
 // The colour of `value` on a scale that ends at `largest`.
 HA.shade = (value, largest, signed) => {

@@ -216,6 +216,7 @@ HA.start = async () => {
   else { HA.buildMixer(); HA.buildScene(); HA.dragBoxes(); HA.dropFiles(); HA.listen(); }
   HA.setColor("effect");
   HA.paintMixer();
+  HA.dark.addEventListener("change", HA.paintGrid);
   document.documentElement.dataset.ready = "true";
   if (HA.frozen) { await HA.openFrozen(HA.frozen.cases[0]); return; }
   const state = HA.recall() || { asked: HA.about.start, changes: [], selected: [] };
