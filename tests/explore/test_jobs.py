@@ -17,9 +17,9 @@ def jobs():
 
 
 def end(jobs, job):
-    news = jobs.wait(job.id, -1, 5)
+    news = jobs.wait(job.id, -1, 5.0)
     while news["state"] in ("waiting", "running"):
-        news = jobs.wait(job.id, news["version"], 5)
+        news = jobs.wait(job.id, news["version"], 5.0)
     return news
 
 
@@ -54,14 +54,14 @@ def test_cancel(jobs):
         return "never"
 
     first, second, third = jobs.add(long), jobs.add(long), jobs.add(lambda progress: "third")
-    assert jobs.wait(third.id, -1, 0)["ahead"] == 1 or jobs.wait(third.id, -1, 0)["ahead"] == 2
+    assert jobs.wait(third.id, -1, 0.0)["ahead"] == 1 or jobs.wait(third.id, -1, 0.0)["ahead"] == 2
     assert jobs.cancel(second.id)
     assert end(jobs, second)["state"] == "cancelled"
     assert jobs.cancel(first.id)
     assert end(jobs, first)["state"] == "cancelled"
     assert end(jobs, third)["result"] == "third"
     assert not jobs.cancel("no-such-job")
-    assert jobs.wait("no-such-job", -1, 0) is None
+    assert jobs.wait("no-such-job", -1, 0.0) is None
 
 
 def test_a_failure_is_one_line_and_the_next_job_runs(jobs):

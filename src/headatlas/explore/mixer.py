@@ -105,14 +105,14 @@ def _edit_code(change: Change, vlm: VLM) -> str:
     if change.kind == "silence":
         return f"ha.zero({heads})"
     if change.kind == "scale":
-        return f"ha.scale({heads}, {change.factor:g})"
+        return f"ha.scale({heads}, {change.factor!r})"
     if change.kind == "gaze":
         assert change.box is not None
         box = ", ".join(repr(float(value)) for value in change.box)
-        return f"ha.attend({_set(heads)}, ({box}), {change.beta:g}, others={-change.beta:g})"
+        return f"ha.attend({_set(heads)}, ({box}), {change.beta!r}, others={-change.beta!r})"
     if change.kind == "knockout":
         return f'ha.block({_set(heads)}, "image")'
-    return f"directions[{change.function!r}].edit({_set(heads)}, {change.alpha:g})"
+    return f"directions[{change.function!r}].edit({_set(heads)}, {change.alpha!r})"
 
 
 def _set(heads: str) -> str:
