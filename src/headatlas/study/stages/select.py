@@ -12,7 +12,7 @@ import pandas as pd
 from headatlas.errors import HeadAtlasError
 from headatlas.latent import latent_table
 from headatlas.results import RESULTS
-from headatlas.scoring import Scores, counts_table, fewest_table, overlap_table, selection_table, sparsity_table
+from headatlas.scoring import SELECTORS, Scores, counts_table, fewest_table, overlap_table, selection_table, sparsity_table
 from headatlas.study.stages.base import stage
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
