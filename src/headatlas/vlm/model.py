@@ -7,8 +7,8 @@ answer positions are, and for which of the caller's rows they are.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 Edits = tuple[Edit | AttentionEdit, ...]
 
+AroundBatch = Callable[["Batch", Sequence[int]], AbstractContextManager[Any]]
+"""What is entered around every forward of a batch, given the batch and the index of each of its rows in the caller's list."""
+
 TOWER_NAMES = {
     "L": "language model",
     "V": "vision tower",
@@ -56,6 +59,10 @@ class _Active:
     scope: str
     deferred: bool
     """True if the hooks are set batch by batch, because positions or rows are needed."""
+    around: AroundBatch | None = None
+    """Entered around every batch instead of `edits`."""
+    key: str = ""
+    """What decides the effect of `around`."""
 
 
 class VLM:
@@ -241,6 +248,24 @@ class VLM:
             stack.callback(self._active.pop)
             yield self
 
+    @contextmanager
+    def around_batches(self, enter: AroundBatch, key: str, scope: str = "answer") -> Iterator[VLM]:
+        """Within the context, `enter(batch, rows)` is entered around everything that is run of a batch.
+
+        For changes that are decided batch by batch, such as those that depend on the model's own confidence or on the
+        picture. `enter` may run the model itself (`vlm.model`), under the contexts opened before this one.
+
+        Args:
+            enter: called with the batch and the index of each of its rows in the caller's list.
+            key: changes whenever the effect could; for markers and cache keys.
+            scope: where it acts. With `answer` or `last` no step of a conversation shares what was computed for another.
+        """
+        with ExitStack() as stack:
+            stack.callback(self.model.register_forward_pre_hook(self._guard).remove)
+            self._active.append(_Active((), None, check_scope(scope), True, enter, key))
+            stack.callback(self._active.pop)
+            yield self
+
     @property
     def picture_path(self) -> str:
         """How the picture reaches the text, in words."""
@@ -260,13 +285,19 @@ class VLM:
     def edits_key(self) -> tuple[str, ...]:
         """Scope and fingerprints of the active edits, outermost first; for markers and cache keys."""
         return tuple(
-            f"{a.scope}:" + ",".join(edit.fingerprint for row in (a.rows or (a.edits,)) for edit in row)
+            f"{a.scope}:{a.key}" + ",".join(edit.fingerprint for row in (a.rows or (a.edits,)) for edit in row)
             for a in self._active
         )
 
     @property
     def active_edits(self) -> tuple[tuple[Edits, str], ...]:
-        """The active edits for all rows and their scopes, outermost first."""
+        """The active edits for all rows and their scopes, outermost first.
+
+        Raises:
+            HeadAtlasError: within `around_batches`, whose changes are not edits that can be written down.
+        """
+        if any(active.around is not None for active in self._active):
+            raise HeadAtlasError("changes made batch by batch must be run in one process: leave the workers out")
         return tuple((active.edits, active.scope) for active in self._active)
 
     @property
@@ -277,19 +308,23 @@ class VLM:
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
         """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""
-        forget_positions(self._model)
-        with ExitStack() as stack:
-            waiting = [active for active in self._active if active.deferred]
-            if waiting:
-                positions = batch.positions
-                for active in waiting:
-                    edits = placed_edits(self, batch, _for_rows(active, rows))
-                    stack.enter_context(edit_heads(self.model, self.heads, edits, active.scope, positions))
-            before, self._within_batch = self._within_batch, True
-            try:
+        before, self._within_batch = self._within_batch, True
+        try:
+            forget_positions(self._model)
+            with ExitStack() as stack:
+                waiting = [active for active in self._active if active.deferred]
+                if waiting:
+                    positions = batch.positions
+                    for active in waiting:
+                        if active.around is not None:
+                            stack.enter_context(active.around(batch, rows))
+                            forget_positions(self._model)
+                            continue
+                        edits = placed_edits(self, batch, _for_rows(active, rows))
+                        stack.enter_context(edit_heads(self.model, self.heads, edits, active.scope, positions))
                 yield
-            finally:
-                self._within_batch = before
+        finally:
+            self._within_batch = before
 
     def answer(self, image: Picture, text: str, max_new_tokens: int = 16) -> str:
         """What the model answers to a picture and a text, greedily, under the active edits.
