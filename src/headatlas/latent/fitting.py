@@ -51,7 +51,7 @@ def fit_batches(inputs: MethodInputs) -> list[FitBatch]:
     answers = shuffled_answers(questions, inputs.rng) if inputs.control == "shuffled" else None
     chats = [conversation(q, answers=None if answers is None else answers[i]) for i, q in enumerate(questions)]
     made = []
-    for rows, batch in batched(inputs.vlm, chats, inputs.batch_size, refused={}):
+    for rows, batch in batched(inputs.vlm, chats, inputs.fit_batch, refused={}):
         target = torch.tensor([step.function in SPATIAL for row in rows for step in questions[row].steps])
         with torch.no_grad():
             bare = answer_logits(inputs.vlm, batch)
@@ -133,7 +133,9 @@ def fit_parameters(
             if penalty is not None:
                 loss = loss + penalty()
         if not bool(torch.isfinite(loss)):
-            raise HeadAtlasError(f"{name}: the loss must be finite, got {float(loss)} at step {step}; lower the learning rate")
+            raise HeadAtlasError(
+                f"{name}: the loss must be finite, got {float(loss)} at step {step}; lower the learning rate"
+            )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -16,7 +16,11 @@ from headatlas.vlm import evaluate
 
 
 def tune_strength(
-    method: Method, inputs: MethodInputs, strengths: Sequence[Any], use: Callable[[Any], None], values: Sequence[float] = ()
+    method: Method,
+    inputs: MethodInputs,
+    strengths: Sequence[Any],
+    use: Callable[[Any], None],
+    values: Sequence[float] = (),
 ) -> tuple[Any, list[Strength]]:
     """Try strengths on split T, and use the best; 0, the unchanged model, is always among them.
 

@@ -65,13 +65,13 @@ def answer_logits(vlm: VLM, batch: Batch, rows: Sequence[int] | None = None) -> 
     mask = batch.predict_mask()
     gather = Gather(mask.to(vlm.device))
     head = vlm.model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(gather) if head is not None else None
-    try:
-        with vlm.running(batch, range(len(batch.starts)) if rows is None else rows):
+    with vlm.running(batch, range(len(batch.starts)) if rows is None else rows):
+        handle = head.register_forward_pre_hook(gather) if head is not None else None
+        try:
             logits = gather.pick(vlm.model(**batch.to(vlm.device, vlm.dtype), use_cache=False).logits)
-    finally:
-        if handle is not None:
-            handle.remove()
+        finally:
+            if handle is not None:
+                handle.remove()
     spans = [(row, start, end) for row, turns in enumerate(batch.spans) for start, end in turns]
     gold = torch.cat([batch.ids[row, start:end] for row, start, end in spans]).to(logits.device)
     turn = torch.cat([torch.full((end - start,), i) for i, (_, start, end) in enumerate(spans)]).to(logits.device)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headatlas.heads import Head
     from headatlas.vlm.attention import AttentionMap
     from headatlas.vlm.batch import Batch
+    from headatlas.vlm.recipe import HeadRecipe
 
 Edits = tuple[Edit | AttentionEdit, ...]
 
@@ -95,6 +96,9 @@ class VLM:
         self._ends: tuple[Any, tuple[tuple[str, ...], frozenset[int]]] | None = None
         self._active: list[_Active] = []
         self._within_batch = False
+        self._deciding = False
+        self._recipe: ExitStack | None = None
+        self._recipe_key = ""
         self.model = model
         self.pixels = PixelCache(cache_bytes(self.model, 25))
 
@@ -201,7 +205,26 @@ class VLM:
     def identity(self) -> dict[str, str]:
         """What decides this model's answers, now: weights, adapters, tokenizer, chat template, the date it writes, picture
         sizes and so on, by name. Computed at every call; `identity.differences` compares two of them."""
-        return identity.identity(self.model, self.processor)
+        parts = identity.identity(self.model, self.processor)
+        return parts | {"recipe": self._recipe_key} if self._recipe_key else parts
+
+    def keep_recipe(self, recipe: HeadRecipe) -> None:
+        """Answer with a recipe from now on, as if it were part of the model; `drop_recipe` takes it away.
+
+        Raises:
+            HeadAtlasError: the recipe is of another model, or one is in force already.
+        """
+        if self._recipe is not None:
+            raise HeadAtlasError("the model has a recipe already: call drop_recipe() first")
+        with ExitStack() as stack:
+            stack.enter_context(recipe.applied(self))
+            self._recipe, self._recipe_key = stack.pop_all(), recipe.fingerprint
+
+    def drop_recipe(self) -> None:
+        """Take the kept recipe away; nothing if there is none."""
+        if self._recipe is not None:
+            self._recipe.close()
+        self._recipe, self._recipe_key = None, ""
 
     @property
     def fingerprint(self) -> str:
@@ -308,6 +331,10 @@ class VLM:
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
         """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""
+        if self._deciding:  # what was opened before is in force already
+            forget_positions(self._model)
+            yield
+            return
         before, self._within_batch = self._within_batch, True
         try:
             forget_positions(self._model)
@@ -317,7 +344,11 @@ class VLM:
                     positions = batch.positions
                     for active in waiting:
                         if active.around is not None:
-                            stack.enter_context(active.around(batch, rows))
+                            self._deciding = True
+                            try:
+                                stack.enter_context(active.around(batch, rows))
+                            finally:
+                                self._deciding = False
                             forget_positions(self._model)
                             continue
                         edits = placed_edits(self, batch, _for_rows(active, rows))

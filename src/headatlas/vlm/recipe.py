@@ -101,7 +101,9 @@ class HeadRecipe:
         """16 hex digits that change with the recipe's effect."""
         digest = hashlib.sha256(f"{self.scope}|{[edit.fingerprint for edit in self.edits]}".encode())
         for path, (a, b) in sorted(self.low_rank.items()):
-            digest.update(path.encode() + a.detach().float().cpu().numpy().tobytes() + b.detach().float().cpu().numpy().tobytes())
+            digest.update(
+                path.encode() + a.detach().float().cpu().numpy().tobytes() + b.detach().float().cpu().numpy().tobytes()
+            )
         return digest.hexdigest()[:16]
 
     # -- on disk ---------------------------------------------------------------------------------------------------
@@ -113,14 +115,18 @@ class HeadRecipe:
             HeadAtlasError: the folder holds something else.
         """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "recipe.json").exists())):
+        if folder.exists() and (
+            not folder.is_dir() or (any(folder.iterdir()) and not (folder / "recipe.json").exists())
+        ):
             raise HeadAtlasError(f"{str(folder)!r} must be a new folder or a recipe: it holds something else")
         folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {}
         edits = [_edit_json(edit, f"shift.{i}", tensors) for i, edit in enumerate(self.edits)]
         for path, (a, b) in self.low_rank.items():
             tensors[f"A.{path}"], tensors[f"B.{path}"] = a, b
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, folder / "recipe.safetensors")
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, folder / "recipe.safetensors"
+        )
         record = {
             "format": FORMAT, "headatlas": version("headatlas"), "method": self.method, "model": self.model,
             "identity": dict(self.identity), "fingerprint": self.fingerprint, "scope": self.scope, "edits": edits,
@@ -142,11 +148,17 @@ class HeadRecipe:
             record = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
             tensors = load_file(folder / "recipe.safetensors")
         except FileNotFoundError as error:
-            raise HeadAtlasError(f"{str(folder)!r} is no recipe: it must hold recipe.json and recipe.safetensors") from error
+            raise HeadAtlasError(
+                f"{str(folder)!r} is no recipe: it must hold recipe.json and recipe.safetensors"
+            ) from error
         except Exception as error:  # safetensors has errors of its own
-            raise HeadAtlasError(f"the recipe {str(folder)!r} cannot be read: {' '.join(str(error).split())[:120]}") from error
+            raise HeadAtlasError(
+                f"the recipe {str(folder)!r} cannot be read: {' '.join(str(error).split())[:120]}"
+            ) from error
         if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise HeadAtlasError(f"the recipe {str(folder)!r} must be of format {FORMAT}: it is of another version of HeadAtlas")
+            raise HeadAtlasError(
+                f"the recipe {str(folder)!r} must be of format {FORMAT}: it is of another version of HeadAtlas"
+            )
         try:
             made = cls(
                 record["method"], record["model"], record["identity"],
@@ -246,11 +258,15 @@ class HeadRecipe:
         """The edits, if all are changes of weights."""
         for edit in self.edits:
             if isinstance(edit, AttentionEdit):
-                raise HeadAtlasError(f"{edit.name} changes attention, which no weight does: use the recipe with load_vlm")
+                raise HeadAtlasError(
+                    f"{edit.name} changes attention, which no weight does: use the recipe with load_vlm"
+                )
             if edit.heads.towers() != ("L",):
                 raise HeadAtlasError(f"only heads of the language model can be merged, got {edit.heads}")
         if self.edits and self.scope != "all":
-            raise HeadAtlasError(f"edits at {self.scope!r} positions are no change of weights: use the recipe with load_vlm")
+            raise HeadAtlasError(
+                f"edits at {self.scope!r} positions are no change of weights: use the recipe with load_vlm"
+            )
         return [edit for edit in self.edits if isinstance(edit, Edit)]
 
     def _weight_changes(self, vlm: VLM) -> list[tuple[Tensor, Tensor]]:
@@ -287,7 +303,9 @@ class HeadRecipe:
         factors: dict[str, dict[int, float]] = {}
         for edit in self._plain_edits():
             if edit.shift is not None:
-                raise HeadAtlasError(f"what {edit.name!r} adds to a head is no low-rank update: use the recipe with load_vlm")
+                raise HeadAtlasError(
+                    f"what {edit.name!r} adds to a head is no low-rank update: use the recipe with load_vlm"
+                )
             for head in edit.heads:
                 of_site = factors.setdefault(vlm.heads.site(head).name, {})
                 of_site[head.head] = of_site.get(head.head, 1.0) * edit.factor

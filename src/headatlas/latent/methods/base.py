@@ -62,6 +62,7 @@ class MethodInputs:
             `heads`; the others are the method's to follow.
         n_fit: questions of split P that gradients are taken on, at most.
         batch_size: questions a batch.
+        fit_batch: questions a batch where gradients are taken.
         progress: see `headatlas.progress`.
     """
 
@@ -74,6 +75,7 @@ class MethodInputs:
     control: str = ""
     n_fit: int = 200
     batch_size: int = 16
+    fit_batch: int = 8
     progress: Progress | None = None
 
     @property

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -47,9 +46,9 @@ class Gain:
         strength: as tuned; 0 for none.
     """
 
-    steps: int = 80
-    lr: float = 0.15
-    pull: float = 0.25
+    steps: int = 48
+    lr: float = 0.2
+    pull: float = 0.4
     beta: float = 0.2
     tried: Sequence[float] = (0.25, 0.5, 0.75, 1.0, 1.25)
     name: str = "gain"
@@ -107,7 +106,8 @@ class Gain:
         if self.theta is None or not self.strength:
             return ()
         return tuple(
-            scale(HeadSet((head,)), math.exp(self.strength * float(self.theta[head.layer, head.head]))) for head in self.heads
+            scale(HeadSet((head,)), math.exp(self.strength * float(self.theta[head.layer, head.head])))
+            for head in self.heads
         )
 
     @contextmanager

@@ -1,22 +1,14 @@
-"""Stage `activate`: every arm of spatial head activation (SHA) and every other activation method, on split E."""
+"""Stage `activate`: every arm of spatial head activation (SHA), on split E."""
 
 from __future__ import annotations
 
-import pandas as pd
-
-from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.errors import HeadAtlasError
 from headatlas.intervention import Condition
-from headatlas.latent import METHODS, MethodInputs, activation_table, arms, get_detector
+from headatlas.latent import activation_table, arms, get_detector
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
-from headatlas.vlm import evaluate
-
-ARMS_OF = "sha"
-"""The method whose arms are all evaluated."""
 
 
-@stage("activate", needs=("data",))
+@stage("activate", needs=("data",), version=2)
 def run(study: Study) -> None:
     """Write results/activation.csv."""
     every = arms(get_detector(study.settings.detector))
@@ -24,25 +16,5 @@ def run(study: Study) -> None:
     answers = study.runner().run_many(conditions, "E", lambda _, done, total: study.report("activate", done, total))
     tables = dict(zip(every, answers, strict=True))
     controls = {name: arm.control for name, arm in every.items()}
-    for name in METHODS:
-        if name != ARMS_OF:
-            tables[name], controls[name] = _applied(study, name)
     table = activation_table(tables, controls, n_boot=study.settings.n_bootstrap, seed=study.settings.seed)
     study.run.write_table("activation", table)
-
-
-def _applied(study: Study, name: str) -> tuple[pd.DataFrame, str]:
-    """Answers to split E with a method, fitted on P and tuned on T, by the heads of the first scorer; and its control."""
-    if not study.run.has_run("select"):
-        raise HeadAtlasError(
-            f"method {name!r} acts on selected heads; run `headatlas select --out {study.run.root}` first"
-        )
-    scorer = study.settings.scorers[0]
-    heads = {function: study.head_set(function, scorer) for function in FUNCTIONS}
-    inputs = MethodInputs(study.vlm, study.data, study.acts, heads, study.settings.seed)
-    method = METHODS[name]()
-    method.fit(inputs)
-    method.tune(inputs)
-    with method.applied(study.vlm) as arm:
-        answers = evaluate(study.vlm, study.data.split("E"), batch_size=study.settings.batch_size, arm=arm)
-    return answers, method.control

@@ -45,7 +45,7 @@ def claims(study: Study) -> None:
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
-@stage("report", needs=("evaluate", "claims", "examples"))
+@stage("report", needs=("evaluate", "methods", "claims", "examples"))
 def report(study: Study) -> None:
     """Write timings.json, charts/ and report.html."""
     study.run.write_json("timings.json", study.run.timings(tuple(STAGES)))
