@@ -1,7 +1,7 @@
 """Edits that are decided for each turn of a conversation, such as by the model's confidence in its bare answer.
 
-The bare model reads a batch first. What it makes of each turn decides which edits, if any, act at that turn's positions when the
-batch is run. In an open batch only the open turn counts: earlier answers stay as the bare model sees them.
+The bare model reads a batch first. What it makes of each turn decides which edits, if any, act at that turn's
+positions when the batch is run. In an open batch only the open turn counts: earlier answers stay as the bare model sees them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from headatlas.vlm import VLM, Batch
 from headatlas.vlm.forward import logits_at
 
 Places = Literal["first", "answer"]
-"""Where a turn's edits act: at the position that predicts its answer's first token (not while later tokens are decoded), or at all
-positions that predict its answer."""
+"""Where a turn's edits act: at the position that predicts its answer's first token (not while later tokens are decoded), or at
+all positions that predict its answer."""
 
 
 def turns(batch: Batch) -> list[tuple[int, int, int]]:

@@ -1,8 +1,8 @@
 """Idle heads: a function can be decoded from them, and yet the model does without them.
 
 A head is idle if the function is decodable from it (p after Benjamini-Hochberg) *and* its exact causal effect is shown to
-lie within +-delta of zero (two one-sided tests). An effect that is merely not significant is not enough. `latent.recruits` adds the
-third part of what makes a head latent: a method under which it has an effect.
+lie within +-delta of zero (two one-sided tests). An effect that is merely not significant is not enough.
+`latent.recruits` adds the third part of what makes a head latent: a method under which it has an effect.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Judge activation methods on split E: what each gains, against its own controls, and whether it helps.
 
 A method *helps* if the 95 % interval of its gain in spatial score excludes 0, its clustered McNemar test holds after
-Benjamini-Hochberg over the methods, and it gains more than each of its controls: the paired difference from the control's mean over
-draws is positive, at a level corrected over all methods and controls. Everything is paired by step; scenes are resampled.
+Benjamini-Hochberg over the methods, and it gains more than each of its controls: the paired difference from the
+control's mean over draws is positive, at a level corrected over all methods and controls. Everything is paired by
+step; scenes are resampled.
 
 Controls are fitted and tuned as the method is. They are run only for methods that gain on split E: no other can help.
 """
@@ -274,11 +275,12 @@ def _controls(
 
 
 def _strengths(runs: dict[str, _Run]) -> pd.DataFrame:
+    columns = ("value", "accuracy", "logprob", "off_task", "unparsable", "chosen")
     rows = [
-        {"method": name, **{field: getattr(one, field) for field in ("value", "accuracy", "logprob", "off_task", "unparsable", "chosen")}}
+        {"method": name} | {column: getattr(one, column) for column in columns}
         for name, run in runs.items()
         for one in getattr(run.method, "strengths", ())
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows, columns=list(RESULTS["method_strengths"].names))
     return table.drop_duplicates(["method", "value"])
 

@@ -1,11 +1,11 @@
 """Which heads are latent, in three parts: decodable above null and untrained twin; without effect, alone and in their group; and
 recruited, which means that a method gives them an effect.
 
-The group of a function's idle heads is the largest set of them, the least effective first, that can be removed together while the
-loss stays within +-delta of zero (found by bisection on split S). A head that can be removed alone but not with the group is
-redundant, not latent. Recruitment is measured on split S too: with the method in force, z of the head is replaced by the mean that it
-has under the method, and what the steps lose must exceed what they lose without the method (one-sided, scenes resampled,
-Benjamini-Hochberg over heads).
+The group of a function's idle heads is the largest set of them, the least effective first, that can be removed
+together while the loss stays within +-delta of zero (found by bisection on split S). A head that can be removed alone
+but not with the group is redundant, not latent. Recruitment is measured on split S too: with the method in force, z of
+the head is replaced by the mean that it has under the method, and what the steps lose must exceed what they lose
+without the method (one-sided, scenes resampled, Benjamini-Hochberg over heads).
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.Data
     values, effect = inputs.decodable.values[c], inputs.effect.values[c]
     q = stats.benjamini_hochberg(inputs.decodable.pvalues[c].ravel()).reshape(values.shape)
     twin = np.nan if inputs.twin is None else float(inputs.twin.values[c].max())
-    heads = [Head(int(l), int(h)) for l, h in np.argwhere(readable & ~(values <= twin))]
+    heads = [Head(int(layer), int(h)) for layer, h in np.argwhere(readable & ~(values <= twin))]
     single = [head for head in heads if alone[head.layer, head.head] < LEVEL]
     group = removable_group(
         sorted(single, key=lambda head: abs(effect[head.layer, head.head])), losses, function, delta
@@ -161,7 +161,7 @@ def _lost(before: pd.DataFrame, after: pd.DataFrame, function: str) -> tuple[Flo
 def _recruit(inputs: LatentInputs, table: pd.DataFrame, losses: Losses, questions: Sequence[Any]) -> None:
     """Fill in the third part: for idle heads, the method under which their effect rises most."""
     idle = table[table["idle"].astype(bool)]
-    heads = HeadSet(Head(int(l), int(h)) for l, h in zip(idle["layer"], idle["head"], strict=True))
+    heads = HeadSet(Head(int(layer), int(h)) for layer, h in zip(idle["layer"], idle["head"], strict=True))
     if not heads:
         return
     found: dict[str, list[Estimate]] = {}

@@ -69,7 +69,7 @@ _add(
     Column("head", "count", "head within its layer, from 0"),
     Column("auc", "number", "AUC of the linear probe minus that of control labels", "AUC"),
     Column("q_auc", "p", "p of `auc` against exchanged labels, adjusted over heads (Benjamini-Hochberg)"),
-    Column("twin", "number", "largest such value of any head of the untrained twin; empty if it was not studied", "AUC", gaps=True),
+    Column("twin", "number", "largest such value of any head of the untrained twin", "AUC", gaps=True),
     Column("effect", "number", "what the function's steps lose without the head", "nats or share"),
     Column("p_effect", "p", "equivalence test that this lies within the limit of no effect", gaps=True),
     Column("group", "text", "the heads that can be removed together without effect, as `L0.H1 L2.H3`", gaps=True),
@@ -300,7 +300,8 @@ _add(
     "method_gains", "What each activation method gains on split E, group by group.",
     Column("method", "text", "name of the method"),
     Column("context", "text", "earlier steps answered by the dataset or by the model", values=("gold", "own")),
-    Column("group", "text", "`spatial` (mean of both spatial functions), a function, `final`, `off_task`, or `type:` and a question type"),
+    Column("group", "text", "`spatial` (mean of both spatial functions), a function, `final`, `off_task`, or `type:` and a "
+           "question type"),
     Column("before", "share", "accuracy of the unchanged model"),
     Column("after", "share", "accuracy with the method"),
     Column("gain", "change", "after minus before"),

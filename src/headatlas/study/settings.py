@@ -47,7 +47,7 @@ class Settings(BaseModel):
     selector: str = "null"
     """Name of the registered selector that chooses the heads to intervene on."""
     detector: str = "ground_truth"
-    """Name of the registered detector that finds the things a question is about."""
+    """Name of the registered detector that finds the things a question is about, or `name:source`, such as `file:boxes.jsonl`."""
     probe: Literal["strict", "paper"] = "strict"
     probe_null: int = Field(20, ge=1)
     """Null refits of the paper's probe; its null is pooled over heads."""
@@ -115,7 +115,7 @@ class Settings(BaseModel):
         registry = _registry(str(info.field_name))
         for name in (value,) if isinstance(value, str) else value:
             try:
-                registry[name]
+                registry[name.partition(":")[0] if info.field_name == "detector" else name]
             except HeadAtlasError as error:
                 raise ValueError(str(error)) from error
         return value

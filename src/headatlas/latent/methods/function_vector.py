@@ -1,4 +1,4 @@
-"""The method `function_vector` (arXiv 2310.15213): what the chosen heads write at spatial steps is added wherever answers are predicted.
+"""The method `function_vector` (arXiv 2310.15213): what the chosen heads write at spatial steps is added at every answer.
 
 The addition to each head is strength times (mean z over the spatial steps of split P - mean z over its other steps).
 """

@@ -1,7 +1,7 @@
 """The method `gaze`: the chosen heads look at the things that a question is about.
 
-beta is added to the attention logits of the image tokens that show a thing, and taken from those of all other image tokens, at the
-positions that predict answers. A detector says where the things are; beta is tuned on split T.
+beta is added to the attention logits of the image tokens that show a thing, and taken from those of all other image
+tokens, at the positions that predict answers. A detector says where the things are; beta is tuned on split T.
 """
 
 from __future__ import annotations

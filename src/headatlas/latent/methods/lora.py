@@ -1,8 +1,8 @@
 """The method `lora`: low-rank updates of V and O in the chosen heads alone, fitted on split P with peft.
 
-Of O only the columns of the chosen heads change, of V only the rows (under grouped queries: of the key-value heads that the chosen
-heads read, which other heads may share). The rest of both updates is held at 0 by masking the gradients. In a layer with n chosen
-heads the update is scaled by 1/sqrt(n).
+Of O only the columns of the chosen heads change, of V only the rows (under grouped queries: of the key-value heads
+that the chosen heads read, which other heads may share). The rest of both updates is held at 0 by masking the
+gradients. In a layer with n chosen heads the update is scaled by 1/sqrt(n).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The method `sinks`: visual attention redistribution (VAR, arXiv 2503.03321).
 
-A few tokens draw attention without need: *sinks*, whose normed hidden state exceeds `LIMIT` in the model's sink dimensions (those in
-which the first token's does on split P). Where an answer is predicted, heads that give at least `IMAGE_MASS` of their attention to
-the image take the share `strength` of what the sinks have and give it to the image tokens that are no sinks, in proportion to what
-these have. A row's total stays the same.
+A few tokens draw attention without need: *sinks*, whose normed hidden state exceeds `LIMIT` in the model's sink
+dimensions (those in which the first token's does on split P). Where an answer is predicted, heads that give at least
+`IMAGE_MASS` of their attention to the image take the share `strength` of what the sinks have and give it to the image
+tokens that are no sinks, in proportion to what these have. A row's total stays the same.
 """
 
 from __future__ import annotations

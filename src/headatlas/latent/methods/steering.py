@@ -1,8 +1,8 @@
 """The methods `steering` (arXiv 2603.20662) and `conditional_steering`, which steers spatial steps alone.
 
-The chosen heads are moved along their directions from wrong to right answers, estimated on split P, by alpha standard deviations;
-alpha is tuned on split T. The conditional form reads z of the chosen heads in the unchanged model where an answer begins, and steers
-only where a logistic regression on it, fitted on split P, says that the step is spatial.
+The chosen heads are moved along their directions from wrong to right answers, estimated on split P, by alpha standard
+deviations; alpha is tuned on split T. The conditional form reads z of the chosen heads in the unchanged model where an
+answer begins, and steers only where a logistic regression on it, fitted on split P, says that the step is spatial.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.heads import Edit, HeadSet
 from headatlas.intervention import Directions, directions
+from headatlas.intervention.directions import MIN_EACH
 from headatlas.intervention.operations import split_rows
 from headatlas.latent.by_turn import around_turns, z_at_turns
 from headatlas.latent.methods.base import Cost, MethodInputs, Strength, method
@@ -36,6 +37,7 @@ class Steering:
 
     Args:
         tried: values of alpha, in standard deviations along the direction.
+        min_each: fewest right and fewest wrong steps that a direction is estimated from.
 
     Attributes:
         directions: by spatial function; only of those for which there is one.
@@ -43,6 +45,7 @@ class Steering:
     """
 
     tried: Sequence[float] = (0.5, 1.0, 2.0, 4.0)
+    min_each: int = MIN_EACH
     name: str = "steering"
     controls: tuple[str, ...] = ("random_heads", "all_heads", "random_directions", "shuffled")
     needs: tuple[str, ...] = ("activations", "heads", "wrong_answers")
@@ -69,7 +72,7 @@ class Steering:
         for function in SPATIAL:
             heads = inputs.heads.get(function, HeadSet(()))
             shuffle = inputs.seed + 1 if inputs.control == "shuffled" else None
-            found = directions(inputs.captured(), function, shuffle=shuffle)
+            found = directions(inputs.captured(), function, shuffle=shuffle, min_each=self.min_each)
             if inputs.control == "random_directions" and found.usable:
                 found = found.random(inputs.rng)
             if heads and found.usable:

@@ -1,7 +1,7 @@
-"""Stage `methods`: activation methods fitted on split P, tuned on T and judged on E; recipes of those that can be kept; latent heads.
+"""Stage `methods`: activation methods fitted on split P, tuned on T and judged on E; their recipes; latent heads.
 
-Methods that act on chosen heads get those that the study selected for both spatial functions. Heads that are decodable and idle have
-no effect to be selected by, so the heads of the linear probe are taken where the study has them.
+Methods that act on chosen heads get those that the study selected for both spatial functions. Heads that are decodable
+and idle have no effect to be selected by, so the heads of the linear probe are taken where the study has them.
 """
 
 from __future__ import annotations
@@ -58,19 +58,11 @@ def _latent(study: Study, judged: Judged | None) -> pd.DataFrame:
     settings = study.settings
     twin = twin_scores(study.vlm, study.data, settings.tokens, seed=settings.seed, batch_size=settings.batch_size)
     gained = {name: judged.methods[name] for name in judged.recipes if _gain(judged, name) > 0}
-    return latent_table(
-        LatentInputs(
-            study.vlm,
-            study.data,
-            decodable,
-            effect,
-            study.means,
-            gained,
-            twin,
-            batch_size=settings.batch_size,
-            n_boot=settings.n_bootstrap,
-        )  # fmt: skip
-    )
+    found = LatentInputs(
+        study.vlm, study.data, decodable, effect, study.means, gained, twin, batch_size=settings.batch_size,
+        n_boot=settings.n_bootstrap,
+    )  # fmt: skip
+    return latent_table(found)
 
 
 def _gain(judged: Judged, name: str) -> float:
