@@ -23,6 +23,9 @@ from headatlas.latent.methods.base import MethodInputs
 from headatlas.vlm import Batch, conversation
 from headatlas.vlm.loss import AnswerLogits, answer_logits, batched
 
+PASSES = 8
+"""Split P is gone through at most as often, so that a small one is not learned by heart."""
+
 
 @dataclass(frozen=True, eq=False)
 class FitBatch:
@@ -104,7 +107,7 @@ def fit_parameters(
         applied: puts them into the model for the duration of a block.
         name: of the method, for progress.
         lr: learning rate at the beginning.
-        steps: updates, each on one batch.
+        steps: updates, each on one batch; at most `PASSES` times as many as there are batches.
         beta: weight of staying close to the unchanged model on other steps.
         penalty: added to the loss.
         after_step: called with the learning rate after each update, such as a proximal step.
@@ -114,6 +117,7 @@ def fit_parameters(
         HeadAtlasError: the loss is not finite.
     """
     made = fit_batches(inputs) if batches is None else list(batches)
+    steps = min(steps, PASSES * len(made))
     optimizer = torch.optim.Adam(parameters, lr=lr)
     order: list[int] = []
     losses = []
