@@ -44,6 +44,32 @@ def test_shipped_modules_are_imported_on_first_use(fruit_package):
     assert "pear" not in FRUITS
 
 
+def test_the_order_does_not_depend_on_imports(fruit_package, monkeypatch):
+    import fruits_shipped.cherry  # noqa: F401
+    from fruits_shipped import FRUITS
+
+    points(monkeypatch, entry("plum", lambda: "plum!"), entry("lime", lambda: "lime!"))
+    assert list(FRUITS) == ["apple", "cherry", "lime", "plum"]
+
+
+def test_only_things_of_the_class_are_taken():
+    fruits = Registry("fruit", of=str)
+    fruits.add("plum", "plum!")
+    with pytest.raises(HeadAtlasError, match="fruit 'nut' must be a str, got a int; see the recipe"):
+        fruits.add("nut", 3)  # type: ignore[arg-type]
+    assert list(fruits) == ["plum"]
+
+
+def test_a_decorated_object_of_an_entry_point_is_registered_once(monkeypatch):
+    fruits = Registry("fruit")
+
+    def load():
+        return fruits.register("plum")("plum!")
+
+    points(monkeypatch, entry("my_plum", load))
+    assert dict(fruits) == {"plum": "plum!"}
+
+
 def test_an_unknown_name_is_one_line_with_a_near_one(fruit_package):
     from fruits_shipped import FRUITS
 

@@ -11,6 +11,10 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 MOVED = {
+    "headatlas.cogvsr.parsing": "headatlas.answers.parsing",
+    "headatlas.cogvsr.thoughts": "headatlas.answers.thoughts",
+    "headatlas.cogvsr.metrics": "headatlas.answers.metrics",
+    "headatlas.cogvsr.pictures": "headatlas.pictures",
     "headatlas.cogvsr.scenes": "headatlas.scenes",
     "headatlas.cogvsr.importing": "headatlas.importing",
     "headatlas.cogvsr.decompose": "headatlas.annotate.decompose",

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from threading import RLock
+from types import FunctionType
 from typing import Generic, TypeVar
 
 from headatlas.errors import HeadAtlasError
@@ -41,7 +43,10 @@ def near_folder(name: str) -> str:
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Things of one kind by name, in the order in which they are registered.
+    """Things of one kind by name.
+
+    The order does not depend on which module was imported first: shipped things come in the order of `modules`, those of one
+    module in the order of its lines, then things from other packages by name. Without `modules` it is the order of registration.
 
     Args:
         kind: what one of them is called in messages, such as `"scorer"`; its plural names the entry-point group,
@@ -49,19 +54,32 @@ class Registry(Mapping[str, T], Generic[T]):
         modules: modules that register the shipped things, imported in this order on first use. A name that ends in
             `".*"` stands for every module of that package, in alphabetical order.
         plural: the plural of `kind`, if it is not `kind + "s"`.
+        of: the class of the things, if they have one; anything else is refused.
     """
 
-    def __init__(self, kind: str, modules: Sequence[str] = (), *, plural: str = "") -> None:
+    def __init__(self, kind: str, modules: Sequence[str] = (), *, plural: str = "", of: type | None = None) -> None:
         self.kind = kind
         self.plural = plural or f"{kind}s"
         self._modules = tuple(modules)
+        self._of = of
         self._things: dict[str, T] = {}
+        self._homes: dict[str, str] = {}  # the module whose import registered each thing, by name
         self._discovered = False
         self._lock = RLock()
 
     def add(self, name: str, thing: T) -> T:
-        """Register `thing` under `name` and return it; a name registered before is replaced."""
+        """Register `thing` under `name` and return it; a thing registered before under that name is replaced.
+
+        Raises:
+            HeadAtlasError: `thing` is not of the class of this registry.
+        """
+        if self._of is not None and not isinstance(thing, self._of):
+            raise HeadAtlasError(
+                f"{self.kind} {name!r} must be a {self._of.__name__}, got {_kind_of(thing)}; see the recipe in docs/extending.md"
+            )
+        self._things.pop(name, None)
         self._things[name] = thing
+        self._homes[name] = _importing_module()
         return thing
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -71,6 +89,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def remove(self, name: str) -> None:
         """Forget `name`; an unknown name is ignored."""
         self._things.pop(name, None)
+        self._homes.pop(name, None)
 
     def __getitem__(self, name: str) -> T:
         """The thing registered under `name`.
@@ -112,10 +131,11 @@ class Registry(Mapping[str, T], Generic[T]):
                 return
             self._discovered = True  # set first: a module that is being imported may look its own registry up
             try:
-                for name in self._modules:
-                    for module in _expand(name):
-                        import_module(module)
+                shipped = [module for name in self._modules for module in _expand(name)]
+                for module in shipped:
+                    import_module(module)
                 for point in entry_points(group=f"headatlas.{self.plural.replace(' ', '_')}"):
+                    before = set(self._things)
                     try:
                         loaded = point.load()
                     except Exception as error:
@@ -124,11 +144,34 @@ class Registry(Mapping[str, T], Generic[T]):
                             f"the {self.kind} {point.name!r} of {package} cannot be loaded from {point.value!r} "
                             f"({type(error).__name__}: {error}); mend or uninstall that package"
                         ) from error
-                    if not hasattr(loaded, "__path__") and not hasattr(loaded, "__spec__"):
-                        self.add(point.name, loaded)  # an object; a module registers its things itself
+                    is_module = hasattr(loaded, "__path__") or hasattr(loaded, "__spec__")
+                    if not is_module and point.name not in self._things and before == set(self._things):
+                        self.add(point.name, loaded)  # an object that no decorator registered
+                if shipped:
+                    places = {module: i for i, module in enumerate(shipped)}
+                    ours = shipped[0].split(".")[0]
+                    order = {
+                        name: (places.get(home, len(shipped)), "")
+                        if home.split(".")[0] == ours
+                        else (len(shipped) + 1, name)
+                        for name, home in self._homes.items()
+                    }
+                    self._things = dict(sorted(self._things.items(), key=lambda item: order[item[0]]))
             except BaseException:
                 self._discovered = False
                 raise
+
+
+def _importing_module() -> str:
+    """The module that is being imported, `__main__` for a script, "" if none is."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+def _kind_of(thing: object) -> str:
+    return f"the function {thing.__name__}" if isinstance(thing, FunctionType) else f"a {type(thing).__name__}"
 
 
 def _expand(name: str) -> list[str]:

@@ -31,7 +31,7 @@ def test_import_validate_export(tmp_path):
     assert "20 questions were requested, but the set has only 7 usable ones" in said.stderr
     assert "1 images missing or broken" in said.stderr
     assert "1 records left out" in said.stderr
-    assert "all.jsonl, line 9: the answer 'up' is none of the options" in said.stderr
+    assert "all.jsonl, line 9: the answer must be one of the options" in said.stderr
     report = json.loads(run("import", "spatialmqa", "--from", folder, "--out", tmp_path / "data", "--json").stdout)
     assert report["questions"] == 7
     assert run("validate", tmp_path / "data").stdout == ""

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headatlas.cogvsr import Box
+from headatlas.cogvsr import Box, Question, Step
+from headatlas.errors import HeadAtlasError
 
 from .conftest import make_question
 
@@ -37,3 +38,24 @@ def test_boxes_in_stored_pixels_turn_with_the_picture(orientation):
         x, y = box.center
         assert image.getpixel((int(x * image.width), int(y * image.height))) == (255, 255, 255)
     assert turned.objects[1].box is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"answer_type": "yesno"}, r"Step\.answer_type: must be 'yes_no', 'choice', 'number' or 'text', got 'yesno'"),
+        ({"functions": ("spatial",)}, "Step.functions: cognitive function must be one of .*; got 'spatial'"),
+        ({"wrong": 1}, "Step.wrong: Extra inputs are not permitted"),
+        ({"text": "", "answer": ""}, r"Step.text: .*\(and 1 more\)"),
+    ],
+)
+def test_a_mistake_in_a_record_is_one_line(fields, message):
+    right = {"text": "is it?", "answer": "yes", "answer_type": "yes_no", "functions": ("spatial_perception",)}
+    with pytest.raises(HeadAtlasError, match=message) as error:
+        Step(**{**right, **fields})
+    assert "\n" not in str(error.value)
+
+
+def test_a_mistake_inside_a_question_names_its_field():
+    with pytest.raises(HeadAtlasError, match=r"^Question\.steps\.0\.text: Field required"):
+        Question(id="q", source="s", split="E", text="?", answer="a", answer_type="text", steps=({"answer": "a"},))

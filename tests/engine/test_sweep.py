@@ -8,7 +8,9 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, mean, patch, scale, zero
 from headatlas.vlm import generate, read
 from headatlas.vlm import stack as stacks
+from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import Conversation, Turn, conversation
+from headatlas.vlm.forward import logits_at
 
 module = __import__(sweep_function.__module__, fromlist=["BRANCH_TOKENS"])
 SCOPES = ("all", "image", "prompt", "answer", "last")
@@ -112,8 +114,8 @@ def test_a_wrong_bare_pass_is_noticed(tiny_vlm, chats, conditions, monkeypatch):
     """If the middle of a model cannot be reproduced, whole passes are run instead of wrong ones."""
     real = module.branch
 
-    def off(kept, answers, plan, start, scope):
-        said = real(kept, answers, plan, start, scope)
+    def off(kept, answers, plan, start, scope, attention=None):
+        said = real(kept, answers, plan, start, scope, attention)
         return module.Outcome(said.logprob + 0.1, said.exact, said.best)
 
     monkeypatch.setattr(module, "branch", off)
@@ -137,6 +139,40 @@ def test_progress_and_mistakes(tiny_vlm, chats, conditions):
         sweep(tiny_vlm, chats, [[zero(HeadSet([Head(7, 0)]))]])
     with pytest.raises(HeadAtlasError, match="answer in every turn"):
         sweep(tiny_vlm, [Conversation((), (Turn("hello"),))], conditions)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_mass_on_valid_answers(tiny_vlm, chats, conditions, scope, monkeypatch):
+    some, numbers = conditions[:9:4], np.random.default_rng(0)
+    total = sum(len(chat.turns) for chat in chats)
+    valid = [frozenset(numbers.integers(5, 300, 4).tolist()) for _ in range(total)]
+    made = sweep(tiny_vlm, chats, some, scope, batch_size=3, valid=valid)
+    assert made.valid.shape == (len(some) + 1, total)
+    at = 0
+    for chat in chats:  # by hand, each step's own prompt alone
+        for turn in range(len(chat.turns)):
+            batch = encode(tiny_vlm, [Conversation(chat.images, chat.turns[: turn + 1])])
+            last = batch.last_mask()
+            last[0, : batch.spans[0][-1][0] - 1] = False
+            logits = logits_at(tiny_vlm, batch, last, [0])
+            wanted = logits.softmax(1)[0, list(valid[at])].sum().log()
+            assert made.valid[-1, at] == pytest.approx(float(wanted), abs=1e-4)
+            at += 1
+    assert np.abs(made.valid[:-1] - made.valid[-1]).max() > 1e-3
+    plain = sweep(tiny_vlm, chats, some, scope, batch_size=3)
+    np.testing.assert_array_equal(plain.logprob, made.logprob)
+    assert plain.valid is None
+    with pytest.raises(HeadAtlasError, match="one set for each"):
+        sweep(tiny_vlm, chats, some, scope, valid=valid[1:])
+    if scope == "all":
+
+        def unfit(model, grid):
+            raise module.Unfit("its blocks are odd")
+
+        monkeypatch.setattr(stacks, "find_stack", unfit)
+        whole = sweep(tiny_vlm, chats, some, scope, batch_size=3, valid=valid)
+        assert whole.how == "rerun"
+        np.testing.assert_allclose(whole.valid, made.valid, atol=2e-5)
 
 
 def test_vision_heads_are_run_whole(tiny_vlm, chats):

@@ -2,9 +2,9 @@ import hashlib
 
 import pytest
 
-from headatlas.cogvsr.pictures import fault_of_image
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.download import Downloads, NotHad
+from headatlas.pictures import fault_of_image
 
 from .conftest import png
 

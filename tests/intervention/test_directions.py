@@ -74,5 +74,5 @@ def test_mistakes_are_one_line(store):
         directions(store, split="T")
     with pytest.raises(HeadAtlasError, match="got 'colour'"):
         directions(store, within="colour")
-    with pytest.raises(HeadAtlasError, match="unknown cognitive function"):
+    with pytest.raises(HeadAtlasError, match="cognitive function must be one of"):
         directions(store, function="spatial")

@@ -6,7 +6,7 @@ import pytest
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
-from headatlas.scoring import Atlas, score
+from headatlas.scoring import SCORERS, Atlas, Scores, score, scorer
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,16 @@ def test_mistakes(world, tmp_path, atlas):
     ):
         with pytest.raises(HeadAtlasError, match=message):
             call()
+    for returned, message in (
+        (np.zeros((8, 2, 2)), "scorer 'mine' must return Scores, got a ndarray"),
+        (Scores("x", np.zeros((8, 1, 1))), "scorer 'mine' must return scores of .* as captured; got 1 x 1"),
+    ):
+        scorer("mine")(lambda inputs, returned=returned: returned)
+        try:
+            with pytest.raises(HeadAtlasError, match=message):
+                score(world[0], "mine")
+        finally:
+            SCORERS.remove("mine")
     (tmp_path / "atlas.json").write_text('{"scores": 3}')
     with pytest.raises(HeadAtlasError, match="is not an atlas"):
         Atlas.load(tmp_path)

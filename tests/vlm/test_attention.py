@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from headatlas.cogvsr.schema import Box
-from headatlas.engine.sweep import sweep
+from headatlas.engine import step_by_step, sweep
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionReader, attend, block, scale_attention, zero
 from headatlas.vlm import Conversation, Turn, encode, generate, read
@@ -135,18 +135,25 @@ def test_each_conversation_has_its_own_edits(tiny_vlm):
         assert [r.logprob for r in together[i]] == pytest.approx([r.logprob for r in alone], abs=1e-3)
 
 
-def test_a_sweep_runs_attention_conditions_whole(tiny_vlm):
+@pytest.mark.parametrize("scope", ["all", "image", "prompt", "answer", "last"])
+def test_a_sweep_shares_its_bare_pass_with_attention_conditions(tiny_vlm, scope):
+    heads = tiny_vlm.heads.heads()
     conditions = [
-        [attend(["L0.H0", "L1.H2"], BOX, 5.0)],
+        [attend(["L0.H0", "L1.H2"], BOX, 5.0, others=-2.0)],
         [zero(["L1.H1"])],
         [block(["L0.H1"], "image"), zero(["L1.H1"])],
+        [scale_attention(["L1.H3"], "image", 3.0), block(["L1.H0"], (0, 1, 2))],
+        [block(heads, "image")],
+        [attend(heads, "image", 0.0)],
     ]
-    made = sweep(tiny_vlm, chats(), conditions)
-    assert (made.how, made.reason) == ("rerun", "a condition edits attention")
+    made = sweep(tiny_vlm, chats(), conditions, scope, batch_size=2)
+    assert (made.how, made.reason) == ("branch" if scope in ("answer", "last") else "resume", "")
     for c, edits in enumerate(conditions):
-        with tiny_vlm.edit(*edits):
-            wanted = [r.logprob for row in read(tiny_vlm, chats()) for r in row]
-        assert made.logprob[c] == pytest.approx(wanted, abs=1e-3)
+        wanted = [r.logprob for row in step_by_step(tiny_vlm, chats(), edits, scope) for r in row]
+        assert made.logprob[c] == pytest.approx(wanted, abs=1e-4)
+        if c in (0, 2, 4) or (c < 5 and scope not in ("image", "prompt")):  # 1 and 3 act in the last layer
+            assert np.abs(made.logprob[c] - made.bare[0]).max() > 1e-5
+    np.testing.assert_array_equal(made.logprob[5], made.bare[0])
 
 
 def test_generation_under_an_edit_is_decoding_step_by_step(tiny_vlm):

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from headatlas.cogvsr import rows
 from headatlas.cogvsr.lines import BadLine, decode, read_lines
 from headatlas.cogvsr.parquet import open_parquet, reading, writer
-from headatlas.cogvsr.pictures import fault_of_name, inside, read_image, stored_upright
 from headatlas.cogvsr.table import ArrowTable, ParquetTable, Table
 from headatlas.errors import HeadAtlasError
+from headatlas.pictures import fault_of_name, inside, read_image, stored_upright
 from headatlas.storage import replacing
 
 _GROUP, _SHARD = 16, 1024

@@ -6,6 +6,7 @@ The order of `FUNCTIONS` is the order of every array axis called F.
 from __future__ import annotations
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near
 
 FUNCTIONS: tuple[str, ...] = (
     "spatial_perception",
@@ -46,5 +47,7 @@ MEANINGS: dict[str, str] = {
 def check_function(name: str) -> str:
     """Return `name` if it is one of the eight functions, else raise `HeadAtlasError` naming the eight."""
     if name not in FUNCTIONS:
-        raise HeadAtlasError(f"unknown cognitive function {name!r}: expected one of {', '.join(FUNCTIONS)}")
+        raise HeadAtlasError(
+            f"cognitive function must be one of {', '.join(FUNCTIONS)}; got {name!r}{near(name, FUNCTIONS)}"
+        )
     return name

@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 from pydantic import ValidationError
 
-from headatlas.cogvsr import pictures
+from headatlas import pictures
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 

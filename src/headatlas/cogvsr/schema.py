@@ -7,13 +7,14 @@ stored upright, without an EXIF orientation.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from headatlas.cogvsr.functions import check_function
-from headatlas.cogvsr.pictures import turned, upright
+from headatlas.errors import HeadAtlasError
+from headatlas.pictures import turned, upright
 
 AnswerType = Literal["yes_no", "choice", "number", "text"]
 Split = Literal["train", "P", "S", "T", "E"]
@@ -23,6 +24,20 @@ Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join([type(self).__name__, *(str(part) for part in first["loc"])])
+            message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            got = "" if ", got " in message or first["type"] == "missing" else f", got {first['input']!r:.60}"
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            raise HeadAtlasError(f"{field}: {message}{got}{more}") from error
+
+    # Records inside records, and `model_validate`, are then validated without the method above: their errors name every field.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 class Box(_Record):

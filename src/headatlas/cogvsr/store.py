@@ -178,9 +178,9 @@ def load(
     """
     if str(source) in SOURCES:
         if n < 1:
-            raise HeadAtlasError(f"expected n >= 1 questions, came {n}")
+            raise HeadAtlasError(f"n must be >= 1, got {n}")
         made = SOURCES[str(source)](n, seed, tuple(splits))
-        return made if isinstance(made, CogVSR) else CogVSR.from_questions(made)
+        return made if isinstance(made, CogVSR) else CogVSR.from_questions(_questions(made, str(source)))
     if str(source) == mini.NAME:
         return CogVSR(files.open_path(mini.FOLDER), mini.NAME)
     path = Path(source)
@@ -189,6 +189,13 @@ def load(
     if _exists(path):
         return CogVSR(files.open_path(path), path.name)
     return CogVSR(files.open_hub(str(source)), str(source))
+
+
+def _questions(made: Iterable[Any], source: str) -> Iterator[Question]:
+    for one in made:
+        if not isinstance(one, Question):
+            raise HeadAtlasError(f"source {source!r} must give Question records, got a {type(one).__name__}")
+        yield one
 
 
 def check_source(source: str | Path) -> None:

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from headatlas.cogvsr import files, rows
 from headatlas.cogvsr.lines import BadLine, decode, read_lines
 from headatlas.cogvsr.parquet import open_parquet, reading
-from headatlas.cogvsr.pictures import fault_of_name, inside, judge, read_image
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
+from headatlas.pictures import fault_of_name, inside, judge, read_image
 
 LONGEST_TEXT = 100_000
 """Characters a field of text may have."""

@@ -7,7 +7,7 @@ position.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +32,8 @@ class Answers:
         start: position of the answer's first predicting position (its last prompt token), [B, M].
         gold: the token to be predicted, [B, M].
         n: number of answers.
+        valid: where the mass on valid first tokens is wanted: the row of `sets` at each answer's first position, else -1, [B, M].
+        sets: sets of tokens over the vocabulary, [S, V].
     """
 
     at: Int[Tensor, "B M"]
@@ -40,11 +42,19 @@ class Answers:
     start: Int[Tensor, "B M"]
     gold: Int[Tensor, "B M"]
     n: int
+    valid: Int[Tensor, "B M"] | None = None
+    sets: Bool[Tensor, "S V"] | None = None
 
     def to(self, device: torch.device) -> Answers:
         """The same positions on another device."""
         at, real, answer, start, gold = (p.to(device) for p in (self.at, self.real, self.answer, self.start, self.gold))
-        return Answers(at, real, answer, start, gold, self.n)
+        valid, sets = (None if p is None else p.to(device) for p in (self.valid, self.sets))
+        return Answers(at, real, answer, start, gold, self.n, valid, sets)
+
+    def with_valid(self, which: Int[Tensor, " n"], sets: Bool[Tensor, "S V"]) -> Answers:
+        """The same, with the set of valid first tokens of each answer."""
+        first = self.real & (self.at == self.start)
+        return replace(self, valid=torch.where(first, which[self.answer], -1), sets=sets)
 
 
 def answers_of(batch: Batch) -> Answers:
@@ -72,11 +82,13 @@ class Outcome:
         logprob: sum of the gold tokens' log-probabilities, nats.
         exact: every gold token is the argmax.
         best: argmax at the K real positions, row by row.
+        valid: log of the mass on the valid first tokens, nats, where it was asked for.
     """
 
     logprob: Float[Tensor, "G n"]
     exact: Bool[Tensor, "G n"]
     best: Int[Tensor, "G K"]
+    valid: Float[Tensor, "G n"] | None = None
 
 
 def outcome_of(tail: Callable[[Tensor], Tensor], hidden: Float[Tensor, "B G M d"], answers: Answers) -> Outcome:
@@ -85,7 +97,8 @@ def outcome_of(tail: Callable[[Tensor], Tensor], hidden: Float[Tensor, "B G M d"
     real = answers.real.to(hidden.device)
     flat = hidden.transpose(0, 1)[:, real]  # [G, K, d]
     gold = answers.gold.to(hidden.device)[real]
-    best, right = [], []
+    which = None if answers.valid is None else answers.valid.to(hidden.device)[real].repeat(groups)
+    best, right, mass = [], [], []
     many = flat.reshape(-1, flat.shape[-1])
     wanted = gold.repeat(groups)
     width = None
@@ -96,8 +109,11 @@ def outcome_of(tail: Callable[[Tensor], Tensor], hidden: Float[Tensor, "B G M d"
         width = logits.shape[-1]
         right.append(gold_logprob(logits, wanted[start : start + size].to(logits.device)))
         best.append(logits.argmax(1))
+        if which is not None:
+            mass.append(valid_logprob(logits, which[start : start + size].to(logits.device), answers))
         start += size
-    return collect(torch.cat(best).reshape(groups, -1), torch.cat(right).reshape(groups, -1), answers)
+    valid = torch.cat(mass).reshape(groups, -1) if mass else None
+    return collect(torch.cat(best).reshape(groups, -1), torch.cat(right).reshape(groups, -1), answers, valid)
 
 
 def gold_logprob(logits: Float[Tensor, "n V"], gold: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -105,14 +121,33 @@ def gold_logprob(logits: Float[Tensor, "n V"], gold: Int[Tensor, " n"]) -> Float
     return logits.gather(1, gold[:, None])[:, 0] - logits.logsumexp(1)
 
 
-def collect(best: Int[Tensor, "G K"], logprob: Float[Tensor, "G K"], answers: Answers) -> Outcome:
+def valid_logprob(logits: Float[Tensor, "n V"], which: Int[Tensor, " n"], answers: Answers) -> Float[Tensor, " n"]:
+    """Log of the mass on the tokens of each position's set, nats; 0 where it has none."""
+    out = logits.new_zeros(len(logits))
+    rows = which >= 0
+    if bool(rows.any()):
+        assert answers.sets is not None
+        sets = answers.sets.to(logits.device)[which[rows]]
+        some = logits[rows]
+        out[rows] = some.masked_fill(~sets, -torch.inf).logsumexp(1) - some.logsumexp(1)
+    return out
+
+
+def collect(
+    best: Int[Tensor, "G K"],
+    logprob: Float[Tensor, "G K"],
+    answers: Answers,
+    valid: Float[Tensor, "G K"] | None = None,
+) -> Outcome:
     """Sum the positions of each answer; the result is on the CPU."""
     best, logprob = best.cpu(), logprob.double().cpu()
     real = answers.real.cpu()
     answer, gold = answers.answer.cpu()[real], answers.gold.cpu()[real]
     sums = torch.zeros(len(best), answers.n, dtype=torch.double).index_add_(1, answer, logprob)
     wrong = torch.zeros(len(best), answers.n, dtype=torch.long).index_add_(1, answer, (best != gold).long())
-    return Outcome(sums, wrong == 0, best)
+    if valid is not None:
+        valid = torch.zeros_like(sums).index_add_(1, answer, valid.double().cpu())
+    return Outcome(sums, wrong == 0, best, valid)
 
 
 def not_finite(vlm: VLM, what: str) -> HeadAtlasError:

@@ -9,6 +9,7 @@ sees: the shared keys before its answer, and the new keys of its own branch.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from headatlas.engine.answers import Answers, Outcome, outcome_of
+from headatlas.engine.attention import AttentionPlan
 from headatlas.engine.edits import GroupPlan
 from headatlas.engine.record import Recording
 from headatlas.heads.cache import CACHE_NAMES
@@ -24,7 +26,14 @@ from headatlas.vlm.positions import call_at, take
 from headatlas.vlm.stack import Unfit
 
 
-def branch(recording: Recording, answers: Answers, plan: GroupPlan, start: int, scope: str) -> Outcome:
+def branch(
+    recording: Recording,
+    answers: Answers,
+    plan: GroupPlan,
+    start: int,
+    scope: str,
+    attention: AttentionPlan | None = None,
+) -> Outcome:
     """What the model says under each of the G conditions of `plan`, all of which first touch block `start`.
 
     Args:
@@ -33,10 +42,23 @@ def branch(recording: Recording, answers: Answers, plan: GroupPlan, start: int, 
         plan: the conditions.
         start: first block that any of them touches.
         scope: `answer` (all predicting positions of the answer) or `last` (the first of them).
+        attention: edits of attention of the one condition (G = 1).
 
     Raises:
         Unfit: the model's blocks cannot be called for some positions alone.
     """
+    with nullcontext() if attention is None else attention.over_answers(answers):
+        return _branched(recording, answers, plan, start, scope, attention)
+
+
+def _branched(
+    recording: Recording,
+    answers: Answers,
+    plan: GroupPlan,
+    start: int,
+    scope: str,
+    attention: AttentionPlan | None,
+) -> Outcome:
     stack, groups = recording.stack, plan.groups
     length = recording.hidden[0].shape[1]
     where = None if scope == "answer" else answers.at == answers.start
@@ -45,9 +67,11 @@ def branch(recording: Recording, answers: Answers, plan: GroupPlan, start: int, 
     hidden = take(recording.hidden[start], answers.at).repeat(1, groups, 1)
     for i in range(start, stack.last + 1):
         block, bare = stack.blocks[i], recording.calls[i]
+        # Nothing before the heads of the first block is edited: their z is the bare model's.
+        recorded = i == start and not (attention and block.site in attention)
         cross = block.site.tower == "X"
         replaced: dict[str, Any] = dict.fromkeys((*CACHE_NAMES, "attention_mask"))
-        if i > start:
+        if not recorded:
             replaced |= dict.fromkeys(CACHE_NAMES, _prefix(recording, i))
             if not cross:
                 replaced["attention_mask"] = _mask(recording, i, answers, groups, masks)
@@ -56,8 +80,7 @@ def branch(recording: Recording, answers: Answers, plan: GroupPlan, start: int, 
         if i > start and block.site not in plan.plans:
             hidden = stack.run(i, hidden, call)
             continue
-        # Nothing before the heads of the first block is edited: their z is the bare model's.
-        z = take(recording.z[i], answers.at).repeat(1, groups, 1) if i == start else stack.up_to_z(i, hidden, call)
+        z = take(recording.z[i], answers.at).repeat(1, groups, 1) if recorded else stack.up_to_z(i, hidden, call)
         edited = plan.apply(block.site, z.unflatten(1, (groups, -1)), where).flatten(1, 2)
         hidden = stack.from_z(i, hidden, edited, call, recording.outputs[i])
     return outcome_of(recording.tail, hidden.unflatten(1, (groups, -1)), answers)

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit, Edit, HeadGrid, Site
 from headatlas.heads.apply import LayerPlan, compile_edits
 
@@ -45,16 +44,12 @@ class GroupPlan:
 
 
 def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[int]) -> GroupPlan:
-    """Compile G conditions for the conversations numbered `rows`, the index into values given for each conversation.
+    """Compile the edits of z of G conditions for the conversations numbered `rows`, the index into values given for each conversation.
 
     Raises:
         HeadAtlasError: as `compile_edits`; also if there are fewer values than conversations.
     """
-    if any(not isinstance(edit, Edit) for edits in conditions for edit in edits):
-        raise HeadAtlasError(
-            "edits of a shared pass must be edits of z; conditions with attention edits are run as whole passes"
-        )
-    by_row = any(edit.rows is not None for edits in conditions for edit in edits)
+    by_row = any(edit.rows is not None for edits in conditions for edit in edits if isinstance(edit, Edit))
     if by_row:
         lists = [[edit.at_row(row) for edit in edits if isinstance(edit, Edit)] for row in rows for edits in conditions]
     else:
@@ -65,5 +60,6 @@ def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[in
 
 def first_block(conditions: Edits, grid: HeadGrid, index: dict[Site, int]) -> int | None:
     """The first block that a condition touches, -1 if it touches a site outside the blocks; None if it has no heads."""
-    touched = [index.get(grid.site(head), -1) for edit in conditions for head in edit.heads]
+    acting = [edit for edit in conditions if not (isinstance(edit, AttentionEdit) and edit.no_op)]
+    touched = [index.get(grid.site(head), -1) for edit in acting for head in edit.heads]
     return min(touched) if touched else None

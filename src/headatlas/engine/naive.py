@@ -14,6 +14,7 @@ from headatlas.heads import edit_heads
 from headatlas.vlm.batch import Batch, encode
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.forward import logits_at
+from headatlas.vlm.image_tokens import placed_edits
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import Readout, readouts_of
 
@@ -46,7 +47,7 @@ def step_by_step(
         per_row = [[edit.at_row(row) for edit in edits] for row, _ in some]
         given = per_row if any(edit.rows is not None for edit in edits) else list(edits)
         positions = (last if scope in BRANCHED else batch).positions
-        with edit_heads(vlm.model, vlm.heads, given, scope, positions):
+        with edit_heads(vlm.model, vlm.heads, placed_edits(vlm, batch, given), scope, positions):
             logits = logits_at(vlm, last, last.predict_mask(), [row for row, _ in some])
         for (row, _), readouts in zip(some, readouts_of(vlm, last, logits), strict=True):
             out[row] += readouts

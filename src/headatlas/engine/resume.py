@@ -8,10 +8,13 @@ on what follows it.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from jaxtyping import Bool
 from torch import Tensor
 
 from headatlas.engine.answers import Answers, Outcome, outcome_of
+from headatlas.engine.attention import AttentionPlan
 from headatlas.engine.edits import GroupPlan
 from headatlas.engine.record import Recording
 from headatlas.heads.cache import CACHE_NAMES
@@ -19,7 +22,12 @@ from headatlas.vlm.positions import call_at, take
 
 
 def resume(
-    recording: Recording, answers: Answers, plan: GroupPlan, start: int, where: Bool[Tensor, "B T"] | None
+    recording: Recording,
+    answers: Answers,
+    plan: GroupPlan,
+    start: int,
+    where: Bool[Tensor, "B T"] | None,
+    attention: AttentionPlan | None = None,
 ) -> Outcome:
     """What the model says under the one condition of `plan`, which first touches block `start`.
 
@@ -29,10 +37,23 @@ def resume(
         plan: one condition (G = 1).
         start: first block it touches.
         where: positions it acts at; None for all.
+        attention: its edits of attention.
 
     Raises:
         Unfit: the last block cannot be called for some positions alone.
     """
+    with nullcontext() if attention is None else attention.over_sequence():
+        return _resumed(recording, answers, plan, start, where, attention)
+
+
+def _resumed(
+    recording: Recording,
+    answers: Answers,
+    plan: GroupPlan,
+    start: int,
+    where: Bool[Tensor, "B T"] | None,
+    attention: AttentionPlan | None,
+) -> Outcome:
     stack, last = recording.stack, recording.stack.last
     hidden = recording.hidden[start]
     for i in range(start, last):
@@ -40,11 +61,13 @@ def resume(
         if i > start and site not in plan.plans:
             hidden = stack.run(i, hidden, recording.calls[i])
             continue
-        z = recording.z[i] if i == start else stack.up_to_z(i, hidden, recording.calls[i])
+        bare = i == start and not (attention and site in attention)  # nothing before its heads is edited
+        z = recording.z[i] if bare else stack.up_to_z(i, hidden, recording.calls[i])
         hidden = stack.from_z(
             i, hidden, plan.apply(site, z[:, None], where)[:, 0], recording.calls[i], recording.outputs[i]
         )
-    z = recording.z[last] if start == last else stack.up_to_z(last, hidden, recording.calls[last])
+    bare = start == last and not (attention and stack.blocks[last].site in attention)
+    z = recording.z[last] if bare else stack.up_to_z(last, hidden, recording.calls[last])
     call = call_at(
         recording.calls[last], answers.at, hidden.shape[1], attention_mask=None, **dict.fromkeys(CACHE_NAMES)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from headatlas.engine.answers import Answers, Outcome, answers_of, collect, gold_logprob, not_finite
+from headatlas.engine.answers import Answers, Outcome, answers_of, collect, gold_logprob, not_finite, valid_logprob
+from headatlas.engine.attention import AttentionPlan
 from headatlas.engine.branch import branch
 from headatlas.engine.edits import Edits, GroupPlan, compile_group, first_block
 from headatlas.engine.naive import BRANCHED, step_by_step
@@ -29,6 +31,8 @@ from headatlas.heads.scope import check_scope
 from headatlas.progress import Progress
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
+from headatlas.vlm.finite import require_finite
+from headatlas.vlm.forward import logits_at
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import Readout, has_ended, in_batches, read, spell
 from headatlas.vlm.stack import Stack, Unfit, stack_of
@@ -55,6 +59,8 @@ class Sweep:
         how: `branch`, `resume` (shared passes) or `rerun` (full passes).
         reason: why full passes were needed; empty otherwise.
         ended: whether the model ended its turn, see `vlm.Readout`; the last row is of the unedited model.
+        valid: log of the mass on each answer's valid first tokens, nats; the last row is of the unedited model. None unless
+            `valid` was given.
     """
 
     logprob: Float[np.ndarray, "C N"]
@@ -65,6 +71,7 @@ class Sweep:
     how: str
     reason: str = ""
     ended: Bool[np.ndarray, "C1 N"] | None = None
+    valid: Float[np.ndarray, "C1 N"] | None = None
 
     def __repr__(self) -> str:
         conditions, answers = self.logprob.shape
@@ -98,6 +105,7 @@ def sweep(
     scope: str = "all",
     batch_size: int = 32,
     progress: Progress | None = None,
+    valid: Sequence[frozenset[int]] | None = None,
 ) -> Sweep:
     """Read every answer of every conversation under each condition.
 
@@ -109,9 +117,10 @@ def sweep(
             and is not seen by later steps.
         batch_size: conversations a batch.
         progress: called as `progress("sweep", done, total)`, in conversations x conditions.
+        valid: for each of the N answers the tokens with which a valid answer begins; their mass is then in `Sweep.valid`.
 
     Raises:
-        HeadAtlasError: active edits, an open turn, edits that do not fit the model, or log-probabilities that are not
+        HeadAtlasError: active edits, an open turn, `valid` of another length, edits that do not fit the model, or log-probabilities that are not
             finite.
     """
     checked = check_scope(scope)
@@ -120,9 +129,8 @@ def sweep(
     if not conversations:
         raise HeadAtlasError("a sweep needs at least one conversation, got none")
     out = _Table(vlm, conversations, len(conditions), progress)
+    out.ask(valid)
     try:
-        if any(isinstance(edit, AttentionEdit) for edits in conditions for edit in edits):
-            raise Unfit("a condition edits attention")
         stack = stack_of(vlm)
         starts = [first_block(edits, vlm.heads, stack.index) for edits in conditions]
         if any(start is not None and start < 0 for start in starts):
@@ -134,7 +142,7 @@ def sweep(
         if not why:
             raise
         log.warning("%s: %s; every condition is run in full", vlm.name, why)
-        return _rerun(vlm, conversations, conditions, scope, batch_size, why, progress)
+        return _rerun(vlm, conversations, conditions, scope, batch_size, why, progress, valid)
     return out.sweep("branch" if scope in BRANCHED else "resume")
 
 
@@ -159,8 +167,9 @@ class _Job:
         vlm = self.vlm
         branched = self.scope in BRANCHED
         recording = record(vlm.model, self.stack, batch.to(vlm.device, vlm.dtype), batch.predict_mask(), branched)
-        answers = answers_of(batch)
-        outcome = bare_outcome(recording, answers)
+        answers = out.asked(answers_of(batch), rows)
+        assert recording.logits is not None
+        outcome = logits_outcome(recording.logits, answers)
         if not bool(outcome.logprob.isfinite().all()):
             raise not_finite(vlm, _where_not_finite(recording, batch))
         there = answers.to(vlm.device)
@@ -172,15 +181,18 @@ class _Job:
         where = None if branched or self.scope == "all" else batch.positions.mask(self.scope).to(vlm.device)
         for start, some in self._groups(order, answers.at.shape[1] if branched else None):
             plan = compile_group(vlm.heads, [self.conditions[c] for c in some], rows)
+            attention = None
+            if _edits_attention(self.conditions[some[0]]):
+                attention = AttentionPlan(vlm, self.conditions[some[0]], batch, rows, self.scope)
             found = (
-                branch(recording, there, plan, start, self.scope)
+                branch(recording, there, plan, start, self.scope, attention)
                 if branched
-                else resume(recording, there, plan, start, where)
+                else resume(recording, there, plan, start, where, attention)
             )
             finite = found.logprob.isfinite().all(1).tolist()
             if not all(finite):
                 bad = some[finite.index(False)]
-                if branched:  # branches in one row spoil each other: infinity times a masked 0 is NaN
+                if branched and len(some) > 1:  # branches in one row spoil each other: infinity times a masked 0 is NaN
                     alone = (compile_group(vlm.heads, [self.conditions[c]], rows) for c in some)
                     said = (branch(recording, there, one, start, self.scope).logprob for one in alone)
                     bad = next((c for c, one in zip(some, said, strict=True) if not bool(one.isfinite().all())), bad)
@@ -195,7 +207,10 @@ class _Job:
         for c in order:
             start = self.starts[c]
             assert start is not None
-            if groups and groups[-1][0] == start and len(groups[-1][1]) < size:
+            alone = _edits_attention(self.conditions[c]) or (
+                groups and _edits_attention(self.conditions[groups[-1][1][0]])
+            )
+            if groups and groups[-1][0] == start and len(groups[-1][1]) < size and not alone:
                 groups[-1][1].append(c)
             else:
                 groups.append((start, [c]))
@@ -214,11 +229,13 @@ class _Job:
             raise Unfit(f"its bare pass, resumed at the first block, ends {float(off.max()):.1g} nats off")
 
 
-def bare_outcome(recording: Recording, answers: Answers) -> Outcome:
-    """What the bare model says at the answers of a batch."""
-    assert recording.logits is not None
-    gold = answers.gold[answers.real].to(recording.logits.device)
-    return collect(recording.logits.argmax(1)[None], gold_logprob(recording.logits, gold)[None], answers)
+def logits_outcome(logits: Float[Tensor, "K V"], answers: Answers) -> Outcome:
+    """What a model says at the answers of a batch, from its logits at the real positions, row by row."""
+    gold = answers.gold[answers.real].to(logits.device)
+    valid = None
+    if answers.valid is not None:
+        valid = valid_logprob(logits, answers.valid[answers.real].to(logits.device), answers)[None]
+    return collect(logits.argmax(1)[None], gold_logprob(logits, gold)[None], answers, valid)
 
 
 def _where_not_finite(recording: Recording, batch: Batch) -> str:
@@ -228,6 +245,10 @@ def _where_not_finite(recording: Recording, batch: Batch) -> str:
         if not bool(z[where.to(z.device)].isfinite().all()):
             return f"z of block {layer}"
     return "a logit"
+
+
+def _edits_attention(edits: Edits) -> bool:
+    return any(isinstance(edit, AttentionEdit) for edit in edits)
 
 
 def _named(edits: Edits) -> str:
@@ -250,6 +271,30 @@ class _Table:
         self._spelled: dict[tuple[int, ...], str] = {}
         self._done, self._total = 0, n_conditions * len(conversations)
 
+    def ask(self, valid: Sequence[frozenset[int]] | None) -> None:
+        """Note the valid first tokens of all answers."""
+        self.valid: np.ndarray | None = None
+        if valid is None:
+            return
+        if len(valid) != self.logprob.shape[1]:
+            raise HeadAtlasError(
+                f"valid must have one set for each of {self.logprob.shape[1]} answers, got {len(valid)}"
+            )
+        self.valid = np.full_like(self.logprob, np.nan)
+        kinds = {tokens: i for i, tokens in enumerate(dict.fromkeys(valid))}
+        self._which = torch.tensor([kinds[tokens] for tokens in valid])
+        width = self._vlm.model.get_output_embeddings().weight.shape[0]
+        self._sets = torch.zeros(len(kinds), width, dtype=torch.bool)
+        for tokens, i in kinds.items():
+            self._sets[i, list(tokens)] = True
+
+    def asked(self, answers: Answers, rows: list[int]) -> Answers:
+        """The answers of a batch, with their valid first tokens if the mass on them is wanted."""
+        if self.valid is None:
+            return answers
+        place = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
+        return answers.with_valid(self._which[place], self._sets)
+
     def put(self, conditions: list[int] | None, rows: list[int], batch: Batch, outcome: Outcome) -> None:
         """Add the results of one batch under some conditions, or under none (the bare model); one result may be of several."""
         which = [len(self.text) - 1] if conditions is None else conditions
@@ -259,6 +304,9 @@ class _Table:
         where = np.array(which)[:, None], place[None]
         self.logprob[where] = outcome.logprob.numpy()
         self.exact[where] = outcome.exact.numpy()
+        if self.valid is not None:
+            assert outcome.valid is not None
+            self.valid[where] = outcome.valid.numpy()
         lengths = [end - start for spans in batch.spans for start, end in spans]
         has_end = [one for ends in batch.ends for one in ends]
         cuts = np.concatenate([[0], np.cumsum(lengths)]).tolist()
@@ -272,10 +320,11 @@ class _Table:
             self._done += len(rows) * len(which)
             self._progress("sweep", self._done, self._total)
 
-    def sweep(self, how: str) -> Sweep:
+    def sweep(self, how: str, reason: str = "") -> Sweep:
         """The results of all batches."""
         bare = (self.logprob[-1], self.exact[-1], self.text[-1])
-        return Sweep(self.logprob[:-1], self.exact[:-1], self.text[:-1], bare, self.turns, how, ended=self.ended)
+        tables = self.logprob[:-1], self.exact[:-1], self.text[:-1]
+        return Sweep(*tables, bare, self.turns, how, reason, ended=self.ended, valid=self.valid)
 
     def _spell(self, tokens: tuple[int, ...]) -> str:
         if tokens not in self._spelled:
@@ -291,21 +340,46 @@ def _rerun(
     batch_size: int,
     reason: str,
     progress: Progress | None,
+    valid: Sequence[frozenset[int]] | None,
 ) -> Sweep:
     """Every condition by full passes: one over each conversation, or one over each step in the scopes `answer` and `last`."""
+    if scope in BRANCHED:
+        if valid is not None:
+            raise HeadAtlasError(f"valid cannot be read in scope {scope!r} of {vlm.name}: {reason}; use another scope")
+        return _steps(vlm, conversations, conditions, scope, batch_size, reason, progress)
+    out = _Table(vlm, conversations, len(conditions), progress)
+    out.ask(valid)
+
+    def work(rows: list[int], batch: Batch) -> None:
+        answers = out.asked(answers_of(batch), rows)
+        for c, edits in enumerate([*conditions, []]):
+            by_row = any(edit.rows is not None for edit in edits)
+            each = [[edit.at_row(row) for edit in edits] for row in range(len(conversations))] if by_row else None
+            with vlm.edit(*([] if by_row else edits), scope=scope, rows=each) if edits else nullcontext():
+                logits = logits_at(vlm, batch, batch.predict_mask(), rows)
+            require_finite(vlm, logits, batch, rows)
+            out.put(None if c == len(conditions) else [c], rows, batch, logits_outcome(logits, answers))
+
+    in_batches(vlm, conversations, batch_size, work)
+    return out.sweep("rerun", reason)
+
+
+def _steps(
+    vlm: VLM,
+    conversations: Sequence[Conversation],
+    conditions: Sequence[Edits],
+    scope: str,
+    batch_size: int,
+    reason: str,
+    progress: Progress | None,
+) -> Sweep:
+    """Every condition by full passes over each step."""
     tables = []
     for done, edits in enumerate([*conditions, []], 1):
         if not edits:
             tables.append(read(vlm, conversations, batch_size))
-        elif scope in BRANCHED:
-            tables.append(step_by_step(vlm, conversations, edits, scope, batch_size))
-        elif any(edit.rows is not None for edit in edits):
-            rows = [[edit.at_row(row) for edit in edits] for row in range(len(conversations))]
-            with vlm.edit(scope=scope, rows=rows):
-                tables.append(read(vlm, conversations, batch_size))
         else:
-            with vlm.edit(*edits, scope=scope):
-                tables.append(read(vlm, conversations, batch_size))
+            tables.append(step_by_step(vlm, conversations, edits, scope, batch_size))
         if progress is not None and done <= len(conditions):
             progress("sweep", done * len(conversations), len(conditions) * len(conversations))
     flat = [[readout for row in table for readout in row] for table in tables]

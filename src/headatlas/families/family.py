@@ -135,7 +135,9 @@ class Family:
     tiny_processor: TinyProcessor | None = None
 
 
-FAMILIES: Registry[Family] = Registry("model family", ("headatlas.families.entries.*",), plural="model families")
+FAMILIES: Registry[Family] = Registry(
+    "model family", ("headatlas.families.entries.*",), plural="model families", of=Family
+)
 """The families that need an entry, by model type."""
 
 

@@ -1,7 +1,7 @@
-"""Import other people's datasets as CogVSR: `import_dataset`, and what the importers in `sets/` share.
+"""Import other people's datasets as CogVSR with `import_dataset`.
 
 `origin.py` opens what the user named, an importer in `sets/` turns its records into drafts (`draft.py`), `fetch.py` gets their
-images, and `deal.py` chooses questions and deals them to splits.
+images, and `deal.py` chooses questions and assigns them to splits.
 """
 
 from headatlas.importing.draft import Draft, LeftOut, Picture

@@ -1,7 +1,7 @@
-"""Build a chain of steps from a layout: three to nine different steps that end in the answer.
+"""Build a chain of three to nine different steps that ends in the answer.
 
-An importer adds what it knows of a picture with `Chain.ask`. Steps that the answer does not depend on are marked optional, and
-are dropped if the chain grows too long.
+An importer adds what it knows about a picture with `Chain.ask`. Optional steps, on which the answer does not depend, are
+dropped if the chain is too long.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SPATIAL, RELATION, LOW, HIGH = (
 TEXT, KNOWLEDGE, MATH, DECIDE = "information_extraction", "knowledge_recall", "math_reasoning", "decision_making"
 
 WHOLE = "whole"
-"""The kind of a step that is the whole question: it is not decomposed yet."""
+"""The kind of a step that is the whole question, which is not decomposed yet."""
 
 
 def words(value: Any) -> str:
-    """An answer in words: True is "yes", 3 is "3"."""
+    """An answer in words: True becomes "yes", 3 becomes "3"."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
@@ -42,7 +42,7 @@ def type_of(answer: str, options: Sequence[str] = ()) -> AnswerType:
 
 
 class Chain:
-    """Collects steps; `end` adds the decision and returns them."""
+    """Collects steps; `end` adds the last one, the decision, and returns them all."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[Step, bool]] = []
@@ -58,17 +58,17 @@ class Chain:
         needs_image: bool | None = None,
         optional: bool = False,
     ) -> None:
-        """Add a step, unless a step with the same text is there.
+        """Add a step; a step with the same text as an earlier one is ignored.
 
         Args:
-            text: The step.
-            answer: Its answer; True is "yes", 3 is "3".
-            functions: The cognitive functions that it needs, the primary one first.
-            kind: Name of this kind of step.
-            options: Of a choice.
-            boxes: Where the answer is seen.
-            needs_image: Whether the image is needed; by default not for what is read in the text, known or decided.
-            optional: Whether the step may be dropped from a chain that is too long.
+            text: the step.
+            answer: its answer; True is "yes", 3 is "3".
+            functions: the cognitive functions that it needs, the primary one first.
+            kind: the name of this kind of step.
+            options: the options of a choice.
+            boxes: where the answer can be seen.
+            needs_image: whether the image is needed; by default False for steps that read the question, recall or decide.
+            optional: whether the step may be dropped from a chain that is too long.
         """
         if any(step.text == text for step, _ in self._steps):
             return
@@ -93,15 +93,15 @@ class Chain:
         looks: Sequence[str] = (),
         suffices: bool = True,
     ) -> tuple[Step, ...]:
-        """The chain with its decision: three to nine steps, or (). Optional steps are dropped from the end.
+        """The finished chain: three to nine steps, or () if that is not possible. Optional steps are dropped from the end.
 
         Args:
-            answer: The question's answer.
-            answer_type: Its type.
-            options: Of a choice.
-            looks: Functions that the last step needs before it decides, the primary one first, if something remains to be
+            answer: the question's answer.
+            answer_type: its type.
+            options: the options of a choice.
+            looks: functions that the last step needs besides deciding, the primary one first, if something remains to be
                 seen. The step then needs the image.
-            suffices: False if the steps may not determine the answer; the last step then needs the image too.
+            suffices: False if the steps may not determine the answer; the last step then needs the image, too.
         """
         over = len(self._steps) + 1 - MOST
         for i in reversed(range(len(self._steps))):
@@ -130,7 +130,7 @@ def _decision(
 
 
 def whole(answer: str, answer_type: AnswerType, *functions: str, options: Sequence[str] = ()) -> tuple[Step, ...]:
-    """The single step of a question that is not decomposed: the question itself, with the functions that its set is known for."""
+    """The single step of a question that is not decomposed: the question itself, with the functions its dataset is known for."""
     text = "Yes or no?" if answer_type == "yes_no" else "What is the answer to the question?"
     step = Step(
         text=text, answer=answer, answer_type=answer_type, functions=functions, options=tuple(options), kind=WHOLE

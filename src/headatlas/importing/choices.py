@@ -1,6 +1,6 @@
 """Read multiple-choice questions as benchmarks write them: options in the text or in a list, answers as "(a)" or "A. right".
 
-The answer becomes the text of the option, because a step's answer is what the model should say, and a letter means nothing.
+The answer becomes the text of the option, because a model is expected to say that rather than a letter.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def split_options(text: str) -> tuple[str, dict[str, str]]:
     options = {letter: words for letter, words, _ in found}
     last = found[-1][0]
     if sum(words.endswith(".") for words in options.values()) == 1 and re.search(r"\w\.$", options[last]):
-        options[last] = options[last][:-1]  # the full stop of the sentence that lists them
+        options[last] = options[last][:-1]  # the full stop of the sentence that lists the options
     return _stem(text[:first]), options
 
 
@@ -103,10 +103,10 @@ def _stem(text: str) -> str:
 def asked(text: str, answer: str, options: Sequence[str] = ()) -> Asked:
     """A question from its text, answer and options; without options they are read from the text.
 
-    The options yes and no make a yes/no question. An answer that is a number, also with a unit, makes a number question.
+    The options yes and no make a yes/no question. An answer that is a number, with or without a unit, makes a number question.
 
     Raises:
-        Unusable: The answer is none of the options, or options are empty or equal.
+        Unusable: the answer is none of the options, or options are empty or equal.
     """
     given = {chr(ord("A") + i): str(option).strip() for i, option in enumerate(options)}
     stem, letters = (text.strip(), given) if given else split_options(_REQUEST.sub("", text))
@@ -151,5 +151,5 @@ def _right(answer: str, letters: dict[str, str]) -> str:
         said = m[3].strip().rstrip(".")
         if not said or said.casefold() == option.rstrip(".").casefold():
             return option
-        raise Unusable(f"the answer {answer[:60]!r} has the letter of {option[:60]!r}")
-    raise Unusable(f"the answer {answer[:60]!r} is none of the options {list(letters.values())!r:.120}")
+        raise Unusable(f"the letter of the answer {answer[:60]!r} is that of the option {option[:60]!r}")
+    raise Unusable(f"the answer must be one of the options {list(letters.values())!r:.120}, got {answer[:60]!r}")

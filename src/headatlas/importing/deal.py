@@ -1,6 +1,6 @@
-"""Choose questions and deal them to splits; questions that share an image or a group stay in one split.
+"""Choose questions and assign them to splits; questions that share an image or a group stay in one split.
 
-Choices depend on the seed and the questions' keys only, so that the order in which files are read does not matter.
+The result depends on the seed and the questions' keys only, not on the order in which files are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from headatlas.importing.draft import Draft
 
 
 def components(shares: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
-    """The component of each key, named by its first key: keys that share a thing, directly or over others, are in one."""
+    """The connected component of each key, named by its first key; keys that share something are connected."""
     parent = {key: key for key in shares}
 
     def find(key: str) -> str:
@@ -35,13 +35,13 @@ def components(shares: Mapping[str, Iterable[Hashable]]) -> dict[str, str]:
 
 
 def shares_of(draft: Draft) -> list[Hashable]:
-    """What a draft may share with others, before images are read: its group, and names or addresses of its pictures."""
+    """What a draft may share with others before images are read: its group, and the names and addresses of its pictures."""
     group = [("group", draft.group)] if draft.group else []
     return [*group, *(("image", picture.url or picture.name) for picture in draft.pictures)]
 
 
 def in_turn(drafts: Sequence[Draft], seed: int) -> Iterator[Draft]:
-    """The drafts in the order in which they are chosen: one of each component in turn, so that few share an image."""
+    """The drafts in the order in which they are chosen: one of each component in turn, so that few of them share an image."""
     part = components({draft.key: shares_of(draft) for draft in drafts})
     members: dict[str, list[Draft]] = defaultdict(list)
     for draft in sorted(drafts, key=lambda d: d.key):
@@ -56,12 +56,12 @@ def in_turn(drafts: Sequence[Draft], seed: int) -> Iterator[Draft]:
 
 
 def deal(part: Mapping[str, str], shares: Mapping[Split, float], seed: int) -> dict[str, Split]:
-    """The split of each key: whole components, the largest first, go to the split that is farthest below its share.
+    """The split of each key. Whole components, the largest first, go to the split that is farthest below its share.
 
     Args:
-        part: The component of each key.
-        shares: Relative size of each split, positive.
-        seed: Decides between components of one size.
+        part: the component of each key.
+        shares: relative size of each split, positive.
+        seed: decides between components of equal size.
     """
     members: dict[str, list[str]] = defaultdict(list)
     for key, name in part.items():
@@ -73,7 +73,7 @@ def deal(part: Mapping[str, str], shares: Mapping[Split, float], seed: int) -> d
     want: dict[Split, float] = {split: len(part) * share / total for split, share in shares.items()}
     split_of: dict[str, Split] = {}
     for name in order:
-        # The split that is relatively emptiest, so that a small one does not stay empty.
+        # The split that is farthest below its share in relative terms, so that a small one does not stay empty.
         split = max(shares, key=lambda s: (want[s] / shares[s], want[s]))
         want[split] -= len(members[name])
         for key in members[name]:

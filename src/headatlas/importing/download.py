@@ -1,7 +1,7 @@
-"""Download files into a cache: with retries, checked by size and SHA-256, and written in one rename.
+"""Download files into a cache, with retries, checks of size and SHA-256, and atomic writes.
 
-A host that gives no answer five times in a row is not asked again, so that 400 images of a dead server cost seconds and not an
-hour.
+A host that fails to answer five times in a row is not asked again, so that an import with hundreds of images on a dead server
+ends within seconds.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from headatlas.cogvsr.pictures import MAX_BYTES
 from headatlas.errors import HeadAtlasError
+from headatlas.pictures import MAX_BYTES
 
 MAX_TABLE = 8 * 2**30
 _GIVE_UP = 5  # times in a row without an answer
@@ -32,11 +32,11 @@ _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class NotHad(Exception):
-    """A file could not be downloaded; `str(error)` is the reason."""
+    """A file that could not be downloaded; `str(error)` is the reason."""
 
 
 class _Again(Exception):
-    """The download may succeed later; `wait` is the number of seconds that the server asks to wait."""
+    """The download may succeed later; `wait` is the number of seconds that the server asks for."""
 
     def __init__(self, reason: str, wait: float = 0.0, silent: bool = False):
         super().__init__(reason)
@@ -44,18 +44,18 @@ class _Again(Exception):
 
 
 class Downloads:
-    """A cache folder and a client; a context manager, usable from several threads.
+    """A cache folder and an HTTP client; a context manager, safe to use from several threads.
 
     Args:
-        cache: Folder for the files, created if it is missing. The name of a file is the SHA-256 of its URL. The SHA-256 of its
-            content is stored next to it, and checked when the file is used again.
-        tries: How often a file is asked for.
-        pause: Seconds before the second try; doubles before each later one.
-        timeout: Seconds for a connection, and for each read.
-        patience: Seconds after which a file that arrives at less than 1,024 bytes per second is given up.
+        cache: folder for the files, created if it is missing. A file is named by the SHA-256 of its URL. The SHA-256 of its
+            content is stored beside it and checked whenever the file is used again.
+        tries: how often a file is requested.
+        pause: seconds before the second try; doubled before each later one.
+        timeout: seconds for a connection, and for each read.
+        patience: seconds after which a download slower than 1,024 bytes per second is given up.
 
     Raises:
-        HeadAtlasError: The proxy settings of this machine cannot be used.
+        HeadAtlasError: the proxy settings of this machine cannot be used.
     """
 
     def __init__(self, cache: Path, tries: int = 4, pause: float = 0.5, timeout: float = 20.0, patience: float = 60.0):
@@ -77,11 +77,11 @@ class Downloads:
         self._client.close()
 
     def image(self, url: str, check: Callable[[bytes], str | None]) -> Path:
-        """The file of an image; `check` returns what is wrong with its bytes. Raises `NotHad` with the reason."""
+        """The file of an image; `check` returns what is wrong with its bytes, or None. Raises `NotHad` with the reason."""
         return self._get(url, "", MAX_BYTES, lambda path: check(path.read_bytes()))
 
     def table(self, url: str, suffix: str, sha256: str = "") -> Path:
-        """The file of a table. Raises `HeadAtlasError` if it cannot be downloaded, or has another SHA-256 than the one given."""
+        """The file of a table. Raises `HeadAtlasError` if it cannot be downloaded or does not have the given SHA-256."""
 
         def check(path: Path) -> str | None:
             digest, wanted = _digest(path), sha256.lower()
@@ -123,7 +123,7 @@ class Downloads:
         return path
 
     def _load(self, url: str, host: str, path: Path, most: int) -> None:
-        """Write what `url` gives to `path`, tried as often as it may pass."""
+        """Download `url` to `path`, with retries."""
         exponential = wait_exponential(multiplier=self._pause, max=_LONGEST_WAIT)
 
         def wait(state: RetryCallState) -> float:
@@ -167,7 +167,7 @@ class Downloads:
 
 
 def _asked_to_wait(reply: httpx.Response) -> float:
-    """Seconds that a server asks to wait, half a minute at most; 0 if it does not."""
+    """The seconds that a server asks to wait, at most 30; 0 if it does not ask."""
     value = reply.headers.get("Retry-After", "")
     return min(_LONGEST_WAIT, float(value)) if re.fullmatch(r"[0-9]{1,9}", value) else 0.0
 

@@ -1,4 +1,4 @@
-"""Drafts: what importers make of records, that is, questions whose images are named but not read, and that have no split yet."""
+"""Drafts, which importers make of records: questions whose images are named but not read, and that have no split yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headatlas.cogvsr.schema import AnswerType, SceneObject, Step
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as its record names it. Questions whose pictures have the same name share it."""
+    """An image as its record names it. Pictures with the same name are the same image."""
 
     name: str
     """A path as in the record, relative to some folder, such as `train2017/000000372029.jpg`."""
@@ -35,33 +35,33 @@ class Draft:
     family: str = ""
     """The question type as the set names it (the dataset's column `family`)."""
     group: str = ""
-    """Drafts of one group stay in one split, as those with a common image do."""
+    """Drafts of one group stay in one split, like those that share an image."""
     objects: tuple[SceneObject, ...] = ()
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A record that was left out, and why, in one line."""
+    """A record that was left out, with the reason in one line."""
 
     key: str
     reason: str
 
     def __str__(self) -> str:
         line = f"{self.key[:200]}: {self.reason[:400]}"
-        # Keys and reasons quote data, which must not steer a terminal.
+        # Keys and reasons quote data, so control characters are replaced.
         return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 class Unusable(Exception):
-    """A record cannot become a question; `str(error)` is the reason, with which the record is listed as left out."""
+    """A record cannot become a question. `str(error)` is the reason under which it is listed as left out."""
 
 
 ODD = (Exception,)
-"""What reading one record may raise: `Unusable`, or any other error for values that nobody foresaw."""
+"""What reading one record may raise: `Unusable`, or another error for unforeseen values."""
 
 
 def left_out(key: str, error: Exception) -> LeftOut:
-    """A record whose reading raised `error`, with the reason in one line."""
+    """The record whose reading raised `error`, with the reason in one line."""
     reason = " ".join(str(error).split())[:200]
     return LeftOut(
         key, reason if isinstance(error, Unusable) else f"not of the set's form ({type(error).__name__}: {reason})"

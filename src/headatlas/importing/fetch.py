@@ -1,6 +1,6 @@
 """Get the images of questions from folders, tables or the web, several at a time.
 
-An image that is missing or broken is reported in one line, and does not end an import.
+A missing or broken image is reported in one line and does not stop an import.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
-from headatlas.cogvsr.pictures import SUFFIXES, fault_of_image, fault_of_name, inside, judge, read_image
 from headatlas.importing.download import Downloads, NotHad
 from headatlas.importing.draft import Picture
+from headatlas.pictures import SUFFIXES, fault_of_image, fault_of_name, inside, judge, read_image
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,21 @@ class Found:
     """An image that can be used."""
 
     digest: str
-    """Of its size and upright pixels: the same picture under two names, or in two files, has one."""
+    """Digest of its size and upright pixels, which is the same for the same picture under two names or in two files."""
     read: Callable[[], bytes]
 
 
 class Missing(str):
-    """Why an image is not there, in its place."""
+    """The reason why an image is not there, returned in its place."""
 
 
 class Pictures:
     """Finds pictures in folders, or downloads them.
 
     Args:
-        roots: Folders in which pictures are looked for, in this order.
+        roots: folders to search, in this order.
         downloads: None if nothing may be downloaded.
-        workers: Pictures at a time.
+        workers: number of pictures read or downloaded in parallel.
     """
 
     def __init__(self, roots: Sequence[Path], downloads: Downloads | None, workers: int = 8):
@@ -44,7 +44,7 @@ class Pictures:
         self._known: dict[Picture, Found | Missing] = {}
 
     def get(self, pictures: Sequence[Picture]) -> dict[Picture, Found | Missing]:
-        """Each picture, found or missing. A picture is looked for once."""
+        """Yield each picture, `Found` or `Missing`. A picture is looked up once."""
         new = [picture for picture in dict.fromkeys(pictures) if picture not in self._known]
         inner = [picture for picture in new if picture.read]  # tables are read in order, by one thread
         self._known.update((picture, self._find(picture)) for picture in inner)
@@ -54,7 +54,7 @@ class Pictures:
             try:
                 self._known.update(zip(outer, pool.map(self._find, outer), strict=True))
             finally:
-                pool.shutdown(cancel_futures=True)  # after ctrl-C, wait for eight images, not for all
+                pool.shutdown(cancel_futures=True)  # after Ctrl-C, wait for eight images only
         return {picture: self._known[picture] for picture in pictures}
 
     def _find(self, picture: Picture) -> Found | Missing:
@@ -78,7 +78,7 @@ class Pictures:
             return Missing(f"{picture.url}: {error}")
 
     def _local(self, name: str) -> Path | Missing | None:
-        """The file that a name means: the name under a root, without some of its first folders, or by its last part alone."""
+        """The file that a name means: the name itself under a root, without some of its first folders, or its last part alone."""
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "."]
         for root in self._roots:
             for start in range(len(parts)):
@@ -105,7 +105,7 @@ class Pictures:
 
 
 def _common(path: Path, parts: Sequence[str]) -> int:
-    """Number of last parts that a path and a name have in common."""
+    """Number of trailing parts that a path and a name have in common."""
     count = 0
     for a, b in zip(reversed(path.parts), reversed(parts), strict=False):
         if a != b:
@@ -117,7 +117,7 @@ def _common(path: Path, parts: Sequence[str]) -> int:
 def _judge(read: Callable[[], bytes], name: str) -> Found | Missing:
     try:
         data = read()
-    except Exception as error:  # of the disk, or of the table in which the picture lies
+    except Exception as error:  # an error of the disk, or of the table that holds the picture
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         return Missing(f"{name}: cannot be read ({reason})")
     fault, digest = judge(data)

@@ -1,6 +1,6 @@
-"""Open what an importer reads (a folder, a file, a URL or a dataset of the Hugging Face hub) as a folder.
+"""Open what an importer reads (a folder, a file, a URL or a Hugging Face dataset) as a folder.
 
-Downloads go to one cache, and are checked by their SHA-256 when they are used again.
+Downloads go to one cache; their SHA-256 is checked whenever they are used again.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headatlas.cogvsr.pictures import SUFFIXES
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.download import Downloads
+from headatlas.pictures import SUFFIXES
 
 TABLES = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
 
@@ -29,15 +29,15 @@ class Origin:
 
     root: Path
     file: Path | None = None
-    """The only file to read, if the user named one."""
+    """The only file to read, if the user named a file."""
     seed: int = 0
-    """For importers that draw questions."""
+    """Seed for importers that sample questions."""
 
     def files(self, *patterns: str) -> list[Path]:
-        """The regular files in the folder that match a pattern, by order of patterns, then of names; only `file` if it is set.
+        """The regular files in the folder that match a pattern, sorted by pattern, then by name; only `file` if it is set.
 
         Raises:
-            HeadAtlasError: A file that matches is a link that leads out of the folder.
+            HeadAtlasError: a matching file is a link that leads out of the folder.
         """
         if self.file is not None:
             return [self.file]
@@ -48,15 +48,17 @@ class Origin:
         root = self.root.resolve()
         for path in found:
             if not path.resolve().is_relative_to(root):
-                raise HeadAtlasError(f"{path}: is a link out of {self.root}; put the file itself there")
+                raise HeadAtlasError(
+                    f"{path} must not be a link that leads out of {self.root}; put the file itself there"
+                )
         return list(found)
 
     def prefer(self, *patterns: str) -> tuple[str, ...]:
-        """The first pattern that a file matches, for sets that come in several formats; all patterns if none matches."""
+        """The first pattern that a file matches, for sets that exist in several formats; all patterns if none matches."""
         return next(((pattern,) for pattern in patterns if self.files(pattern)), patterns)
 
     def need(self, *patterns: str) -> list[Path]:
-        """As `files`, but finding none raises `HeadAtlasError`."""
+        """As `files`, but raises `HeadAtlasError` if there is none."""
         found = self.files(*patterns)
         if not found:
             names = sorted(p.name for p in self.root.iterdir())[:6] if self.root.is_dir() else []
@@ -69,17 +71,17 @@ class Origin:
 def open_origin(
     source: str | Path, cache: Path | None = None, patterns: Sequence[str] = (), sha256: str = "", seed: int = 0
 ) -> Origin:
-    """Open a path, a URL (http, https) of one table, or a Hugging Face dataset id (`owner/name`, `owner/name@revision`).
+    """Open a path, the URL (http, https) of one table, or a Hugging Face dataset id (`owner/name`, `owner/name@revision`).
 
     Args:
-        source: What the user named. If it exists as a path, it is a path.
-        cache: Folder for downloads; `cache_folder()` if None.
-        patterns: Files to take from the hub; tables and images if empty.
+        source: what the user named. If it exists as a path, it is a path.
+        cache: folder for downloads; `cache_folder()` if None.
+        patterns: files to take from the hub; tables and images if empty.
         sha256: SHA-256 in hex that the file of a URL must have; "" for no check.
-        seed: For importers that draw questions.
+        seed: for importers that sample questions.
 
     Raises:
-        HeadAtlasError: There is nothing at `source`, or it cannot be read or downloaded.
+        HeadAtlasError: there is nothing at `source`, or it cannot be read or downloaded.
     """
     text = str(source)
     path = Path(text).expanduser()
@@ -102,10 +104,10 @@ def open_origin(
 
 
 def regular(path: Path) -> Path:
-    """`path`, if it is a regular file: opening a pipe or a device may never end.
+    """Return `path` if it is a regular file; opening a pipe or a device might never return.
 
     Raises:
-        HeadAtlasError: It is none, or it is not there.
+        HeadAtlasError: it is not a regular file, or it does not exist.
     """
     if not path.is_file():
         raise HeadAtlasError(f"{path}: {'is no regular file' if path.exists() else 'there is no such file'}")
@@ -122,7 +124,7 @@ def _exists(path: Path) -> bool:
 def _snapshot(name: str, revision: str | None, patterns: Sequence[str], cache: Path) -> Path:
     import huggingface_hub
 
-    # A folder of its own: the cache of the hub's client consists of links that lead out of the snapshot.
+    # Not the cache of the hub's client, which consists of links that lead out of the snapshot.
     place = cache / "hub" / "--".join([*name.split("/"), *([revision.replace("/", "--")] if revision else [])])
 
     wanted = list(patterns) or [f"*{suffix}" for suffix in (*TABLES, *SUFFIXES, ".txt", ".npy")]
@@ -130,7 +132,7 @@ def _snapshot(name: str, revision: str | None, patterns: Sequence[str], cache: P
         folder = huggingface_hub.snapshot_download(
             name, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=place
         )
-    except Exception as error:  # the hub's client fails in a dozen ways that mean the same to the user
+    except Exception as error:  # the hub's client raises many kinds of errors; all mean the same to the user
         raise HeadAtlasError(
             f"no such path, and the Hugging Face dataset {name!r} could not be downloaded "
             f"({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"

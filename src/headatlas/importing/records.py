@@ -1,6 +1,6 @@
-"""Read the records of a table, one at a time: JSON lines, JSON, TSV, CSV or Parquet.
+"""Read the records of a table one at a time: JSON lines, JSON, TSV, CSV or Parquet.
 
-An encoded image in a Parquet table becomes a `Picture` that is read when it is needed, so that large tables need little memory.
+An encoded image in a Parquet table becomes a `Picture` that is read on demand, so that large tables need little memory.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from headatlas.importing.draft import ODD, Draft, LeftOut, Picture, Unusable, le
 from headatlas.importing.origin import Origin, regular
 
 _LONGEST_CELL = 128 * 2**20
-_STRAY = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is no UTF-8
+_STRAY = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is not UTF-8
 
 
 class Record(Mapping[str, Any]):
-    """The fields of a record. The methods raise `Unusable`, with field and value, for a value of another kind."""
+    """The fields of a record. Its methods raise `Unusable`, naming field and value, for a value of the wrong kind."""
 
     def __init__(self, fields: Mapping[str, Any], where: str):
         self._fields, self.where = fields, where
@@ -45,7 +45,7 @@ class Record(Mapping[str, Any]):
         return len(self._fields)
 
     def text(self, *names: str, default: str | None = None) -> str:
-        """The first of these fields that has text, stripped; numbers count as text."""
+        """The first of these fields that holds text, stripped; numbers count as text."""
         for name in names:
             value = self._fields.get(name)
             if (
@@ -78,10 +78,10 @@ def each(
     """Convert every record of the origin's tables; a record that cannot be used becomes a `LeftOut` with the reason.
 
     Args:
-        origin: Where the tables are.
-        convert: Makes a draft, or several, of a record.
-        patterns: File names of the tables.
-        key: The field of a JSON object that holds the records.
+        origin: where the tables are.
+        convert: makes one or several drafts of a record.
+        patterns: file names of the tables.
+        key: the field of a JSON object that holds the records.
     """
     for path in origin.need(*patterns):
         for record in read_records(path, key):
@@ -99,7 +99,7 @@ def read_records(path: Path, key: str = "") -> Iterator[Record | LeftOut]:
     """The records of one file, by its suffix; a `LeftOut` for each line or row that cannot be read.
 
     Raises:
-        HeadAtlasError: The file cannot be read, or has no known format.
+        HeadAtlasError: the file cannot be read, or its format is not known.
     """
     readers = {".jsonl": _jsonl, ".json": _json, ".tsv": _separated, ".csv": _separated, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
@@ -174,7 +174,7 @@ def _separated(path: Path) -> Iterator[Record | LeftOut]:
             for row in rows:
                 where = f"{path.name}, line {rows.line_num}"
                 if None in row or None in row.values():
-                    yield LeftOut(where, f"must have {len(rows.fieldnames or ())} cells, got another number")
+                    yield LeftOut(where, f"must have {len(rows.fieldnames or ())} cells, as the header has")
                 elif bad := next((name for name, cell in row.items() if _STRAY.search(cell)), None):
                     yield LeftOut(where, f"field {ascii(bad)[1:-1]}: not UTF-8")
                 else:
@@ -221,7 +221,7 @@ def _column(path: Path, group: int, column: str) -> pa.ChunkedArray:
 
 
 class Spool:
-    """A temporary file for images that a table holds as base64 text, so that they do not fill the memory."""
+    """A temporary file for images that a table holds as base64 text, so that they do not stay in memory."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="headatlas-")  # noqa: SIM115  (open as long as its pictures are)

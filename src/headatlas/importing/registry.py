@@ -25,9 +25,9 @@ class Importer:
     shareable: bool
     """Whether questions *and* pictures may be passed on under that licence; False if it is not known."""
     steps: str
-    """`derived` from a layout in the set, `given` by its authors, or `one`: the question itself, to be decomposed."""
+    """`derived` from a layout in the set, `given` by its authors, or `one` (the question itself, to be decomposed)."""
     tested_on: str
-    """`real files`, or `documented form`: records that were written after the published description."""
+    """`real files`, or `documented form`: records written after the published description."""
     read: Reader
     files: tuple[str, ...] = ()
     """Patterns of the files to take from the hub; all tables and images if empty."""
@@ -47,7 +47,7 @@ def importer(
     tested_on: str = "documented form",
     files: tuple[str, ...] = (),
 ) -> Callable[[Reader], Reader]:
-    """Decorator that registers a reader of drafts under the name that `headatlas data import` takes."""
+    """Decorator that registers a function `Origin -> drafts` under the name that `headatlas data import` takes."""
 
     def register(read: Reader) -> Reader:
         SOURCE_FACTS.add(name, SourceFacts(title, licence, shareable, home, steps))

@@ -1,7 +1,6 @@
-"""Import an outside dataset: choose questions, get their images, deal the splits, and write the dataset with a report.
+"""Import an outside dataset: choose questions, get their images, assign splits, and write the dataset with a report.
 
-The report lists what could not be used, with the reason: records without a usable question, and images that are missing or
-broken.
+The report lists what was left out and why: records that give no question, and images that are missing or broken.
 """
 
 from __future__ import annotations
@@ -14,11 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from headatlas.cogvsr import files
-from headatlas.cogvsr.pictures import stored_upright
 from headatlas.cogvsr.schema import Question, Split
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import WHOLE
@@ -28,12 +25,13 @@ from headatlas.importing.draft import Draft, LeftOut
 from headatlas.importing.fetch import Found, Missing, Pictures
 from headatlas.importing.origin import cache_folder, open_origin
 from headatlas.importing.registry import IMPORTERS, Importer
+from headatlas.pictures import stored_upright
 from headatlas.progress import Progress
 
 
 @dataclass
 class Report:
-    """What an import did; written next to the dataset `NAME` as `NAME.import.json`."""
+    """What an import did; written beside the dataset `NAME` as `NAME.import.json`."""
 
     importer: str
     title: str
@@ -43,7 +41,7 @@ class Report:
     seed: int
     asked_for: int
     read: int = 0
-    """Questions that could be made of the records."""
+    """Questions made of the records."""
     questions: int = 0
     decomposed: int = 0
     """Questions with derived or given steps; the others have one step, to be decomposed."""
@@ -51,9 +49,9 @@ class Report:
     """As `Importer.steps`."""
     splits: dict[str, int] = field(default_factory=dict)
     groups: int = 0
-    """Sets of questions that share an image or a group; each is in one split."""
+    """Number of components (questions connected by a shared image or group), each of which is in one split."""
     left_out: list[LeftOut] = field(default_factory=list)
-    """Records that no question could be made of."""
+    """Records that gave no question."""
     missing: list[LeftOut] = field(default_factory=list)
     """Questions whose images are missing or broken."""
 
@@ -71,26 +69,27 @@ def import_dataset(
     sha256: str = "",
     progress: Progress | None = None,
 ) -> Report:
-    """Import `n` questions of an outside dataset into the Parquet folder `out`; `cogvsr.load(out)` opens it.
+    """Import `n` questions of an outside dataset into the Parquet folder `out`, which `cogvsr.load(out)` opens.
 
     Args:
-        name: Name of an importer, such as "vsr"; `IMPORTERS` has all.
-        source: A folder or file, the URL of a table, or a Hugging Face dataset id.
-        out: Folder to write; an earlier dataset there is replaced when the new one is complete.
-        n: Number of questions; fewer if the set has fewer usable ones. One of each image or group is taken before a second.
-        seed: The same seed makes the same choice and splits from the same files.
-        splits: Splits to deal to, out of P, S, T and E, by their usual shares (35, 15, 10, 40 %).
-        images: More folders in which images are looked for.
-        download: Whether images that no folder has are downloaded from the addresses in the records.
-        cache: Folder for downloads; `$HEADATLAS_CACHE` or `~/.cache/headatlas` if None.
-        sha256: SHA-256 that a table must have that `source` names by URL.
-        progress: See `headatlas.progress`.
+        name: name of an importer, such as "vsr"; `IMPORTERS` has all.
+        source: a folder or file, the URL of a table, or a Hugging Face dataset id.
+        out: folder to write; a dataset that exists there is replaced when the new one is complete.
+        n: number of questions; fewer if the set has fewer usable ones. A second question of the same image or group is chosen
+            only after one of every other.
+        seed: with the same seed and files, the choice and the splits are the same.
+        splits: splits to fill, out of P, S, T and E, by their usual shares (35, 15, 10, 40 %).
+        images: more folders in which images are looked for.
+        download: whether images that no folder has are downloaded from the addresses in the records.
+        cache: folder for downloads; `$HEADATLAS_CACHE` or `~/.cache/headatlas` if None.
+        sha256: SHA-256 that the table must have if `source` is its URL.
+        progress: see `headatlas.progress`.
 
     Returns:
-        The report, which is also written next to `out`.
+        The report, which is also written beside `out`.
 
     Raises:
-        HeadAtlasError: Unknown importer or split, nothing readable at `source`, no usable question, or `out` not writable.
+        HeadAtlasError: unknown importer or split, nothing readable at `source`, no usable question, or `out` not writable.
     """
     shares = _shares(splits)
     if n < 1:
@@ -122,7 +121,7 @@ def import_dataset(
     report.decomposed = sum(draft.steps[0].kind != WHOLE for draft, _ in kept)
     counts = Counter(split_of.values())
     report.splits = {split: counts[split] for split in shares}
-    # Without a dataset there is no report: an import that was interrupted must not leave the report of an earlier one.
+    # Removed first, so that an interrupted import does not leave the report of an earlier one.
     report_path(Path(out)).unlink(missing_ok=True)
     files.write(_rows(kept, chosen, parts, split_of, list(shares)), Path(out))
     _write_report(report, Path(out))
@@ -145,7 +144,7 @@ def _read(chosen: Importer, origin: Any, report: Report) -> list[Draft]:
         if isinstance(made, LeftOut):
             report.left_out.append(made)
         elif made.key in drafts:
-            report.left_out.append(LeftOut(made.key, "its key is that of another record"))
+            report.left_out.append(LeftOut(made.key, "another record has the same key"))
         elif fault := _fault(made, chosen.name):
             report.left_out.append(LeftOut(made.key, fault))
         else:
@@ -157,7 +156,7 @@ def _read(chosen: Importer, origin: Any, report: Report) -> list[Draft]:
 def _with_images(
     drafts: Sequence[Draft], n: int, seed: int, pictures: Pictures, report: Report, progress: Progress | None
 ) -> list[tuple[Draft, list[Found]]]:
-    """The first `n` drafts whose images are all there."""
+    """The first `n` drafts whose images can all be read."""
     kept: list[tuple[Draft, list[Found]]] = []
     waiting: Iterator[Draft] = in_turn(drafts, seed)
     goal = min(n, len(drafts))
@@ -185,7 +184,7 @@ def _rows(
     for draft, found in sorted(kept, key=lambda pair: order.index(split_of[pair[0].key])):
         question = _question(draft, chosen.name, split_of[draft.key], f"{chosen.name}-{parts[draft.key]}")
         stored = [stored_upright(one.read()) for one in found]
-        if stored and stored[0][1] != 1:  # boxes lie in the first image, and in its pixels as they were stored
+        if stored and stored[0][1] != 1:  # boxes refer to the stored pixels of the first image
             question = question.turned(stored[0][1])
         images = [{"bytes": data, "path": None} for data, _ in stored]
         yield {**question.model_dump(exclude={"images"}), "images": images}
@@ -210,10 +209,10 @@ def _question(draft: Draft, source: str, split: Split, scene: str) -> Question:
 def _fault(draft: Draft, source: str) -> str | None:
     """Why a draft cannot be stored as a question, or None."""
     if not draft.steps:
-        return "its layout gives no chain of three to nine steps"
+        return "its layout does not give a chain of three to nine steps"
     try:
         _question(draft, source, "E", "").model_dump_json().encode()
-    except (ValidationError, PydanticSerializationError, UnicodeError) as error:
+    except (HeadAtlasError, PydanticSerializationError, UnicodeError) as error:
         return f"not a question ({' '.join(str(error).split())[:120]})"
     return None
 
@@ -226,5 +225,5 @@ def _write_report(report: Report, out: Path) -> None:
 
 
 def report_path(out: Path) -> Path:
-    """The file of the report on the dataset `out`: next to it, because the folder holds the dataset only."""
+    """The file of the report on the dataset `out`. It lies beside the folder, which holds nothing but the dataset."""
     return out.with_name(f"{out.name}.import.json")

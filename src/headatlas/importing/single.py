@@ -1,4 +1,4 @@
-"""Drafts of questions that a set has without steps: their one step is the question itself, to be decomposed later."""
+"""Drafts of questions from sets without steps: their only step is the question itself, to be decomposed later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def single(
     family: str = "",
     group: str = "",
 ) -> Draft:
-    """A draft of one step; `functions` are those that questions of this kind need, the primary one first."""
+    """A draft with one step; `functions` are those that questions of this kind need, the primary one first."""
     return Draft(
         key=key,
         text=question.text,
@@ -33,7 +33,7 @@ def single(
 
 
 def statement(text: str) -> str:
-    """The question whether a caption is true."""
+    """The question whether a statement about a picture is true."""
     return f'Is this statement true of the picture? "{text.strip()}"'
 
 

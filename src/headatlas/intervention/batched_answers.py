@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from headatlas.cogvsr.parsing import parse
+from headatlas.answers.parsing import parse
 from headatlas.cogvsr.schema import Question
 from headatlas.engine import Sweep, sweep
 from headatlas.engine.edits import Edits

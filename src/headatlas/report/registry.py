@@ -22,7 +22,7 @@ class SectionEntry:
     order: int
 
 
-SECTIONS: Registry[SectionEntry] = Registry("report section", ("headatlas.report.sections.*",))
+SECTIONS: Registry[SectionEntry] = Registry("report section", ("headatlas.report.sections.*",), of=SectionEntry)
 
 
 def section(name: str, *, order: int = DEFAULT_ORDER) -> Callable[[Callable[[Run], Section]], Callable[[Run], Section]]:

@@ -187,6 +187,7 @@ def score(
     if len(names) > 1 and (stray := [key for key in options if key not in names]):
         raise HeadAtlasError(f"option {stray[0]!r} with several scorers; give options by scorer, as {names[0]}={{...}}")
     atlas = Atlas(str(model or getattr(vlm, "name", "") or getattr(acts, "model", "")))
+    grid = tuple(acts.shape[1:3]) if hasattr(acts, "shape") else None  # type: ignore[attr-defined]
     for name, function in chosen.items():
         own = options.get(name, {}) if name in options else (options if len(names) == 1 else {})
         try:
@@ -195,6 +196,13 @@ def score(
             if "unexpected keyword argument" in str(error):
                 raise HeadAtlasError(f"scorer {name!r}: {error}") from error
             raise
+        if not isinstance(atlas.scores[name], Scores):
+            raise HeadAtlasError(f"scorer {name!r} must return Scores, got a {type(atlas.scores[name]).__name__}")
+        if grid is not None and atlas.scores[name].shape != grid:
+            raise HeadAtlasError(
+                f"scorer {name!r} must return scores of {grid[0]} layers x {grid[1]} heads, as captured; "
+                f"got {atlas.scores[name].shape[0]} x {atlas.scores[name].shape[1]}"
+            )
         if atlas.scores[name].name != name:
             atlas.scores[name] = replace(atlas.scores[name], name=name)
     return atlas

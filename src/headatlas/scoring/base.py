@@ -229,7 +229,7 @@ class Scorer:
         return self.function(inputs, **options)
 
 
-SCORERS: Registry[Scorer] = Registry("scorer", ("headatlas.scoring.*",))
+SCORERS: Registry[Scorer] = Registry("scorer", ("headatlas.scoring.*",), of=Scorer)
 """All scorers by name. A new one is a function with `@scorer("name")` in a new file here, or in another package."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from headatlas.cogvsr.parsing import matches, parse
+from headatlas.answers.parsing import matches, parse
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress

@@ -418,7 +418,7 @@ class VLM:
 def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
     """An upright PIL image in RGB from an image, a path, or an array [height, width, 3] of uint8.
 
-    Images and files are opened as `headatlas.cogvsr.pictures.open_picture` says: EXIF orientation applied, transparency on
+    Images and files are opened as `headatlas.pictures.open_picture` says: EXIF orientation applied, transparency on
     white, 16-bit grey scaled to 8.
 
     Raises:
@@ -428,7 +428,7 @@ def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise HeadAtlasError(f"image must be [height, width, 3] of uint8, got {list(image.shape)} of {image.dtype}")
         return Image.fromarray(image)
-    from headatlas.cogvsr.pictures import open_picture  # here, because the room `cogvsr` takes a second to import
+    from headatlas.pictures import open_picture  # here, because the room `cogvsr` takes a second to import
 
     return open_picture(image)
 

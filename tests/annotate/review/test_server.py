@@ -124,7 +124,7 @@ def test_two_hosts_are_none(address):
         ({"verdict": "maybe"}, "verdict"),
         ({"annotator": " "}, "annotator"),
         ({"functions": []}, "at least one function"),
-        ({"functions": ["telepathy"]}, "unknown cognitive function"),
+        ({"functions": ["telepathy"]}, "cognitive function must be one of"),
         ({"verdict": "fix", "change": {**CHANGE, "answer": "up"}}, "one of the options"),
         ({"verdict": "fix", "change": {**CHANGE, "answer": "right"}, "step": 2}, "the last step"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from headatlas.cogvsr.parsing import matches
+from headatlas.answers.parsing import matches
 from headatlas.importing import Draft, LeftOut, Origin, open_origin
 from headatlas.importing.registry import IMPORTERS
 

@@ -67,8 +67,8 @@ def test_captions_are_told_from_the_world(read, world, derived):
 def test_a_caption_that_the_world_contradicts_is_listed(read, world):
     drafts, left = read("shapeworld", world("0.0;0.5"))
     assert not drafts
-    assert "the layout and the set's agreement differ" in left[0].reason
-    assert "agreement is 0.5" in left[1].reason
+    assert "the world model and the set's agreement differ" in left[0].reason
+    assert "agreement must be 0 or 1, got 0.5" in left[1].reason
 
 
 def test_files_that_do_not_fit_together_are_an_error(read, world):

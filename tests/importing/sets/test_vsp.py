@@ -53,7 +53,7 @@ def test_the_shortest_way_round_the_holes_is_counted(read, maze, derived):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"answer": "N"}, "answer/0.txt says 'N', the table has a hole there"),
+        ({"answer": "N"}, "answer/0.txt must agree with the table, which has a hole there; got 'N'"),
         ({"question": "Where is the goal?"}, "must name a row and a column of the map"),
         ({"question": "Is there a hole in row 9, column 1?"}, "must name a row and a column of the map"),
         ({"rows": ["| Row 1 | _ | @ |"]}, "must have one player and one goal"),

@@ -17,8 +17,8 @@ from headatlas.annotate.decompose.checks import Checked, check_chain
 from headatlas.annotate.decompose.draft import MOST_CHARACTERS, MOST_STEPS, Draft, Words, to_steps
 from headatlas.annotate.judge.ask import Case, judge_one
 from headatlas.annotate.llm import LLM, Message, Picture, Prompt, Request, Unusable, ask_for
+from headatlas.answers.parsing import matches
 from headatlas.cogvsr.functions import MEANINGS
-from headatlas.cogvsr.parsing import matches
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
 

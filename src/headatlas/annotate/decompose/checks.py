@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headatlas.cogvsr._words import plain, tokens
+from headatlas.answers.words import plain, tokens
 from headatlas.cogvsr.schema import Question, Step
 
 # fmt: off

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from headatlas.answers.parsing import matches, parse
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES, check_function
-from headatlas.cogvsr.parsing import matches, parse
 from headatlas.cogvsr.schema import Question, Step
 
 _BY_TITLE = {re.sub(r"\W+", "_", title.lower()): name for name, title in TITLES.items()}

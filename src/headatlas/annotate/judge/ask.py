@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from headatlas.annotate.llm import LLM, Message, Prompt, Request, ask_for
 from headatlas.annotate.llm.structured import Answered
-from headatlas.cogvsr.parsing import matches, parse, without_thoughts
+from headatlas.answers import matches, parse, without_thoughts
 
 VERDICTS = ("correct", "incorrect", "unparsable")
 """`unparsable` is an outcome of its own, not a wrong answer."""
@@ -47,7 +47,7 @@ class Verdict(BaseModel):
 
 
 def parser_verdict(case: Case) -> str:
-    """The verdict of `cogvsr.parsing`, one of `VERDICTS`."""
+    """The verdict of `answers.parsing`, one of `VERDICTS`."""
     if parse(case.text, case.answer_type, case.options) is None:
         return "unparsable"
     return "correct" if matches(case.text, case.gold, case.answer_type, case.options) else "incorrect"

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from headatlas.cogvsr.pictures import upright
+from headatlas.pictures import upright
 
 Role = Literal["system", "user", "assistant"]
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from headatlas.annotate.llm.client import LLM, TOO_LARGE
 from headatlas.annotate.llm.messages import Request
-from headatlas.cogvsr.parsing import without_thoughts
+from headatlas.answers import without_thoughts
 from headatlas.errors import HeadAtlasError
 
 M = TypeVar("M", bound=BaseModel)

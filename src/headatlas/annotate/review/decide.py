@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headatlas.annotate.review.votes import WHOLE, Change, Vote
+from headatlas.answers.parsing import matches, parse
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.cogvsr.parsing import matches, parse
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
 

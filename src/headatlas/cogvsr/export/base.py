@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from headatlas.cogvsr.pictures import suffix_of
 from headatlas.cogvsr.rows import digest
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
+from headatlas.pictures import suffix_of
 from headatlas.registry import Registry
 from headatlas.storage import replacing
 

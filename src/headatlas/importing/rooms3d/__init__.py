@@ -1,1 +1,1 @@
-"""Scene graphs in the form of CLEVR, Super-CLEVR and Spatial457, questions about them, and the steps that lead to an answer."""
+"""Scene graphs in the form of CLEVR, Super-CLEVR and Spatial457: read them, ask questions about them, and derive steps."""

@@ -1,4 +1,4 @@
-"""Questions about a scene graph (attributes, relations, counts, comparisons): evaluate them, and put them in words."""
+"""Questions about a scene graph (attributes, relations, counts, comparisons): evaluate them and put them into words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Filters = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Near:
-    """A condition on things by other things: `relate` (value a direction), `same` (value an attribute) or `has` (a part)."""
+    """A condition that relates things to other things: `relate` (value: a direction), `same` (an attribute) or `has` (a part)."""
 
     kind: str
     value: str
@@ -24,7 +24,7 @@ class Near:
 
 @dataclass(frozen=True)
 class Things:
-    """The things that pass all filters and meet all conditions; if `either` is not empty, the things of one of its members."""
+    """The things that pass all filters and meet all conditions; if `either` is not empty, the things of any of its members."""
 
     filters: Filters = ()
     near: tuple[Near, ...] = ()
@@ -33,7 +33,7 @@ class Things:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts with these filters (`name` is met by any of its words: a "wheel" is any wheel) of the things, or of any thing."""
+    """The parts with these filters, of some things or of any thing. `name` may match one word: "wheel" is any wheel."""
 
     filters: Filters
     of: Things = Things()
@@ -41,8 +41,9 @@ class Parts:
 
 @dataclass(frozen=True)
 class Asking:
-    """A question: what is done (`count`, `exist`, `query`, `same`, `related`, or a comparison `equal`, `less`, `greater`),
-    with which attribute or direction, on what."""
+    """A question: an operation (`count`, `exist`, `query`, `same`, `related`, or the comparisons `equal`, `less`, `greater`), its
+    attribute or direction, and what it is applied to.
+    """
 
     what: str
     value: str
@@ -64,7 +65,7 @@ def _meets(graph: Graph, i: int, near: Near) -> bool:
         return any(_part_fits(part, near.of.filters) for part in graph.things[i].parts)
     anchors = find(near.of, graph)
     if len(anchors) != 1:
-        raise Unusable(f"the layout has {len(anchors)} things for {words(near.of)!r}, the question needs one")
+        raise Unusable(f"the scene must have one thing for {words(near.of)!r}, got {len(anchors)}")
     if near.kind == "relate":
         return i in graph.lies[near.value][anchors[0]]
     return i != anchors[0] and graph.things[i].get(near.value) == graph.things[anchors[0]].get(near.value)
@@ -83,7 +84,7 @@ def _part_fits(part: Part, filters: Filters) -> bool:
 
 
 def evaluate(asking: Asking, graph: Graph) -> str:
-    """The answer in words. Raises `Unusable` if a thing that must be one is none or several."""
+    """The answer in words. Raises `Unusable` if something that must be unique is missing or occurs several times."""
     first = asking.on[0]
     if isinstance(first, Parts):
         return _one([getattr(part, asking.value) for part in find_parts(first, graph)], first)
@@ -107,13 +108,13 @@ def evaluate(asking: Asking, graph: Graph) -> str:
 def _only(things: Things, graph: Graph) -> int:
     found = find(things, graph)
     if len(found) != 1:
-        raise Unusable(f"the layout has {len(found)} things for {words(things)!r}, the question needs one")
+        raise Unusable(f"the scene must have one thing for {words(things)!r}, got {len(found)}")
     return found[0]
 
 
 def _one(values: list[str], of: Things | Parts) -> str:
     if len(set(values)) != 1:
-        raise Unusable(f"the layout gives {len(set(values))} answers for {words(of)!r}, the question needs one")
+        raise Unusable(f"the scene must give one answer for {words(of)!r}, got {len(set(values))}")
     return values[0]
 
 
@@ -140,10 +141,10 @@ def _near_words(near: Near, many: bool) -> str:
 
 
 def article(noun: str) -> str:
-    """It with "a" or "an" before it."""
+    """The noun with "a" or "an"."""
     return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
 
 
 def plural(noun: str) -> str:
-    """More than one of it."""
+    """The noun in the plural."""
     return f"{noun}es" if noun.endswith("s") else f"{noun}s"

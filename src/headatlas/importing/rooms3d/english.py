@@ -1,7 +1,7 @@
-"""Parse Super-CLEVR's English questions, for files that have no programs.
+"""Parse Super-CLEVR's English questions, for files without programs.
 
-The wording of Super-CLEVR's templates is understood (counts, comparisons, one hop, same attribute, parts); anything else is
-`Unusable`. The caller checks the result against the set's own answer.
+The wording of Super-CLEVR's templates is understood (counts, comparisons, one relation, same attribute, parts); any other
+wording raises `Unusable`. The caller compares the result with the given answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ASKED = {name: name for name in ("size", "color", "material", "shape")} | {
 
 
 def things(text: str) -> Things:
-    """Read "(the) small gray bus that is behind the red truck"."""
+    """Parse "(the) small gray bus that is behind the red truck"."""
     rest = re.sub(r"^(?:the|an?|any|another|other|any other|another other) ", "", text.strip())
     rest = re.sub(r"^other ", "", rest)
     filters: list[tuple[str, str]] = []
@@ -50,7 +50,7 @@ def things(text: str) -> Things:
         rest = rest.partition(" ")[2]
     noun = next((n for n in sorted(_NOUNS, key=len, reverse=True) if re.match(rf"{n}(?= |$)", rest)), None)
     if noun is None:
-        raise Unusable(f"no thing is known as {text[:60]!r}")
+        raise Unusable(f"{text[:60]!r} is not a known thing")
     rest = rest[len(noun) :].strip()
     near = (_near(rest),) if rest else ()
     return Things((*filters, *_NOUNS[noun]), near)
@@ -63,7 +63,7 @@ def _near(text: str) -> Near:
         return Near("same", m[1], things(m[2]))
     if m := _HAS.match(text):
         return Near("has", "", parts(m[1]))
-    raise Unusable(f"no condition is known as {text[:60]!r}")
+    raise Unusable(f"{text[:60]!r} is not a known condition")
 
 
 def _direction(text: str) -> str:
@@ -71,7 +71,7 @@ def _direction(text: str) -> str:
 
 
 def parts(text: str, of: Things | None = None) -> Parts:
-    """Read "yellow metal front wheel"; a plain "part" is any."""
+    """Parse "yellow metal front wheel"; a plain "part" is any part."""
     rest, filters = re.sub(r"^(?:the|an?) ", "", text.strip()), []
     while (first := rest.split(" ", 1)[0]) in _WORDS:
         filters.append(_WORDS[first])
@@ -82,7 +82,7 @@ def parts(text: str, of: Things | None = None) -> Parts:
 
 
 def read_question(text: str) -> Asking:
-    """The asking of a question. Raises `Unusable` if its wording is not known."""
+    """Parse a question. Raises `Unusable` if its wording is not known."""
     said = re.sub(r"\s+", " ", text.strip().lower()).rstrip("?").strip()
     for pattern, make in _PATTERNS:
         if m := re.match(pattern + "$", said):

@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing; `x` is the place of its middle from 0 (left edge of the picture) to 1, None if the width is not known."""
+    """One thing. `x` is the horizontal position of its centre, 0 (left edge) to 1; None if the picture's width is not known."""
 
     shape: str
     color: str
@@ -62,7 +62,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Graph:
-    """A scene: its things, and for each direction and thing the set of things that lie in that direction from it."""
+    """A scene: its things and, for each direction and thing, the set of things that lie in that direction from it."""
 
     things: tuple[Thing, ...]
     lies: Mapping[str, tuple[frozenset[int], ...]]
@@ -97,7 +97,7 @@ def read_graph(scene: Mapping[str, Any], width: int | None = None) -> Graph:
 
 
 def part_name(raw: str) -> str:
-    """A part in words: `exhaust_right_s` is "right exhaust", `back_left_wheel` stays in its order."""
+    """A part in words: `exhaust_right_s` is "right exhaust", `back_left_wheel` is "back left wheel"."""
     found = [word for word in raw.split("_") if len(word) > 1]
     return " ".join([*(w for w in found if w in _SIDES), *(w for w in found if w not in _SIDES)])
 
@@ -122,7 +122,7 @@ def _thing(item: Mapping[str, Any], width: int | None) -> Thing:
 
 
 def _relations(scene: Mapping[str, Any], margin: float = 0.2) -> dict[str, list[list[int]]]:
-    """Relations from 3D coordinates, as CLEVR defines them: farther in a direction by more than the margin."""
+    """Relations from 3D coordinates as CLEVR defines them: farther in a direction by more than a margin."""
     found: dict[str, list[list[int]]] = {}
     places = [item["3d_coords"] for item in scene["objects"]]
     for name in DIRECTIONS:

@@ -1,7 +1,7 @@
 """Read folders of CLEVR's form: scenes, questions and pictures. Steps come from a question's program, or else from its English.
 
-A question gets steps only if the answer that is found on the scene is the set's own answer. A folder without questions is asked
-some about each scene.
+A question gets steps only if the answer found on the scene equals the given one. For a folder without questions, questions are
+made up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from headatlas.cogvsr.pictures import SUFFIXES, size_of
 from headatlas.cogvsr.schema import AnswerType
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import RELATION, SPATIAL, whole
@@ -24,13 +23,14 @@ from headatlas.importing.rooms3d.english import read_question
 from headatlas.importing.rooms3d.graph import Graph, name_of, read_graph
 from headatlas.importing.rooms3d.program import read_program
 from headatlas.importing.rooms3d.steps import tell
+from headatlas.pictures import SUFFIXES, size_of
 
 MADE_UP = 4
-"""Questions made for a scene of a set that has none."""
+"""Number of questions made for each scene of a set that has none."""
 
 
 def read_folder(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Drafts of every question in the folder; if there is none, of questions made up for its scenes."""
+    """Drafts of every question in the folder, or of questions made up for its scenes if it has none."""
     questions: list[tuple[Path, list[Any]]] = []
     scenes: dict[str, Mapping[str, Any]] = {}
     for path in _tables(origin):
@@ -62,7 +62,7 @@ def read_folder(origin: Origin) -> Iterator[Draft | LeftOut]:
 
 
 def _tables(origin: Origin) -> list[Path]:
-    """The JSON files of a folder; for one file with questions, that file and the scenes next to it or in a folder next to it."""
+    """The JSON files of a folder. For a single file with questions: that file and the scenes beside it or in a folder there."""
     if origin.file is None:
         return origin.need("*.json")
     near = [
@@ -74,13 +74,13 @@ def _tables(origin: Origin) -> list[Path]:
 
 
 class _Scenes:
-    """Graphs by the stem of their picture's name; each is read once."""
+    """Scene graphs by the stem of their picture's name; each is read once."""
 
     def __init__(self, scenes: Mapping[str, Mapping[str, Any]], widths: Mapping[str, Path]):
         self._scenes, self._files, self._graphs = scenes, widths, dict[str, Graph]()
 
     def graph(self, name: str) -> Graph:
-        """The graph of a picture; `Unusable` if there is no scene of that name."""
+        """The graph of a picture; raises `Unusable` if there is no scene of that name."""
         if name not in self._graphs:
             if name not in self._scenes:
                 raise Unusable(f"no scene for the picture {name!r}")
@@ -106,7 +106,7 @@ def _width(path: Path | None) -> int | None:
 
 
 def answer_of(value: Any) -> tuple[str, AnswerType]:
-    """An answer as JSON gives it, in words, and its type; `Unusable` if there is none."""
+    """An answer from JSON in words, and its type; raises `Unusable` if there is none."""
     if isinstance(value, bool):
         return ("yes" if value else "no"), "yes_no"
     said = str(value).strip() if isinstance(value, (str, int)) else ""
@@ -148,9 +148,9 @@ def ask(record: Record, graph_of: Callable[[str], Graph], key: str, family: str 
 
 
 def make_up(name: str, graph: Graph, seed: int) -> Iterator[Draft]:
-    """Questions about a scene whose set has none: the relation of two things, how many things lie somewhere, what lies there.
+    """Questions about a scene of a set that has none: on the relation of two things, and on what lies in a direction.
 
-    Only things that a description fits alone are named. Raises `Unusable` if the scene has fewer than two of these.
+    Only things with a unique description are named. Raises `Unusable` if the scene has fewer than two of them.
     """
     rng = random.Random(f"clevr/{seed}/{name}")
     named = {i: one for i in range(len(graph.things)) if (one := _description(graph, i))}
@@ -176,7 +176,7 @@ def make_up(name: str, graph: Graph, seed: int) -> Iterator[Draft]:
 
 
 def _description(graph: Graph, i: int) -> Things | None:
-    """The shortest words that fit thing `i` alone."""
+    """The shortest description that only thing `i` meets."""
     thing = graph.things[i]
     for chosen in (("shape",), ("color", "shape"), ("size", "color", "shape"), ("size", "color", "material", "shape")):
         filters = tuple((name, thing.get(name)) for name in chosen)

@@ -1,6 +1,7 @@
 """Derive the steps that lead to the answer of a question from the scene graph.
 
-The answer of every step is evaluated on the graph. A single thing is asked for only if the graph has exactly one such thing.
+The answer of every step is evaluated on the graph. A step asks about a single thing only if the graph has exactly one such
+thing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from headatlas.importing.rooms3d.asking import WHERE, Asking, Parts, Things, art
 from headatlas.importing.rooms3d.graph import Graph, name_of
 
 _CLEAR = 0.06
-"""Nearer to the middle than this share of the width, a thing is not asked to be left or right."""
+"""A thing closer to the middle than this share of the width is not asked to be left or right."""
 
 _WANTED = ("yes or no", "a number", "a property")
 _ATTRIBUTES = {"size": LOW, "color": LOW, "material": LOW, "shape": HIGH, "kind": HIGH}
@@ -22,7 +23,7 @@ _SPELT = {"color": "colour"}
 def tell(
     asking: Asking, graph: Graph, answer: str, answer_type: AnswerType, options: tuple[str, ...]
 ) -> tuple[Step, ...]:
-    """The chain of steps to the answer. Raises `Unusable` if the graph does not have what the question names."""
+    """The chain of steps to the answer. Raises `Unusable` if the graph lacks what the question mentions."""
     chain = Chain()
     wanted = _WANTED[0] if answer_type == "yes_no" else _WANTED[1] if asking.what == "count" else _WANTED[2]
     text = "What does the question ask for: yes or no, a number or a property?"
@@ -50,12 +51,12 @@ def tell(
 
 
 def _left_to_see(asking: Asking) -> tuple[str, ...]:
-    """The functions of the last step: what no earlier step says, as it would have given the answer away."""
+    """The functions of the last step: what no earlier step has asked, because it would have given the answer away."""
     first = asking.on[0]
     if asking.what == "related":
         return (RELATION, SPATIAL)
     if asking.what == "query":
-        seen = _ATTRIBUTES.get(asking.value, HIGH)  # HIGH: the name of a part
+        seen = _ATTRIBUTES.get(asking.value, HIGH)  # high-level perception: the name of a part
         return (seen, RELATION) if isinstance(first, Things) and first.near else (seen,)
     if asking.what == "count":
         assert isinstance(first, Things)
@@ -66,12 +67,12 @@ def _left_to_see(asking: Asking) -> tuple[str, ...]:
 def _single(things: Things, graph: Graph) -> int:
     found = find(things, graph)
     if len(found) != 1:
-        raise Unusable(f"the layout has {len(found)} things for {words(things)!r}, the question needs one")
+        raise Unusable(f"the scene must have one thing for {words(things)!r}, got {len(found)}")
     return found[0]
 
 
 def _lead(chain: Chain, of: Things | Parts, graph: Graph, final: Things | Parts | None = None) -> None:
-    """Ask what must be seen to find `of`: the things that identify it, one relation at a time; `final` is not counted."""
+    """Add the steps that find `of`: the things that identify it, one relation at a time. `final` is not counted."""
     if isinstance(of, Parts):
         _lead(chain, of.of, graph)
         found = find(of.of, graph)

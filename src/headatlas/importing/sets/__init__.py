@@ -1,1 +1,1 @@
-"""Importers of outside datasets, one file per set; each registers itself with `@importer(name, ...)`."""
+"""The importers of outside datasets, one file a set. Each registers itself with `@importer(name, ...)`."""

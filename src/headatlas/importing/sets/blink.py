@@ -1,9 +1,12 @@
-"""BLINK: its five spatial subsets, one to four images a question.
+"""BLINK: its five spatial subsets, with one to four images a question.
 
-Reads records (`idx`, `sub_task`, `question`, `choices`, `answer` "(A)", `image_1`..`image_4`) from Parquet or JSON lines.
-Subsets that are not spatial are passed over, test records whose answer is hidden are listed. Records inside SpatialScore are
-real files (`spatialscore-blink`); the authors' own file was not available: this is written after its documented form (Fu et al.
-2024, arXiv 2404.12390, Hugging Face dataset `BLINK-Benchmark/BLINK`).
+Input: Parquet or JSON lines with `idx`, `sub_task`, `question`, `choices`, `answer` ("(A)") and `image_1`..`image_4`. Other
+subsets are skipped; test records, whose answer is hidden, are listed as left out.
+
+Written after the documented form (Hugging Face dataset `BLINK-Benchmark/BLINK`), because the authors' file was not available.
+BLINK's records inside SpatialScore were tested on real files: use `spatialscore-blink`.
+
+Source: Fu et al. 2024, arXiv 2404.12390.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _OTHERS = (
     "Art_Style", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw", "Relative_Reflectance",
     "Semantic_Correspondence", "Visual_Correspondence", "Visual_Similarity",
 )  # fmt: skip
-"""Subsets that are not spatial; their records are passed over."""
+"""Subsets that are not spatial; their records are skipped."""
 
 SUBSETS: dict[str, tuple[str, ...]] = {
     "Spatial_Relation": (RELATION, SPATIAL),

@@ -1,9 +1,12 @@
 """CLEVR: rendered rooms with simple solids, scene graphs, and questions with functional programs.
 
-Reads CLEVR v1.0's folders (`questions/*.json`, `scenes/*.json`, `images/`) and folders with one scene a file; a folder without
-questions is asked up to four about each scene. Steps are derived from the scene and the program, and the program's answer is
-checked against the given one. Tested on real scenes and pictures, and on questions of the published form. Source: Johnson et
-al. 2017 (arXiv 1612.06890); scenes in its form: https://github.com/eporte2/clevr-dataset-gen.
+Input: CLEVR v1.0's folders (`questions/*.json`, `scenes/*.json`, `images/`), or a folder with one scene a file. If there are no
+questions, up to four are made for each scene. Steps are derived from scene and program, and a question gets them only if the
+program's answer equals the given one.
+
+Tested on real scenes and pictures, and on questions of the published form.
+
+Source: Johnson et al. 2017, arXiv 1612.06890; scenes in CLEVR's form: https://github.com/eporte2/clevr-dataset-gen.
 """
 
 from __future__ import annotations
@@ -26,5 +29,5 @@ from headatlas.importing.rooms3d.source import read_folder
     tested_on="real files",
 )
 def clevr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Questions about rooms; the question type is what is done last: count, exist, query, same, equal, less, greater, related."""
+    """One draft a question. The question type is the last operation: count, exist, query, same, equal, less, greater, related."""
     return read_folder(origin)

@@ -1,12 +1,15 @@
 """CogQA and CogVision: questions with subquestions, their answers and the cognitive skill of each.
 
-Reads JSON lists (or lines) of `{"question", "answer" (a rationale), "generated": [{"subquestion", "answer" (text or number),
-"cognitive_skill"}]}`; CogVision's records name an `image` besides. Skills become functions by `skills.py`; steps of self
-evaluation and of unknown skills are dropped, and a question whose last step is dropped or that loses them all is listed. The
-last step's answer is the question's. What HeadAtlas exports in this form comes back as it was but for ids, splits, objects and
-boxes. Written after the published form (arXiv 2512.10978, https://github.com/sihuo-design/CognitiveMirrors; not
-redistributable). Checked once on the authors' files: of 572 training and 148 test questions 571 and 148 come through, the other
-ends in a step of a skill that is dropped. Tests are on records of that form; CogVision's files were not available.
+Input: JSON lists or lines of `{"question", "answer" (a rationale), "generated": [{"subquestion", "answer" (text or number),
+"cognitive_skill"}]}`; CogVision's records also name an `image`. `cogvsr/skills.py` maps skills to functions. Steps of self
+evaluation and of unknown skills are dropped. A question is left out if its last step is dropped, because the answer of the last
+step is taken as the question's answer. Files that HeadAtlas exported in this form give the same questions and steps; ids,
+splits, objects and boxes are lost.
+
+Checked once on the authors' files of CogQA: 571 of 572 training and 148 of 148 test questions were imported; the other one ends
+in a dropped step. The tests use records of that form. CogVision's files were not available.
+
+Source: arXiv 2512.10978, https://github.com/sihuo-design/CognitiveMirrors; may not be redistributed.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ _DASHES = re.compile(r"\n\s*options:\s*\n((?:\s*-\s*.+\n?)+)\s*$", re.IGNORECASE
     steps="given",
 )
 def cogqa(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Questions as decomposed by their authors; the steps are theirs."""
+    """One draft a question, with the authors' own steps."""
     return each(origin, _draft, "*.json", "*.jsonl")
 
 
@@ -107,6 +110,6 @@ def _type(said: str, options: tuple[str, ...]) -> tuple[AnswerType, str]:
         return "yes_no", said.strip(".").lower()
     if said in options:
         return "choice", said
-    if re.fullmatch(r"-?\d+\.0+", said):  # 4.0, as JSON writers make of 4
+    if re.fullmatch(r"-?\d+\.0+", said):  # 4.0, as some JSON writers write 4
         return "number", said.split(".")[0]
     return ("number" if re.fullmatch(r"-?\d+(\.\d+)?", said) else "text"), said

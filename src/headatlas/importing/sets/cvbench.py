@@ -1,9 +1,12 @@
 """CV-Bench: counting, relation, depth and distance in photographs of ADE20K, COCO and Omni3D.
 
-Reads records (`idx`, `type` 2D/3D, `task`, `question`, `choices`, `answer` "(C)", `image` or `filename`) from Parquet or JSON
-lines. Records inside SpatialScore are real files (`spatialscore-cvbench`); the authors' own file was not available: this is
-written after its documented form (Tong et al. 2024, arXiv 2406.16860, Hugging Face dataset `nyu-visionx/CV-Bench`). Checked
-against its card: Parquet with the images inside and JSON lines of the same questions lie side by side, so only the first is read.
+Input: Parquet or JSON lines with `idx`, `type` (2D or 3D), `task`, `question`, `choices`, `answer` ("(C)") and `image` or
+`filename`. If both formats are there, only Parquet is read: they hold the same questions.
+
+Written after the documented form (Hugging Face dataset `nyu-visionx/CV-Bench` and its card), because the authors' file was not
+available. CV-Bench's records inside SpatialScore were tested on real files: use `spatialscore-cvbench`.
+
+Source: Tong et al. 2024, arXiv 2406.16860.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
-"""EmbSpatial-Bench: above, below, left, right, close and far in indoor scenes, from where one stands.
+"""EmbSpatial-Bench: above, below, left, right, close and far in indoor scenes, seen from the camera.
 
-Reads records (`question_id`, `question`, `answer_options`, `answer` as index, letter or words, `relation`, `image` as base64,
-file name or Parquet cell). Written after the documented form (Du et al. 2024, arXiv 2406.05756, Hugging Face datasets
-`Phineas476/EmbSpatial-Bench` and `FlagEval/EmbSpatial-Bench`); tested without real files. Checked against public loaders: the
-first has the benchmark in `embspatial_bench.json` beside training data of another form, which is not read.
+Input: records with `question_id`, `question`, `answer_options`, `answer` (index, letter or words), `relation` and `image`
+(base64, file name or Parquet cell). Of `Phineas476/EmbSpatial-Bench` only `embspatial_bench.json` is read: the training data
+beside it have another form.
+
+Written after the documented form and public loaders; tested without real files.
+
+Source: Du et al. 2024, arXiv 2406.05756; Hugging Face datasets `Phineas476/EmbSpatial-Bench`, `FlagEval/EmbSpatial-Bench`.
 """
 
 from __future__ import annotations

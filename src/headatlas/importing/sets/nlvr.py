@@ -1,10 +1,13 @@
 """NLVR v1: three grey boxes with coloured shapes, and a sentence that is true or false of them.
 
-Reads the authors' JSON lines (`sentence`, `label` "true"/"false", `identifier`, `directory`, `structured_rep`) and PNGs
-`dev-<identifier>-<0..5>.png`: six orders of the same three boxes, `itertools.permutations` in order. Steps are derived from
-`structured_rep` for what the sentence names: what its words ask to look at, box by box, then the count. The answer is the
-authors' label; the sentences are free English and are not parsed. Records that share a sentence or a scene share a group.
-Tested on the real files. Source: Suhr, Lewis, Yeh, Artzi 2017, https://github.com/lil-lab/nlvr.
+Input: the authors' JSON lines (`sentence`, `label` "true" or "false", `identifier`, `directory`, `structured_rep`) and the
+pictures `dev-<identifier>-<0..5>.png`, which show the three boxes in the six orders of `itertools.permutations`. Steps are
+derived from `structured_rep`: they look at what the sentence mentions, box by box, then count. The answer is the authors'
+label; the sentences are free English and are not parsed. Records that share a sentence or a scene form one group.
+
+Tested on the real files.
+
+Source: Suhr, Lewis, Yeh, Artzi 2017, https://github.com/lil-lab/nlvr.
 """
 
 from __future__ import annotations
@@ -61,7 +64,9 @@ def _drafts(record: Record) -> Iterator[Draft]:
             text=statement(sentence),
             answer=answer,
             answer_type="yes_no",
-            steps=_steps(sentence, shown).end(answer, "yes_no", suffices=False),  # free English: not proven to
+            steps=_steps(sentence, shown).end(
+                answer, "yes_no", suffices=False
+            ),  # free English: the steps may not suffice
             pictures=(Picture(f"images/{folder}/{picture}" if folder else picture),),
             family="towers" if _towers(shown) else "scattered",
             group=name.rsplit("-", 1)[0],

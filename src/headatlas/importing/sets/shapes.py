@@ -1,10 +1,13 @@
-"""SHAPES: three by three cells with red, green and blue circles, squares and triangles, and yes/no questions in a small grammar.
+"""SHAPES: red, green and blue circles, squares and triangles in 3 x 3 cells, and yes/no questions in a small grammar.
 
-Reads `<part>.input.npy` (uint8, [N, 30, 30, 3], channels blue, green, red), `<part>.query`, `<part>.query_str.txt` and
-`<part>.output`, line by line the same. The set gives no layout: it is read from the pixels, in which each shape sits in the
-middle of its cell, and every query is evaluated on it; a record whose evaluation is not the given output is listed, not used.
-"Left of" means the next cell. Tested on the real files (val and tiny). Source: Andreas et al. 2016 (arXiv 1511.02799), in
-https://github.com/ronghanghu/n2nmn.
+Input: `<part>.input.npy` (uint8, [N, 30, 30, 3], channels blue, green, red) and the text files `<part>.query`,
+`<part>.query_str.txt` and `<part>.output` with one line for each picture. The set has no layout, so it is read from the
+pixels: a shape sits in the middle of its cell. Every query is evaluated on that layout; a record whose result differs from the
+given output is listed as left out. "Left of" means the next cell.
+
+Tested on the real files (val and tiny).
+
+Source: Andreas et al. 2016, arXiv 1511.02799; files in https://github.com/ronghanghu/n2nmn.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ Grid = dict[Cell, tuple[str, str]]
 _CHANNELS = ("blue", "green", "red")
 _STEPS: dict[str, Cell] = {"left_of": (0, -1), "right_of": (0, 1), "above": (-1, 0), "below": (1, 0)}
 _TWICE = re.compile(r"\b(left of|right of|above|below) (?=(?:left of|right of|above|below)\b)")
-"""Two relations on end: what is above what is below a square is "above the cell below a square"."""
+"""Matches two relations in a row: "above below a square" becomes "above the cell below a square"."""
 _NOTE = "(Left of, right of, above and below mean the next cell.)"
 
 
@@ -48,7 +51,7 @@ _NOTE = "(Left of, right of, above and below mean the next cell.)"
     files=("*.npy", "*.query", "*.query_str.txt", "*.output"),
 )
 def shapes(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question per picture; the question type is how many relations it chains."""
+    """One yes/no question a picture. The question type is the number of chained relations."""
     for path in origin.need("*.input.npy"):
         stem = path.name.removesuffix(".input.npy")
         try:
@@ -79,12 +82,12 @@ def _draft(key: str, pixels: UInt8[np.ndarray, "30 30 3"], query: str, words: st
     tree, grid = parse_query(query), read_grid(pixels)
     holds = bool(_cells(tree[1], grid) & _cells(tree[2], grid))
     if output not in ("true", "false") or holds != (output == "true"):
-        raise Unusable(f"the picture says {holds} to {query}, the set {output[:20]!r}")
+        raise Unusable(f"{query} is {holds} for the picture, but {output[:20]!r} in the set")
     answer = "yes" if holds else "no"
     hops = query.count("(") - 1
     said = _TWICE.sub(r"\1 the cell ", words.strip().capitalize())
     text = f"{said}? {_NOTE}" if hops else f"{said}?"
-    looks = (RELATION, SPATIAL) if hops else (LOW, HIGH)  # the steps before tell where to look, not what is found there
+    looks = (RELATION, SPATIAL) if hops else (LOW, HIGH)  # the steps before say where to look, not what is there
     steps = _steps(tree, grid).end(answer, "yes_no", looks=looks)
     objects = tuple(_objects(grid))
     picture = Picture(name, read=_encoder(np.array(pixels)))
@@ -110,7 +113,7 @@ def read_grid(pixels: UInt8[np.ndarray, "30 30 3"]) -> Grid:
             if ink.max() < 60:
                 continue
             ink = ink / ink.max()
-            upright = np.abs(ink - ink[::-1]).sum() / ink.sum()  # 0 for what is the same upside down
+            upright = np.abs(ink - ink[::-1]).sum() / ink.sum()  # 0 for shapes that are the same upside down
             fill = ink.sum() / (ink.sum(axis=1).max() * ink.sum(axis=0).max())  # 1 for a square, under 0.9 for a circle
             shape = "triangle" if upright > 0.5 else "square" if fill > 0.93 else "circle"
             grid[row, column] = (_CHANNELS[int(cell.sum(axis=(0, 1)).argmax())], shape)
@@ -118,7 +121,7 @@ def read_grid(pixels: UInt8[np.ndarray, "30 30 3"]) -> Grid:
 
 
 def parse_query(query: str) -> list[Any]:
-    """`(is blue (above green))` as nested lists; `Unusable` if it is no such query."""
+    """`(is blue (above green))` as nested lists; raises `Unusable` for any other text."""
     tokens = re.findall(r"[()]|[^\s()]+", query)
 
     def read(i: int) -> tuple[Any, int]:
@@ -133,7 +136,7 @@ def parse_query(query: str) -> list[Any]:
     try:
         tree, end = read(0)
     except IndexError as error:
-        raise Unusable(f"the query {query!r:.60} is not closed") from error
+        raise Unusable(f"the query {query!r:.60} lacks a closing bracket") from error
     if end != len(tokens) or not isinstance(tree, list) or len(tree) != 3 or tree[0] != "is":
         raise Unusable(f"a query must be (is A B), got {query!r:.60}")
     return tree

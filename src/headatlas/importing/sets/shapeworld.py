@@ -1,9 +1,12 @@
 """ShapeWorld, spatial captions: a few coloured shapes on black, and captions that are true or false of them.
 
-Reads a generated folder (`world_model.json`, `caption_model.json`, `caption.txt` with a blank line after each picture,
-`agreement.txt`, `world-<i>.png`). Steps are derived from the world model (centres, boxes, colours, shapes); every caption is
-evaluated on it, and one whose evaluation is not the set's own agreement is listed, not used. Tested on real files
-(relational-spatial_twoshapes). Source: Kuhnle, Copestake 2017 (arXiv 1704.04517), https://github.com/AlexKuhnle/ShapeWorld.
+Input: a generated folder (`world_model.json`, `caption_model.json`, `caption.txt` with a blank line after each picture,
+`agreement.txt`, `world-<i>.png`). Steps are derived from the world model (centres, boxes, colours, shapes). Every caption is
+evaluated on it; a caption whose result differs from the set's own agreement is listed as left out.
+
+Tested on real files (relational-spatial_twoshapes).
+
+Source: Kuhnle, Copestake 2017, arXiv 1704.04517, https://github.com/AlexKuhnle/ShapeWorld.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from headatlas.importing.single import statement
 
 _WORDS = {("x-rel", -1): "left", ("x-rel", 1): "right", ("y-rel", -1): "above", ("y-rel", 1): "below"}
 _CLEAR = 0.04
-"""Two centres nearer than this, of the picture's side, are not asked to be told apart."""
+"""Centres closer than this share of the picture's side are not compared in a step."""
 
 
 @importer(
@@ -80,10 +83,10 @@ def _draft(key: str, things: list[dict], model: dict, caption: str, label: str, 
     if model.get("component") != "Existential" or body.get("component") != "Relation" or word is None:
         raise Unusable(f"a caption must say left, right, above or below, got {caption[:60]!r}")
     if label not in ("0.0", "1.0"):
-        raise Unusable(f"the set's own agreement is {label}: neither true nor false")
+        raise Unusable(f"the set's agreement must be 0 or 1, got {label}")
     first, second = model["restrictor"]["value"], body["reference"]["value"]
     if _holds(things, first, second, word) != (label == "1.0"):
-        raise Unusable(f"the layout and the set's agreement differ on {caption[:60]!r}")
+        raise Unusable(f"the world model and the set's agreement differ on {caption[:60]!r}")
     answer = "yes" if label == "1.0" else "no"
     text = statement(caption.removesuffix(" .").capitalize() + ".")
     steps = _steps(things, first, second, word).end(answer, "yes_no")

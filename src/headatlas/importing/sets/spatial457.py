@@ -1,11 +1,14 @@
-"""Spatial457: Super-CLEVR rooms with 3D pose, asked on five levels, from one thing (L1) to pose and collision (L5).
+"""Spatial457: Super-CLEVR rooms with 3D poses, with questions on five levels, from single things (L1) to pose and collision (L5).
 
-Reads the hub's folders (`questions/L1_single.json` ... `L5_collision.json`, `images/superCLEVR_new_*.png`) and its Parquet
-(`image`, `image_filename`, `question`, `answer`, `program`). Where scenes of Super-CLEVR's form lie in the folder (`scenes/`),
-steps are derived for programs of CLEVR's operations and checked against the answer; questions of pose, occlusion and
-collision, and all without a scene, come as one step. Written after the documented form (Wang et al. 2025, arXiv 2502.08636,
-Hugging Face dataset `RyanWW/Spatial457`); tested without real question files. Checked against the authors' README and a public
-loader: answers are words, whole numbers as text, "True" and "False"; the scenes of all pictures are `spatial457_scenes_21k.json`.
+Input: the hub's folders (`questions/L1_single.json` ... `L5_collision.json`, `images/superCLEVR_new_*.png`) or its Parquet
+(`image`, `image_filename`, `question`, `answer`, `program`). If the folder has scenes of Super-CLEVR's form (`scenes/`),
+steps are derived for programs of CLEVR's operations and checked against the answer. Questions about pose, occlusion and
+collision, and questions without a scene, have one step.
+
+Written after the documented form, the authors' README and a public loader (answers are words, whole numbers as text, "True" and
+"False"; all scenes are in `spatial457_scenes_21k.json`); tested without real question files.
+
+Source: Wang et al. 2025, arXiv 2502.08636; Hugging Face dataset `RyanWW/Spatial457`.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from headatlas.importing.rooms3d.source import ask
     files=("*.json", "*.parquet", "*.png"),
 )
 def spatial457(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Questions by level; the question type is the file's or folder's name, such as `L3_2D_spatial`."""
+    """Questions of all levels. The question type is the name of the file or folder, such as `L3_2D_spatial`."""
     graphs = _graphs(origin)
 
     def graph_of(name: str) -> Graph:

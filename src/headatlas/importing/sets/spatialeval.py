@@ -1,10 +1,12 @@
 """SpatialEval: maps, mazes, grids and photographs, asked with text, image or both (configs tqa, vqa, vtqa).
 
-Reads records (`id` such as `mazenav.vqa.12.0`, `text` with its options, `image`, `oracle_answer`, `oracle_option`) from JSON
-lines, JSON or Parquet. Questions about one maze, map or grid stay together, whatever their modality. Written after the
-documented form (Wang et al. 2024, arXiv 2406.14852, Hugging Face dataset `MilaWang/SpatialEval`); tested without real files.
-Checked against public loaders of the hub's files: ids are task, modality, number of the picture, number of the question;
-`oracle_option` is the letter, `oracle_answer` the words, and the last option ends in the sentence's full stop.
+Input: JSON lines, JSON or Parquet with `id` (task, modality, picture, question: `mazenav.vqa.12.0`), `text` with its options,
+`image`, `oracle_answer` (words) and `oracle_option` (letter). Questions about one maze, map or grid stay in one split, whatever
+their modality.
+
+Written after the documented form and public loaders; tested without real files.
+
+Source: Wang et al. 2024, arXiv 2406.14852; Hugging Face dataset `MilaWang/SpatialEval`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
-"""Spatial-MM: one and two things in photographs, from the camera's or a person's point of view.
+"""Spatial-MM: one or two things in photographs, from the camera's or a person's point of view.
 
-Reads the authors' JSON lists (`image_name`, `question` with its options on lines "A. left", `answer` "B. right"; the multi-hop
-list has answers in words). Checked once on the authors' three lists, without their photographs: of 502, 1,074 and 309 records
-500, 1,069 and 309 come through; of the others the letter contradicts the words, or an option comes twice. Tests are on records
-of that form. Source: Shiri et al. 2024 (arXiv 2411.06048), https://github.com/FatemehShiri/Spatial-MM.
+Input: the authors' JSON lists (`image_name`, `question` with its options on lines "A. left", `answer` "B. right"; the multi-hop
+list has answers in words).
+
+Checked once on the authors' three lists, without their photographs: 500 of 502, 1,069 of 1,074 and 309 of 309 records were
+imported; in the others the letter contradicts the words, or an option occurs twice. The tests use records of that form.
+
+Source: Shiri et al. 2024, arXiv 2411.06048, https://github.com/FatemehShiri/Spatial-MM.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from headatlas.importing.single import mark, single
     shareable=False,
 )
 def spatialmm(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice question per record; the question type is one or two things, and whose point of view."""
+    """One choice question a record. The question type: whether one or two things are asked about, and the point of view."""
     return each(origin, _draft, "spatial_mm_*.json", "*.json", "*.jsonl")
 
 

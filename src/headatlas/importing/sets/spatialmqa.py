@@ -1,7 +1,8 @@
-"""SpatialMQA: where things lie to each other in COCO photographs, two to six relation phrases to choose from.
+"""SpatialMQA: how things in COCO photographs lie to each other, with two to six relation phrases to choose from.
 
-Reads JSON lines (`image`, `question`, `options`, `answer`). Tested on the authors' eight real examples. Source: Liu et al.
-2025 (arXiv 2505.20197), https://github.com/ziyan-xiaoyu/SpatialMQA.
+Input: JSON lines with `image`, `question`, `options` and `answer`. Tested on the authors' eight example records.
+
+Source: Liu et al. 2025, arXiv 2505.20197, https://github.com/ziyan-xiaoyu/SpatialMQA.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from headatlas.importing.single import mark, single
     tested_on="real files",
 )
 def spatialmqa(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice question per record; the question type says whose eyes the question is asked from."""
+    """One choice question a record. The question type is the point of view: the camera's or that of a person in the picture."""
     return each(origin, _draft, "*.jsonl", "*.json", "*.parquet")
 
 

@@ -1,9 +1,12 @@
-"""SpatialScore: records of a dozen spatial benchmarks in one form; `spatialscore-3dsrbench` and the like take one of them.
+"""SpatialScore: records of a dozen spatial benchmarks in one form; `spatialscore-3dsrbench` and the like import one of them.
 
-Reads the authors' JSON list (`question` with options inside, `answer` as "(a)", "B", "No", "4", `img_paths`, `source`,
-`index_origin`). Options are read out of the question; a flipped 3DSRBench record stays with its first by the stem of
-`index_origin`. Videos come as their eight frames. Tested on the real SpatialScore-Hard. Source: Wu et al. 2025 (arXiv
-2505.17012), https://github.com/haoningwu3639/SpatialScore.
+Input: the authors' JSON list (`question` with its options, `answer` as "(a)", "B", "No" or "4", `img_paths`, `source`,
+`index_origin`). A mirrored 3DSRBench record is in the same group as its original, by the stem of `index_origin`. Videos are
+eight frames.
+
+Tested on the real SpatialScore-Hard.
+
+Source: Wu et al. 2025, arXiv 2505.17012, https://github.com/haoningwu3639/SpatialScore.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
 """Super-CLEVR: rendered vehicles with parts, scene graphs, and questions with or without programs.
 
-Reads the authors' folders (`images/`, `scenes/*.json`, `*questions*.json`). Where a question has no program, its English is
-read back by the templates' wording; either way the answer found on the scene is checked against the given one, and a question
-for which that fails comes as one step. Tested on the real files: all 463 questions derived. Source: Li et al. 2023 (arXiv
-2212.00259), https://github.com/Lizw14/Super-CLEVR.
+Input: the authors' folders (`images/`, `scenes/*.json`, `*questions*.json`). A question without a program is parsed from its
+English, which follows fixed templates. A question gets steps only if the answer found on the scene equals the given one; else
+it has one step.
+
+Tested on the real files: all 463 questions get steps.
+
+Source: Li et al. 2023, arXiv 2212.00259, https://github.com/Lizw14/Super-CLEVR.
 """
 
 from __future__ import annotations
@@ -26,5 +29,5 @@ from headatlas.importing.rooms3d.source import read_folder
     tested_on="real files",
 )
 def superclevr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """Questions about vehicles; the question type is what is done last, as in CLEVR."""
+    """Questions about vehicles. The question type is the last operation, as in CLEVR."""
     return read_folder(origin)

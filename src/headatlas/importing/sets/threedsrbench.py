@@ -1,11 +1,13 @@
-"""3DSRBench: height, place, orientation and relations of many things in 3D, with mirrored pictures and rotated options.
+"""3DSRBench: height, place, orientation and relations of things in 3D, with mirrored pictures and rotated options.
 
-Reads the authors' TSV for VLMEvalKit (`index`, `question`, `A`..`D`, `answer` a letter, `category`, `image` as base64 or a
-row to look in), their CSV and the Parquet of the hub (`image_url`). Variants of a question share the stem of `index`
-(`NF7XUVPP`, `NF7XUVPP-flip`, `NF7XUVPP-flip-1`): they stay in one split. Records inside SpatialScore are real files
-(`spatialscore-3dsrbench`); the authors' own file was not available: this is written after its documented form (Ma et al. 2024,
-arXiv 2412.07825, Hugging Face dataset `ccvl/3DSRBench`). Checked against public loaders: the authors' evaluation reads
-`3dsrbench_v1_vlmevalkit_circular.tsv`.
+Input: the authors' TSV for VLMEvalKit (`index`, `question`, `A`..`D`, `answer` (a letter), `category`, `image` as base64 or the
+index of an earlier row), their CSV, or the hub's Parquet (`image_url`). Variants of a question share the stem of `index`
+(`NF7XUVPP`, `NF7XUVPP-flip`, `NF7XUVPP-flip-1`) and stay in one split.
+
+Written after the documented form and the authors' evaluation, which reads `3dsrbench_v1_vlmevalkit_circular.tsv`; the file
+itself was not available. 3DSRBench's records inside SpatialScore were tested on real files: use `spatialscore-3dsrbench`.
+
+Source: Ma et al. 2024, arXiv 2412.07825; Hugging Face dataset `ccvl/3DSRBench`.
 """
 
 from __future__ import annotations

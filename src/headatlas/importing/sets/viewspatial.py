@@ -1,7 +1,9 @@
 """ViewSpatial-Bench: directions from the camera's and from a person's point of view, in COCO and ScanNet pictures.
 
-Reads the authors' JSON list (`image_path` a list, `choices` lines "A. left", `answer` "C. front-right", `question_type`).
-Tested on 300 real records. Source: Li et al. 2025 (arXiv 2505.21500), https://github.com/ZJU-REAL/ViewSpatial-Bench.
+Input: the authors' JSON list (`image_path` (a list), `choices` (lines "A. left"), `answer` "C. front-right", `question_type`).
+Tested on 300 real records.
+
+Source: Li et al. 2025, arXiv 2505.21500, https://github.com/ZJU-REAL/ViewSpatial-Bench.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """VSP mazes (Visual Spatial Planning): a small map with a player, a goal and holes, seen from above.
 
-Reads the authors' folders, one file a field: `task1/maps/level<k>/{img,table,question,answer}/<i>`: is there a hole in a cell;
-`task2/maps/level<k>/{img,table}/<i>`: planning, for which no answer is given. Both are derived from `table` (`@` player, `*`
-goal, `#` hole); for task 2 the question is how many moves the shortest safe way takes. Task 1's answers are checked against
-the table. Tested on the real files. Source: Wu et al. 2024 (arXiv 2407.01863),
-https://github.com/UCSB-NLP-Chang/Visual-Spatial-Planning.
+Input: the authors' folders, with one file for each field. `task1/maps/level<k>/{img,table,question,answer}/<i>` ask whether
+there is a hole in a cell. `task2/maps/level<k>/{img,table}/<i>` are planning tasks without a given answer: the question made
+here is how many moves the shortest safe way takes. Steps and answers are derived from `table` (`@` player, `*` goal, `#`
+hole); the given answers of task 1 are checked against it.
+
+Tested on the real files.
+
+Source: Wu et al. 2024, arXiv 2407.01863, https://github.com/UCSB-NLP-Chang/Visual-Spatial-Planning.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ _CLASSES = {"@": "player", "*": "goal", "#": "hole"}
     files=("*.txt", "*.png"),
 )
 def vsp(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One question per map; the question types are `hole` (yes/no) and `moves` (a number)."""
+    """One question a map. The question types are `hole` (yes/no) and `moves` (a number)."""
     for path in origin.need("table/*.txt"):
         level, task = path.parent.parent, next((p for p in path.parts if re.fullmatch(r"task\d+", p)), "")
         key = "-".join(part for part in (task, level.name, path.stem) if part)
@@ -82,7 +85,9 @@ def _hole(rows: list[list[str]], question: Path, answer: Path):
     row, column = int(m[1]), int(m[2])
     cell, said = rows[row - 1][column - 1], _read(answer).upper()
     if said not in ("Y", "N") or (said == "Y") != (cell == "#"):
-        raise Unusable(f"answer/{answer.name} says {said[:10]!r}, the table has {_NAMES[cell]} there")
+        raise Unusable(
+            f"answer/{answer.name} must agree with the table, which has {_NAMES[cell]} there; got {said[:10]!r}"
+        )
     chain, holes = Chain(), sum(line.count("#") for line in rows)
     chain.ask("Which row does the question name?", row, TEXT, kind="row_named")
     chain.ask("Which column does the question name?", column, TEXT, kind="column_named")
@@ -126,7 +131,7 @@ def _moves(rows: list[list[str]]):
         "The player moves one cell up, down, left or right at a time and may not enter a hole. "
         "How many moves does the shortest way to the goal take?"
     )
-    looks = (SPATIAL, MATH) if length > straight else ()  # how much longer a detour is no step before says
+    looks = (SPATIAL, MATH) if length > straight else ()  # no earlier step says how much longer the detour is
     return text, str(length), "number", "moves", chain, looks
 
 

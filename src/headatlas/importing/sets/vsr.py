@@ -1,8 +1,11 @@
-"""VSR, Visual Spatial Reasoning: captions of COCO photographs that are true or false of them, 66 relations.
+"""VSR, Visual Spatial Reasoning: captions of COCO photographs with 66 relations, each true or false.
 
-Reads the authors' JSON lines (`image`, `image_link`, `caption`, `label` 0/1, `relation`), zero-shot and random splits alike.
-The photographs are COCO's: looked for under `train2017/`, `val2017/` or by name, else fetched from `image_link`. Tested on
-the real files. Source: Liu, Emerson, Collier 2023 (arXiv 2205.00363), https://github.com/cambridgeltl/visual-spatial-reasoning.
+Input: the authors' JSON lines (`image`, `image_link`, `caption`, `label` 0 or 1, `relation`) of the zero-shot or the random
+split. Photographs are looked for under `train2017/`, `val2017/` or by name, and else downloaded from `image_link`.
+
+Tested on the real files.
+
+Source: Liu, Emerson, Collier 2023, arXiv 2205.00363, https://github.com/cambridgeltl/visual-spatial-reasoning.
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
 """What'sUp: photographs of two things in one of four relations, and captions to choose from.
 
-Reads the authors' JSON list (`image_path`, `caption_options`), in which the first caption is always the right one: the options
-are shuffled here, by the picture's name and the seed. Its lists over COCO and Visual Genome (`[image id, right, wrong]`) are
-read as documented. Tested on real records of set A. Source: Kamath, Hessel, Chang 2023
-(arXiv 2310.19785), https://github.com/amitakamath/whatsup_vlms.
+Input: the authors' JSON lists (`image_path`, `caption_options`). Their first caption is always the right one, so the options
+are shuffled here, depending on the picture's name and the seed. The lists over COCO and Visual Genome (`[image id, right,
+wrong]`) are read as documented.
+
+Tested on real records of set A.
+
+Source: Kamath, Hessel, Chang 2023, arXiv 2310.19785, https://github.com/amitakamath/whatsup_vlms.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ _TEXT = "Which of these says best what the picture shows?"
     tested_on="real files",
 )
 def whatsup(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice question per picture; the question type is the relation that the picture's name tells."""
+    """One choice question a picture. The question type is the relation, which is part of the picture's name."""
 
     for path in origin.need("controlled_*.json", "*_obj.json", "*.json"):
         made = read_json(path)

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageStat
 
-from headatlas.cogvsr.pictures import upright
 from headatlas.cogvsr.schema import Box, Question
 from headatlas.latent.detectors import Detections, Detector, GroundTruth
 from headatlas.latent.methods.base import Cost, MethodInputs, Shown, ShowQuestion, method
+from headatlas.pictures import upright
 from headatlas.registry import Registry
 
 ORIGINAL = "original"

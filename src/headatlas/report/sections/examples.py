@@ -7,8 +7,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from headatlas.cogvsr.pictures import open_picture
 from headatlas.errors import HeadAtlasError
+from headatlas.pictures import open_picture
 from headatlas.report import words
 from headatlas.report.page import Note, Section
 from headatlas.report.registry import section

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from headatlas.cogvsr import metrics
+from headatlas.answers import metrics
 from headatlas.intervention import Condition
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study

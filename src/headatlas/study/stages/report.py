@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL, TITLES
-from headatlas.cogvsr.pictures import encode
 from headatlas.intervention import Condition, ablate
+from headatlas.pictures import encode
 from headatlas.report import render_report
 from headatlas.storage import safe_name
 from headatlas.study.claims import LEVEL, judge

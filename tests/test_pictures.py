@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headatlas.cogvsr import pictures
-from headatlas.cogvsr.pictures import (
+from headatlas import pictures
+from headatlas.errors import HeadAtlasError
+from headatlas.pictures import (
     MAX_SIDE,
     digest_of,
     encode,
@@ -23,7 +24,6 @@ from headatlas.cogvsr.pictures import (
     turned,
     upright,
 )
-from headatlas.errors import HeadAtlasError
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:

@@ -1,6 +1,6 @@
 import pytest
 
-from headatlas.cogvsr.parsing import parse, without_thoughts
+from headatlas.answers import parse, without_thoughts
 
 NOTATIONS = [
     "<think>{}</think>{}",

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headatlas.cogvsr import metrics
+from headatlas.answers import metrics
 from headatlas.errors import HeadAtlasError
 
 SP, RR, LV, DM = "spatial_perception", "relational_reasoning", "low_level_perception", "decision_making"

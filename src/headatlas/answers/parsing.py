@@ -1,9 +1,15 @@
 """Read a model's free text as the answer to a question: yes or no, one of some options, a number, or a short text.
 
 Words are matched whole ("notice" is not "no"). A text that refuses, hedges between two answers or names none is *unparsable*
-(None): an outcome of its own, never a wrong "no". Thoughts are removed first; a thought that was cut off answers nothing.
-The rules, in order: the text is exactly an option; an explicit clause ("the answer is ..."); a refusal; the whole text, if it
-names one answer only; its opening ("Left, because ..."); its conclusion ("so, left").
+(None), which is counted separately and never as a wrong "no". A reasoning model's thoughts are removed first; a reply that ends
+within a thought has no answer. The rules are tried in this order:
+
+1. the text is exactly one of the options;
+2. a clause such as "the answer is ...";
+3. a refusal;
+4. the whole text, if it names one answer only;
+5. its opening ("Left, because ...");
+6. its conclusion ("so, left").
 """
 
 from __future__ import annotations
@@ -13,11 +19,9 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from headatlas.cogvsr._words import NUMBER_WORD, canon, numbers, plain, short, tokens, variants
-from headatlas.cogvsr.thoughts import without_thoughts
+from headatlas.answers.labels import by_letter, exact_option, labelled, named_options, opening_of
+from headatlas.answers.words import NUMBER_WORD, canon, numbers, plain, short, tokens
 from headatlas.errors import HeadAtlasError
-
-__all__ = ["matches", "parse", "without_thoughts"]
 
 _YES = {"yes", "yeah", "yep", "yup", "true", "correct", "indeed", "certainly", "definitely", "absolutely"}
 _NO = {"no", "nope", "nah", "false", "incorrect", "negative", "wrong"}
@@ -38,11 +42,6 @@ _REFUSAL = re.compile(
     r"|\b(?:unsure|uncertain|no idea|sorry|apologi[sz]e|as an ai|not enough information|insufficient|unclear|unknown)\b"
     r"|\bno image\b|\bimage (?:is|was) (?:not|missing)|\bn/a\b|\bdepends\b"
 )
-_DENIED = re.compile(
-    r"\b(?:not|neither|nor|never|than|instead of|opposite of)(?: (?!but\b|rather\b)\S+){0,3} $"
-    r"|\bnot (?:think|believe|say)\b[^,;]*$"
-)
-_HEDGE = re.compile(r"^[\s,;:.!?-]*(?:or|and|maybe|perhaps|possibly|actually|wait|no|but)\b")
 _IDIOM = re.compile(
     r"\bno (?:doubt|problem|worries)\b|\bnot only\b|\b(?:that is|all) right\b|^(?:sure|okay|ok|well|great)\b[,!. ]*"
 )
@@ -78,16 +77,17 @@ def parse(text: str, answer_type: str, options: Sequence[str] = ()) -> str | Non
     """The answer that `text` gives, or None if it gives none or more than one.
 
     Args:
-        text: What a model said; may be empty, a sentence, or reasoning with a conclusion.
-        answer_type: yes_no, choice, number or text: how to read it.
-        options: Of a choice; letters ("B", "(b) left") stand for them in order. Without options a choice is read as text.
+        text: what a model said; may be empty, a sentence, or reasoning with a conclusion.
+        answer_type: how to read it: `"yes_no"`, `"choice"`, `"number"` or `"text"`.
+        options: the options of a choice; letters ("B", "(b) left") stand for them in order. Without options a choice is read
+            as text.
 
     Returns:
         "yes" or "no"; one of `options` exactly as given; a number as "2", "-3" or "2.5"; or lower-case words without
         articles and punctuation.
 
     Raises:
-        HeadAtlasError: Unknown answer type.
+        HeadAtlasError: the answer type is not known.
     """
     return _parse(text, answer_type, tuple(options))
 
@@ -97,7 +97,7 @@ def matches(text: str, gold: str, answer_type: str, options: Sequence[str] = ())
 
     Synonyms of spatial words agree ("on top of" and "above") unless both are options. A number must be exact if the gold
     answer is whole, else within half a unit of gold's last written digit ("2.5" accepts 2.45 to 2.55). Lengths are compared in
-    metres if both texts have a unit ("150 cm" and "1.5 m"); a unit that only one has is not looked at.
+    metres if both texts have a unit ("150 cm" and "1.5 m"); a unit that only one of them has is ignored.
     """
     return _matches(text, gold, answer_type, tuple(options))
 
@@ -107,7 +107,7 @@ def _matches(text: str, gold: str, answer_type: str, options: tuple[str, ...]) -
     said, right = _parse(text, answer_type, options), _parse(gold, answer_type, options)
     if said is None:
         return False
-    if right is None:  # gold that no reader knows, such as a choice that is not among its options
+    if right is None:  # a gold answer that cannot be parsed, such as a choice that is not among its options
         return canon(said) == canon(gold)
     if answer_type == "number":
         digits = gold.partition(".")[2]
@@ -124,13 +124,13 @@ def _matches(text: str, gold: str, answer_type: str, options: tuple[str, ...]) -
 @lru_cache(maxsize=65536)
 def _parse(text: str, answer_type: str, options: tuple[str, ...]) -> str | None:
     if answer_type not in _READERS:
-        raise HeadAtlasError(f"unknown answer type {answer_type!r}: expected one of {', '.join(_READERS)}")
+        raise HeadAtlasError(f"answer_type must be one of {', '.join(_READERS)}; got {answer_type!r}")
     if answer_type == "choice" and not options:
         answer_type = "text"
     said = plain(text) if len(text) <= 10 * _LONGEST else ""
     if len(said) > _LONGEST or not re.search(r"[^\W_]", said):
         return None
-    shown, said, letters = _label(said, options)
+    shown, said, letters = labelled(said, options)
     found = _find(said, answer_type, shown, letters)
     return options[shown.index(found)] if found in shown and answer_type not in ("yes_no", "number") else found
 
@@ -138,7 +138,7 @@ def _parse(text: str, answer_type: str, options: tuple[str, ...]) -> str | None:
 def _find(said: str, answer_type: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
     """`_parse` of plain text; `letters` says which option each letter stands for."""
     read = _READERS[answer_type]
-    exact = _exact(said, options)
+    exact = exact_option(said, options)
     if exact is not None:
         return read(plain(exact), (), {}) if answer_type in ("yes_no", "number") else exact
     clauses = list(_CLAUSE.finditer(said))
@@ -146,7 +146,7 @@ def _find(said: str, answer_type: str, options: tuple[str, ...], letters: dict[s
         clause = _sentence(clauses[-1][1])
         if _RETRACTED.search(said[clauses[-1].start(1) + len(clause) :]):
             return None
-        found = _exact(clause, options) or read(clause, options, letters)
+        found = exact_option(clause, options) or read(clause, options, letters)
         if found is not None:
             return found
     if _REFUSAL.search(said):
@@ -168,15 +168,8 @@ def _sentence(text: str) -> str:
     return re.split(r"[.!?;](?=\s|$)|\n", text.strip(), maxsplit=1)[0].strip()
 
 
-def _opening(text: str) -> str:
-    """What stands before the first punctuation, unless what follows takes it back or hedges; else empty."""
-    parts = re.split(r"([,;:!?\n]|\.(?=\s|$)| - |\bbecause\b|\bsince\b)", text.strip(), maxsplit=1)
-    head, mark, rest = (*parts, "", "")[:3]
-    return "" if mark and _HEDGE.match(rest) else head.strip()
-
-
 def _yes_no(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
-    if options and (chosen := _letter(text, options, letters)) is not None:
+    if options and (chosen := by_letter(text, options, letters)) is not None:
         return _yes_no(plain(chosen), (), {})
     if (whole := text.strip(" .!?,")) in _CHINESE:
         return _CHINESE[whole]
@@ -210,21 +203,23 @@ def _yes_no(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
 
 
 def _choice(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
-    lettered = _letter(text, options, letters)
+    lettered = by_letter(text, options, letters)
     if lettered is not None:
         return lettered or None
-    named = _named(text, options, letters)
+    named = named_options(text, options, letters)
     if len(named) == 1:
         return options[named.pop()]
-    rest = text[len(_opening(text)) :].strip(" ,;:.!?\n-")
-    if _exact(rest, options):
+    rest = text[len(opening_of(text)) :].strip(" ,;:.!?\n-")
+    if exact_option(rest, options):
         return None
-    opening = _MODEST.sub("", _opening(text))
-    return _exact(opening, options) or _hinted(text, options) or (None if named else _other(text, options, letters))
+    opening = _MODEST.sub("", opening_of(text))
+    return (
+        exact_option(opening, options) or _hinted(text, options) or (None if named else _other(text, options, letters))
+    )
 
 
 def _hinted(text: str, options: tuple[str, ...]) -> str | None:
-    """The one option that a few words are a part of, and of no other: "the blue one" of "blue sphere" and "red cube"."""
+    """The only option that contains all words of the text: "the blue one" means "blue sphere", not "red cube"."""
     said = {w for w in tokens(_MODEST.sub("", text)) if w not in (",", "1", "it", "is")}
     meant = [o for o in options if said <= set(tokens(plain(o)))]
     telling = {w for w in said - _GLUE if not re.fullmatch(r"[a-z]|label[a-z]x", w)}
@@ -232,19 +227,19 @@ def _hinted(text: str, options: tuple[str, ...]) -> str | None:
 
 
 def _other(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
-    """Of two options, the one that is left when a text does nothing but deny the other: "It isn't on the left"."""
+    """Of two options, the other one, if the text only denies the first: "It isn't on the left"."""
     if (
         len(options) != 2
         or len(re.findall(r"\bnot\b", text)) != 1
         or re.search(r"\b(?:nor|neither|never|only)\b", text)
     ):
         return None
-    affirmed = _named(re.sub(r"\bnot\b", " ", text), options, letters)
+    affirmed = named_options(re.sub(r"\bnot\b", " ", text), options, letters)
     return options[1 - affirmed.pop()] if len(affirmed) == 1 else None
 
 
 def _number(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
-    if options and (chosen := _letter(text, options, letters, digits=False)):
+    if options and (chosen := by_letter(text, options, letters, digits=False)):
         return _number(plain(chosen), (), {})
     if _BOUND.search(text):
         return None
@@ -252,7 +247,7 @@ def _number(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
         text = re.sub(_ITEM, " ", text)
     text = _DENIED_NUMBER.sub(" ", text)
     outside = re.sub(r"\([^)]*\)", " ", text)
-    opening = _opening(text)
+    opening = opening_of(text)
     if numbers(text[len(opening) :].lstrip(" ,;:")[:1]):  # "2, 5" and "3 dogs, 2 cats" give two numbers
         opening = ""
     for part in (text.rpartition("=")[2] if "=" in text else "", text, outside, _total(text), opening):
@@ -273,157 +268,6 @@ def _text(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str |
 
 
 _READERS: dict[str, Reader] = {"yes_no": _yes_no, "choice": _choice, "number": _number, "text": _text}
-
-
-def _exact(text: str, options: tuple[str, ...]) -> str | None:
-    """The option that the text is, word for word, else by synonym if only one is meant."""
-    if re.search(r"^\W*[a-z][).:]|\([a-z]\)", text):  # a letter and words must agree: see _letter
-        return None
-    said = short(text)
-    same = [o for o in options if short(o) == said]
-    if not same and said:
-        same = [o for o in options if canon(o) == canon(text)]
-    return same[0] if len(same) == 1 else None
-
-
-_BEFORE = re.compile(
-    r"(?:^|[:;.,\n(=]\s*|\b(?:choose|chose|pick|picked|select|selected|with|say|is|be|so|therefore|thus|hence|option|choice"
-    r"|answer|letter)\s+(?:the\s+)?(?:option\s+|choice\s+|letter\s+|answer\s+)?)$"
-)
-_AFTER = re.compile(r"\s*(?:$|[.,;:!?\n]|- |because\b|since\b|is (?:correct|right)\b)")
-_TWO_LETTERS = re.compile(r"(?<![\w'-])\(?[a-z]\)?\s*(?:,|/|&|\band\b|\bor\b)\s*\(?[b-z]\)?(?![\w'-])")
-
-
-def _letter(text: str, options: tuple[str, ...], letters: dict[str, int], digits: bool = True) -> str | None:
-    """The option that a letter (or a number in a list) stands for; "" if the text contradicts itself; None without a letter.
-
-    A letter counts in brackets, or between what comes before an answer and what comes after it: "I pick B.", not "a dog".
-    """
-    start = re.match(r"\(?(\d)(?:\)|[).:,]|$)(?:\s|$)", text)
-    if digits and start and not any(numbers(plain(o)) for o in options) and 0 < int(start[1]) <= len(options):
-        return _agreed(text[start.end() :], int(start[1]) - 1, options, letters)
-    if not letters:
-        return None
-    listed = [m for m in _TWO_LETTERS.finditer(text) if len(set(re.findall(r"\b[a-z]\b", m[0])) & set(letters)) > 1]
-    if listed:
-        return ""
-    chosen: set[int] = set()
-    denied: set[int] = set()
-    rest = text
-    for found in re.finditer(r"(?<![\w'-])(\()?([a-z])(\))?(?![\w'-])", text):
-        if found[2] not in letters:
-            continue
-        before, after = text[: found.start()], text[found.end() :]
-        bare = before if not re.search(r"\bnot $", before) else before[:-4]
-        if not (found[1] and found[3]):
-            ends = found[3] or _AFTER.match(after)
-            begins = _BEFORE.search(bare[-40:])
-            spelled = not before.strip() and _exact(_opening(after), options) == options[letters[found[2]]]  # "B right"
-            if not (begins and ends) and not spelled:
-                continue
-            if found[2] == "i" and re.search(r"\w", before + after):  # the pronoun
-                continue
-        (denied if _DENIED.search(before[-60:]) else chosen).add(letters[found[2]])
-        rest = f"{rest[: found.start()]}{' ' * len(found[0])}{rest[found.end() :]}"
-    if len(chosen) > 1 or chosen & denied:
-        return ""
-    if not chosen:
-        other = len(options) == 2 and len(denied) == 1 and not _named(rest, options, letters)
-        return options[1 - denied.pop()] if other else None
-    return _agreed(re.split(r"\b(?:because|since)\b", rest)[0], chosen.pop(), options, letters)
-
-
-def _agreed(rest: str, chosen: int, options: tuple[str, ...], letters: dict[str, int]) -> str:
-    """The chosen option, or "" if the rest of the text names others and not this one."""
-    opening = _exact(_opening(rest), options)
-    named = {options.index(opening)} if opening else _named(rest, options, letters)
-    return "" if named and chosen not in named else options[chosen]
-
-
-_LONE = re.compile(r"(?<![\w'])[a-z](?![\w'])")
-_NO_NOUN = re.compile(
-    r"\s*(?:$|[^\w\s]|\n|(?:is|was|are|has|appears|looks|seems|lies|and|or|nor|than|because|since|rather)\b)"
-)
-"""What may follow a letter, and not an article."""
-
-
-def _label(text: str, options: tuple[str, ...]) -> tuple[tuple[str, ...], str, dict[str, int]]:
-    """Options and plain text without the ambiguity of letters: (options to look for, text to look in, letter -> option).
-
-    Options with letters of their own ("A. left") are looked for without them. In options that differ by a letter ("Point A" and
-    "Point B"), and in the text where it is no article, that letter becomes a word of its own.
-    """
-    shown = [plain(option) for option in options]
-    order = {chr(ord("a") + i): i for i in range(min(len(options), 26))}
-    marked = [re.match(r"\(?([a-z])(?:\)|[.):])\s*(\S.*)$", option, re.DOTALL) for option in shown]
-    if len(options) > 1 and all(marked):
-        own = {found[1]: i for i, found in enumerate(marked) if found}
-        bodies = tuple(found[2] for found in marked if found)
-        if len(own) == len(set(bodies)) == len(options):
-            return bodies, text, own
-    found = [_LONE.findall(re.sub(r"\ba (?=[b-z]\b(?!'))", "", option)) for option in shown]
-    if not any(set(letters) - {"a", "i"} for letters in found):
-        return options, text, order
-    every = {letter for letters in found for letter in letters}
-    inner = {letters[0]: i for i, letters in enumerate(found) if len(letters) == 1}
-    if len(inner) < 2 or len(inner) != sum(map(bool, found)):  # as in "A > B" and "B > A"
-        inner = {}
-    nouns = {
-        noun for option in shown for noun, letter in re.findall(r"(\w+) ([a-z])(?![\w'])", option) if letter in every
-    }
-    alone = all(
-        order.get(letter, i) == i for letter, i in inner.items()
-    )  # else "B" may be the second option or "Point B"
-
-    bare = re.fullmatch(r"\W*(?:(?:the )?(?:answer|option|choice|letter)(?: is)?)?\W*([a-z])\W*", text)
-    if bare and bare[1] in every and (not inner or not alone):
-        place = order.get(bare[1], -1)
-        if place < 0 or bare[1] not in found[place]:
-            text = ""  # by its place it means one option, by its words another
-        else:
-            return options, text, {bare[1]: place}
-
-    def word(letter: str) -> str:
-        return f"label{letter}x"
-
-    def marked_text(plain_text: str) -> str:
-        def replace(m: re.Match[str]) -> str:
-            before, after = plain_text[: m.start()].split(), plain_text[m.end() :]
-            of_noun = bool(before) and before[-1] in nouns
-            article = m[0] in "ai" and not of_noun and not _NO_NOUN.match(after)
-            return m[0] if m[0] not in every or article or not (alone or of_noun) else word(m[0])
-
-        return _LONE.sub(replace, plain_text)
-
-    rest = {letter: i for letter, i in order.items() if letter not in every}
-    labels = {word(letter): i for letter, i in inner.items()} if alone else {}
-    return tuple(marked_text(option) for option in shown), marked_text(text), rest | labels
-
-
-def _named(text: str, options: tuple[str, ...], letters: dict[str, int]) -> set[int]:
-    """Which options the text names and does not deny. A longer name hides the shorter ones inside it."""
-    forms = [variants(option) for option in options]
-    owners: dict[str, set[int]] = {}
-    for i, phrases in enumerate(forms):
-        for phrase in phrases:
-            owners.setdefault(phrase, set()).add(i)
-    for i, option in enumerate(options):  # an option's own words are its own, whatever they are a synonym of
-        owners[" ".join(w for w in tokens(plain(option)) if w != ",")] = {i}
-    words = tokens(text)
-    for label, i in letters.items():
-        others = set(tokens(plain(options[i]))) - {label, "is", "are"}
-        if len(label) > 1 and (len(others) <= 1 or others <= set(words)):  # a labelled option, by its label alone
-            owners.setdefault(label, set()).add(i)
-    said, found = " ".join(words), set()
-    for phrase in sorted((p for p in owners if p), key=len, reverse=True):
-        pattern = re.compile(rf"(?<!\S){re.escape(phrase)}(?!\S)")
-        for m in pattern.finditer(said):
-            before = said[max(0, m.start() - 200) : m.start()].split(",")[-1]
-            denied = _DENIED.search(before) or re.match(r" (?:is |are )?not\b", said[m.end() : m.end() + 10])
-            if not denied and len(owners[phrase]) == 1:
-                found |= owners[phrase]
-        said = pattern.sub(" ".join("#" for _ in phrase.split()), said)
-    return found
 
 
 def _total(text: str) -> str:

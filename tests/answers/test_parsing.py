@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from headatlas.cogvsr.parsing import matches, parse
+from headatlas.answers.parsing import matches, parse
 from headatlas.errors import HeadAtlasError
 
 from .replies import CHOICE_MORE, NUMBER_MORE, YES_NO_MORE

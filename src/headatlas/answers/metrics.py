@@ -1,12 +1,12 @@
-"""Scores of an answers table: accuracy, the Spatial Score and its relatives. Method.md (e).
+"""Score an answers table: accuracy, the Spatial Score and its variants.
 
-Knows the columns of the answers table (docs/architecture.md) and `stats`; knows no model. Intervals are 95 % cluster bootstraps
-over scenes: questions about one picture are not independent. Accuracies are in 0..1; the four Spatial Scores are in 0..100.
+The columns of the answers table are listed in docs/architecture.md. Intervals are 95 % cluster bootstraps over scenes, because
+questions about one picture are not independent. Accuracies are in 0..1; the Spatial Scores are in 0..100.
 
-A step that needs several functions counts once, for its *primary* function: then no step enters a Spatial Score twice and the
-functions' accuracies share no rows. `accuracy_by(answers, "functions")` gives the multi-label view.
+A step that needs several functions counts once, for its *primary* function, so that no step enters a Spatial Score twice.
+`accuracy_by(answers, "functions")` counts it for each of its functions.
 
-An optional column `options` (tuples, or joined by "|") or `chance` (0..1) sharpens the chance correction.
+The optional columns `options` (tuples, or joined by "|") and `chance` (0..1) make the chance correction more exact.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NEEDED = ("question", "step", "n_steps", "scene", "source", "function", "correc
 def accuracy(answers: pd.DataFrame, n: int = 10_000, seed: int = 0) -> Estimate:
     """Share of rows that are right, 0..1.
 
-    Where all rows are right, or all wrong, resampling shows no spread; the interval is then Wilson's, with a trial a scene.
+    If all rows are right, or all wrong, the bootstrap has no spread. The interval is then Wilson's, with one trial per scene.
     """
     _check(answers)
     found = stats.cluster_bootstrap(answers["correct"], answers["scene"], n=n, seed=seed)
@@ -45,15 +45,22 @@ def accuracy_by(
 ) -> pd.DataFrame:
     """Accuracy by group: columns group, accuracy, low, high, unparsable, n (rows), in order of appearance.
 
-    `by`: a column; several (groups are joined by "|"); "functions", where a step counts for each function it needs; or None,
-    everything in one group called "all". Shares are in 0..1.
+    Args:
+        answers: an answers table.
+        by: a column; several columns (their values are joined by "|"); `"functions"`, which counts a step for each function
+            it needs; or None for one group called "all".
+        n: bootstrap resamples.
+        seed: seed of the bootstrap.
+
+    Raises:
+        HeadAtlasError: `by` is not a column, or `answers` is not an answers table.
     """
     _check(answers)
     if by == "functions":
         answers = answers.assign(functions=answers["functions"].str.split("|")).explode("functions")
     names = [by] if isinstance(by, str) else list(by or ())
     if missing := [name for name in names if name not in answers]:
-        raise HeadAtlasError(f"cannot group answers by {missing[0]!r}: the columns are {', '.join(answers.columns)}")
+        raise HeadAtlasError(f"by must be a column of the answers ({', '.join(answers.columns)}), got {missing[0]!r}")
     group = answers[names].astype(str).agg("|".join, axis=1) if names else pd.Series("all", index=answers.index)
     rows = []
     for name, part in answers.groupby(group.to_numpy(), sort=False):
@@ -64,16 +71,17 @@ def accuracy_by(
 
 
 def final(answers: pd.DataFrame) -> pd.DataFrame:
-    """The last step of every question: the question's own answer."""
+    """The rows of each question's last step, which asks the question itself."""
     _check(answers)
     return _where(answers, answers["step"] == answers["n_steps"] - 1)
 
 
 def chance(answers: pd.DataFrame) -> pd.Series:
-    """Chance of guessing each row right, 0..1, aligned with the rows; a column `chance`, if there is one, is taken as it is.
+    """Probability of guessing each row right, 0..1, with the index of `answers`.
 
-    yes_no 1/2; a choice 1 / number of its options, where a column `options` tells them; everything else the share of the
-    commonest gold answer among the table's steps of that kind (of that source, function and answer type, if kinds are empty).
+    A column `chance` is returned unchanged. Otherwise it is 1/2 for yes_no; 1 / number of options for a choice if there is a
+    column `options`; and for all else the share of the most frequent gold answer among the table's steps of the same source,
+    function, answer type and kind.
     """
     _check(answers, ("kind", "answer_type", "gold"))
     if "chance" in answers:
@@ -90,11 +98,18 @@ def chance(answers: pd.DataFrame) -> pd.Series:
 
 
 def spatial_score(answers: pd.DataFrame, chance_corrected: bool = False, n: int = 10_000, seed: int = 0) -> Estimate:
-    """SS = 100 * (accuracy on spatial perception + accuracy on relational reasoning) / 2, each macro over sources.
+    """SS = 100 * (accuracy on spatial perception + accuracy on relational reasoning) / 2, each the mean over sources.
 
-    `chance_corrected`: every accuracy a becomes (a - c) / (1 - c) with c the mean `chance` of its steps: 0 is guessing, 100 is
-    perfect, below 0 is worse than guessing. `n` of the result counts spatial steps. NaN if one of the two functions has no
-    steps (or, corrected, none that can be got wrong).
+    Args:
+        answers: an answers table.
+        chance_corrected: replace every accuracy a by (a - c) / (1 - c), where c is the mean `chance` of its steps: 0 is
+            guessing, 100 is perfect, below 0 is worse than guessing.
+        n: bootstrap resamples.
+        seed: seed of the bootstrap.
+
+    Returns:
+        The score in 0..100 with its 95 % interval; its `n` counts spatial steps. NaN if one of the two functions has no steps
+        (or, corrected, no steps whose chance is below 1).
     """
     _check(answers)
     spatial = answers["function"].isin(SPATIAL).to_numpy()
@@ -106,10 +121,10 @@ def spatial_score(answers: pd.DataFrame, chance_corrected: bool = False, n: int 
 
 
 def ss_ground(answers: pd.DataFrame, without_image: pd.DataFrame, n: int = 10_000, seed: int = 0) -> Estimate:
-    """SS minus the SS of the same model on the same steps without the image, paired step by step: what seeing adds, in points.
+    """SS minus the SS of the same model on the same steps without the image, in points, paired step by step.
 
     Raises:
-        HeadAtlasError: The tables are not of the same steps.
+        HeadAtlasError: the two tables are not about the same steps.
     """
     _check(answers)
     _check(without_image)
@@ -117,7 +132,7 @@ def ss_ground(answers: pd.DataFrame, without_image: pd.DataFrame, n: int = 10_00
     keys = pd.MultiIndex.from_arrays([answers[key] for key in KEYS], names=KEYS)
     if len(blind) != len(keys) or not keys.isin(blind.index).all() or keys.has_duplicates:
         raise HeadAtlasError(
-            f"expected answers to the same steps with and without the image, came {len(keys)} and {len(blind)} rows: "
+            f"answers with and without the image must be about the same steps, got {len(keys)} and {len(blind)} rows; "
             "evaluate both on the same questions"
         )
     gain = answers["correct"].to_numpy(float) - blind.loc[keys].to_numpy()
@@ -126,15 +141,15 @@ def ss_ground(answers: pd.DataFrame, without_image: pd.DataFrame, n: int = 10_00
 
 
 def ss_chain(answers: pd.DataFrame, n: int = 10_000, seed: int = 0) -> Estimate:
-    """100 * share of questions whose spatial steps and final answer are all right, macro over sources.
+    """100 * share of questions whose spatial steps and final answer are all right, mean over sources.
 
-    To be computed from answers in the model's *own* context (a mistake is then carried on); the table does not tell, unless it
-    has a column `context`. Questions without a spatial step do not count; `n` counts questions; NaN without any.
+    Use answers given in the model's *own* context, so that a mistake affects later steps; this is checked only if the table has
+    a column `context`. Questions without a spatial step do not count. `n` of the result counts questions; NaN if there is none.
     """
     _check(answers)
     if "context" in answers and (answers["context"] != "own").any():
         raise HeadAtlasError(
-            "expected answers in the model's own context for SS_chain, came another: evaluate(context='own')"
+            "SS_chain needs answers in the model's own context, got others; use evaluate(..., context='own')"
         )
     spatial = answers["function"].isin(SPATIAL)
     counted = answers["question"].isin(answers["question"][spatial])
@@ -152,10 +167,10 @@ def ss_chain(answers: pd.DataFrame, n: int = 10_000, seed: int = 0) -> Estimate:
 def _macro(spatial: pd.DataFrame, values: np.ndarray, denominators: np.ndarray, n: int, seed: int) -> Estimate:
     """100 * mean over the two spatial functions of the mean over sources of sum(values) / sum(denominators)."""
     groups = list(zip(spatial["function"], spatial["source"], strict=True))
-    room: dict[tuple[str, str], float] = {}
+    totals: dict[tuple[str, str], float] = {}  # the denominator of each (function, source)
     for group, below in zip(groups, denominators, strict=True):
-        room[group] = room.get(group, 0.0) + float(below)
-    kept = [group for group, total in room.items() if total > 0]
+        totals[group] = totals.get(group, 0.0) + float(below)
+    kept = [group for group, total in totals.items() if total > 0]
     sources = {name: sum(function == name for function, _ in kept) for name in SPATIAL}
     if not all(sources.values()):
         return Estimate(np.nan, np.nan, np.nan, len(spatial))
@@ -182,7 +197,7 @@ def _check(answers: pd.DataFrame, more: Sequence[str] = ()) -> None:
     missing = [name for name in (*_NEEDED, *more) if name not in answers]
     if missing:
         raise HeadAtlasError(
-            f"expected an answers table (see headatlas.vlm.evaluate), came one without {', '.join(missing)}"
+            f"answers must be a table as headatlas.evaluate returns it, got one without {', '.join(missing)}"
         )
     if answers.empty:
-        raise HeadAtlasError("expected at least one answer to score, came an empty table")
+        raise HeadAtlasError("answers must have at least one row, got an empty table")

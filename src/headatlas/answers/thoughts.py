@@ -1,7 +1,6 @@
 """Remove the thoughts of a reasoning model from its reply, in every common notation.
 
-A thought is never an answer: not when it is closed, not when its opening tag stood in the prompt, and not when the reply
-ended before the thought did.
+Also removed are thoughts whose opening tag was part of the prompt, and thoughts that the reply broke off.
 """
 
 from __future__ import annotations

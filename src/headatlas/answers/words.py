@@ -1,4 +1,4 @@
-"""Words of answers in English: plain text, tokens, spatial synonyms and numbers."""
+"""Normalise short English answers: plain text, tokens, spatial synonyms and numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 
-from headatlas.cogvsr.thoughts import without_thoughts
+from headatlas.answers.thoughts import without_thoughts
 
 _GROUPS = (
     ("left", "leftward", "leftwards"),
@@ -73,19 +73,19 @@ def plain(text: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """Words of `plain` text without articles: singular, number words as digits; each run of punctuation is one ','."""
+    """Words of `plain` text without articles, in the singular, number words as digits; each run of punctuation becomes ','."""
     words = re.findall(r"[^\W_]+(?:'[^\W_]+)?|[^\w\s'-]+|\n", text.replace("-", " "))
     out = (_token(w) if w[0].isalnum() else "," for w in words if w not in _ARTICLES)
     return list(out)
 
 
 def short(text: str) -> str:
-    """Plain text without articles and punctuation, to be shown and compared: `The red car.` is `red car`."""
+    """Plain text without articles and punctuation: `The red car.` becomes `red car`."""
     return " ".join(w for w in re.findall(r"-?\d+(?:\.\d+)?|[^\W_]+(?:'[^\W_]+)?", plain(text)) if w not in _ARTICLES)
 
 
 def canon(text: str) -> str:
-    """One form for all ways to say a short answer: `to the left of` is `left`, `on top of` is `above`, `two cars` is `2 car`."""
+    """One form for all synonyms of a short answer: `to the left of` -> `left`, `on top of` -> `above`, `two cars` -> `2 car`."""
     words = [w for w in tokens(plain(text)) if w != ","]
     return _canon(words)
 
@@ -105,10 +105,10 @@ def variants(option: str) -> set[str]:
 
 
 def numbers(text: str) -> list[float]:
-    """Cardinal numbers that plain text names, in order, digits and words; `no dogs` and `none` are 0.
+    """The cardinal numbers in plain text, in order, from digits and words; `no dogs` and `none` are 0.
 
-    `one` counts only if there is no other number (it is also a pronoun), an ordinal only if there is no cardinal. `1,000` is
-    a thousand, `2,5` two and a half. NaN stands for digits that are no number, such as `1.000,5` or `3/0`.
+    `one` counts only if there is no other number (it may be a pronoun), an ordinal only if there is no cardinal. `1,000` is
+    a thousand, `2,5` is 2.5. Digits that are not a valid number, such as `1.000,5` or `3/0`, give NaN.
     """
     if (whole := text.strip(" .,!?").rstrip("\u4e2a\u53ea")) in _CHINESE:
         return [_CHINESE[whole]]
@@ -143,7 +143,7 @@ def numbers(text: str) -> list[float]:
 
 
 def _written(digits: str) -> list[float]:
-    """The numbers that a run of digits, points and commas writes; NaN if it is none."""
+    """The numbers in a run of digits, points and commas; NaN if it is not valid."""
     if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", digits):
         digits = digits.replace(",", "")
     elif re.fullmatch(r"\d+,\d{1,2}|0,\d+", digits):
@@ -155,7 +155,7 @@ def _written(digits: str) -> list[float]:
 
 
 def _spelled(run: str) -> list[float]:
-    """The numbers that a run of number words says: `two hundred and five` is one, `two three` are two."""
+    """The numbers in a run of number words: `two hundred and five` is one number, `two three` are two."""
     values: list[float] = []
     total, group, last = 0.0, None, ""
     for word in re.split(r"[\s-]+", run):

@@ -1,0 +1,93 @@
+"""Attention edits of one condition, in force while the blocks of a batch are called one by one.
+
+The blocks run outside the model's own forward, so where their queries and keys lie in the sequence is given here: the whole
+sequence in `resume.py`; in `branch.py` the predicting positions, whose keys are the shared T and then their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headatlas.engine.answers import Answers
+from headatlas.engine.edits import Edits
+from headatlas.heads import AttentionEdit, Site
+from headatlas.heads.attention import edited_attention
+from headatlas.heads.scope import Scope, Window
+from headatlas.vlm.batch import Batch
+from headatlas.vlm.image_tokens import placed_edits
+from headatlas.vlm.model import VLM
+
+
+@dataclass(frozen=True, eq=False)
+class _AnswerPositions:
+    """What `Positions` is to a whole sequence: `image` over all keys `[B, T + M]`, `last` over the queries `[B, M]`."""
+
+    image: Tensor
+    last: Tensor
+
+    def mask(self, scope: Scope) -> Tensor:
+        """The queries of scope `last`."""
+        return self.last
+
+
+@dataclass(frozen=True, eq=False)
+class _Where:
+    positions: Any
+    scope: Scope
+    window: Window | None
+
+
+class AttentionPlan:
+    """The attention edits of one condition for the conversations numbered `rows`, which are those of `batch`.
+
+    Attributes:
+        sites: the sites whose attention is edited.
+    """
+
+    def __init__(self, vlm: VLM, edits: Edits, batch: Batch, rows: Sequence[int], scope: Scope) -> None:
+        own = [_of_rows(edit, rows) for edit in edits if isinstance(edit, AttentionEdit) and not edit.no_op]
+        self._edits: list[Any] = placed_edits(vlm, batch, own)
+        self._vlm, self._batch, self._scope = vlm, batch, scope
+        self.sites = {vlm.heads.site(head) for edit in own for head in edit.heads}
+
+    def __contains__(self, site: Site) -> bool:
+        return site in self.sites
+
+    def over_sequence(self) -> AbstractContextManager[Any]:
+        """In force for blocks that are called on the whole sequence."""
+        positions = self._batch.positions
+        return self._in_force(self._edits, _Where(positions, self._scope, Window(0, self._batch.ids.shape[1])))
+
+    def over_answers(self, answers: Answers) -> AbstractContextManager[Any]:
+        """In force for blocks that are called on the predicting positions, with the T keys of the bare pass before their own."""
+        at = answers.at.cpu()
+        image = self._batch.image_mask
+        positions = _AnswerPositions(torch.cat([image, image.gather(1, at)], 1), at == answers.start.cpu())
+        scope: Scope = "last" if self._scope == "last" else "all"  # every query is one of an answer
+        where = _Where(positions, scope, Window(0, at.shape[1]))
+        return self._in_force([_on_branch(edit, at) for edit in self._edits], where)
+
+    def _in_force(self, edits: list[Any], where: _Where) -> AbstractContextManager[Any]:
+        if not edits:
+            return nullcontext()
+        return edited_attention(self._vlm.model, self._vlm.heads, [edits], where)
+
+
+def _of_rows(edit: AttentionEdit, rows: Sequence[int]) -> AttentionEdit:
+    """The edit of some conversations of those its keys are given for."""
+    return edit if edit.rows is None else replace(edit, keys=edit.keys[list(rows)])
+
+
+def _on_branch(edit: AttentionEdit, at: Tensor) -> AttentionEdit:
+    """Keys over the sequence `[B|1, T]` as keys over it and the predicting positions behind it."""
+    if not isinstance(edit.keys, Tensor) or edit.heads.towers() != ("L",):
+        return edit
+    keys = edit.keys if edit.keys.dim() == 2 else edit.keys[None]
+    keys = keys.expand(at.shape[0], -1).cpu()
+    return replace(edit, keys=torch.cat([keys, keys.gather(1, at)], 1))
