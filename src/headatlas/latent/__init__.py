@@ -1,6 +1,15 @@
 """Latent heads and the methods that activate them: `methods/` (one file each), `detectors/` (one file each)."""
 
-from headatlas.latent.detectors import DETECTORS, Detections, Detector, GroundTruth, detector, get_detector
+from headatlas.latent.detectors import (
+    DETECTORS,
+    Detections,
+    Detector,
+    GroundTruth,
+    detector,
+    get_detector,
+    picture_key,
+    things_named,
+)
 from headatlas.latent.heads import latent_heads
 from headatlas.latent.judging import Judged, judge
 from headatlas.latent.methods import (
@@ -43,5 +52,7 @@ __all__ = [
     "latent_table",
     "method",
     "method_names",
+    "picture_key",
+    "things_named",
     "twin_scores",
 ]

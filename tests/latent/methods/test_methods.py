@@ -25,7 +25,7 @@ FORCED = {
 }
 """A strength of each method at which it must change something, whatever split T says."""
 OPTIONS = {
-    "sinks": {"limit": 1.5, "image_mass": 0.0},
+    "sinks": {"limit": 1.8, "image_mass": 0.0},
     "gain": {"steps": 3, "lr": 1.0, "pull": 0.0},
     "gates": {"steps": 3, "lr": 3.0, "pull": -1.0},
     "lora": {"steps": 3},

@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from headatlas.cogvsr.pictures import upright
 from headatlas.cogvsr.schema import Box, Question
+from headatlas.pictures import upright
 from headatlas.registry import Registry
 
 Detections = list[tuple[str, Box]]

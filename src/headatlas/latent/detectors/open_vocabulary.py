@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from headatlas.cogvsr.pictures import upright
 from headatlas.cogvsr.schema import Box, Question
 from headatlas.errors import HeadAtlasError
 from headatlas.latent.detectors.base import Detections, detector, picture_key, things_named
+from headatlas.pictures import upright
 
 
 class OpenVocabulary:
