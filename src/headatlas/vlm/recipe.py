@@ -247,7 +247,7 @@ class HeadRecipe:
         wrapped = require_peft().get_peft_model(vlm.model, config)
         try:
             set_updates({path: vlm.model.get_submodule(path) for path in updates}, updates)
-            wrapped.save_pretrained(str(folder))
+            wrapped.save_pretrained(str(folder), save_embedding_layers=False)
         finally:
             wrapped.unload()
             if not had:
