@@ -10,6 +10,7 @@ Controls are fitted and tuned as the method is. They are run only for methods th
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +31,10 @@ from headatlas.latent.methods.base import METHODS, REFERENCE, Method, MethodInpu
 from headatlas.results import RESULTS
 from headatlas.stats import Estimate
 from headatlas.vlm import evaluate
+from headatlas.vlm.evaluate import unreadable
 from headatlas.vlm.recipe import HeadRecipe
+
+log = logging.getLogger("headatlas")
 
 LEVEL = 0.05
 
@@ -99,7 +103,11 @@ def judge(
     for done, (name, make) in enumerate(makers.items()):
         inputs.report("activate", done, len(makers))
         fitted = _fitted(make(), inputs)
-        runs[name] = _run(fitted, inputs, questions, own_context)
+        try:
+            runs[name] = _run(fitted, inputs, questions, own_context)
+        except _Refused as error:
+            log.warning("method %r is left out: with it %s", name, error)
+            continue
         if score_change(bare.gold, runs[name].gold, n_boot=100).value <= 0:
             continue
         for kind in fitted.controls:
@@ -177,6 +185,10 @@ def clustered_mcnemar(before: pd.DataFrame, after: pd.DataFrame, rows: Bool[np.n
     return float(scipy.stats.chi2.sf(by_scene.sum() ** 2 / spread, 1)) if spread else 1.0
 
 
+class _Refused(Exception):
+    """With a method the model's processor refuses some questions; the text says why."""
+
+
 class _Nothing:
     """The unchanged model as a method."""
 
@@ -200,6 +212,8 @@ def _run(method: Any, inputs: MethodInputs, questions: Sequence[Any], own_contex
     start = time.perf_counter()
     with method.applied(vlm) as arm:
         arm = None if arm is vlm else arm
+        if arm is not None and (refused := unreadable(vlm, questions, arm)):
+            raise _Refused(next(iter(refused.values())))
         gold = evaluate(vlm, questions, batch_size=inputs.batch_size, arm=arm)
         seconds = time.perf_counter() - start
         memory = float(torch.cuda.max_memory_allocated(vlm.device)) if on_cuda else float("nan")

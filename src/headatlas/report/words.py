@@ -17,7 +17,13 @@ from headatlas.cogvsr.functions import FUNCTIONS, TITLES
 
 MISSING = "–"
 
-SCORERS = {"paper": "Paper's probe (A1)", "linear": "Linear probe (A2)", "ablation": "Exact ablation (A3)"}
+SCORERS = {
+    "paper": "Paper's probe (A1)",
+    "linear": "Linear probe (A2)",
+    "ablation": "Exact ablation (A3)",
+    "attention": "Attention (A5)",
+    "multihead": "Many heads (A6)",
+}
 
 SHORT_FUNCTIONS = {
     "spatial_perception": "Spatial",

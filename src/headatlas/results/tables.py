@@ -30,6 +30,7 @@ _add(
     Column("label", "text", "name in tables and legends, such as `Linear probe (A2)`"),
     Column("description", "text", "how it scores, in one sentence"),
     Column("unit", "text", "unit of its scores", gaps=True),
+    Column("left_out", "text", "why it scored nothing in this study; empty if it did", gaps=True),
     key="scorer",
 )  # fmt: skip
 _add(
@@ -40,6 +41,48 @@ _add(
     Column("value", "number", "score; higher means more important", "the scorer's"),
     Column("p", "p", "one-sided p against the scorer's null, uncorrected; empty without a null", gaps=True),
     key="scorer function layer head",
+)  # fmt: skip
+_add(
+    "gaze", "What every head looks at where a function's answers are predicted: shares of attention, means over steps with boxes "
+    "of split S (scorer `attention`).",
+    FUNCTION,
+    Column("layer", "count", "layer of the head, from 0"),
+    Column("head", "count", "head within its layer, from 0"),
+    Column("gaze", "change", "`target` minus `random`"),
+    *_interval("change"),
+    Column("target", "share", "on the patches of what the step asks about"),
+    Column("random", "share", "on equally large boxes at random places of the same picture"),
+    Column("foreign", "share", "on the boxes of other questions", gaps=True),
+    Column("image", "share", "on the whole picture"),
+    Column("selectivity", "number", "`target` as a share of `image`"),
+    Column("top_in_target", "share", "steps whose most attended token is on the target"),
+    Column("localisation", "number", "spatial entropy of the map: 0 for one spot", "nats", gaps=True),
+    Column("question", "share", "on the words of the step"),
+    Column("first", "share", "on the first token"),
+    Column("image_sink", "share", "on image tokens that are sinks, which count in no box"),
+    Column("sink", "share", "on a learned sink"),
+    Column("twin", "change", "largest gaze of any head of the untrained twin", gaps=True),
+    Column("p", "p", "one-sided p that the gaze is no larger than on random and on other questions' boxes; 1 if not above `twin`",
+           gaps=True),
+    N,
+    key="function layer head",
+)  # fmt: skip
+_add(
+    "groups", "Redundant groups of heads, found on split S (scorer `multihead`): what one, half and all of each cost on split E.",
+    FUNCTION,
+    Column("group", "count", "number of the group within its function, from 1, the most damaging first"),
+    Column("part", "text", "all heads; half of them (mean of two halves); one of them (mean over heads); the most costly one; "
+           "as many random heads of the same layers or, where there are too few, of any (mean over sets)",
+           values=("all", "half", "one", "worst_one", "random")),
+    Column("k", "count", "heads ablated", "heads"),
+    Column("heads", "text", "the heads of the group, as `L4.H1 L5.H0`"),
+    Column("drop", "change", "fall of accuracy on the function's steps"),
+    *_interval("change"),
+    Column("loss", "number", "fall of the gold answer's log-probability", "nats"),
+    Column("unparsable_after", "share", "share of unreadable answers without the heads"),
+    Column("p", "p", "of `all`: (1 + random sets that cost at least as much) / (random sets + 1)", gaps=True),
+    N,
+    key="function group part",
 )  # fmt: skip
 _add(
     "selection", "The heads that each selector chooses for each function from each scorer's scores.",
@@ -113,6 +156,14 @@ _add(
     key="scorer split target measure function",
 )  # fmt: skip
 _add(
+    "left_out", "Questions and ways of showing them that the model's processor refuses; no other table includes them.",
+    Column("what", "text", "a question, or a way of showing questions", values=("question", "arm")),
+    Column("name", "text", "id of the question, or name of the arm"),
+    Column("split", "text", "split of the question; E for an arm"),
+    Column("reason", "text", "why the model cannot be asked"),
+    key="what name",
+)  # fmt: skip
+_add(
     "surface", "How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E.",
     Column("what", "text", "what is predicted", values=("function_of_step", "answer_without_image")),
     Column("group", "text", "function or question type; `all` for all, `macro` for the mean over functions", gaps=True),
@@ -143,7 +194,7 @@ _add(
     key="condition metric",
 )  # fmt: skip
 _add(
-    "negative", "What a function's steps lose when its heads are ablated, compared with random sets of heads.",
+    "negative", "What a function's steps lose when its heads are ablated, compared with random sets on the same questions.",
     SCORER, FUNCTION,
     Column("operation", "text", "how heads are ablated, such as `mean`, `zero` or `scale`"),
     Column("k", "count", "heads ablated", "heads"),
@@ -152,12 +203,11 @@ _add(
     Column("after", "share", "accuracy without the heads", gaps=True),
     Column("drop", "change", "before minus after", gaps=True),
     *_interval("change"),
-    Column("matched_drop", "change", "the drop on the questions that the random sets were run on", gaps=True),
     Column("random_drop", "change", "mean drop of the random sets", gaps=True),
     Column("random_low", "change", "2.5 % quantile of the random sets' drops", gaps=True),
     Column("random_high", "change", "97.5 % quantile of the random sets' drops", gaps=True),
     Column("n_random", "count", "random sets", "sets"),
-    Column("p", "p", "share of the random sets whose drop is at least `matched_drop`: (1 + #) / (n_random + 1)", gaps=True),
+    Column("p", "p", "share of the random sets whose drop is at least `drop`: (1 + #) / (n_random + 1)", gaps=True),
     Column("p_mcnemar", "p", "exact two-sided McNemar test of before against after", gaps=True),
     Column("q", "p", "p adjusted over the rows of this table (Benjamini-Hochberg)", gaps=True),
     Column("unparsable_before", "share", "share of unreadable answers of the unedited model", gaps=True),
@@ -188,7 +238,7 @@ _add(
     key="scorer function k set",
 )  # fmt: skip
 _add(
-    "positive", "What steering a function's heads gains, compared with controls.",
+    "positive", "What steering a function's heads gains, compared with controls on the same questions.",
     SCORER, FUNCTION,
     Column("alpha", "number", "strength", "standard deviations along the direction"),
     Column("arm", "text", "steering or a control",
@@ -198,9 +248,8 @@ _add(
     Column("gain", "change", "after minus before", gaps=True),
     Column("low", "change", "lower bound: of the 95 % interval, or the 2.5 % quantile of a control's draws", gaps=True),
     Column("high", "change", "upper bound: of the 95 % interval, or the 97.5 % quantile of a control's draws", gaps=True),
-    Column("matched_gain", "change", "gain of `steer` on the questions of this row", gaps=True),
     Column("p", "p", "exact McNemar test for `steer` and `flipped`; for a control the share of draws that gain at least "
-           "`matched_gain`, (1 + #) / (draws + 1)", gaps=True),
+           "what `steer` does, (1 + #) / (draws + 1)", gaps=True),
     Column("q", "p", "p adjusted over the rows of this table (Benjamini-Hochberg)", gaps=True),
     Column("unparsable_after", "share", "share of unreadable answers with the edit", gaps=True),
     Column("n_draws", "count", "draws that a control's row is the mean of; 1 for `steer` and `flipped`", "draws"),

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = Field(("paper", "linear", "ablation"), min_length=1)
+    scorers: tuple[str, ...] = Field(("paper", "linear", "ablation", "attention"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
     selector: str = "null"
@@ -61,7 +61,7 @@ class Settings(BaseModel):
     """Random head sets that an effect on a spatial function is compared with, or as many as exist. With fewer than 19 it
     cannot be told from chance at p <= 0.05."""
     n_control_questions: int | None = Field(150, ge=1)
-    """Random controls are run on this many questions of split E and compared on these; None: on all."""
+    """Ablation and steering, with their random controls, are evaluated on this many questions of split E; None: on all."""
     doses: tuple[PositiveInt, ...] = Field((1, 3, 8), min_length=1)
     """Numbers of heads of the dose curve."""
     n_random_dose: int = Field(3, ge=1)

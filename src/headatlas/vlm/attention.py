@@ -75,6 +75,13 @@ class AttentionMap:
         share = self._placed().share_in(corners_of(box))
         return self.weights[:, query, list(self.image_positions)] @ share.astype(np.float32)
 
+    def patch_mass(self, boxes: Sequence[object], query: int = -1) -> Float[np.ndarray, " H"]:
+        """The share of each head's attention on the patches of any of the boxes (`ImageTokens.touching`), as the scorer
+        `attention` counts it."""
+        placed = self._placed()
+        patches = np.any([placed.touching(corners_of(box)) for box in boxes], axis=0)
+        return self.weights[:, query, np.asarray(self.image_positions)[patches]].sum(-1)
+
     def on_image(self, query: int = -1, size: tuple[int, int] | None = None) -> Float[np.ndarray, "H h w"]:
         """Attention as a map over the first picture: its cells sum to the mass on tokens that have a place in it.
 

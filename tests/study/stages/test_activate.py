@@ -36,6 +36,7 @@ def study(tmp_path):
         run=SimpleNamespace(root=tmp_path, write_table=written.__setitem__),
         head_set=lambda function, scorer: HeadSet("L0.H1"),
         atlas=SimpleNamespace(scores={}),
+        shows=lambda arm: True,
         report=lambda *parts: None,
         written=written,
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from headatlas.intervention import Condition
 from headatlas.latent import activation_table, arms, get_detector
+from headatlas.latent.methods.sha import ARMS
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 
-@stage("activate", needs=("data",), version=2)
+@stage("activate", needs=("data",), version=3, uses=lambda study: codes(ARMS))
 def run(study: Study) -> None:
-    """Write results/activation.csv."""
-    every = arms(get_detector(study.settings.detector))
+    """Write results/activation.csv; arms in which the model cannot be asked all questions have no rows."""
+    every = {name: arm for name, arm in arms(get_detector(study.settings.detector)).items() if study.shows(name)}
     conditions = [Condition(f"shown as {name}", arm=name) for name in every]
     answers = study.runner().run_many(conditions, "E", lambda _, done, total: study.report("activate", done, total))
     tables = dict(zip(every, answers, strict=True))

@@ -10,10 +10,11 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import HeadSet
-from headatlas.latent import Judged, LatentInputs, MethodInputs, get_detector, judge, latent_table, twin_scores
+from headatlas.latent import METHODS, Judged, LatentInputs, MethodInputs, get_detector, judge, latent_table, twin_scores
 from headatlas.results import RESULTS
 from headatlas.storage import remove_tree
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 RECIPES = "recipes"
@@ -22,7 +23,12 @@ RECIPES = "recipes"
 TABLES = ("methods", "method_gains", "method_controls", "method_strengths")
 
 
-@stage("methods", command="activate", needs=("data", "capture", "score", "select"))
+@stage(
+    "methods",
+    command="activate",
+    needs=("data", "capture", "score", "select"),
+    uses=lambda study: codes(METHODS, study.settings.methods),
+)
 def run(study: Study) -> None:
     """Write results/methods.csv, method_gains.csv, method_controls.csv, method_strengths.csv, latent.csv, and recipes/."""
     settings, judged = study.settings, None
@@ -41,7 +47,7 @@ def run(study: Study) -> None:
 def method_inputs(study: Study) -> MethodInputs:
     """What methods are fitted and tuned on: the run's model, data, activations and selected heads."""
     settings = study.settings
-    scorer = "linear" if "linear" in settings.scorers else settings.scorers[0]
+    scorer = "linear" if "linear" in study.scorers else study.scorers[0]
     heads: dict[str, HeadSet] = {function: study.head_set(function, scorer) for function in FUNCTIONS}
     return MethodInputs(
         study.vlm, study.data, study.acts, heads, settings.seed, get_detector(settings.detector), n_fit=settings.n_method_fit,
