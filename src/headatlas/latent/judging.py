@@ -209,11 +209,11 @@ def _run(method: Any, inputs: MethodInputs, questions: Sequence[Any], own_contex
     on_cuda = vlm.device.type == "cuda"
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(vlm.device)
-    start = time.perf_counter()
     with method.applied(vlm) as arm:
         arm = None if arm is vlm else arm
         if arm is not None and (refused := unreadable(vlm, questions, arm)):
             raise _Refused(next(iter(refused.values())))
+        start = time.perf_counter()
         gold = evaluate(vlm, questions, batch_size=inputs.batch_size, arm=arm)
         seconds = time.perf_counter() - start
         memory = float(torch.cuda.max_memory_allocated(vlm.device)) if on_cuda else float("nan")
