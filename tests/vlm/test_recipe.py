@@ -102,6 +102,7 @@ def test_merged_it_is_a_plain_checkpoint(tiny_vlm, tiny_questions, recipe, low_r
     assert not torch.allclose(plain_logits(tiny_vlm.model, tiny_vlm.processor, tiny_questions[0]), wanted, atol=1e-2)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers for it
 @pytest.mark.parametrize("what", ["gain", "low_rank"])
 def test_exported_it_is_an_adapter_that_peft_loads(
     tiny_vlm, tiny_vlm_dir, tiny_questions, recipe, low_rank, tmp_path, what

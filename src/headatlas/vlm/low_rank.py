@@ -71,14 +71,19 @@ def adapted(vlm: VLM, config: Any) -> Iterator[dict[str, Any]]:
     there = adapters(vlm.model)
     if there != "none":
         raise HeadAtlasError("the model must have no adapters yet: merge them (model.merge_and_unload()) first")
-    had = "peft_config" in vars(vlm.model)
-    tuner = require_peft().LoraModel(vlm.model, config, ADAPTER)
+    originals = {path: linear_at(vlm, path) for path in config.target_modules}
+    before = vars(vlm.model).get("peft_config")
     try:
-        yield {path: vlm.model.get_submodule(path) for path in config.target_modules}
+        require_peft().LoraModel(vlm.model, config, ADAPTER)
+        yield {path: vlm.model.get_submodule(path) for path in originals}
     finally:
-        tuner.unload()
-        if not had:
-            vars(vlm.model).pop("peft_config", None)
+        # By hand and not by peft's `unload`, so that a failure half way through wrapping is undone, too.
+        for path, module in originals.items():
+            parent, _, name = path.rpartition(".")
+            setattr(vlm.model.get_submodule(parent), name, module)
+        vars(vlm.model).pop("peft_config", None)
+        if before is not None:
+            vlm.model.peft_config = before
 
 
 @contextmanager

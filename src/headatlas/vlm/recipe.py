@@ -27,7 +27,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit, Edit, HeadSet
 from headatlas.heads.scope import check_scope
 from headatlas.vlm.identity import differences, identity
-from headatlas.vlm.low_rank import LowRank, linear_at, lora_config, require_peft, set_updates, updated
+from headatlas.vlm.low_rank import LowRank, linear_at, lora_config, updated
 
 if TYPE_CHECKING:
     from headatlas.vlm.model import VLM
@@ -242,16 +242,13 @@ class HeadRecipe:
         updates = _on(vlm, dict(self.low_rank) | self._factors_as_low_rank(vlm))
         _new_folder(folder)
         config = lora_config({path: len(a) for path, (a, _) in updates.items()})
-        config.base_model_name_or_path = vlm.name
-        had = "peft_config" in vars(vlm.model)
-        wrapped = require_peft().get_peft_model(vlm.model, config)
-        try:
-            set_updates({path: vlm.model.get_submodule(path) for path in updates}, updates)
-            wrapped.save_pretrained(str(folder), save_embedding_layers=False)
-        finally:
-            wrapped.unload()
-            if not had:
-                vars(vlm.model).pop("peft_config", None)
+        config.base_model_name_or_path, config.inference_mode = vlm.name, True
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        config.save_pretrained(str(folder))
+        tensors = {f"base_model.model.{path}.lora_A.weight": a for path, (a, _) in updates.items()}
+        tensors |= {f"base_model.model.{path}.lora_B.weight": b for path, (_, b) in updates.items()}
+        file = Path(folder) / "adapter_model.safetensors"
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, file, {"format": "pt"})
         return Path(folder)
 
     def _plain_edits(self) -> list[Edit]:

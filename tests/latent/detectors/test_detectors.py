@@ -25,7 +25,7 @@ def picture():
 
 @pytest.fixture
 def question():
-    step = Step(text="Where?", answer="left", answer_type="text", functions=("spatial_perception",))
+    step = Step(text="So?", answer="yes", answer_type="yes_no", functions=("spatial_perception",))
     return Question(
         id="q1", source="t", split="E", text="Is the red car left of the blue arrow?", answer="yes", answer_type="yes_no",
         steps=(step,), images=(picture(),),
