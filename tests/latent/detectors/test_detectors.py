@@ -137,6 +137,7 @@ def test_boxes_of_a_dataset_are_written_and_shown(question, tmp_path):
     again = get_detector(f"file:{boxes}")
     assert again(questions[0]) == [("car", thing.box)]
     assert again(questions[1]) == []
-    assert Image.open(sheet).size == (2 * 232, 260)
+    with Image.open(sheet) as shown:
+        assert shown.size == (2 * 232, 260)
     with pytest.raises(HeadAtlasError, match="no question has a picture"):
         write_boxes([question.model_copy(update={"images": ()})], get_detector("ground_truth"), tmp_path / "none")

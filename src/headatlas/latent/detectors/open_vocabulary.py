@@ -6,6 +6,8 @@ picture. Every picture is looked at once for the same words.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,6 +33,8 @@ class OpenVocabulary:
 
     name = ""
     checkpoint = ""
+    padding: Mapping[str, Any] = MappingProxyType({})
+    """How texts of several lengths are made one batch."""
 
     def __init__(self, source: str = "", threshold: float = 0.25, most: int = 3, device: str | None = None) -> None:
         if not 0 <= threshold <= 1:
@@ -70,7 +74,8 @@ class OpenVocabulary:
     @torch.inference_mode()
     def _detect(self, image: Any, words: tuple[str, ...]) -> Detections:
         model, processor = self._model()
-        inputs = processor(images=image, text=self._prompt(words), return_tensors="pt").to(self.device)
+        text = {"text": self._prompt(words), **self.padding}
+        inputs = processor(images=image, return_tensors="pt", **text).to(self.device)
         result = self._boxes(processor, model(**inputs), inputs, (image.height, image.width))
         by_label: dict[str, list[tuple[float, Box]]] = {}
         for score, label, corners in zip(*result, strict=True):
@@ -97,6 +102,7 @@ class Owlv2(OpenVocabulary):
 
     name = "owlv2"
     checkpoint = "google/owlv2-base-patch16-ensemble"
+    padding: Mapping[str, Any] = MappingProxyType({"padding": "max_length", "max_length": 16, "truncation": True})
 
     def _prompt(self, words: tuple[str, ...]) -> Any:
         return [[f"a photo of a {word}" for word in words]]
