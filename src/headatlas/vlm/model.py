@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.pixels import PixelCache, cache_bytes
 from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.read import read
+from headatlas.vlm.vision import VisionMemo
 
 if TYPE_CHECKING:
     from headatlas.heads import Head
@@ -118,6 +120,11 @@ class VLM:
         if self._active:
             lines.append(f"edited: {len(self._active)} open edits")
         return "\n  ".join(lines)
+
+    @cached_property
+    def vision(self) -> VisionMemo:
+        """Cache of what the vision tower makes of each picture, in use within `vlm.vision.installed()`."""
+        return VisionMemo(self)
 
     @property
     def model(self) -> Any:
