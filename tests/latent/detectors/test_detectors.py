@@ -1,9 +1,8 @@
-"""Detectors other than ground truth: files, open-vocabulary models of transformers (tiny), and an endpoint over HTTP."""
+"""Detectors other than ground truth: files, and an endpoint over HTTP."""
 
 import json
 
 import pytest
-import torch
 from chat_server import ChatServer
 from PIL import Image, ImageDraw
 
@@ -89,44 +88,6 @@ def test_an_endpoint_answers_with_boxes_or_outlines(question, tmp_path):
     sent = json.dumps(server.bodies[0])
     assert "red car, blue arrow" in sent
     assert "data:image/png;base64" in sent
-
-
-def tiny_owlv2(folder):
-    from transformers import CLIPTokenizer, Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
-
-    words = {"<|startoftext|>": 0, "<|endoftext|>": 1, "!": 2}
-    words |= {c: 3 + i for i, c in enumerate("abcdefghijklmnopqrstuvwxyz")}
-    words |= {f"{c}</w>": 40 + i for i, c in enumerate("abcdefghijklmnopqrstuvwxyz")}
-    (folder / "vocab.json").write_text(json.dumps(words))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token="!")
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = Owlv2Config(
-        text_config={**sizes, "vocab_size": 80, "max_position_embeddings": 16, "pad_token_id": 2, "bos_token_id": 0,
-                     "eos_token_id": 1},
-        vision_config={**sizes, "image_size": 32, "patch_size": 16}, projection_dim=16,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    Owlv2ForObjectDetection(config).save_pretrained(folder)
-    Owlv2Processor(Owlv2ImageProcessor(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
-    return folder
-
-
-def test_owlv2_of_transformers_finds_boxes_inside_the_picture(question, tmp_path):
-    detector = get_detector(f"owlv2:{tiny_owlv2(tmp_path)}", threshold=0.0, most=2)
-    found = detector(question)
-    assert found == detector(question)
-    assert {label for label, _ in found} <= {"red car", "blue arrow"}
-    assert 0 < len(found) <= 4
-    assert detector.fingerprint != get_detector(f"owlv2:{tmp_path}", threshold=0.5).fingerprint
-
-
-def test_a_detector_that_cannot_be_loaded_says_so(question, tmp_path):
-    for name in ("owlv2", "grounding_dino"):
-        with pytest.raises(HeadAtlasError, match=f"detector '{name}': .* cannot be loaded"):
-            get_detector(f"{name}:{tmp_path / 'absent'}")(question)
-    with pytest.raises(HeadAtlasError, match=r"threshold must be in 0..1"):
-        get_detector("owlv2", threshold=2.0)
 
 
 def test_boxes_of_a_dataset_are_written_and_shown(question, tmp_path):
