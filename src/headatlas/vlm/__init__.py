@@ -7,12 +7,14 @@ from headatlas.vlm.generate import generate
 from headatlas.vlm.load import check_vlm, load_vlm
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import Readout, read
+from headatlas.vlm.recipe import HeadRecipe
 from headatlas.vlm.twin import untrained_twin
 
 __all__ = [
     "VLM",
     "Batch",
     "Conversation",
+    "HeadRecipe",
     "Readout",
     "Turn",
     "check_vlm",

@@ -10,9 +10,16 @@ import logging
 import pandas as pd
 
 from headatlas.errors import HeadAtlasError
-from headatlas.latent import latent_table
 from headatlas.results import RESULTS
-from headatlas.scoring import SELECTORS, Scores, counts_table, fewest_table, overlap_table, selection_table, sparsity_table
+from headatlas.scoring import (
+    SELECTORS,
+    Scores,
+    counts_table,
+    fewest_table,
+    overlap_table,
+    selection_table,
+    sparsity_table,
+)
 from headatlas.study.stages.base import stage
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
@@ -24,9 +31,9 @@ log = logging.getLogger("headatlas")
 
 @stage("select", needs=("score",), uses=lambda study: codes(SELECTORS, [study.settings.selector]))
 def run(study: Study) -> None:
-    """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv, fewest.csv and latent.csv."""
+    """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv and fewest.csv."""
     chosen, seed = study.settings.selector, study.settings.seed
-    names = ("selection", "sparsity", "overlap", "counts", "fewest", "latent")
+    names = ("selection", "sparsity", "overlap", "counts", "fewest")
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for done, scores in enumerate(study.atlas.scores.values(), 1):
         shown = tuple(dict.fromkeys((chosen, "functional", "null", "elbow", "top_k")))
@@ -39,7 +46,6 @@ def run(study: Study) -> None:
             tables["fewest"].append(fewest)
         tables["counts"].append(counts_table(scores, fewest, seed, N_BOOT, chosen))
         study.report("select", done, len(study.atlas.scores))
-    tables["latent"].append(latent_table(study.atlas.scores))
     for name, parts in tables.items():
         filled = [part for part in parts if len(part)]
         study.run.write_table(name, pd.concat(filled, ignore_index=True) if filled else RESULTS[name].empty())
