@@ -9,9 +9,12 @@ from headatlas.report.tables import read_run
 
 
 def test_known_names_come_first_and_unknown_ones_stay():
-    assert words.scorers_in_order(["ablation", "gates", "paper", "paper"]) == ["paper", "ablation", "gates"]
-    assert words.scorer("paper") == "Paper's probe (A1)"
-    assert words.scorer("new_scorer") == "New scorer"
+    named = pd.DataFrame({"scorer": ["paper", "ablation"], "label": ["The probe", ""], "title": ["the probe", ""]})
+    with words.scorer_names(named):
+        assert words.scorers_in_order(["ablation", "gates", "paper", "paper"]) == ["paper", "ablation", "gates"]
+        assert (words.scorer("paper"), words.scorer_title("paper")) == ("The probe", "the probe")
+        assert words.scorer("ablation") == "Ablation"
+    assert words.scorer("paper") == "Paper"
     assert words.group("count_in_region") == "Count in region"
     assert words.group("spatial_perception") == "Spatial perception"
 

@@ -52,17 +52,17 @@ def greedy_set(
     """A minimal set of `candidates` that does at least `share` of their damage to the steps of `function`.
 
     Args:
-        runner: Evaluates conditions, cached; forced mode.
-        candidates: Heads to choose from, such as a function's selected heads.
-        function: Whose steps are looked at (primary function).
-        share: Wanted share of the mean drop in gold log-probability of all candidates together, in (0, 1].
-        operation, means, scope: As in `negative`.
-        split: Split to choose on; never E.
-        most: Largest number of heads; None: as many as are needed.
-        progress: Called after each condition of a round.
+        runner: evaluates conditions, cached; forced mode.
+        candidates: heads to choose from, such as a function's selected heads.
+        function: whose steps are looked at (primary function).
+        share: wanted share of the mean drop in gold log-probability of all candidates together, in (0, 1].
+        operation, means, scope: as in `negative`.
+        split: split to choose on; never E.
+        most: largest number of heads; None: as many as are needed.
+        progress: called after each condition of a round.
 
     Raises:
-        HeadAtlasError: Split E, no candidates, a share outside (0, 1], or no steps.
+        HeadAtlasError: split E, no candidates, a share outside (0, 1], or no steps.
     """
     if split.startswith("E"):
         raise HeadAtlasError("heads must not be chosen on split E, on which they are evaluated: use 'S' or 'T'")

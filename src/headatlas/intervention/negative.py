@@ -32,19 +32,19 @@ def negative(
     """Remove `heads` and compare the steps of `function` with those of the bare model and of the controls.
 
     Args:
-        runner: Evaluates conditions, cached.
-        heads: The function's heads. Without heads nothing changes: drop 0, no p.
-        function: Whose steps are looked at (primary function).
-        controls: Random head sets of the same size, see `random_sets`.
+        runner: evaluates conditions, cached.
+        heads: the function's heads. Without heads nothing changes: drop 0, no p.
+        function: whose steps are looked at (primary function).
+        controls: random head sets of the same size, see `random_sets`.
         operation: `mean`, `zero` or `scale`, see `ablate`.
-        means: Mean z from split P, needed by `mean`.
-        scorer: Name that is written in the row.
-        split: Evaluated split.
-        scope: Token positions of the edit.
-        n_boot: Bootstrap resamples.
-        seed: Seed of the bootstrap.
-        progress: Called after each condition.
-        control_split: The part of `split` on which the controls are run, such as "E[:150]"; None is all of it. `p`
+        means: mean z from split P, needed by `mean`.
+        scorer: name that is written in the row.
+        split: evaluated split.
+        scope: token positions of the edit.
+        n_boot: bootstrap resamples.
+        seed: seed of the bootstrap.
+        progress: called after each condition.
+        control_split: the part of `split` on which the controls are run, such as "E[:150]"; None is all of it. `p`
             compares them with the drop on that same part.
 
     Returns:

@@ -51,8 +51,7 @@ def write_page(page: Page, folder: Path) -> Path:
 
 def build_page(run: Run) -> Page:
     """The page of a study's report, as plain records."""
-    named = run.tables["scorers"]
-    with words.scorer_labels(dict(zip(named["scorer"], named["label"], strict=True))):
+    with words.scorer_names(run.tables["scorers"]):
         return _build(run)
 
 
