@@ -36,22 +36,28 @@ def flagged(pixels: np.ndarray, orientation: int, form: str) -> bytes:
     """An encoded picture with an EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(Image.fromarray(pixels), form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
+    options = {"WEBP": {"lossless": True}, "BigTIFF": {"big_tiff": True}}.get(form, {})
+    return encoded(Image.fromarray(pixels), form.removeprefix("Big"), exif=exif, **options)
 
 
 NOISE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+FORMS = ["JPEG", "PNG", "WEBP", "TIFF", "BigTIFF"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_applied_once(form, orientation):
     data = flagged(NOISE, orientation, form)
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     with Image.open(io.BytesIO(data)) as image:  # as users hand it over: open, or converted with its EXIF block
-        opened, converted = upright(image), upright(image.convert("RGB") if form != "TIFF" else image)
+        opened, converted = upright(image), upright(image.convert("RGB"))
     stored, found = stored_upright(data)
     assert found == orientation
+    with Image.open(io.BytesIO(stored)) as image:
+        assert image.getexif().get(0x0112, 1) == 1
     for image in (
         open_picture(data),
         opened,
@@ -77,9 +83,11 @@ def test_a_box_turns_with_its_picture(orientation):
     assert np.array_equal(shown, expected)
 
 
-def test_a_size_is_that_of_the_upright_picture(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(flagged(NOISE, 6, "JPEG"))
-    assert size_of(tmp_path / "a.jpg") == (4, 6)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_size_is_that_of_the_upright_picture(tmp_path, form):
+    for orientation in range(1, 9):
+        (tmp_path / "a").write_bytes(flagged(NOISE, orientation, form))
+        assert size_of(tmp_path / "a") == open_picture(tmp_path / "a").size
     with pytest.raises(HeadAtlasError, match="cannot read image"):
         size_of(tmp_path)
 

@@ -14,6 +14,7 @@ import re
 import stat
 import warnings
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,7 +35,9 @@ MAX_BYTES = 64 * 2**20
 READABLE = "PNG, JPEG, WebP, GIF, BMP or TIFF"
 
 _ORIENTATION = 0x0112
-_MAY_BE_TURNED = re.compile(rb"exif|xmp|orientation|\AII\*\0|\AMM\0\*", re.IGNORECASE)
+_WIDTH, _HEIGHT = 0x0100, 0x0101
+"""Tags of a TIFF."""
+_MAY_BE_TURNED = re.compile(rb"exif|xmp|orientation|\AII[*+]\0|\AMM\0[*+]", re.IGNORECASE)
 """Matches something that every encoded picture with an orientation contains, so that others need not be opened."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -117,8 +120,11 @@ def size_of(path: Path) -> tuple[int, int]:
     """(width, height) of a picture as people see it, read from its header alone; errors as of `open_picture`."""
     try:
         with _header(read_image(path)) as image:
-            sideways = orientation(image) >= 5
-            return (image.height, image.width) if sideways else image.size
+            width, height = image.size
+            if image.format == "TIFF":  # whether `size` is turned already depends on the version of Pillow
+                tags: Any = image.tag_v2  # type: ignore[attr-defined]
+                width, height = tags.get(_WIDTH, width), tags.get(_HEIGHT, height)
+            return (height, width) if orientation(image) >= 5 else (width, height)
     except (OSError, HeadAtlasError) as error:
         raise HeadAtlasError(f"cannot read image {str(path)[:200]!r}: {error}") from error
 
@@ -225,7 +231,7 @@ def suffix_of(data: bytes) -> str:
     """The usual file suffix of an encoded picture, by its first bytes; `.png` if it is none that is known."""
     starts = {
         b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"RIFF": ".webp", b"GIF8": ".gif", b"BM": ".bmp",
-        b"II*\0": ".tif", b"MM\0*": ".tif",
+        b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif", b"MM\0+": ".tif",
     }  # fmt: skip
     return next((suffix for start, suffix in starts.items() if data.startswith(start)), ".png")
 

@@ -167,8 +167,7 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             for operation in ("scale", "zero", "mean"):
                 d = drop * (0.7 if operation == "mean" else 1.0)
                 negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L3.H1 L4.H2",
-                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05), "matched_drop": d,
-                                 "random_drop": 0.04,
+                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05), "random_drop": 0.04,
                                  "random_low": -0.01, "random_high": 0.11, "n_random": 20, "p": 1 / 21, "p_mcnemar": 0.0004,
                                  "q": 0.06, "unparsable_before": 0.0, "unparsable_after": 0.03, "n": 310})  # fmt: skip
             for g, other in enumerate(FUNCTIONS):
@@ -183,7 +182,7 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             for arm in ("steer", "random_direction", "flipped", "shuffled", "random_heads"):
                 gain = float(rng.normal(0.012 if arm == "steer" else -0.004, 0.008))
                 positive.append({"scorer": scorer, "function": function, "alpha": 0.5, "arm": arm, "before": 0.85,
-                                 "after": 0.85 + gain, "gain": gain, **_around(rng, gain, 0.015), "matched_gain": gain,
+                                 "after": 0.85 + gain, "gain": gain, **_around(rng, gain, 0.015),
                                  "p": 0.2, "q": 0.4, "unparsable_after": 0.0, "n_draws": 1 if arm == "steer" else 40, "n": 310,
                                  "off_task_gain": -0.002})  # fmt: skip
             for alpha in (0.1, 0.5, 1.0, 2.0, 4.0):

@@ -137,6 +137,8 @@ def test_hostile_records_end_in_the_list_and_nowhere_else(vsr, tmp_path):
         {"image": "../../../etc/passwd"},
         {"image": "<script>.jpg", "image_link": "javascript:alert(1)"},
         {"caption": "\ud800"},
+        {"caption": "a null character: \0"},
+        {"relation": "\0"},
         {"label": float("nan")},
         {"image": ["a"]},
     ]

@@ -7,7 +7,7 @@ from headatlas.intervention import add_q, negative, random_sets
 
 COLUMNS = [
     *("scorer", "function", "operation", "k", "heads", "before", "after", "drop", "low", "high"),
-    *("matched_drop", "random_drop", "random_low", "random_high", "n_random", "p", "p_mcnemar", "q"),
+    *("random_drop", "random_low", "random_high", "n_random", "p", "p_mcnemar", "q"),
     *("unparsable_before", "unparsable_after", "n"),
 ]
 PLANTED = HeadSet([Head(1, 0)])
@@ -55,3 +55,12 @@ def test_no_heads_no_test(runner):
 def test_q_is_benjamini_hochberg_over_rows_with_a_p():
     table = add_q(pd.DataFrame({"p": [0.01, np.nan, 0.04, 0.03], "q": np.nan}))
     np.testing.assert_allclose(table["q"], [0.03, np.nan, 0.04, 0.04])
+
+
+def test_the_drop_and_its_controls_are_of_the_same_questions(runner):
+    """The planted head as its own control: on a part of the split, as on all of it, both must fall alike."""
+    for split, n in (("E", 40), ("E[:7]", 7)):
+        row = negative(runner, PLANTED, "spatial_perception", [PLANTED] * 3, "zero", split=split)
+        assert row["n"] == n
+        assert row["drop"] == pytest.approx(row["random_drop"])
+        assert row["p"] == 1

@@ -43,7 +43,7 @@ def test_steering_gains_and_controls_do_not(runner, found):
     assert table.loc["shuffled", "p"] == pytest.approx(1 / 2)
     assert (table["off_task_gain"] == 0).all()
     assert table["n_draws"].tolist() == [1, 1, 9, 1, 5]
-    assert table["matched_gain"].drop(["steer", "flipped"]).tolist() == [pytest.approx(0.2)] * 3
+    assert (table["n"] == 40).all()
 
 
 def test_mistakes_are_one_line(runner, found):
@@ -53,3 +53,13 @@ def test_mistakes_are_one_line(runner, found):
         tune(runner, HELPER, found, "spatial_perception", grid=())
     with pytest.raises(HeadAtlasError, match="none pass"):
         positive(runner, HeadSet(reason="none pass"), found, "spatial_perception", 1.0)
+
+
+def test_the_gain_and_its_controls_are_of_the_same_questions(runner, found):
+    table = positive(
+        runner, HELPER, found, "spatial_perception", 1.0, [found], [HELPER], n_random=2, split="E[:7]", n_boot=100
+    ).set_index("arm")
+    assert (table["n"] == 7).all()
+    assert table["before"].nunique() == 1
+    assert table.loc["steer", "gain"] == table.loc["shuffled", "gain"] == table.loc["random_heads", "gain"]
+    assert (table.loc[["shuffled", "random_heads"], "p"] == 1).all()

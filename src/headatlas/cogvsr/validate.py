@@ -259,6 +259,12 @@ def _question(
     yield from whole.add(question, where, digests)
 
 
+def fault_of(question: Question) -> str | None:
+    """What `validate` would find in a question alone, its images aside: the first fault with its field, or None."""
+    fields = question.model_dump(exclude={"images"})
+    return next((f"field {field}: {message}" for field, message in (*_values(fields, ""), *_labels(question))), None)
+
+
 def _values(value: Any, field: str) -> Iterator[tuple[str, str]]:
     """Numbers and texts that no field may hold."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError
 
 from headatlas.cogvsr import files
 from headatlas.cogvsr.schema import Question, Split
+from headatlas.cogvsr.validate import fault_of
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.chain import WHOLE
 from headatlas.importing.deal import components, deal, in_turn
@@ -211,10 +212,11 @@ def _fault(draft: Draft, source: str) -> str | None:
     if not draft.steps:
         return "its layout does not give a chain of three to nine steps"
     try:
-        _question(draft, source, "E", "").model_dump_json().encode()
+        question = _question(draft, source, "E", "")
+        question.model_dump_json().encode()
     except (HeadAtlasError, PydanticSerializationError, UnicodeError) as error:
         return f"not a question ({' '.join(str(error).split())[:120]})"
-    return None
+    return fault_of(question)
 
 
 def _write_report(report: Report, out: Path) -> None:

@@ -94,11 +94,6 @@ def final(table: pd.DataFrame) -> Rows:
     return (table["step"] == table["n_steps"] - 1).to_numpy(bool)
 
 
-def restricted(table: pd.DataFrame, to: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `table` that belong to the questions in `to`, with index 0..N-1."""
-    return table[table["question"].isin(set(to["question"]))].reset_index(drop=True)
-
-
 def check_paired(before: pd.DataFrame, after: pd.DataFrame) -> None:
     """Raise ValueError unless both tables have the same steps in the same order."""
     same = len(before) == len(after) and all((before[key].to_numpy() == after[key].to_numpy()).all() for key in KEYS)

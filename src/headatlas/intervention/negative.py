@@ -10,7 +10,7 @@ import pandas as pd
 from headatlas import stats
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
-from headatlas.intervention.effects import change, effect, of_function, restricted
+from headatlas.intervention.effects import change, effect, of_function
 from headatlas.intervention.operations import Means, ablate
 
 
@@ -27,7 +27,6 @@ def negative(
     n_boot: int = 10_000,
     seed: int = 0,
     progress: Progress | None = None,
-    control_split: str | None = None,
 ) -> dict[str, object]:
     """Remove `heads` and compare the steps of `function` with those of the bare model and of the controls.
 
@@ -39,38 +38,31 @@ def negative(
         operation: `mean`, `zero` or `scale`, see `ablate`.
         means: mean z from split P, needed by `mean`.
         scorer: name that is written in the row.
-        split: evaluated split.
+        split: evaluated split, or a part of it such as "E[:150]"; the controls are evaluated on the same questions.
         scope: token positions of the edit.
         n_boot: bootstrap resamples.
         seed: seed of the bootstrap.
         progress: called after each condition.
-        control_split: the part of `split` on which the controls are run, such as "E[:150]"; None is all of it. `p`
-            compares them with the drop on that same part.
 
     Returns:
-        A row: drop = before - after with its interval; `matched_drop` is the drop on the controls' questions;
-        `random_drop` is the controls' mean and `random_low`, `random_high` their 2.5 and 97.5 % quantiles; `p` =
-        (1 + #{random drop >= matched drop}) / (R + 1); nan where there is nothing to test.
+        A row: drop = before - after with its interval; `random_drop` is the controls' mean and `random_low`,
+        `random_high` their 2.5 and 97.5 % quantiles; `p` = (1 + #{random drop >= drop}) / (R + 1); nan where there is
+        nothing to test.
     """
     before = runner.baseline(split)
     rows = of_function(before, function)
     k = len(heads)
     drops: list[float] = []
-    part_drop = 0.0
     found = effect(before, before, rows, n_boot, seed)
     if k:
         name = f"{operation} {k} heads of {function}"
         after = runner.run(Condition(name, (ablate(heads, operation, means),), scope), split)
         found = effect(before, after, rows, n_boot, seed)
-        part = runner.baseline(control_split or split)
-        part_rows = of_function(part, function)
-        part_drop = -change(part, restricted(after, part), part_rows)
         conditions = [
             Condition(f"{name}: random {i}", (ablate(chosen, operation, means),), scope)
             for i, chosen in enumerate(controls, 1)
         ]
-        randoms = runner.run_many(conditions, control_split or split, progress)
-        drops = [-change(part, random, part_rows) for random in randoms]
+        drops = [-change(before, random, rows) for random in runner.run_many(conditions, split, progress)]
     drop = -found.change if found.change else 0.0
     tested = bool(k and drops and found.n)
     low, high = np.quantile(drops, [0.025, 0.975]) if tested else (np.nan, np.nan)
@@ -85,12 +77,11 @@ def negative(
         "drop": drop,
         "low": -found.high,
         "high": -found.low,
-        "matched_drop": part_drop if tested else np.nan,
         "random_drop": float(np.mean(drops)) if tested else np.nan,
         "random_low": float(low),
         "random_high": float(high),
         "n_random": len(drops),
-        "p": stats.random_control_p(part_drop, drops) if tested else np.nan,
+        "p": stats.random_control_p(drop, drops) if tested else np.nan,
         "p_mcnemar": found.p_mcnemar if k else np.nan,
         "q": np.nan,
         "unparsable_before": found.unparsable_before,

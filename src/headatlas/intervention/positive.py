@@ -12,13 +12,13 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.intervention.condition import Condition, Progress, Runner
 from headatlas.intervention.directions import Directions
-from headatlas.intervention.effects import Rows, change, effect, of_function, restricted, spatial
+from headatlas.intervention.effects import Rows, change, effect, of_function, spatial
 
 GRID = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Strengths tried, in standard deviations; 0.1 is the paper's."""
 
 COLUMNS = [
-    *("scorer", "function", "alpha", "arm", "before", "after", "gain", "low", "high", "matched_gain", "p", "q"),
+    *("scorer", "function", "alpha", "arm", "before", "after", "gain", "low", "high", "p", "q"),
     *("unparsable_after", "n_draws", "n", "off_task_gain"),
 ]
 
@@ -76,7 +76,6 @@ def positive(
     n_boot: int = 10_000,
     seed: int = 0,
     progress: Progress | None = None,
-    control_split: str | None = None,
 ) -> pd.DataFrame:
     """Steer `heads` by `alpha`, and every control, on `split`.
 
@@ -90,19 +89,16 @@ def positive(
         random_heads: head sets (`random_sets`), steered along their own directions, for the arm `random_heads`.
         n_random: random directions, for the arm `random_direction`.
         scorer: name that is written in the rows.
-        split: evaluated split.
+        split: evaluated split, or a part of it such as "E[:150]"; every arm is evaluated on the same questions.
         scope: token positions of the edit.
         n_boot, seed: of intervals and random directions.
         progress: called after each condition.
-        control_split: the part of `split` on which the arms of many draws are run, such as "E[:150]"; None is all of
-            it. Their `p` compares them with the gain of steering on that same part.
 
     Returns:
         One row an arm. `steer` and `flipped` are one condition each: `low`, `high` bootstrap the gain over questions
         and `p` is the exact two-sided McNemar. The other arms are many draws: gain is their mean, `low`, `high` its 2.5
-        and 97.5 % quantiles, `matched_gain` the gain of steering on the same questions, and
-        `p` = (1 + #{gain of a draw >= matched_gain}) / (R + 1). `off_task_gain`: change
-        on the steps of other, non-spatial functions. `q` is left to `add_q`.
+        and 97.5 % quantiles, and `p` = (1 + #{gain of a draw >= gain of `steer`}) / (R + 1). `off_task_gain`: change on
+        the steps of other, non-spatial functions. `q` is left to `add_q`.
 
     Raises:
         HeadAtlasError: there is no direction, or no head.
@@ -129,15 +125,13 @@ def positive(
         row = _one(before, after, rows, n_boot, seed)
         table.append({**common, "arm": arm, "q": np.nan, **row, "off_task_gain": change(before, after, off)})
 
-    part = runner.baseline(control_split or split)
-    rows, off = of_function(part, function), ~of_function(part, function) & ~spatial(part)
-    gain = change(part, restricted(steered, part), rows)
+    gain = change(before, steered, rows)
     for arm, pairs in draws.items():
         if pairs:
             conditions = [condition(arm, direction, chosen) for direction, chosen in pairs]
-            answers = runner.run_many(conditions, control_split or split, progress)
-            row = _many(part, answers, rows, gain)
-            row["off_task_gain"] = float(np.mean([change(part, after, off) for after in answers]))
+            answers = runner.run_many(conditions, split, progress)
+            row = _many(before, answers, rows, gain)
+            row["off_task_gain"] = float(np.mean([change(before, after, off) for after in answers]))
             table.append({**common, "arm": arm, "q": np.nan, **row})
     return pd.DataFrame(table, columns=COLUMNS)
 
@@ -150,7 +144,6 @@ def _one(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int, see
         "gain": found.change,
         "low": found.low,
         "high": found.high,
-        "matched_gain": np.nan,
         "p": found.p_mcnemar,
         "unparsable_after": found.unparsable_after,
         "n_draws": 1,
@@ -168,7 +161,6 @@ def _many(before: pd.DataFrame, answers: Sequence[pd.DataFrame], rows: Rows, ste
         "gain": float(np.mean(gains)),
         "low": float(low),
         "high": float(high),
-        "matched_gain": steered,
         "p": stats.random_control_p(steered, np.array(gains)) if rows.any() else np.nan,
         "unparsable_after": float(np.mean([after["unparsable"].to_numpy(float)[rows].mean() for after in answers])),
         "n_draws": len(answers),

@@ -101,6 +101,14 @@ _add(
     key="scorer split target measure function",
 )  # fmt: skip
 _add(
+    "left_out", "Questions and ways of showing them that the model's processor refuses; no other table includes them.",
+    Column("what", "text", "a question, or a way of showing questions", values=("question", "arm")),
+    Column("name", "text", "id of the question, or name of the arm"),
+    Column("split", "text", "split of the question; E for an arm"),
+    Column("reason", "text", "why the model cannot be asked"),
+    key="what name",
+)  # fmt: skip
+_add(
     "surface", "How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E.",
     Column("what", "text", "what is predicted", values=("function_of_step", "answer_without_image")),
     Column("group", "text", "function or question type; `all` for all, `macro` for the mean over functions", gaps=True),
@@ -131,7 +139,7 @@ _add(
     key="condition metric",
 )  # fmt: skip
 _add(
-    "negative", "What a function's steps lose when its heads are ablated, compared with random sets of heads.",
+    "negative", "What a function's steps lose when its heads are ablated, compared with random sets on the same questions.",
     SCORER, FUNCTION,
     Column("operation", "text", "how heads are ablated, such as `mean`, `zero` or `scale`"),
     Column("k", "count", "heads ablated", "heads"),
@@ -140,12 +148,11 @@ _add(
     Column("after", "share", "accuracy without the heads", gaps=True),
     Column("drop", "change", "before minus after", gaps=True),
     *_interval("change"),
-    Column("matched_drop", "change", "the drop on the questions that the random sets were run on", gaps=True),
     Column("random_drop", "change", "mean drop of the random sets", gaps=True),
     Column("random_low", "change", "2.5 % quantile of the random sets' drops", gaps=True),
     Column("random_high", "change", "97.5 % quantile of the random sets' drops", gaps=True),
     Column("n_random", "count", "random sets", "sets"),
-    Column("p", "p", "share of the random sets whose drop is at least `matched_drop`: (1 + #) / (n_random + 1)", gaps=True),
+    Column("p", "p", "share of the random sets whose drop is at least `drop`: (1 + #) / (n_random + 1)", gaps=True),
     Column("p_mcnemar", "p", "exact two-sided McNemar test of before against after", gaps=True),
     Column("q", "p", "p adjusted over the rows of this table (Benjamini-Hochberg)", gaps=True),
     Column("unparsable_before", "share", "share of unreadable answers of the unedited model", gaps=True),
@@ -176,7 +183,7 @@ _add(
     key="scorer function k set",
 )  # fmt: skip
 _add(
-    "positive", "What steering a function's heads gains, compared with controls.",
+    "positive", "What steering a function's heads gains, compared with controls on the same questions.",
     SCORER, FUNCTION,
     Column("alpha", "number", "strength", "standard deviations along the direction"),
     Column("arm", "text", "steering or a control",
@@ -186,9 +193,8 @@ _add(
     Column("gain", "change", "after minus before", gaps=True),
     Column("low", "change", "lower bound: of the 95 % interval, or the 2.5 % quantile of a control's draws", gaps=True),
     Column("high", "change", "upper bound: of the 95 % interval, or the 97.5 % quantile of a control's draws", gaps=True),
-    Column("matched_gain", "change", "gain of `steer` on the questions of this row", gaps=True),
     Column("p", "p", "exact McNemar test for `steer` and `flipped`; for a control the share of draws that gain at least "
-           "`matched_gain`, (1 + #) / (draws + 1)", gaps=True),
+           "what `steer` does, (1 + #) / (draws + 1)", gaps=True),
     Column("q", "p", "p adjusted over the rows of this table (Benjamini-Hochberg)", gaps=True),
     Column("unparsable_after", "share", "share of unreadable answers with the edit", gaps=True),
     Column("n_draws", "count", "draws that a control's row is the mean of; 1 for `steer` and `flipped`", "draws"),

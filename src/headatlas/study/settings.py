@@ -61,7 +61,7 @@ class Settings(BaseModel):
     """Random head sets that an effect on a spatial function is compared with, or as many as exist. With fewer than 19 it
     cannot be told from chance at p <= 0.05."""
     n_control_questions: int | None = Field(150, ge=1)
-    """Random controls are run on this many questions of split E and compared on these; None: on all."""
+    """Ablation and steering, with their random controls, are evaluated on this many questions of split E; None: on all."""
     doses: tuple[PositiveInt, ...] = Field((1, 3, 8), min_length=1)
     """Numbers of heads of the dose curve."""
     n_random_dose: int = Field(3, ge=1)

@@ -6,12 +6,14 @@ What is shared is loaded on first use, so that a resumed run, or one stage calle
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 import transformers
 from jaxtyping import Float32
@@ -23,10 +25,12 @@ from headatlas.cogvsr import load as load_data
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.intervention import Runner, mean_z
+from headatlas.intervention.condition import ORIGINAL
 from headatlas.latent import arms, get_detector
 from headatlas.progress import Progress
 from headatlas.scoring import Atlas
 from headatlas.storage import Folder, difference
+from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import Settings
 from headatlas.vlm import VLM, load_vlm
@@ -77,7 +81,7 @@ class Study:
             self._check_model(vlm)
             self.vlm = vlm
         if data is not None:
-            self.data = data
+            self.whole = data
 
     def __repr__(self) -> str:
         return f"Study({self.settings.model!r} on {self.settings.data!r} in {str(self.run.root)!r})"
@@ -97,6 +101,17 @@ class Study:
 
     @cached_property
     def data(self) -> CogVSR:
+        """The questions that the model is asked: the dataset without those in results/left_out.csv.
+
+        Raises:
+            HeadAtlasError: as `whole`.
+        """
+        table = self.run.read_table("left_out")
+        refused = set(table.loc[table["what"] == "question", "name"])
+        return self.whole.select(name for name in self.whole.ids if name not in refused) if refused else self.whole
+
+    @cached_property
+    def whole(self) -> CogVSR:
         """The dataset: the copy in the run directory if the run has begun and the copy is intact, else from its source.
 
         Raises:
@@ -137,9 +152,18 @@ class Study:
         """Mean z of every head over the steps of split P, for mean ablation."""
         return mean_z(self.acts, "P")
 
+    @cached_property
+    def arms(self) -> dict[str, Any]:
+        """The ways of showing a question by name: those of spatial head activation, and `no_image`."""
+        return {**arms(get_detector(self.settings.detector)), "no_image": NO_IMAGE}
+
+    def shows(self, arm: str) -> bool:
+        """Whether the model can be asked in this way; results/left_out.csv says why not."""
+        table = self.run.read_table("left_out")
+        return not ((table["what"] == "arm") & (table["name"] == arm)).any()
+
     def runner(self, mode: str = "forced", context: str = "gold") -> Runner:
         """A runner whose answers are cached in the run directory."""
-        known = {**arms(get_detector(self.settings.detector)), "no_image": NO_IMAGE}
         return Runner(
             self.vlm,
             cast(Any, self.data),
@@ -147,7 +171,7 @@ class Study:
             mode,
             context,
             self.settings.batch_size,
-            arms=known,
+            arms=self.arms,
             workers=self.workers,
         )
 
@@ -166,7 +190,7 @@ class Study:
 
     @property
     def control_split(self) -> str:
-        """The part of split E on which random controls are run."""
+        """The part of split E on which ablation and steering are compared with random controls."""
         n = self.settings.n_control_questions
         return "E" if n is None else f"E[:{n}]"
 
@@ -187,7 +211,7 @@ class Study:
         """What the numbers depend on: model, data, settings."""
         return {
             "model_fingerprint": self.vlm.fingerprint,
-            "data_fingerprint": self.data.fingerprint,
+            "data_fingerprint": self.whole.fingerprint,
             **self._identity(),
         }
 
@@ -203,9 +227,9 @@ class Study:
             "batch_size": self.settings.batch_size,
             "store": None if self.store.local == self.run.root else self.store.where,
             "model": _model_record(self.vlm),
-            "data_fingerprint": self.data.fingerprint,
+            "data_fingerprint": self.whole.fingerprint,
         }
-        self._per_split()
+        self._per_split(self.whole)
         self.run.begin(record)
         self._record = self.run.record()
 
@@ -213,6 +237,22 @@ class Study:
         """Drop activations, means and atlas, so that they are read again after a stage has rewritten them."""
         for name in ("acts", "means", "atlas"):
             self.__dict__.pop(name, None)
+
+    def find_left_out(self) -> pd.DataFrame:
+        """What the model cannot be asked: rows of results/left_out.csv.
+
+        Raises:
+            HeadAtlasError: the model can read no question of a split.
+        """
+        shown = {name: arm for name, arm in self.arms.items() if name != ORIGINAL}
+        found = find_left_out(self.vlm, self.whole, shown, self.report)
+        refused = found[found["what"] == "question"]
+        left = Counter(self.whole.splits) - Counter(refused["split"])
+        for split in SPLITS:
+            if not left[split]:
+                reason = refused.loc[refused["split"] == split, "reason"].iloc[0]
+                raise HeadAtlasError(f"the model can read no question of split {split}: {reason}")
+        return found
 
     def _identity(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json", exclude={"batch_size"})
@@ -253,9 +293,9 @@ class Study:
             )
         return Folder.of(noted or wanted or self.run.root)
 
-    def _per_split(self) -> dict[str, int]:
+    def _per_split(self, data: CogVSR) -> dict[str, int]:
         """Questions in each split; `HeadAtlasError` if one has none."""
-        per_split = {name: self.data.splits.get(name, 0) for name in SPLITS}
+        per_split = {name: data.splits.get(name, 0) for name in SPLITS}
         missing = [name for name, count in per_split.items() if not count]
         if missing:
             raise HeadAtlasError(
@@ -267,7 +307,7 @@ class Study:
         """Write settings.json: the settings, model, data and versions."""
         layers, heads = self.vlm.heads.shape
         config = cast(Any, self.vlm.model).config
-        per_split = self._per_split()
+        per_split = self._per_split(self.data)
         settings = self.settings.model_dump(mode="json")
         source = settings.pop("data")
         record = {
@@ -275,8 +315,9 @@ class Study:
             "data": {
                 "source": source,
                 "n": len(self.data),
+                "left_out": len(self.whole) - len(self.data),
                 "seed": self.settings.seed,
-                "fingerprint": self.data.fingerprint,
+                "fingerprint": self.whole.fingerprint,
                 "questions": per_split,
             },
             "source": source,

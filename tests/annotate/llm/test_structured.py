@@ -50,6 +50,13 @@ def test_the_record_is_found_in_what_models_say(text):
     assert problem == ""
 
 
+def test_half_a_surrogate_pair_becomes_what_a_file_takes():
+    value, _ = read_record(json.dumps({"answer": "a\ud800b", "inner": []}), Form)
+    assert value.answer == "a?b"
+    value, _ = read_record(json.dumps({"answer": "\U0001f642", "inner": []}), Form)
+    assert value.answer == "\U0001f642"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

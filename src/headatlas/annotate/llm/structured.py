@@ -164,6 +164,8 @@ def _json_values(text: str) -> Iterator[Any]:
         at = begin.start()
         try:
             value, at = decoder.raw_decode(text, at)
+            if "\\u" in text:  # JSON may spell half a surrogate pair, which no file takes
+                value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
             yield value
         except (ValueError, RecursionError) as error:
             at += 1

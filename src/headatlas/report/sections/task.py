@@ -12,7 +12,7 @@ from headatlas.report.charts.theme import BLUE, GREY, ORANGE, RED
 from headatlas.report.figures import in_points, legend, one_chart
 from headatlas.report.page import Block, Figure, Note, Section, Swatch, Table
 from headatlas.report.registry import section
-from headatlas.report.tables import Run, only
+from headatlas.report.tables import Run, only, records
 
 LOOKS = {
     "gold": (BLUE, "circle"),
@@ -26,7 +26,7 @@ LOOKS = {
 def task_section(run: Run) -> Section:
     """Accuracy by function and by type of question, with and without the image; the Spatial Score and its variants."""
     baseline, metrics = run.tables["baseline"], run.tables["metrics"]
-    blocks: list[Block] = [*gap(run, "baseline")]
+    blocks: list[Block] = [*_left_out(run.tables["left_out"]), *gap(run, "baseline")]
     titles = {
         "function": ("Steps by function, and final answers", ["final", "function"]),
         "family": ("Final answers by type of question", ["family"]),
@@ -48,6 +48,27 @@ def task_section(run: Run) -> Section:
         blocks=tuple(blocks),
         short="Can it do the task?",
     )
+
+
+def _left_out(rows: pd.DataFrame) -> tuple[Block, ...]:
+    """What the model could not be asked, in words and as a table; nothing if it could be asked everything."""
+    if rows.empty:
+        return ()
+    questions, arms = (only(rows, what=what) for what in ("question", "arm"))
+    notes = []
+    if len(questions):
+        notes.append(f"{words.count(len(questions))} questions are in no number: the model's processor refuses them.")
+    for name in arms["name"]:
+        shown = words.CONTEXTS.get(f"gold_{name}", words.plain(name, words.INPUT_ARMS))
+        notes.append(f"The model cannot be asked in this way, so nothing is measured with it: {shown}.")
+    table = Table(
+        columns=("Left out", "Split", "Reason"),
+        rows=tuple((row.name, row.split, row.reason) for row in records(rows)),
+        title="Left out",
+        n_text=3,
+        folded=True,
+    )
+    return Note(" ".join(notes)), table
 
 
 def _accuracy(rows: pd.DataFrame, kind: str, title: str) -> Figure:

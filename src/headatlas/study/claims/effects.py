@@ -105,9 +105,8 @@ def _removed(row: pd.Series) -> Part:
     )
     if draws:
         text += (
-            f"; on the questions of the {draws} random sets it changes by {points(-row['matched_drop'])}, and by "
-            f"{points(-row['random_drop'])} without as many random heads ({points(-row['random_high'])} to "
-            f"{points(-row['random_low'])})"
+            f", and by {points(-row['random_drop'])} without as many random heads ({points(-row['random_high'])} to "
+            f"{points(-row['random_low'])} over {draws} sets)"
         )
     text += f"; {percent(row['unparsable_after'])} unparsable" + _too_few(draws, "random sets")
     beaten = _with_spread(row, row["p_mcnemar"], beaten_by_draws(row["p"], draws))
@@ -122,10 +121,7 @@ def _steered(row: pd.Series, control: pd.Series | None) -> Part:
         f"({bounds(row['low'], row['high'])})"
     )
     if control is not None:
-        text += (
-            f"; on the questions of the {draws} random directions by {points(control['matched_gain'])}, and by "
-            f"{points(control['gain'])} along these"
-        )
+        text += f", and by {points(control['gain'])} along {draws} random directions"
     text += f"; other functions change by {points(row['off_task_gain'])}" + _too_few(draws, "random directions")
     verdict = verdict_of(row["low"], row["high"], 0.0, "above", _with_spread(row, row["p"], beaten_by_draws(p, draws)))
     return Part(text, verdict, row["gain"], row["low"], row["high"], p, int(row["n"]))

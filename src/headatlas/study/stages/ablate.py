@@ -12,10 +12,11 @@ from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.heads import HeadSet
 from headatlas.intervention import OPERATIONS, Runner, add_q, damage_matrix, dose_curve, negative, random_sets
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 
-@stage("ablate", needs=("data", "capture", "score", "select"))
+@stage("ablate", needs=("data", "capture", "score", "select"), version=2, uses=lambda study: codes(OPERATIONS))
 def run(study: Study) -> None:
     """Write results/negative.csv, damage.csv and dose.csv."""
     runner = study.runner()
@@ -49,7 +50,7 @@ def _negative(study: Study, runner: Runner, scorer: str, function: str, heads: H
         rows.append(
             negative(
                 runner, heads, function, controls, operation, study.means, scorer, n_boot=settings.n_bootstrap,
-                seed=settings.seed, control_split=study.control_split,
+                seed=settings.seed, split=study.control_split,
                 progress=lambda _, done, total: study.report(f"ablate {function}, {scorer}", done, total),
             )
         )  # fmt: skip

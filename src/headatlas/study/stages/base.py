@@ -35,6 +35,7 @@ class Stage:
         run: does the work; every file it writes below the run directory is listed in its marker.
         version: raised when the stage's meaning changes, so that earlier results are computed again.
         intact: whether what it wrote outside the marker's list, such as activations, is still there; cheap.
+        uses: registered things that its results depend on, see `registered.codes`.
     """
 
     name: str
@@ -43,11 +44,12 @@ class Stage:
     run: Callable[[Study], None]
     version: int = 1
     intact: Callable[[Study], bool] = lambda study: True
+    uses: Callable[[Study], Any] = lambda study: None
 
     def fingerprint(self, study: Study, inputs: dict[str, Any] | None = None) -> str:
         """Hex digest of everything the stage's results depend on; `inputs` is `study.fingerprint()` if it is known."""
         inputs = study.fingerprint() if inputs is None else inputs
-        parts: list[Any] = [self.name, self.version, inputs]
+        parts: list[Any] = [self.name, self.version, inputs, self.uses(study)]
         for name in self.needs:
             parts += [STAGES[name].fingerprint(study, inputs), study.run.outputs(name)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -64,11 +66,12 @@ def stage(
     needs: tuple[str, ...] = (),
     version: int = 1,
     intact: Callable[[Study], bool] = lambda study: True,
+    uses: Callable[[Study], Any] = lambda study: None,
 ) -> Callable[[Callable[[Study], None]], Callable[[Study], None]]:
     """Decorator that registers a stage; arguments as the attributes of `Stage`."""
 
     def register(run: Callable[[Study], None]) -> Callable[[Study], None]:
-        STAGES.add(name, Stage(name, command or name, needs, run, version, intact))
+        STAGES.add(name, Stage(name, command or name, needs, run, version, intact, uses))
         return run
 
     return register

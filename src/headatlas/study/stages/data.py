@@ -1,6 +1,8 @@
-"""Stage `data`: the questions are built or read and saved in the run directory, and their wording is tried without images."""
+"""Stage `data`: the questions are built or read, those that the model cannot be asked are listed, and their wording is tried."""
 
 from __future__ import annotations
+
+import logging
 
 import pandas as pd
 
@@ -9,15 +11,21 @@ from headatlas.cogvsr.surface import answer_without_image, function_from_text
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
+log = logging.getLogger("headatlas")
 
-@stage("data", command="evaluate")
+
+@stage("data", command="evaluate", version=2)
 def run(study: Study) -> None:
-    """Write RUN/data, settings.json and results/surface.csv."""
+    """Write RUN/data, settings.json, results/left_out.csv and surface.csv."""
     study.report("data", 0, 1)
-    data = study.data
+    left_out = study.find_left_out()
     folder = study.run.root / "data"
-    data.save(folder)
-    study.data = load(str(folder))
+    study.whole.save(folder)
+    study.whole = load(str(folder))
+    study.run.write_table("left_out", left_out)
+    study.__dict__.pop("data", None)
+    for row in left_out.itertuples():
+        log.warning("left out: %s %r: %s", row.what, row.name, row.reason)
     study.write_settings()
     study.run.write_table("surface", _surface(study))
     study.report("data", 1, 1)

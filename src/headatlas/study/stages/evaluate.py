@@ -18,13 +18,14 @@ _CONTEXTS = {
 """Context of the tables -> mode, context and arm of the runner."""
 
 
-@stage("evaluate", needs=("data",))
+@stage("evaluate", needs=("data",), version=2)
 def run(study: Study) -> None:
-    """Write results/baseline.csv and metrics.csv."""
+    """Write results/baseline.csv and metrics.csv; a model that cannot be asked without an image has no rows for that."""
     answers = {}
-    for done, (name, (mode, context, arm)) in enumerate(_CONTEXTS.items(), 1):
+    contexts = {name: way for name, way in _CONTEXTS.items() if study.shows(way[2])}
+    for done, (name, (mode, context, arm)) in enumerate(contexts.items(), 1):
         answers[name] = study.runner(mode, context).run(Condition(name, arm=arm), "E")
-        study.report("evaluate", done, len(_CONTEXTS))
+        study.report("evaluate", done, len(contexts))
     n, seed = study.settings.n_bootstrap, study.settings.seed
     tables = [baseline_table(table, name, n, seed) for name, table in answers.items()]
     study.run.write_table("baseline", pd.concat(tables, ignore_index=True))
@@ -49,12 +50,13 @@ def metrics_table(answers: dict[str, pd.DataFrame], n: int, seed: int) -> pd.Dat
     """Spatial Score and its relatives: rows of results/metrics.csv, all in 0..100."""
     rows = []
     for context in ("gold", "own"):
-        bare, blind = answers[context], answers[f"{context}_no_image"]
+        bare, blind = answers[context], answers.get(f"{context}_no_image")
         scores = {
             "SS": metrics.spatial_score(bare, n=n, seed=seed),
             "SS_chance_corrected": metrics.spatial_score(bare, chance_corrected=True, n=n, seed=seed),
-            "SS_ground": metrics.ss_ground(bare, blind, n=n, seed=seed),
         }
+        if blind is not None:
+            scores["SS_ground"] = metrics.ss_ground(bare, blind, n=n, seed=seed)
         if context == "own":
             scores["SS_chain"] = metrics.ss_chain(bare, n=n, seed=seed)
         for name, value in scores.items():

@@ -10,9 +10,12 @@ from headatlas.cogvsr.functions import SPATIAL, TITLES
 from headatlas.intervention import Condition, ablate
 from headatlas.pictures import encode
 from headatlas.report import render_report
+from headatlas.report.registry import SECTIONS
 from headatlas.storage import safe_name
 from headatlas.study.claims import LEVEL, judge
+from headatlas.study.claims.base import CLAIMS
 from headatlas.study.stages.base import STAGES, stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 
@@ -38,14 +41,14 @@ def examples(study: Study) -> None:
     study.run.write_json("results/examples.json", shown)
 
 
-@stage("claims", command="report", needs=("select", "ablate", "steer", "activate"))
+@stage("claims", command="report", needs=("select", "ablate", "steer", "activate"), uses=lambda study: codes(CLAIMS))
 def claims(study: Study) -> None:
     """Write claims.json."""
     verdicts = judge(study.run.read_table, study.settings.scorers)
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
-@stage("report", needs=("evaluate", "claims", "examples"))
+@stage("report", needs=("evaluate", "claims", "examples"), uses=lambda study: codes(SECTIONS))
 def report(study: Study) -> None:
     """Write timings.json, charts/ and report.html."""
     study.run.write_json("timings.json", study.run.timings(tuple(STAGES)))

@@ -19,10 +19,11 @@ from headatlas.heads import Head
 from headatlas.results import RESULTS
 from headatlas.scoring import SCORERS, Atlas, Scores, ScoringInputs, agreement, get_scorer, probe_accuracy
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 
-@stage("score", needs=("data", "capture"))
+@stage("score", needs=("data", "capture"), uses=lambda study: codes(SCORERS, study.settings.scorers))
 def run(study: Study) -> None:
     """Write atlas.json, results/scorers.csv, scores.csv, probe.csv and agreement.csv."""
     settings = study.settings

@@ -16,18 +16,19 @@ from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import HeadSet
 from headatlas.latent import latent_table
 from headatlas.results import RESULTS
-from headatlas.scoring import Scores, fewest_table, overlap_table, selection_table, sparsity_table
+from headatlas.scoring import SELECTORS, Scores, fewest_table, overlap_table, selection_table, sparsity_table
 from headatlas.scoring.fewest import bootstrap_masks, thresholds
 from headatlas.scoring.select import selected_masks
 from headatlas.scoring.sparsity import jaccard
 from headatlas.stats import WIDTH, half_width
 from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
 N_BOOT = 1_000
 
 
-@stage("select", needs=("score",))
+@stage("select", needs=("score",), uses=lambda study: codes(SELECTORS, [study.settings.selector]))
 def run(study: Study) -> None:
     """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv, fewest.csv and latent.csv."""
     chosen, seed = study.settings.selector, study.settings.seed

@@ -11,7 +11,7 @@ from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
 
-@stage("steer", needs=("data", "capture", "score", "select"))
+@stage("steer", needs=("data", "capture", "score", "select"), version=2)
 def run(study: Study) -> None:
     """Write results/positive.csv, tuning.csv, and steering.csv (what the directions were estimated from, or why not)."""
     runner = study.runner()
@@ -42,7 +42,7 @@ def _steer(
     table = positive(
         runner, heads, estimated, function, alpha, shuffled,
         random_sets(heads, study.vlm.heads.shape, n, match="layer", rng=settings.seed), settings.n_directions, scorer,
-        n_boot=settings.n_bootstrap, seed=settings.seed, control_split=study.control_split,
+        n_boot=settings.n_bootstrap, seed=settings.seed, split=study.control_split,
         progress=lambda _, done, total: study.report(f"steer {function}, {scorer}", done, total),
     )  # fmt: skip
     return table, tuning

@@ -1,0 +1,76 @@
+"""What a model can be asked of a dataset: the questions, and the ways of showing them, that its processor refuses.
+
+A processor refuses a picture of 400 x 1 pixels, an image token in the text, a second picture, or a text without one. What it
+refuses is found before anything is computed, left out for every condition alike, and listed in `results/left_out.csv`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from headatlas.errors import HeadAtlasError
+from headatlas.progress import Progress
+from headatlas.results import RESULTS
+from headatlas.vlm import VLM, conversation, read
+from headatlas.vlm.chat import Arm
+from headatlas.vlm.evaluate import unreadable
+
+EVALUATED = "E"
+"""The split that is shown in other ways than the original."""
+
+
+def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progress | None = None) -> pd.DataFrame:
+    """The questions that `vlm` cannot be asked, and the arms in which it cannot be asked anything.
+
+    Every question is tried as it is, and those of split E by every arm too. The model itself runs once an arm.
+
+    Args:
+        vlm: the model.
+        data: the dataset, with the split E.
+        arms: ways of showing a question, by name.
+        progress: called as `progress("reading questions", done, total)`, in ways of showing.
+
+    Returns:
+        Rows of results/left_out.csv: one for each such question (`what` is `question`) and arm (`what` is `arm`).
+
+    Raises:
+        HeadAtlasError: the model can read no question.
+    """
+    split_of = dict(zip(data.ids, (question.split for question in data.without_images()), strict=True))
+    reasons = unreadable(vlm, data)
+    if len(reasons) == len(data):
+        raise HeadAtlasError(f"the model can read none of the {len(data)} questions: {next(iter(reasons.values()))}")
+    rows = [("question", name, split_of[name], reason) for name, reason in reasons.items()]
+    if progress is not None:
+        progress("reading questions", 1, 1 + len(arms))
+    shown = [name for name in data.ids if split_of[name] == EVALUATED and name not in reasons]
+    questions = data.select(shown)
+    for done, (arm, show) in enumerate(arms.items(), 2):
+        refused = unreadable(vlm, questions, show) if shown else {}
+        why = next(iter(refused.values())) if shown and len(refused) == len(shown) else ""
+        why = why or (_fault(vlm, next(q for q in questions if q.id not in refused), show) if shown else "")
+        if why:
+            rows.append(("arm", arm, EVALUATED, why))
+        else:
+            rows += [("question", name, EVALUATED, f"{why}, shown as {arm}") for name, why in refused.items()]
+        if progress is not None:
+            progress("reading questions", done, 1 + len(arms))
+    found = pd.DataFrame(rows, columns=list(RESULTS["left_out"].names))
+    return found.drop_duplicates(["what", "name"], ignore_index=True)
+
+
+def _fault(vlm: VLM, question: Any, show: Arm) -> str:
+    """Why the model itself fails on a question that its processor accepts; empty if it does not."""
+    images, preamble = show(question)
+    try:
+        read(vlm, [conversation(question, images=images, preamble=preamble)])
+    except MemoryError:
+        raise
+    except Exception as error:  # a model's forward raises whatever its arithmetic does
+        if "OutOfMemory" in type(error).__name__:
+            raise
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return ""
