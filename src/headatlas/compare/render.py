@@ -1,4 +1,4 @@
-"""From `OUT/comparison/*.csv` to `OUT/report.html`, a file that needs nothing but itself."""
+"""Render `OUT/comparison/*.csv` as `OUT/report.html`, a self-contained page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Condition`, what is done to a model while it answers, and `Runner`, which evaluates conditions and caches the answers.
+"""`Condition` (edits, their scope, and how questions are shown) and `Runner`, which evaluates conditions and caches the answers.
 
 A condition is declarative (edits, scope, arm), so its answers are a function of the model, the data and the condition. The
 runner stores every answers table under a digest of all that decides it, sealed against damage and written in one step: a
@@ -57,7 +57,7 @@ class Editable(Protocol):
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to a model while it answers.
+    """The edits of a model and the way in which questions are shown while it answers.
 
     Args:
         name: for people and progress bars; not part of the condition's identity.
@@ -385,5 +385,5 @@ def _group(rest: dict[str, Condition]) -> dict[str, Condition]:
 
 
 def digest(*parts: str | int) -> str:
-    """Hex digest (32 characters) of a sequence of texts and numbers, each kept apart from its neighbours."""
+    """Hex digest (32 characters) of a sequence of texts and numbers; ("ab", "c") and ("a", "bc") differ."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from headatlas.errors import HeadAtlasError
 
 LIMIT = 256 * 2**20
-"""Bytes of decoded pictures that are kept at most: 600 questions with a picture of 384 x 384."""
+"""Most bytes of decoded pictures in the cache: 600 questions with a picture of 384 x 384."""
 
 
 class SplitCache:

@@ -126,7 +126,7 @@ class Recipe:
         return replace(self, steps=steps, horizons=horizons, warmups=warmups, n_scenes=n_scenes)
 
     def frozen(self, stage: str, step: int) -> bool:
-        """Whether a step leaves vision tower and projector as they are."""
+        """Whether vision tower and projector are not trained in this step."""
         return stage == "lookup" or (stage == "whole" and 3 * step < self.horizons[2])
 
     def shares(self, stage: str, step: int) -> dict[str, float]:

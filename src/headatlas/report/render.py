@@ -1,4 +1,4 @@
-"""From a run directory to `report.html`, a file that needs nothing but itself.
+"""Render a run directory as `report.html`, a self-contained page.
 
 jinja2 escapes all text, the angle brackets in the charts' JSON are escaped, and a content security policy forbids the page
 any network access. Nothing is recomputed and no model is loaded.

@@ -1,4 +1,4 @@
-"""The opening paragraph of the report, put together from the run's own numbers.
+"""The opening paragraph of the report, generated from the run's numbers.
 
 A sentence whose numbers are missing is left out.
 """
