@@ -111,7 +111,7 @@ class TinyProcessor:
     placeholder: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Family:
     """What HeadAtlas needs to know about one family of models.
 
@@ -133,6 +133,11 @@ class Family:
     image_grid: Callable[..., Any] | None = None
     tiny_model: TinyModel = TinyModel()
     tiny_processor: TinyProcessor | None = None
+
+    def __repr__(self) -> str:
+        default = Family(self.model_type)
+        own = [name for name, value in vars(self).items() if value != getattr(default, name)]
+        return f"<Family {self.model_type!r}: {', '.join(own) or 'nothing of its own'}>"
 
 
 FAMILIES: Registry[Family] = Registry(

@@ -20,7 +20,7 @@ FULL_MINUTES = 80.0
 stages, without rendering."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """Training settings. Durations are in steps, so that the same recipe gives the same model on every machine."""
 
@@ -104,6 +104,9 @@ class Recipe:
     compiled: bool = True
     evaluate_every: int = 400
     checkpoint_every: int = 250
+
+    def __repr__(self) -> str:
+        return f"<Recipe of {self.family}: steps {self.steps}, {self.n_scenes} scenes, seed {self.seed}>"
 
     @classmethod
     def of(cls, family: str) -> Recipe:

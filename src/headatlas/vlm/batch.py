@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Side = Literal["left", "right"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
     """Inputs of a model, and where the answers are in them. Tensors are on the CPU until `to`."""
 
@@ -51,6 +51,11 @@ class Batch:
     """False if the image reaches the text by cross-attention: then scope `image` has no meaning."""
     image_sizes: tuple[tuple[tuple[int, int], ...], ...] = ()
     """`image_sizes[row]`: width and height of each picture that the row shows."""
+
+    def __repr__(self) -> str:
+        rows, tokens = self.ids.shape
+        answers = sum(map(len, self.spans))
+        return f"<Batch: {rows} rows x {tokens} tokens, padded on the {self.side}, {answers} answers, on {self.ids.device}>"
 
     @property
     def ids(self) -> Int[Tensor, "B T"]:

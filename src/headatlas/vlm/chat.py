@@ -27,7 +27,7 @@ class Turn:
     answer: str | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conversation:
     """Images, all in front of the first user turn, and turns.
 
@@ -46,6 +46,12 @@ class Conversation:
             raise HeadAtlasError("a conversation must have at least one turn, got none")
         if any(turn.answer is None for turn in self.turns[:-1]):
             raise HeadAtlasError("every turn but the last must have an answer, got an open turn before the last")
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        return (
+            f"<Conversation{name}: {len(self.images)} images, {len(self.turns)} turns{', open' if self.open else ''}>"
+        )
 
     @property
     def open(self) -> bool:

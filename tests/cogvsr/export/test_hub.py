@@ -62,7 +62,7 @@ def test_upload_needs_rights_and_a_token(data, monkeypatch):
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(HeadAtlasError, match=r"every source must allow redistribution, got hand \(not known\)"):
         push(data, "me/set")
-    with pytest.raises(HeadAtlasError, match="no Hugging Face token"):
+    with pytest.raises(HeadAtlasError, match="needs a Hugging Face token"):
         push(data, "me/set", rights=True)
     assert DONE == []
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "hf_x")

@@ -33,16 +33,17 @@ then checked in float32:
 * **heads**: silencing head h inside the attention kernel (torch's own call) sets slice h of z to zero and changes no other slice.
   This shows, independently of HeadAtlas, how many heads there are and in which order. "Norm aside": a norm over all heads follows
   the kernel, so that each head scales the others; it was removed for this check, and edits act after it.
-* **zero**: the logits with a head edited to zero equal those with its columns of W_O set to zero; both differ from the bare model's.
+* **zero**: the logits with a head edited to zero equal those with its columns of W_O set to zero; both differ from the bare
+  model's.
 * **no-op**: hooks without effect leave the logits bit for bit the same.
 * **ragged left, right**: rows of different length in one padded batch, each with its own edit, equal each row run separately.
 * **cache**: greedy decoding under an edit gives the same tokens and logits with a KV cache as without.
 * **kernel**: the calls of the attention kernel and the configuration are the same with hooks as without.
 * **attention**: attention rows of every head and query, read beside the model's own kernel, sum to 1 (less a sink's share); a . V
-  equals the kernel's output; they equal the weights of the family's own eager code, if it has one; and reading leaves the logits bit
-  for bit the same. The column is about the language model; other towers that cannot be read are named.
-* **attention edit**: edits without effect leave the logits bit for bit the same; a bias, a factor and a block on one key at one head
-  of each layer give the logits of the family's own eager code with the same change at the input of its softmax.
+  equals the kernel's output; they equal the weights of the family's own eager code, if it has one; and reading leaves the logits
+  bit for bit the same. The column is about the language model; other towers that cannot be read are named.
+* **attention edit**: edits without effect leave the logits bit for bit the same; a bias, a factor and a block on one key at one
+  head of each layer give the logits of the family's own eager code with the same change at the input of its softmax.
 
 Differences up to 1e-4 of the largest value compared count as rounding; an effect must be 50 times larger than the difference, or
 the check fails. "n/a" means that a check is not applicable, with the reason; mostly, the bare model of transformers already gives
