@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 SAYS = {
     "cli": "commands: parse, call, print",
     "explore": "the live page",
+    "explaining": "the heads behind one answer",
     "compare": "several studies side by side",
     "study": "stages, settings, claims, resume",
     "report": "charts and report.html, from tables alone",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headatlas import cogvsr
     from headatlas.activations import Activations, attention, capture
     from headatlas.compare import compare_runs, run_studies
+    from headatlas.explaining import Explanation, explain
     from headatlas.heads import (
         Edit,
         Head,
@@ -53,6 +54,7 @@ _HOMES = {
     "study": ("run_study",),
     "report": ("render_report",),
     "compare": ("compare_runs", "run_studies"),
+    "explaining": ("Explanation", "explain"),
 }
 _HOME = {name: room for room, names in _HOMES.items() for name in names}
 
@@ -61,6 +63,7 @@ __all__ = [
     "Activations",
     "Atlas",
     "Edit",
+    "Explanation",
     "Head",
     "HeadAtlasError",
     "HeadSet",
@@ -71,6 +74,7 @@ __all__ = [
     "cogvsr",
     "compare_runs",
     "evaluate",
+    "explain",
     "find_heads",
     "load_vlm",
     "mean",

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from headatlas.activations import attention as attention_function
-from headatlas.activations.attention import SUMMARIES, AttentionSummaries, spatial_entropy
+from headatlas.activations.attention import AttentionSummaries
+from headatlas.activations.row_summary import SUMMARIES, sink_tokens, spatial_entropy
 from headatlas.cogvsr.schema import Box
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import block
@@ -90,7 +92,7 @@ def test_batches_do_not_matter(tiny_vlm, questions, summaries, tmp_path):
 def test_a_run_that_was_cut_off_goes_on(tiny_vlm, questions, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "UNIT", 3)
     whole = attention_function(tiny_vlm, questions, out=tmp_path / "whole")
-    run = module._run_unit
+    run = module.attention_unit
     calls = []
 
     def cut(*args):
@@ -99,7 +101,7 @@ def test_a_run_that_was_cut_off_goes_on(tiny_vlm, questions, monkeypatch, tmp_pa
             raise KeyboardInterrupt
         return run(*args)
 
-    monkeypatch.setattr(module, "_run_unit", cut)
+    monkeypatch.setattr(module, "attention_unit", cut)
     with pytest.raises(KeyboardInterrupt):
         attention_function(tiny_vlm, questions, out=tmp_path / "cut")
     with pytest.raises(HeadAtlasError, match="no finished attention summaries"):
@@ -142,6 +144,91 @@ def test_tables(summaries):
     assert len(repr(summaries).splitlines()) == 1
 
 
+def test_some_heads_and_their_rows(tiny_vlm, questions, summaries, tmp_path):
+    heads = ["L0.H1", "L1.H3"]
+    made = attention_function(
+        tiny_vlm, questions[:3], "predict", out=tmp_path / "a", heads=heads[::-1], rows=True, batch_size=2
+    )
+    whole = attention_function(tiny_vlm, questions[:3], "predict", out=tmp_path / "b")
+    assert [str(head) for head in made.heads] == heads
+    np.testing.assert_allclose(made["image"][:, [0, 1], [1, 3]], whole["image"][:, [0, 1], [1, 3]], atol=2e-5)
+    assert np.isnan(made["image"]).sum() == len(made) * 6
+    assert len(made.table()) == 2
+    from headatlas.vlm.attention import attention_map
+    from headatlas.vlm.batch import encode
+
+    step = 0
+    for question in questions[:3]:
+        chat = conversation(question)
+        for start, end in encode(tiny_vlm, [chat]).spans[0]:
+            wanted = attention_map(tiny_vlm, chat, heads, list(range(start - 1, end - 1))).weights
+            np.testing.assert_allclose(made.rows(step), wanted, atol=1e-5)
+            step += 1
+    with pytest.raises(HeadAtlasError, match="rows were not kept"):
+        whole.rows(0)
+    with pytest.raises(HeadAtlasError, match="step must be 0 to"):
+        made.rows(step)
+    with pytest.raises(HeadAtlasError, match="of the language model"):
+        attention_function(tiny_vlm, questions, out=tmp_path / "c", heads=["V0.H0"])
+
+
+def test_workers_give_the_same(tiny_vlm, questions, monkeypatch, tmp_path):
+    class Here:
+        """Runs shards in this process, the last first."""
+
+        def run(self, vlm, function, shards):
+            yield from [(shard.number, function(vlm, *shard.args)) for shard in shards][::-1]
+
+    monkeypatch.setattr(module, "UNIT", 3)
+    alone = attention_function(tiny_vlm, questions, out=tmp_path / "a")
+    spread = attention_function(tiny_vlm, questions, out=tmp_path / "b", workers=Here())
+    for name in SUMMARIES:
+        np.testing.assert_array_equal(spread[name], alone[name])
+    assert spread.steps.equals(alone.steps)
+
+
+def test_a_damaged_part_is_named(tiny_vlm, questions, tmp_path):
+    attention_function(tiny_vlm, questions[:2], out=tmp_path / "a")
+    part = tmp_path / "a" / "parts" / "000000.npz"
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(HeadAtlasError, match=r"000000.npz is missing or damaged"):
+        AttentionSummaries.open(tmp_path / "a")["image"]
+
+
+def test_sinks_share_a_huge_feature_with_the_first_token():
+    hidden = torch.randn(2, 9, 500, generator=torch.Generator().manual_seed(0))
+    hidden[:, :, 7] = 2000.0  # everywhere: no sign
+    for row, at in ((0, 0), (0, 4), (1, 2), (1, 6)):
+        hidden[row, at, 30] = 3000.0
+    hidden[0, 5, 31] = 3000.0  # not a feature of the first token
+    real = torch.ones(2, 9, dtype=torch.bool)
+    real[1, :2] = False
+    found = sink_tokens(hidden, torch.tensor([0, 2]), real, least=15.0)
+    assert found.nonzero().tolist() == [[0, 0], [0, 4], [1, 2], [1, 6]]
+    assert not sink_tokens(hidden[..., :300], torch.tensor([0, 2]), real).any()
+
+
+def test_attention_on_a_sink_is_no_gaze(tiny_vlm, questions, summaries, monkeypatch, tmp_path):
+    """With the box's patch called a sink, what lay on the box lies on a sink."""
+    rows = __import__("headatlas.activations.row_summary", fromlist=["sink_tokens"])
+
+    def second_patch(hidden, first, real):
+        found = torch.zeros_like(real)
+        found[torch.arange(len(first)), first + offset] = True
+        return found
+
+    from headatlas.vlm.batch import encode
+
+    batch = encode(tiny_vlm, [conversation(questions[0])])
+    offset = int(batch.image_mask[0].nonzero()[1]) - batch.starts[0]
+    monkeypatch.setattr(rows, "sink_tokens", second_patch)
+    made = attention_function(tiny_vlm, questions, out=tmp_path / "a", batch_size=3)
+    boxed = ~np.isnan(summaries["target"])
+    np.testing.assert_allclose(made["image_sink"][boxed], summaries["target"][boxed], atol=1e-5)
+    assert (made["target"][boxed] == 0).all()
+    assert (summaries["image_sink"] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("spots", "wanted"), [(((0, 0), (0, 1), (1, 1)), 0.0), (((0, 0), (3, 3)), np.log(2)), (((0, 0), (1, 1)), 0.0)]
 )
@@ -155,7 +242,7 @@ def test_spatial_entropy_counts_spots(spots, wanted):
 
 
 def test_wrong_requests(tiny_vlm, questions, tmp_path):
-    with pytest.raises(HeadAtlasError, match="at must be one of last, predict"):
+    with pytest.raises(HeadAtlasError, match="queries must be one of last, predict"):
         attention_function(tiny_vlm, questions, "first", out=tmp_path)
     with pytest.raises(HeadAtlasError, match="at least one question"):
         attention_function(tiny_vlm, [], out=tmp_path)

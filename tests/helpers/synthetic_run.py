@@ -36,6 +36,9 @@ def write_run(folder: Path, shape: tuple[int, int] = (6, 8), seed: int = 0, mode
         pd.DataFrame(rows).to_csv(results / f"{name}.csv", index=False)
     scorers_table(SCORERS).to_csv(results / "scorers.csv", index=False)
     (results / "examples.json").write_text(json.dumps(_examples(rng, folder)))
+    for name, rows in _looking_tables(rng, shape).items():
+        pd.DataFrame(rows).to_csv(results / f"{name}.csv", index=False)
+    (results / "looking.json").write_text(json.dumps(_looking(rng)))
     (folder / "claims.json").write_text(json.dumps({"claims": _claims(rng), "level": 0.05}))
     settings = {
         "model": model, "family": "synthetic", "kv_heads": 2,
@@ -191,6 +194,56 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
                 tuning.append({"what": "alpha", "scorer": scorer, "function": function, "value": alpha,
                                "accuracy": 0.86 + 0.01 * alpha - 0.006 * alpha**2, "chosen": alpha == 0.5})  # fmt: skip
     return {"negative": negative, "damage": damage, "dose": dose, "positive": positive, "tuning": tuning}
+
+
+def _looking_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, list[dict]]:
+    gaze, groups = [], []
+    for function in SPATIAL:
+        for layer, head in np.ndindex(*shape):
+            target = float(rng.uniform(0.5, 0.95) if layer == shape[0] - 1 and head < 4 else rng.uniform(0, 0.1))
+            gaze.append({"function": function, "layer": layer, "head": head, "gaze": target - 0.02, "low": target - 0.05,
+                         "high": target, "target": target, "random": 0.02, "foreign": 0.03, "image": min(1.0, target + 0.04),
+                         "selectivity": 0.9, "top_in_target": target, "localisation": 0.4, "question": 0.02, "first": 0.01,
+                         "image_sink": 0.0, "sink": 0.0, "twin": 0.004, "p": 0.001 if target > 0.2 else 0.9,
+                         "n": 210})  # fmt: skip
+        for part, drop, k in (
+            ("one", 0.004, 1),
+            ("worst_one", 0.02, 1),
+            ("half", 0.09, 2),
+            ("all", 0.34, 4),
+            ("random", 0.03, 4),
+        ):
+            bounds = _around(rng, drop) if part in ("all", "random") else {"low": None, "high": None}
+            row = {
+                "function": function,
+                "group": 1,
+                "part": part,
+                "k": k,
+                "heads": "L5.H0 L5.H1 L5.H2 L5.H3",
+                "drop": drop,
+                **bounds,
+                "n": 210,
+            }
+            groups.append({**row, "loss": 3 * drop, "unparsable_after": 0.0, "p": 0.05 if part == "all" else None})
+    return {"gaze": gaze, "groups": groups}
+
+
+def _looking(rng: np.random.Generator) -> dict:
+    heads = [f"L5.H{h}" for h in range(4)]
+    questions = [
+        {"question": f"scenes-E-{i:05d}", "step": "Which column is the red ball in?", "answer": "left",
+         "function": "spatial_perception", "image": f"images/q{i}.png",
+         "heads": [{"head": head, "image_mass": 0.9, "target": 0.8, "picture": f"images/q{i}.png"} for head in heads]}
+        for i in range(3)
+    ]  # fmt: skip
+    cards = [
+        {"head": head, "gaze": 0.8, "target": 0.82, "random": 0.02, "image": 0.9, "localisation": 0.3,
+         "effects": {name: float(rng.normal(0.02, 0.03)) for name in FUNCTIONS},
+         "examples": [{"question": f"scenes-S-{i:05d}", "step": "Which row is the blue box in?", "answer": "top", "target": 0.9,
+                       "picture": f"images/q{i}.png"} for i in range(3)]}
+        for head in heads
+    ]  # fmt: skip
+    return {"reason": "", "heads_by": "attention", "questions": questions, "cards": cards}
 
 
 def _claims(rng: np.random.Generator) -> list[dict]:

@@ -1,5 +1,6 @@
 """Questions are deterministic, balanced, disjoint over splits, and their minimal pairs differ in one thing."""
 
+import random
 import re
 from collections import Counter
 
@@ -8,7 +9,8 @@ import pytest
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.scenes import QUESTION_TYPES, build, minimal_pairs, symbolic
-from headatlas.scenes.build import split_sizes
+from headatlas.scenes.build import ask_all, split_sizes
+from headatlas.scenes.world import Scene, Thing
 
 MANY = 60 * 15
 
@@ -130,3 +132,11 @@ def test_split_sizes_add_up_and_bad_input_is_told():
         split_sizes(10, ("X",))
     with pytest.raises(HeadAtlasError, match=r"question type must be one of .*; got 'chess'"):
         list(symbolic(1, "P", 0, question_types=["chess"]))
+
+
+def test_scenes_with_few_things_can_be_asked_about():
+    dog, star = Thing("dog", "red", "plain", "large", 2, 5, 0, "left"), Thing("star", "blue", "plain", "small", 2, 1, 0)
+    for seed in range(20):
+        assert ask_all(Scene((dog,), "snow"), random.Random(seed), "P") == []
+        for question in ask_all(Scene((dog, star), "snow"), random.Random(seed), "P"):
+            assert question.steps[-1].answer == question.answer

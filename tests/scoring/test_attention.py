@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headatlas.activations.attention import SUMMARIES, AttentionSummaries
+from headatlas.activations.attention import AttentionSummaries
+from headatlas.activations.row_summary import SUMMARIES
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
-from headatlas.scoring.base import ScoringInputs, get_scorer, scorers
+from headatlas.scoring.base import ScoringInputs, UnscorableError, get_scorer, scorers
 from headatlas.scoring.select import select
 
 SPATIAL = FUNCTIONS.index("spatial_perception")
@@ -90,7 +91,7 @@ def test_functions_without_boxes_are_named(scores):
 def test_without_boxes_there_is_nothing_to_score():
     summaries = Summaries()
     summaries._kept["target"][:] = np.nan
-    with pytest.raises(HeadAtlasError, match="needs steps with boxes"):
+    with pytest.raises(UnscorableError, match="needs steps with boxes"):
         get_scorer("attention")(ScoringInputs(Activations(summaries.steps)), summaries=summaries)
 
 
@@ -105,6 +106,17 @@ def test_under_the_null_nothing_is_found():
         summaries._kept[name] = summaries._kept["entropy"] + np.random.default_rng(2).normal(0, 0.05, (90, 2, 3))
     scores = get_scorer("attention")(ScoringInputs(Activations(summaries.steps), n_null=200), summaries=summaries)
     assert (scores.pvalues > 0.02).all()
+
+
+def test_no_head_passes_whose_gaze_the_untrained_twin_has_too(scores):
+    twin = Summaries()
+    inputs = ScoringInputs(Activations(twin.steps), n_null=200)
+    again = get_scorer("attention")(inputs, summaries=Summaries(), twin=twin)
+    assert (again.pvalues == 1).all()
+    np.testing.assert_allclose(again.arrays["twin"][SPATIAL], again.values[SPATIAL].max(), rtol=1e-5)
+    twin._kept["target"] *= 0.1
+    weaker = get_scorer("attention")(inputs, summaries=Summaries(), twin=twin)
+    assert np.argwhere(weaker.pvalues[SPATIAL] < 0.01).tolist() == [[0, 1]]
 
 
 def test_selectors_take_it(scores):
@@ -128,5 +140,9 @@ def test_on_a_real_model(tiny_vlm, tiny_questions, tmp_path):
     scores = get_scorer("attention")(inputs, cache_dir=tmp_path)
     assert scores.shape == (2, 4)
     assert scores.info["steps"] == sum(len(q.steps) for q in made.split("S"))
+    assert scores.info["twin"]
+    assert {path.name for path in tmp_path.iterdir()} == {"attention-S-last", "attention-S-last-twin"}
+    with pytest.raises(UnscorableError, match="no step of split S has boxes"):
+        get_scorer("attention")(ScoringInputs(Activations(Summaries().steps), vlm=tiny_vlm, data=Data(tiny_questions)))
     again = get_scorer("attention")(inputs, cache_dir=tmp_path)
     np.testing.assert_array_equal(again.values, scores.values)

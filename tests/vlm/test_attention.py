@@ -156,6 +156,42 @@ def test_a_sweep_shares_its_bare_pass_with_attention_conditions(tiny_vlm, scope)
     np.testing.assert_array_equal(made.logprob[5], made.bare[0])
 
 
+@pytest.mark.parametrize("band", [(0,), (1,), (0, 1)])
+def test_knockout_of_image_to_question_is_that_by_masks(tiny_vlm, band):
+    """The same with masks of our own, given to the attention modules of the band."""
+    batch = encode(tiny_vlm, chats())
+    inputs = batch.to(tiny_vlm.device, tiny_vlm.dtype)
+    length = batch.ids.shape[1]
+    allowed = torch.ones(length, length, dtype=torch.bool).tril() & batch.mask[:, None]
+    allowed &= ~(~batch.image_mask[:, :, None] & batch.image_mask[:, None])  # words do not see the picture
+    mask = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[:, None]
+
+    def masked(module, args, kwargs):
+        return args, kwargs | {"attention_mask": mask}
+
+    layers = tiny_vlm.model.get_decoder().layers
+    handles = [layers[i].self_attn.register_forward_pre_hook(masked, with_kwargs=True) for i in band]
+    with torch.inference_mode():
+        wanted = tiny_vlm.model(**inputs, use_cache=False).logits
+        for handle in handles:
+            handle.remove()
+        bare = tiny_vlm.model(**inputs, use_cache=False).logits
+    heads = [head for head in tiny_vlm.heads.heads() if head.layer in band]
+    with (
+        tiny_vlm.edit(block(heads, "image", queries="text")),
+        tiny_vlm.running(batch, [0, 1, 2]),
+        torch.inference_mode(),
+    ):
+        made = tiny_vlm.model(**inputs, use_cache=False).logits
+    real = batch.mask
+    torch.testing.assert_close(made[real], wanted[real], atol=1e-4, rtol=1e-4)
+    assert (made - bare)[real & ~batch.image_mask].abs().max() > 1e-2
+    first = [block(heads, "image", queries="text")]
+    shared = sweep(tiny_vlm, chats(), [first], "answer")
+    again = [r.logprob for row in step_by_step(tiny_vlm, chats(), first, "answer") for r in row]
+    assert shared.logprob[0] == pytest.approx(again, abs=1e-4)
+
+
 def test_generation_under_an_edit_is_decoding_step_by_step(tiny_vlm):
     opened = [
         Conversation((picture(),), (Turn(TEXT),)),

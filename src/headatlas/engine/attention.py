@@ -85,7 +85,8 @@ def _of_rows(edit: AttentionEdit, rows: Sequence[int]) -> AttentionEdit:
 
 
 def _on_branch(edit: AttentionEdit, at: Tensor) -> AttentionEdit:
-    """Keys over the sequence `[B|1, T]` as keys over it and the predicting positions behind it."""
+    """Keys over the sequence `[B|1, T]` as keys over it and the predicting positions behind it, which are all words."""
+    edit = replace(edit, queries=None)
     if not isinstance(edit.keys, Tensor) or edit.heads.towers() != ("L",):
         return edit
     keys = edit.keys if edit.keys.dim() == 2 else edit.keys[None]

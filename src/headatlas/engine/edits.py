@@ -44,7 +44,7 @@ class GroupPlan:
 
 
 def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[int]) -> GroupPlan:
-    """Compile the edits of z of G conditions for the conversations numbered `rows`, the index into values given for each conversation.
+    """Compile the edits of z of G conditions for the conversations numbered `rows`, the index into values given for each.
 
     Raises:
         HeadAtlasError: as `compile_edits`; also if there are fewer values than conversations.

@@ -120,8 +120,8 @@ def sweep(
         valid: for each of the N answers the tokens with which a valid answer begins; their mass is then in `Sweep.valid`.
 
     Raises:
-        HeadAtlasError: active edits, an open turn, `valid` of another length, edits that do not fit the model, or log-probabilities that are not
-            finite.
+        HeadAtlasError: active edits, an open turn, `valid` of another length, edits that do not fit the model, or
+            log-probabilities that are not finite.
     """
     checked = check_scope(scope)
     if vlm.edited:

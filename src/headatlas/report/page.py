@@ -99,7 +99,7 @@ class Section:
     title: str
     intro: str
     blocks: tuple[Block, ...] = ()
-    kind: Literal["blocks", "claims", "verdicts", "glossary", "examples"] = "blocks"
+    kind: Literal["blocks", "claims", "verdicts", "glossary", "examples", "looking"] = "blocks"
     data: Any = None
     short: str = ""
     """The title in the table of contents, if it is shorter."""

@@ -32,6 +32,7 @@ class Run:
         claims: the entries of claims.json.
         level: the level at which a control counts as beaten, None if not recorded.
         examples: results/examples.json.
+        looking: results/looking.json, what heads look at in a few questions.
         folder: the folder in `path` that holds the tables.
     """
 
@@ -43,6 +44,7 @@ class Run:
     claims: list[dict[str, Any]] = field(default_factory=list)
     level: float | None = None
     examples: list[dict[str, Any]] = field(default_factory=list)
+    looking: dict[str, Any] = field(default_factory=dict)
     folder: str = "results"
 
     def why(self, *names: str) -> str:
@@ -85,6 +87,7 @@ def read_run(path: str | Path) -> Run:
         claims=claims["claims"],
         level=claims["level"],
         examples=lists["examples"],
+        looking=_json(path / "results" / "looking.json", dict),
     )
 
 

@@ -30,6 +30,7 @@ _add(
     Column("label", "text", "name in tables and legends, such as `Linear probe (A2)`"),
     Column("description", "text", "how it scores, in one sentence"),
     Column("unit", "text", "unit of its scores", gaps=True),
+    Column("left_out", "text", "why it scored nothing in this study; empty if it did", gaps=True),
     key="scorer",
 )  # fmt: skip
 _add(
@@ -40,6 +41,48 @@ _add(
     Column("value", "number", "score; higher means more important", "the scorer's"),
     Column("p", "p", "one-sided p against the scorer's null, uncorrected; empty without a null", gaps=True),
     key="scorer function layer head",
+)  # fmt: skip
+_add(
+    "gaze", "What every head looks at where a function's answers are predicted: shares of attention, means over steps with boxes "
+    "of split S (scorer `attention`).",
+    FUNCTION,
+    Column("layer", "count", "layer of the head, from 0"),
+    Column("head", "count", "head within its layer, from 0"),
+    Column("gaze", "change", "`target` minus `random`"),
+    *_interval("change"),
+    Column("target", "share", "on the patches of what the step asks about"),
+    Column("random", "share", "on equally large boxes at random places of the same picture"),
+    Column("foreign", "share", "on the boxes of other questions", gaps=True),
+    Column("image", "share", "on the whole picture"),
+    Column("selectivity", "number", "`target` as a share of `image`"),
+    Column("top_in_target", "share", "steps whose most attended token is on the target"),
+    Column("localisation", "number", "spatial entropy of the map: 0 for one spot", "nats", gaps=True),
+    Column("question", "share", "on the words of the step"),
+    Column("first", "share", "on the first token"),
+    Column("image_sink", "share", "on image tokens that are sinks, which count in no box"),
+    Column("sink", "share", "on a learned sink"),
+    Column("twin", "change", "largest gaze of any head of the untrained twin", gaps=True),
+    Column("p", "p", "one-sided p that the gaze is no larger than on random and on other questions' boxes; 1 if not above `twin`",
+           gaps=True),
+    N,
+    key="function layer head",
+)  # fmt: skip
+_add(
+    "groups", "Redundant groups of heads, found on split S (scorer `multihead`): what one, half and all of each cost on split E.",
+    FUNCTION,
+    Column("group", "count", "number of the group within its function, from 1, the most damaging first"),
+    Column("part", "text", "all heads; half of them (mean of two halves); one of them (mean over heads); the most costly one; "
+           "as many random heads of the same layers or, where there are too few, of any (mean over sets)",
+           values=("all", "half", "one", "worst_one", "random")),
+    Column("k", "count", "heads ablated", "heads"),
+    Column("heads", "text", "the heads of the group, as `L4.H1 L5.H0`"),
+    Column("drop", "change", "fall of accuracy on the function's steps"),
+    *_interval("change"),
+    Column("loss", "number", "fall of the gold answer's log-probability", "nats"),
+    Column("unparsable_after", "share", "share of unreadable answers without the heads"),
+    Column("p", "p", "of `all`: (1 + random sets that cost at least as much) / (random sets + 1)", gaps=True),
+    N,
+    key="function group part",
 )  # fmt: skip
 _add(
     "selection", "The heads that each selector chooses for each function from each scorer's scores.",

@@ -81,7 +81,12 @@ def build(
 
 
 def ask_all(scene: Scene, rng: random.Random, split: Split) -> list[Question]:
-    """Return a question of every type that fits this scene, without pixels; answers are drawn evenly where possible."""
+    """Return a question of every type that fits this scene, without pixels; answers are drawn evenly where possible.
+
+    A scene with fewer than two things has none.
+    """
+    if len(scene.things) < 2:
+        return []
     asked = []
     for question_type in QUESTION_TYPES.values():
         case = _find_case(question_type, scene, rng)

@@ -3,9 +3,10 @@
     gaze[c, l, h] = mean over steps of c ( attention on the patches of the step's boxes
                                            - the same for equally large boxes at random places )
 
-on split S, in gold context, at the position that predicts the answer. Only steps with boxes count. A head must beat two nulls:
-boxes of equal size at random places of the same picture, and the boxes of other questions; the second tells heads apart that look
-at the same place in every picture (sinks). Both are tested by turning the sign of a question's differences; p is the larger one.
+on split S, in gold context, at the position that predicts the answer. Only steps with boxes count, and image tokens that are
+sinks count in neither term. A head must beat three nulls: boxes of equal size at random places of the same picture; the boxes
+of other questions, which tells heads apart that look at one place in every picture; and the untrained twin, none of whose heads
+may have so large a gaze. The first two are tested by turning the sign of a question's differences; p is the larger one.
 """
 
 from __future__ import annotations
@@ -17,73 +18,87 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from headatlas.activations.attention import SUMMARIES, AttentionSummaries, attention, mean_of_known
+from headatlas.activations.attention import AttentionSummaries, attention, mean_of_known
+from headatlas.activations.row_summary import SUMMARIES
+from headatlas.cluster import Workers
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring.ablation import N_NULL, SingleHeadDamage, scores_of
-from headatlas.scoring.base import Scores, ScoringInputs, labels_of, scorer
+from headatlas.scoring.base import Scores, ScoringInputs, UnscorableError, labels_of, scorer
+from headatlas.storage import Folder
+from headatlas.vlm.image_tokens import check_placed
+from headatlas.vlm.twin import untrained_twin
 
 MARGIN = 0.05
 """A share of attention that still counts as none."""
+
+TWIN_PARAMETERS = 1_000_000_000
+"""Larger models are scored without a twin, which would need their memory again."""
 
 
 @scorer(
     "attention",
     title="gaze at what is asked about",
-    label="Attention",
+    label="Attention (A5)",
     unit="share of attention",
 )
 def attention_scorer(
     inputs: ScoringInputs,
     *,
-    at: str = "last",
+    queries: str = "last",
     margin: float = MARGIN,
     summaries: AttentionSummaries | None = None,
-    cache_dir: str | Path | None = None,
+    twin: AttentionSummaries | bool = True,
+    cache_dir: str | Path | Folder | None = None,
     batch_size: int = 16,
+    workers: Workers | None = None,
 ) -> Scores:
     """Attention on the boxes of a step beyond equally large random boxes, where the answer is predicted.
 
     Args:
         inputs: needs `vlm` and `data`, whose steps have boxes.
-        at: query positions, see `activations.attention.At`.
+        queries: see `activations.attention.QueryPositions`.
         margin: gaze that still counts as none.
         summaries: of the split scored, used instead of running the model.
+        twin: summaries of the untrained twin; True: made here, for models of up to `TWIN_PARAMETERS`; False: no such null.
         cache_dir: where summaries are kept, so that a killed run goes on; by default a temporary folder.
         batch_size: questions a batch.
+        workers: see `activations.attention`.
 
     Returns:
-        Scores. `arrays` has the mean of every summary (`activations.attention.SUMMARIES`) and `selectivity` (the share of a
-        head's image mass that is on the boxes), `[F, L, H]`; `info["absent"]` names functions without a step that has boxes.
+        Scores. `arrays` has the mean of every summary (`activations.row_summary.SUMMARIES`) and `selectivity` (the share of a
+        head's image mass that is on the boxes), `[F, L, H]`, and `twin`, the largest gaze of a twin's head, `[F]`;
+        `info["absent"]` names functions without a step that has boxes.
 
     Raises:
-        HeadAtlasError: `vlm` or `data` is missing, or no step has boxes.
+        UnscorableError: no step has boxes, or image tokens have no known place in the picture.
+        HeadAtlasError: `vlm` or `data` is missing.
     """
     started = time.perf_counter()
-    if summaries is None:
-        if inputs.vlm is None or inputs.data is None:
-            raise HeadAtlasError("scorer 'attention' runs the model; pass vlm= and data= to score()")
-        questions = inputs.data.split(inputs.on)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Folder.of(temporary if cache_dir is None else cache_dir)
 
-        def told(what: str, done: int, total: int) -> None:
-            inputs.report(what, done, total)
+        def made(vlm: object, name: str) -> AttentionSummaries:
+            return attention(
+                vlm, inputs.data.split(inputs.on), queries, out=folder.at(name).where, batch_size=batch_size, seed=inputs.seed,
+                progress=inputs.report, workers=workers if vlm is inputs.vlm else None,
+            )  # type: ignore[arg-type]  # fmt: skip
 
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(cache_dir or folder) / f"attention-{inputs.on}-{at}"
-            summaries = attention(
-                inputs.vlm, questions, at, out=out, batch_size=batch_size, seed=inputs.seed, progress=told
-            )
-            read = {name: summaries[name] for name in SUMMARIES}
-    else:
+        if summaries is None:
+            _check(inputs)
+            summaries = made(inputs.vlm, f"attention-{inputs.on}-{queries}")
+            if twin is True and sum(weight.numel() for weight in inputs.vlm.model.parameters()) <= TWIN_PARAMETERS:
+                twin = made(untrained_twin(inputs.vlm, inputs.seed), f"attention-{inputs.on}-{queries}-twin")
         read = {name: summaries[name] for name in SUMMARIES}
-    boxed = ~np.isnan(read["target"][:, 0, 0])
+        of_twin = {name: twin[name] for name in ("target", "random")} if isinstance(twin, AttentionSummaries) else None
+    boxed = (~np.isnan(read["target"])).any((1, 2))
     if not boxed.any():
-        raise HeadAtlasError("scorer 'attention' needs steps with boxes; none of the split scored has any")
+        raise UnscorableError("scorer 'attention' needs steps with boxes; none of the split scored has any")
     steps = summaries.steps[boxed].reset_index(drop=True)
     read = {name: values[boxed] for name, values in read.items()}
     gaze = read["target"] - read["random"]
     scores = scores_of(_as_damage(steps, gaze), "logprob", margin, "heads", inputs.n_null, inputs.seed)
     pvalues = scores.pvalues
-    known = ~np.isnan(read["foreign"][:, 0, 0])
+    known = (~np.isnan(read["foreign"])).any((1, 2))
     if pvalues is not None and known.any():
         beyond = _as_damage(steps[known].reset_index(drop=True), (read["target"] - read["foreign"])[known])
         other = scores_of(beyond, "logprob", margin, "heads", inputs.n_null, inputs.seed + 1).pvalues
@@ -92,12 +107,30 @@ def attention_scorer(
     labels = labels_of(steps)
     arrays = {name: _means(values, labels) for name, values in read.items()}
     arrays["selectivity"] = arrays["target"] / np.maximum(arrays["image"], 1e-9)
+    if of_twin is not None:
+        means = _means((of_twin["target"] - of_twin["random"])[boxed], labels)
+        arrays["twin"] = np.nan_to_num(means, nan=0.0).max((1, 2))
+        if pvalues is not None:
+            pvalues = np.where(scores.values > arrays["twin"][:, None, None], pvalues, 1.0)
     info = {
-        "unit": "share of attention", "at": at, "margin": margin, "steps": int(boxed.sum()), "n_null": N_NULL,
+        "unit": "share of attention", "queries": queries, "margin": margin, "steps": int(boxed.sum()), "n_null": N_NULL,
+        "twin": of_twin is not None,
         "absent": [name for i, name in enumerate(inputs.functions) if not labels[:, i].any()],
         "seconds": time.perf_counter() - started,
     }  # fmt: skip
     return Scores("attention", scores.values, scores.null, pvalues, info, scores.arrays | arrays, scores.per_sample)
+
+
+def _check(inputs: ScoringInputs) -> None:
+    """Raise before the model runs."""
+    if inputs.vlm is None or inputs.data is None:
+        raise HeadAtlasError("scorer 'attention' runs the model; pass vlm= and data= to score()")
+    if not any(step.boxes for question in inputs.data.split(inputs.on) for step in question.steps):
+        raise UnscorableError(f"no step of split {inputs.on} has boxes, so what heads should look at is not known")
+    try:
+        check_placed(inputs.vlm)
+    except HeadAtlasError as error:
+        raise UnscorableError(str(error)) from error
 
 
 def _as_damage(steps: pd.DataFrame, values: np.ndarray) -> SingleHeadDamage:

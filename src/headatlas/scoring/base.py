@@ -20,6 +20,10 @@ from headatlas.progress import Progress
 from headatlas.registry import Registry, near
 
 
+class UnscorableError(HeadAtlasError):
+    """A scorer needs something that these data or this model do not have, such as boxes. A study leaves the scorer out."""
+
+
 @dataclass(frozen=True, repr=False)
 class ScoringInputs:
     """What a scorer works from.

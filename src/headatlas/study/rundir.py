@@ -37,7 +37,7 @@ from headatlas.storage import (
 RUN = "run.json"
 """The file that makes a folder a run directory."""
 
-OWN_CHECKS = ("answers", "capture", "sweep", "stages")
+OWN_CHECKS = ("answers", "attention", "capture", "sweep", "stages")
 """Folders of a run that stages do not list: their files carry digests of their own, or are not read again."""
 
 

@@ -45,7 +45,7 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = Field(("paper", "linear", "ablation"), min_length=1)
+    scorers: tuple[str, ...] = Field(("paper", "linear", "ablation", "attention"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
     selector: str = "null"

@@ -147,6 +147,13 @@ class Study:
         """Scores and head sets, as kept by the stage `score`."""
         return Atlas.load(self.run.root / "atlas.json")
 
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """The scorers of the settings that could score these data; all of them before the stage `score` has run."""
+        if not self.run.has_run("score"):
+            return self.settings.scorers
+        return tuple(self.atlas.scores)
+
     @cached_property
     def means(self) -> Float32[np.ndarray, "L H D"]:
         """Mean z of every head over the steps of split P, for mean ablation."""

@@ -120,8 +120,8 @@ def run_sweep(
     for function in functions:
         check_function(function)
     check_scope(scope)
-    if kind.takes_scorer and scorer not in study.settings.scorers:
-        raise HeadAtlasError(f"scorer must be one of this run's, {', '.join(study.settings.scorers)}; got {scorer!r}")
+    if kind.takes_scorer and scorer not in study.scorers:
+        raise HeadAtlasError(f"scorer must be one of this run's, {', '.join(study.scorers)}; got {scorer!r}")
     if not study.run.has_run(kind.needs):
         raise HeadAtlasError(
             f"sweep {what!r} needs the stage {kind.needs!r}: run `headatlas {kind.needs} --out {study.run.root}` first"

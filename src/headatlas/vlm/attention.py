@@ -61,8 +61,22 @@ class AttentionMap:
         size = f"{n_heads} heads x {n_queries} queries x {n_keys} tokens ({len(self.image_positions)} of the image)"
         return f"AttentionMap({size}; most on the image: {most})"
 
-    def row(self, head: Head | str, query: int = -1) -> Float[np.ndarray, " K"]:
-        """The attention of one head at one of the queries, by its index (the last by default)."""
+    def only(self, head: Head | str) -> AttentionMap:
+        """The map of one head, whose name its methods then do not need."""
+        i = self._at(head)
+        return AttentionMap(
+            HeadSet([self.heads[i]]),
+            self.weights[i : i + 1],
+            self.tokens,
+            self.queries,
+            self.image_positions,
+            self.picture,
+            self.image_tokens,
+            self.why_unplaced,
+        )
+
+    def row(self, head: Head | str | None = None, query: int = -1) -> Float[np.ndarray, " K"]:
+        """The attention of one head (of the only one by default) at one of the queries, by its index (the last by default)."""
         return self.weights[self._at(head), query]
 
     def image_mass(self, query: int = -1) -> Float[np.ndarray, " H"]:
@@ -76,6 +90,13 @@ class AttentionMap:
         """
         share = self._placed().share_in(corners_of(box))
         return self.weights[:, query, list(self.image_positions)] @ share.astype(np.float32)
+
+    def patch_mass(self, boxes: Sequence[object], query: int = -1) -> Float[np.ndarray, " H"]:
+        """The share of each head's attention on the patches of any of the boxes (`ImageTokens.touching`), as the scorer
+        `attention` counts it."""
+        placed = self._placed()
+        patches = np.any([placed.touching(corners_of(box)) for box in boxes], axis=0)
+        return self.weights[:, query, np.asarray(self.image_positions)[patches]].sum(-1)
 
     def on_image(self, query: int = -1, size: tuple[int, int] | None = None) -> Float[np.ndarray, "H h w"]:
         """Attention as a map over the first picture: its cells sum to the mass on tokens that have a place in it.
@@ -95,7 +116,7 @@ class AttentionMap:
         mass = self.weights[:, query, list(self.image_positions)][:, shown]
         return np.einsum("hn,ny,nx->hyx", mass, down, across).astype(np.float32)
 
-    def top_tokens(self, head: Head | str, n: int = 5, query: int = -1) -> pd.DataFrame:
+    def top_tokens(self, head: Head | str | None = None, n: int = 5, query: int = -1) -> pd.DataFrame:
         """The `n` keys with the largest weights: position, token, weight, and the box if it is an image token."""
         row = self.row(head, query)
         best = np.argsort(-row, kind="stable")[:n]
@@ -108,7 +129,7 @@ class AttentionMap:
             {"position": best, "token": [self.tokens[k] for k in best], "weight": row[best], "box": boxes}
         )
 
-    def overlay(self, head: Head | str, query: int = -1, side: int = 336) -> Image.Image:
+    def overlay(self, head: Head | str | None = None, query: int = -1, side: int = 336) -> Image.Image:
         """The picture, darkened where a head does not look; the largest weight is shown at full brightness."""
         if self.picture is None:
             raise HeadAtlasError("a map can be laid over a picture, got a conversation without one")
@@ -137,7 +158,13 @@ class AttentionMap:
             pen.text((x, y), f"{head} {100 * mass[i]:.0f}%", fill="black")
         return sheet
 
-    def _at(self, head: Head | str) -> int:
+    def _at(self, head: Head | str | None) -> int:
+        if head is None:
+            if len(self.heads) != 1:
+                raise HeadAtlasError(
+                    f"head must be given for a map of {len(self.heads)} heads, such as {self.heads[0]}"
+                )
+            return 0
         asked = Head.parse(head) if isinstance(head, str) else head
         if asked not in self._index:
             raise HeadAtlasError(f"head must be one of those read ({self.heads[:4]}...), got {asked}")

@@ -170,7 +170,7 @@ def _run(
         inputs[cache_name()] = cache
     greedy = greedy_config(vlm, max_new_tokens, output_logits=logits)
     check: Any = LogitsProcessorList([_RefuseNonFinite(vlm, batch, rows)])
-    with vlm.running(batch, rows), _only_settings(vlm.model, greedy):
+    with vlm.running(batch, rows), only_settings(vlm.model, greedy):
         made = vlm.model.generate(**inputs, generation_config=greedy, logits_processor=check)
     length, ids = batch.ids.shape[1], made.sequences.cpu()
     decoded = [_turn(vlm, row) for row in ids[:, length:].tolist()]
@@ -199,7 +199,7 @@ def greedy_config(vlm: VLM, max_new_tokens: int, **more: Any) -> GenerationConfi
 
 
 @contextmanager
-def _only_settings(model: Any, config: GenerationConfig) -> Iterator[None]:
+def only_settings(model: Any, config: GenerationConfig) -> Iterator[None]:
     """Within, the model's generation settings are `config`: `generate` fills whatever a call leaves open from the model's."""
     owners = [part for part in model.modules() if isinstance(vars(part).get("generation_config"), GenerationConfig)]
     before = [part.generation_config for part in owners]

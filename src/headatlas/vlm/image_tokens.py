@@ -13,7 +13,7 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
-from headatlas.families.image_grid import ImageTokens, image_tokens
+from headatlas.families.image_grid import ImageGrid, ImageTokens, image_tokens
 from headatlas.heads import AttentionEdit, Edit
 
 if TYPE_CHECKING:
@@ -28,6 +28,16 @@ def tokens_of(vlm: VLM, batch: Batch, row: int) -> ImageTokens:
 
     Raises `HeadAtlasError` for a family whose entry has no `image_grid`, and where the picture is not in the text.
     """
+    grid = check_placed(vlm)
+    n = int(batch.image_mask[row].sum())
+    return image_tokens(grid, vlm.processor, vlm.model.config, list(batch.image_sizes[row]), n)
+
+
+def check_placed(vlm: VLM) -> ImageGrid:
+    """The family's grid of image tokens.
+
+    Raises `HeadAtlasError` for a family whose entry has no `image_grid`, and where the picture is not in the text.
+    """
     if not vlm.image_in_text:
         raise HeadAtlasError(f"image tokens of {vlm.family} have no place in the text: {vlm.picture_path}")
     model_type = vlm.model.config.model_type
@@ -37,8 +47,7 @@ def tokens_of(vlm: VLM, batch: Batch, row: int) -> ImageTokens:
             f"image tokens of {vlm.family} cannot be placed in the picture: the entry of {model_type!r} in "
             "headatlas.families needs an image_grid"
         )
-    n = int(batch.image_mask[row].sum())
-    return image_tokens(grid, vlm.processor, vlm.model.config, list(batch.image_sizes[row]), n)
+    return grid
 
 
 def corners_of(box: object) -> Corners:

@@ -65,6 +65,7 @@ def fake_study(selected=True):
         run=SimpleNamespace(has_run=lambda stage: selected, root="runs/x", write_table=written.__setitem__),
         head_set=lambda function, scorer: HeadSet(),
         data=SimpleNamespace(split=lambda name: name),
+        atlas=SimpleNamespace(scores={"paper": None}),
         acts=SimpleNamespace(steps=pd.DataFrame(), tokens=(), z=lambda tokens, rows=None: None),
         vlm="the model",
         report=lambda *parts: None,

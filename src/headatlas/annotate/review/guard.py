@@ -27,11 +27,18 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware. `hosts` are the accepted values of the Host header, such as "127.0.0.1:8321"."""
+    """ASGI middleware.
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str]):
+    Args:
+        app: what is guarded.
+        hosts: the accepted values of the Host header, such as "127.0.0.1:8321".
+        most_bytes: most bytes of a request's body.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], most_bytes: int = MOST_BYTES):
         self._app = app
         self._hosts = frozenset(hosts)
+        self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -59,16 +66,18 @@ class Guard:
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             return 421, "this page can be opened on this machine only, under the address that the command printed"
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and scope["path"] != "/":
-            return 403, "only the review page may ask for this"
+            return 403, "only the page itself may ask for this"
         if scope["method"] in ("GET", "HEAD"):
             return None
         if scope["method"] != "POST":
             return 405, "the method must be GET or POST"
         if headers.get("origin") != f"http://{hosts[0].lower()}":
-            return 403, "votes must come from the review page"
+            return 403, "requests must come from the page itself"
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return 415, "the content type must be application/json"
         length = headers.get("content-length", "")
         if not length.isdecimal() or "transfer-encoding" in headers:
             return 411, "the request must have a content-length"
-        return (413, f"the request must have at most {MOST_BYTES} bytes") if int(length) > MOST_BYTES else None
+        return (
+            (413, f"the request must have at most {self._most_bytes} bytes") if int(length) > self._most_bytes else None
+        )

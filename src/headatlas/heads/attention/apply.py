@@ -131,6 +131,9 @@ def _edited(site: Site, call: AttentionCall, entries: list[_Entry], where: Where
 
 def _change(site: Site, call: AttentionCall, entry: _Entry, queries: Tensor | None, where: Where) -> LogitChange:
     device, edit = call.query.device, entry.edit
+    if edit.queries == "text" and site.tower == "L":
+        words = _words(call, where).to(device)
+        queries = words if queries is None else queries & words
     chosen = torch.zeros(call.query.shape[0], call.n_heads, dtype=torch.bool, device=device)
     chosen[slice(None) if entry.row is None else slice(entry.row, entry.row + 1), entry.heads] = True
     keys = _keys(site, call, edit, where).to(device)
@@ -143,6 +146,18 @@ def _change(site: Site, call: AttentionCall, entry: _Entry, queries: Tensor | No
         others = _image(site, call, where).to(device) & ~keys
         bias, touched = bias + others.to(call.dtype) * edit.others, keys | others
     return LogitChange(chosen, queries, touched, lambda logits: logits + bias)
+
+
+def _words(call: AttentionCall, where: Where) -> Tensor:
+    """The query positions of the call that are not image tokens, `[B, T]`; decoded tokens are words."""
+    image = None if where.positions is None else where.positions.image
+    if image is None:
+        raise HeadAtlasError("queries 'text' need the batch's image mask; set active.positions before the forward")
+    past = 0 if where.window is None else where.window.past
+    now = image[:, past : past + call.length]
+    words = torch.ones(image.shape[0], call.length, dtype=torch.bool)
+    words[:, : now.shape[1]] = ~now.cpu()
+    return words
 
 
 def _keys(site: Site, call: AttentionCall, edit: AttentionEdit, where: Where) -> Tensor:

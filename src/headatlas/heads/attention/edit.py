@@ -28,6 +28,7 @@ class AttentionEdit:
         keys: `"image"` (all image tokens; in cross-attention all keys), a bool mask `[T]` or `[B, T]` over the sequence, or
             positions in it. `vlm.edit` also takes a `Box` of the picture, and counts positions from a conversation's first token.
         amount, others: in logits for `add`, a factor for `scale`.
+        queries: `"text"`: only queries that are not image tokens (image -> question knockout); None: all in scope.
     """
 
     heads: HeadSet
@@ -36,8 +37,11 @@ class AttentionEdit:
     amount: float = 0.0
     others: float = 0.0
     name: str = "attend"
+    queries: Literal["text"] | None = None
 
     def __post_init__(self) -> None:
+        if self.queries not in (None, "text"):
+            raise HeadAtlasError(f"{self.name}: queries must be 'text' or None, got {self.queries!r}; see also scope=")
         if not (math.isfinite(self.amount) and math.isfinite(self.others)):
             raise HeadAtlasError(f"{self.name}: amounts must be finite, got {self.amount} and {self.others}")
         if isinstance(self.keys, Tensor) and (self.keys.dtype != torch.bool or self.keys.dim() not in (1, 2)):
@@ -66,7 +70,9 @@ class AttentionEdit:
     @property
     def fingerprint(self) -> str:
         """Hex digest that changes with anything that changes the edit's effect."""
-        digest = hashlib.sha256(f"attention|{self.heads.sorted()}|{self.kind}|{self.amount!r}|{self.others!r}".encode())
+        digest = hashlib.sha256(
+            f"attention|{self.heads.sorted()}|{self.kind}|{self.amount!r}|{self.others!r}|{self.queries}".encode()
+        )
         if isinstance(self.keys, Tensor):
             digest.update(str(tuple(self.keys.shape)).encode() + self.keys.cpu().numpy().tobytes())
         else:
@@ -74,23 +80,31 @@ class AttentionEdit:
         return digest.hexdigest()
 
 
-def attend(heads: Iterable[Head | str], to: Any, beta: float, others: float = 0.0) -> AttentionEdit:
+Queries = Literal["text"] | None
+
+
+def attend(
+    heads: Iterable[Head | str], to: Any, beta: float, others: float = 0.0, *, queries: Queries = None
+) -> AttentionEdit:
     """Add `beta` to the attention logits of the keys `to`: their odds against any other key rise by exp(beta).
 
     `others` is added to the logits of the image tokens that are not in `to` (gaze steering: `others = -beta`).
     """
-    return AttentionEdit(_head_set(heads), "add", _keys(to), float(beta), float(others), "attend")
+    return AttentionEdit(_head_set(heads), "add", _keys(to), float(beta), float(others), "attend", queries)
 
 
-def scale_attention(heads: Iterable[Head | str], keys: Any, weight: float) -> AttentionEdit:
+def scale_attention(heads: Iterable[Head | str], keys: Any, weight: float, *, queries: Queries = None) -> AttentionEdit:
     """Multiply the attention logits of `keys` by `weight` (AdaptVis, arXiv 2503.01773: image logits; above 1 sharpens, below 1
     smooths)."""
-    return AttentionEdit(_head_set(heads), "scale", _keys(keys), float(weight), 0.0, "scale_attention")
+    return AttentionEdit(_head_set(heads), "scale", _keys(keys), float(weight), 0.0, "scale_attention", queries)
 
 
-def block(heads: Iterable[Head | str], keys: Any) -> AttentionEdit:
-    """Let the heads see nothing of `keys` (attention knockout). A query left without any key gets z = 0."""
-    return AttentionEdit(_head_set(heads), "block", _keys(keys), 0.0, 0.0, "block")
+def block(heads: Iterable[Head | str], keys: Any, *, queries: Queries = None) -> AttentionEdit:
+    """Let the heads see nothing of `keys` (attention knockout). A query left without any key gets z = 0.
+
+    With keys `"image"` and queries `"text"`, at all heads of a band of layers, nothing flows there from the picture to the words.
+    """
+    return AttentionEdit(_head_set(heads), "block", _keys(keys), 0.0, 0.0, "block", queries)
 
 
 def split_edits(edits: Sequence[Any]) -> tuple[list[Any], list[list[AttentionEdit]] | None]:

@@ -5,5 +5,6 @@ from headatlas.report.charts.dots import dots
 from headatlas.report.charts.heat import heat
 from headatlas.report.charts.lines import lines
 from headatlas.report.charts.maps import head_map
+from headatlas.report.charts.points import points
 
-__all__ = ["bars", "dots", "head_map", "heat", "lines"]
+__all__ = ["bars", "dots", "head_map", "heat", "lines", "points"]

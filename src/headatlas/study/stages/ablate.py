@@ -21,7 +21,7 @@ def run(study: Study) -> None:
     """Write results/negative.csv, damage.csv and dose.csv."""
     runner = study.runner()
     rows, damage, doses = [], [], []
-    for scorer in study.settings.scorers:
+    for scorer in study.scorers:
         sets = {function: study.head_set(function, scorer) for function in FUNCTIONS}
         damage.append(_damage(study, runner, scorer, sets))
         for function in FUNCTIONS:

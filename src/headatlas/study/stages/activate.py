@@ -47,7 +47,7 @@ def _applied(study: Study, name: str) -> tuple[pd.DataFrame, str]:
         raise HeadAtlasError(
             f"method {name!r} acts on selected heads; run `headatlas select --out {study.run.root}` first"
         )
-    scorer = study.settings.scorers[0]
+    scorer = study.scorers[0]
     heads = {function: study.head_set(function, scorer) for function in FUNCTIONS}
     inputs = MethodInputs(study.vlm, study.data, study.acts, heads, study.settings.seed)
     method = METHODS[name]()

@@ -44,11 +44,11 @@ def examples(study: Study) -> None:
 @stage("claims", command="report", needs=("select", "ablate", "steer", "activate"), uses=lambda study: codes(CLAIMS))
 def claims(study: Study) -> None:
     """Write claims.json."""
-    verdicts = judge(study.run.read_table, study.settings.scorers)
+    verdicts = judge(study.run.read_table, study.scorers)
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
-@stage("report", needs=("evaluate", "claims", "examples"), uses=lambda study: codes(SECTIONS))
+@stage("report", needs=("evaluate", "claims", "examples", "look"), uses=lambda study: codes(SECTIONS))
 def report(study: Study) -> None:
     """Write timings.json, charts/ and report.html."""
     study.run.write_json("timings.json", study.run.timings(tuple(STAGES)))

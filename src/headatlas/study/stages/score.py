@@ -6,11 +6,13 @@ nothing is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import nan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
@@ -18,31 +20,43 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.results import RESULTS
 from headatlas.scoring import SCORERS, Atlas, Scores, ScoringInputs, agreement, get_scorer, probe_accuracy
+from headatlas.scoring.base import UnscorableError
 from headatlas.study.stages.base import stage
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
+log = logging.getLogger("headatlas")
+
 
 @stage("score", needs=("data", "capture"), uses=lambda study: codes(SCORERS, study.settings.scorers))
 def run(study: Study) -> None:
-    """Write atlas.json, results/scorers.csv, scores.csv, probe.csv and agreement.csv."""
+    """Write atlas.json, results/scorers.csv, scores.csv, probe.csv, agreement.csv and gaze.csv."""
     settings = study.settings
     options = _options(study)
     atlas = Atlas(study.vlm.name)
+    left_out: dict[str, str] = {}
     for name in settings.scorers:
         n_null = {"paper": settings.probe_null, "linear": settings.linear_null}.get(name)
         inputs = _inputs(study, n_null)
-        scored = get_scorer(name)(inputs, **options.get(name, {}))
+        try:
+            scored = get_scorer(name)(inputs, **options.get(name, {}))
+        except UnscorableError as error:
+            left_out[name] = str(error)
+            log.warning("scorer %r is left out: %s", name, error)
+            continue
         if scored.shape != study.vlm.heads.shape:
             raise HeadAtlasError(
                 f"scorer {name!r} must score the model's {study.vlm.heads.shape} layers x heads, got a grid of {scored.shape}"
             )
         atlas.scores[name] = replace(scored, name=name)
-        study.report("score", len(atlas.scores), len(settings.scorers))
+        study.report("score", len(atlas.scores) + len(left_out), len(settings.scorers))
+    if not atlas.scores:
+        raise HeadAtlasError(f"no scorer can score these data: {next(iter(left_out.values()))}; choose another scorer")
     atlas.save(study.run.root)
     study.atlas = atlas
     write = study.run.write_table
-    write("scorers", scorers_table(settings.scorers))
+    write("scorers", scorers_table(settings.scorers, left_out))
+    write("gaze", gaze_table(atlas.scores["attention"]) if "attention" in atlas.scores else RESULTS["gaze"].empty())
     write("scores", pd.concat([scores_table(one) for one in atlas.scores.values()], ignore_index=True))
     write("probe", _probe_table(study, atlas))
     reference = atlas.scores.get("ablation")
@@ -51,12 +65,46 @@ def run(study: Study) -> None:
     write("agreement", pd.concat(tables, ignore_index=True) if tables else RESULTS["agreement"].empty())
 
 
-def scorers_table(names: Sequence[str]) -> pd.DataFrame:
-    """Rows of results/scorers.csv: how the scorers are called in the report."""
+def scorers_table(names: Sequence[str], left_out: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Rows of results/scorers.csv: how the scorers are called in the report, and why some scored nothing."""
     rows = [SCORERS[name] for name in names]
     return pd.DataFrame(
         [{key: getattr(row, key) for key in ("title", "label", "description", "unit")} for row in rows]
-    ).assign(scorer=list(names))[list(RESULTS["scorers"].names)]
+    ).assign(scorer=list(names), left_out=[(left_out or {}).get(name, "") for name in names])[
+        list(RESULTS["scorers"].names)
+    ]
+
+
+SHARES = ("target", "random", "image", "top_in_target", "question", "first", "image_sink", "sink")
+"""Columns of results/gaze.csv that are shares of attention and always known."""
+
+
+def gaze_table(scores: Scores) -> pd.DataFrame:
+    """Rows of results/gaze.csv from the scores of `attention`: one a head and function that has steps with boxes."""
+    names = (
+        *("low", "high", "target", "random", "foreign", "image", "selectivity", "top_in_target", "localisation"),
+        *("question", "first", "image_sink", "sink"),
+    )
+    layers, heads = scores.shape
+    rows = []
+    assert scores.per_sample is not None
+    for c, function in enumerate(FUNCTIONS):
+        n = int((scores.per_sample.function == c).sum())
+        for layer in range(layers if n else 0):
+            for head in range(heads):
+                at = c, layer, head
+                row: dict[str, Any] = {
+                    "function": function,
+                    "layer": layer,
+                    "head": head,
+                    "gaze": scores.values[at],
+                    "n": n,
+                }
+                row |= {name: scores.arrays[name][at] for name in names}
+                row |= {name: float(np.clip(row[name], 0, 1)) for name in SHARES}  # sums of shares are off by rounding
+                row["twin"] = scores.arrays["twin"][c] if "twin" in scores.arrays else nan
+                rows.append(row | {"p": nan if scores.pvalues is None else scores.pvalues[at]})
+    return pd.DataFrame(rows) if rows else RESULTS["gaze"].empty()
 
 
 def scores_table(scores: Scores) -> pd.DataFrame:
@@ -84,7 +132,14 @@ def _options(study: Study) -> dict[str, dict[str, Any]]:
         "operation": settings.operation,
         "runner": study.runner(),
     }
-    return {"paper": {"preset": settings.probe}, "ablation": ablation}
+    attention = {
+        "cache_dir": study.store.at("attention"),
+        "batch_size": settings.batch_size,
+        "workers": study.workers,
+    }
+    # Groups of heads are found with the means that they are later ablated to.
+    multihead = {"means": study.means, "batch_size": settings.batch_size}
+    return {"paper": {"preset": settings.probe}, "ablation": ablation, "attention": attention, "multihead": multihead}
 
 
 def _probe_table(study: Study, atlas: Atlas) -> pd.DataFrame:

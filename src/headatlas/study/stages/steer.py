@@ -18,7 +18,7 @@ def run(study: Study) -> None:
     tables, tried, sources = [], [], []
     for function in SPATIAL:
         estimated = directions(study.acts, function, tokens=study.settings.tokens)
-        for scorer in study.settings.scorers:
+        for scorer in study.scorers:
             heads = study.head_set(function, scorer)
             reason = estimated.reason or (heads.reason if not heads else "")
             sources.append((scorer, function, estimated.n_correct, estimated.n_incorrect, len(heads), reason))

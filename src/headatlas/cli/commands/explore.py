@@ -1,0 +1,63 @@
+"""`headatlas explore`: the live page, or the same as files."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headatlas.cli import options
+from headatlas.cli.registry import command
+
+
+@command("explore", panel="Studies", order=6)
+def explore(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Shipped name, folder or Hugging Face id of a VLM.")],
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="Run directory of a study of this model: its scores, groups and directions."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help=f"{options.DATA_HELP} [default: that of --run, else cogvsr-mini]")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free port.")] = 8322,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="DIR", help="Write a static site of examples instead of serving.")
+    ] = None,
+    examples: Annotated[int, typer.Option("--examples", min=1, max=40, help="Questions of the static site.")] = 6,
+) -> None:
+    """Explore a model's heads on a page on this machine: ask, see which heads matter, change them, compare.
+
+    Example: headatlas explore ref-llava --open
+    """
+    import headatlas as ha
+    from headatlas.explore import Desk, serve
+    from headatlas.explore.run_facts import RunFacts
+
+    vlm = ha.load_vlm(model)
+    facts = None if run is None else RunFacts(run, vlm)
+    name = data or ("cogvsr-mini" if facts is None else facts.data_name)
+    desk = Desk(vlm, ha.cogvsr.load(name), name, facts)
+    if export is not None:
+        from headatlas.cli.progress import Bars
+        from headatlas.explore import export as write
+
+        with Bars() as bars:
+            page = write(desk, export, examples, bars)
+        typer.echo(str(page))
+        return
+
+    def ready(address: str) -> None:
+        typer.echo(f"{address} (stop with Ctrl-C)")
+        if browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    # In the background of a script, where Ctrl-C is ignored, the server ends by itself and raises nothing.
+    with suppress(KeyboardInterrupt):
+        serve(desk, port, ready)
+    typer.echo("stopped")

@@ -1,0 +1,52 @@
+"""The data's steps on which one head matters most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from headatlas.engine import sweep
+from headatlas.explore.pictures import Pictures
+from headatlas.heads import Head, HeadSet, zero
+from headatlas.progress import Progress
+from headatlas.vlm.chat import conversations
+from headatlas.vlm.model import VLM
+
+QUESTIONS = 48
+"""Questions of the data that are looked at."""
+SHOWN = 8
+
+
+def head_examples(vlm: VLM, pictures: Pictures, head: Head, progress: Progress) -> dict[str, Any]:
+    """Remove one head on the first 48 questions: the steps whose right answer loses most, and how many change.
+
+    Returns:
+        `n` steps of `questions`, how many become wrong (`broken`) and right (`mended`), the `mean` fall of the right answer's
+        log-probability (nats) by function, and the `examples` with the largest fall.
+    """
+    some = [pictures.full(i) for i in range(min(QUESTIONS, len(pictures.questions)))]
+    found = sweep(vlm, conversations(some), [[zero(HeadSet([head]))]], progress=progress)
+    fall = found.bare[0] - found.logprob[0]
+    rows = [(i, k, step) for i, question in enumerate(some) for k, step in enumerate(question.steps)]
+    before, after = found.bare[2], found.text[0]
+    right, still = found.bare[1], found.exact[0]
+    by_function: dict[str, list[float]] = {}
+    for (_, _, step), lost in zip(rows, fall.tolist(), strict=True):
+        by_function.setdefault(step.function, []).append(lost)
+    examples = [
+        {
+            "example": rows[n][0], "step": rows[n][1], "text": rows[n][2].text, "gold": rows[n][2].answer, "fall": float(fall[n]),
+            "before": before[n], "after": after[n], "function": rows[n][2].function,
+        }
+        for n in np.argsort(-fall, kind="stable")[:SHOWN].tolist()
+    ]  # fmt: skip
+    return {
+        "head": str(head),
+        "n": len(rows),
+        "questions": len(some),
+        "broken": int((right & ~still).sum()),
+        "mended": int((~right & still).sum()),
+        "mean": {name: {"fall": float(np.mean(lost)), "n": len(lost)} for name, lost in by_function.items()},
+        "examples": [one for one in examples if one["fall"] > 0.005],
+    }

@@ -1,0 +1,111 @@
+"""What a study's run directory says about each head: scores, effects by function, selected heads, redundant groups."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+from headatlas.errors import HeadAtlasError
+from headatlas.intervention import Directions, directions
+from headatlas.scoring import Atlas
+from headatlas.study.run import kept_settings
+from headatlas.study.study import Study
+from headatlas.vlm.model import VLM
+
+
+class RunFacts:
+    """The tables of a run, by head.
+
+    Raises `HeadAtlasError` where there is no run with scores, or it is of another model.
+    """
+
+    def __init__(self, out: str | Path, vlm: VLM) -> None:
+        settings = kept_settings(out)
+        if settings is None:
+            raise HeadAtlasError(f"{str(out)!r} must be the run directory of a study, got a folder without one")
+        self.study = Study(settings, out, vlm=vlm)
+        if not self.study.run.has_run("score"):
+            raise HeadAtlasError(f"{str(out)!r} has no scores yet: run `headatlas score --out {out}` first")
+        self.where = str(out)
+        self.atlas: Atlas = self.study.atlas
+
+    @property
+    def data_name(self) -> str:
+        """What the run's questions are loaded by."""
+        return str(self.study.run.root / "data")
+
+    def document(self) -> dict[str, Any]:
+        """All of it for the page: scores `[L][H]` by scorer and function, the selected heads, and redundant groups."""
+        titles = self.study.run.read_table("scorers")
+        labels = dict(zip(titles["scorer"], titles["label"], strict=True)) if len(titles) else {}
+        units = dict(zip(titles["scorer"], titles["unit"], strict=True)) if len(titles) else {}
+        scorers = []
+        for name, scores in self.atlas.scores.items():
+            values = {f: scores.values[i].round(5).tolist() for i, f in enumerate(self.atlas.functions)}
+            unit = units.get(name)
+            scorers.append(
+                {
+                    "name": name,
+                    "label": str(labels.get(name, name)),
+                    "unit": unit if isinstance(unit, str) else "",
+                    "values": values,
+                }
+            )
+        return {
+            "where": self.where,
+            "scorers": scorers,
+            "selected": self._selected(),
+            "groups": self._groups(),
+            "steer": {f: self._why_not(f) for f in FUNCTIONS},
+        }
+
+    def _selected(self) -> dict[str, dict[str, list[str]]]:
+        """By scorer and function: the heads that the study's selector chose."""
+        table = self.study.run.read_table("selection")
+        found: dict[str, dict[str, list[str]]] = {}
+        for row in table.to_dict("records"):
+            if row["selector"] == self.study.settings.selector and isinstance(row["heads"], str):
+                found.setdefault(row["scorer"], {})[row["function"]] = row["heads"].split()
+        return found
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Redundant groups that the scorer `multihead` found: function, heads, joint damage and damage alone."""
+        found = []
+        for name, scores in self.atlas.scores.items():
+            for function, group in (scores.info.get("groups") or {}).items():
+                if isinstance(group, dict) and group.get("heads"):
+                    found.append(
+                        {"scorer": name, "function": function, "title": TITLES.get(function, function), **group}
+                    )
+        return found
+
+    def _why_not(self, function: str) -> str:
+        """Why there is no direction to steer along; empty if there is one."""
+        try:
+            return self.directions(function).reason
+        except HeadAtlasError as error:
+            return str(error)
+
+    def directions(self, function: str) -> Directions:
+        """From wrong to right answers of a function, from split P (`intervention.directions`)."""
+        if function not in FUNCTIONS:
+            raise HeadAtlasError(f"function must be one of {', '.join(FUNCTIONS)}, got {function!r}")
+        return _directions(self, function)
+
+    def snippet(self, functions: list[str]) -> list[str]:
+        """Code that makes `directions`, a dict by function."""
+        capture = str(self.study.store.at("capture").where)
+        tokens = self.study.settings.tokens
+        names = ", ".join(map(repr, functions))
+        return [
+            f"acts = ha.Activations.open({capture!r})",
+            "from headatlas.intervention import directions as directions_of",
+            f"directions = {{name: directions_of(acts, name, tokens={tokens!r}) for name in ({names},)}}",
+        ]
+
+
+@lru_cache(maxsize=32)
+def _directions(run: RunFacts, function: str) -> Directions:
+    return directions(run.study.acts, function, tokens=run.study.settings.tokens)
