@@ -92,8 +92,9 @@ def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def scorers_in_order(names: Iterable[str]) -> list[str]:
-    """Distinct scorers: those of the study in the order of its table `scorers`, then others, sorted."""
-    return in_order(names, _scorers.get())
+    """Distinct scorers: those of the study in the order of its table `scorers`, then others in the order given."""
+    distinct, known = dict.fromkeys(names), _scorers.get()
+    return [name for name in known if name in distinct] + [name for name in distinct if name not in known]
 
 
 def functions_in_order(names: Iterable[str]) -> list[str]:
