@@ -1,4 +1,6 @@
-"""Run the notebooks in docs/tutorials/ and write each as a page with its outputs: `python docs/render_tutorials.py [NAME ...]`.
+"""Run the notebooks in docs/tutorials/ and write each as a page with its outputs.
+
+    python docs/render_tutorials.py [NAME ...] [--out DIR]
 
 Zensical shows Markdown only. The cells run in order in one namespace, in a temporary folder; what they print, and what the last
 expression of a cell is, goes below the cell. Pictures become PNG files beside the page.
@@ -6,12 +8,12 @@ expression of a cell is, goes below the cell. Pictures become PNG files beside t
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
 import io
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -84,13 +86,16 @@ def render(notebook: Path, out: Path) -> str:
     return page
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Render the notebooks of these names, by default all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--out", type=Path, default=HERE)
+    given = parser.parse_args()
     for notebook in sorted(HERE.glob("*.ipynb")):
-        if not names or notebook.stem in names:
-            print(notebook.stem, flush=True)
-            render(notebook, HERE)
+        if not given.names or notebook.stem in given.names:
+            render(notebook, given.out.resolve())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -17,6 +17,7 @@ from headatlas.study import make_settings, open_study, run_stages
 settings = make_settings(
     "ref-llava", n=48, seed=1, quick=True, scorers=("separation", "linear"), selector="largest_gap", linear_null=20, n_random=2,
     n_control_questions=10, doses=(2,), n_steer=1, n_bootstrap=200, alphas=(0.5,), n_examples=2,
+    methods=("louder",),
 )
 run_stages(open_study(settings, "run"))
 """
@@ -77,7 +78,7 @@ def test_a_study_and_its_report_use_what_was_added(package):
     results = package / "run" / "results"
     assert "separation" in (results / "scores.csv").read_text()
     assert "largest_gap" in (results / "selection.csv").read_text()
-    assert "louder" in (results / "activation.csv").read_text()
+    assert "louder" in (results / "methods.csv").read_text()
     page = (package / "run" / "report.html").read_text()
     assert "How deep the heads lie" in page
     assert "Recall is deep" in page

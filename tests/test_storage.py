@@ -14,9 +14,11 @@ from headatlas.storage import (
     SEAL,
     DamagedError,
     Folder,
+    beside,
     difference,
     is_sealed,
     lock_folder,
+    locked,
     read_frame,
     recover,
     remove_parts,
@@ -247,3 +249,31 @@ def test_a_crash_while_folders_are_exchanged_loses_neither(tmp_path, monkeypatch
         (folder / "a.txt").write_text("newer")
     assert tree(tmp_path) == ["out", "out/a.txt"]
     assert (tmp_path / "out" / "a.txt").read_text() == "newer"
+
+
+def test_a_writers_lock_nests_and_leaves_nothing(tmp_path):
+    path = tmp_path / "new" / "deep" / "data"
+    lock = path.parent / ".data.lock"
+    with locked(path, "it"):
+        with locked(path, "it"):
+            assert lock.exists()
+        assert lock.exists(), "the outer lock is still held"
+        code = "import sys; from headatlas.storage import *\nwith locked(Path(sys.argv[1]), 'it'): pass"
+        other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+        assert "another process is writing it" in other.stderr
+    assert not (tmp_path / "new").exists()
+    with locked(path, "it"):
+        path.mkdir()
+    assert [one.name for one in path.parent.iterdir()] == ["data"]
+
+
+def test_what_lies_beside_a_folder_without_a_name(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    assert beside(Path("x/vsr"), ".review") == Path("x/vsr.review")
+    assert beside(Path("."), ".review") == tmp_path / "a.review"
+    assert beside(Path(".."), ".review") == tmp_path.with_name(f"{tmp_path.name}.review")
+    with pytest.raises(HeadAtlasError, match="root of a disk"):
+        beside(Path("/"), ".review")
+    with pytest.raises(HeadAtlasError, match="root of a disk"), locked(Path("/"), "it"):
+        pass

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from headatlas.report import render_report
     from headatlas.scoring import Atlas, score
     from headatlas.study import run_study
-    from headatlas.vlm import VLM, evaluate, load_vlm
+    from headatlas.vlm import VLM, HeadRecipe, evaluate, load_vlm
 
 install()
 
@@ -48,7 +48,7 @@ _HOMES = {
         *("Edit", "Head", "HeadSet", "find_heads", "mean", "patch", "scale", "steer", "zero"),
         *("attend", "block", "scale_attention"),
     ),
-    "vlm": ("VLM", "evaluate", "load_vlm"),
+    "vlm": ("VLM", "HeadRecipe", "evaluate", "load_vlm"),
     "activations": ("Activations", "attention", "capture"),
     "scoring": ("Atlas", "score"),
     "study": ("run_study",),
@@ -66,6 +66,7 @@ __all__ = [
     "Explanation",
     "Head",
     "HeadAtlasError",
+    "HeadRecipe",
     "HeadSet",
     "attend",
     "attention",

@@ -132,6 +132,18 @@ def safe_name(text: str) -> str:
     return f"{kept}-{digest}" if kept else f"x-{digest}"
 
 
+def beside(path: Path, ending: str) -> Path:
+    """What lies next to `path` under its name with `ending`: `data/vsr` and `.import.json` give `data/vsr.import.json`.
+
+    Raises:
+        HeadAtlasError: `path` is the root of a disk, which has no name.
+    """
+    named = path if path.name not in ("", "..") else Path(os.path.realpath(path))
+    if not named.name:
+        raise HeadAtlasError(f"{str(path)!r} is the root of a disk: name a folder in it")
+    return named.with_name(f"{named.name}{ending}")
+
+
 _STAGED = ".headatlas-writing"
 """Marks a folder that `replacing` was filling."""
 
@@ -140,14 +152,18 @@ _STAGED = ".headatlas-writing"
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the only lock of `path`, a file beside it; for writers, of this machine or of another that shares the disk.
 
+    Nested use in one thread is fine: long work takes the lock before it begins, and what it calls takes it again. Parents of
+    `path` that are missing are made, and removed again if nothing was written into them.
+
     Raises:
         HeadAtlasError: another process holds it, or the lock cannot be made; `what` says in the message what it is writing.
     """
     path = Path(os.path.realpath(path))
-    name = path.with_name(f".{path.name}.lock")
+    name = beside(path, ".lock").with_name(f".{path.name}.lock")
+    new = [folder for folder in (name.parent, *name.parent.parents) if not folder.exists()]
     try:
         name.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(name, timeout=0)
+        lock = filelock.FileLock(name, timeout=0, is_singleton=True)
         lock.acquire()
     except filelock.Timeout as error:
         raise HeadAtlasError(
@@ -158,8 +174,12 @@ def locked(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     finally:
-        name.unlink(missing_ok=True)
+        if lock.lock_counter == 1:
+            name.unlink(missing_ok=True)
         lock.release()
+        with suppress(OSError):  # something was written there
+            for folder in new:
+                folder.rmdir()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from spread_checks import answers_are_the_same, capture_is_the_same
 
 from headatlas.activations.sharding import capture_unit
 from headatlas.cluster import RayWorkers, Shard
-from headatlas.cluster.ray_cluster import _ray
+from headatlas.cluster.ray_cluster import _check_reachable, _ray
 from headatlas.errors import HeadAtlasError
 
 # Ray leaves processes and sockets to the interpreter's end; what it does with them is its own.
@@ -68,3 +68,9 @@ def test_mistakes_are_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(HeadAtlasError, match=r"headatlas\[ray\]"):
         RayWorkers("local")
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once():
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "nowhere", "127.0.0.1:ten"):
+        with pytest.raises(HeadAtlasError, match="no Ray cluster at"):
+            _check_reachable(address)

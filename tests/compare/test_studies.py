@@ -15,6 +15,7 @@ def test_folders_are_the_last_part_of_the_names():
     ]
     assert folders(["a/vlm", "b/vlm", "c"]) == ["a--vlm", "b--vlm", "c"]
     assert folders(["/x/vlm", "y"]) == ["vlm", "y"]
+    assert folders(["/x/vlm/..", "y"]) == ["x", "y"]
     assert folders(["x/comparison", "report.html"]) == ["model-comparison", "model-report.html"]
 
 

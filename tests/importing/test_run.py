@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -199,3 +201,28 @@ def test_an_import_that_is_interrupted_leaves_nothing_half(vsr, tmp_path, monkey
     monkeypatch.undo()
     assert import_dataset("vsr", folder, tmp_path / "out", n=12).questions == 12
     assert (tmp_path / "out.import.json").exists()
+
+
+def test_a_second_import_into_a_folder_is_refused_before_anything_is_read(vsr, tmp_path, monkeypatch):
+    folder, asked = vsr(4), []
+    monkeypatch.setattr(run, "open_origin", lambda *args: asked.append(args))
+    code = (
+        "import sys, time; from pathlib import Path; from headatlas.storage import locked\n"
+        "with locked(Path(sys.argv[1]), 'the dataset'): print('held', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(HeadAtlasError, match="another process is writing the dataset"):
+            import_dataset("vsr", folder, tmp_path / "out")
+        assert asked == []
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+
+
+def test_an_import_that_fails_at_once_leaves_nothing(vsr, tmp_path):
+    with pytest.raises(HeadAtlasError):
+        import_dataset("vsr", tmp_path / "nowhere", tmp_path / "a" / "b" / "out")
+    assert not (tmp_path / "a").exists()

@@ -124,6 +124,16 @@ def test_values_of_each_conversation_follow_it(tiny_vlm, data, small, monkeypatc
     assert table["text"].tolist() == wanted.text[0]
 
 
+def test_a_shard_that_does_not_say_which_answers_ended_is_not_read(tiny_vlm, data, monkeypatch):
+    found = sweep(tiny_vlm, [conversation(question) for question in data[:1]], [[]], "all")
+    write = np.savez_compressed
+    monkeypatch.setattr(
+        np, "savez_compressed", lambda out, **arrays: write(out, **{k: v for k, v in arrays.items() if k != "ended"})
+    )
+    with pytest.raises(ValueError, match="which answers ended"):
+        unpacked(packed(found))
+
+
 def test_a_sweep_is_packed_without_loss(tiny_vlm, data):
     found = sweep(tiny_vlm, [conversation(question) for question in data[:3]], [[zero(["L0.H0"])], []], "answer")
     found.text[0][0] = "größer – 大"

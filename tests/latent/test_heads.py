@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 
-from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.latent import latent_heads
-from headatlas.latent.heads import equivalence_p, latent_table
-from headatlas.results import validate
+from headatlas.latent.heads import equivalence_p
 from headatlas.scoring import PerSample, Scores
 
 SPATIAL = "spatial_perception"
@@ -69,11 +67,3 @@ def test_mistakes_are_one_line(decodable, effect):
     with pytest.raises(HeadAtlasError, match="at least 2 questions with a step of math_reasoning are needed, got 0"):
         latent_heads(decodable, effect, "math_reasoning")
     assert FUNCTIONS[0] == SPATIAL
-
-
-def test_table_names_every_function_and_says_why_there_is_none(decodable, effect):
-    table = validate("latent", latent_table({"linear": decodable, "ablation": effect})).set_index("function")
-    assert list(table.index) == list(FUNCTIONS)
-    assert tuple(table.loc[SPATIAL, ["count", "heads"]]) == (1, "L1.H0")
-    assert "at least 2 questions" in table.loc["math_reasoning", "reason"]
-    assert not len(validate("latent", latent_table({"linear": decodable})))

@@ -19,7 +19,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS, VERDICTS
 from headatlas.storage import LOCK
 from headatlas.study import kept_settings, make_settings, open_study, run_command, run_stages
-from headatlas.study.run import damaged_files, how_to_continue, stoppable
+from headatlas.study.run import damaged_files
 from headatlas.study.stages import STAGES
 
 
@@ -188,10 +188,3 @@ def test_settings_survive_the_loss_of_run_json(finished, tmp_path):
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(HeadAtlasError, match="all damaged"):
         kept_settings(tmp_path / "run")
-
-
-def test_sigterm_ends_as_ctrl_c_does_and_says_how_to_continue(finished, tmp_path):
-    with pytest.raises(KeyboardInterrupt), stoppable():
-        signal.raise_signal(signal.SIGTERM)
-    assert f"{len(STAGES)} of {len(STAGES)} stages" in how_to_continue(finished)
-    assert how_to_continue(tmp_path / "new") == "stopped before anything was written"

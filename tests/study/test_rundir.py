@@ -157,6 +157,18 @@ def test_no_single_damaged_file_hides_what_the_run_is_of(run, name):
     assert RunDir(run.root).record() is None
 
 
+@pytest.mark.parametrize("name", ["../other.txt", "/tmp/other.txt", "a/../../other.txt", ""])
+def test_a_marker_that_names_a_file_outside_of_the_run_removes_nothing(run, name):
+    """A run directory may come from somebody else, and whoever made it can seal a marker."""
+    other = run.root.parent / "other.txt"
+    other.write_text("mine")
+    run._write_sealed("stages/score.json", {"stage": "score", "fingerprint": "f", "files": {name: "0"}, "outputs": ""})
+    assert run.damaged("score") == ["stages/score.json"]
+    assert not run.is_done("score", "f")
+    run.clear("score")
+    assert other.read_text() == "mine"
+
+
 def test_a_first_stage_that_fails_leaves_nothing(tmp_path):
     run = RunDir(tmp_path / "deep" / "run")
     run.begin(RECORD)

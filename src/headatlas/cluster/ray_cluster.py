@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -129,9 +130,27 @@ def _ray(only_here: bool) -> Any:
     return ray
 
 
+def _check_reachable(address: str) -> None:
+    """Raise unless something listens at `host:port`: Ray itself tries for minutes, and then ends the process.
+
+    Raises:
+        HeadAtlasError: no connection, or no address of that form.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "no answer"
+        raise HeadAtlasError(
+            f"no Ray cluster at {address!r}: the address must be auto, local or host:port of a head node; {reason}"
+        ) from error
+
+
 def _connect(ray: Any, address: str, cores: int) -> None:
     if ray.is_initialized():
         return
+    if address not in ("local", "auto"):
+        _check_reachable(address)
     try:
         if address == "local":
             ray.init(address="local", num_cpus=cores, **LOCAL)

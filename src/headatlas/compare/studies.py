@@ -71,7 +71,10 @@ def folders(models: Sequence[str]) -> list[str]:
         raise HeadAtlasError(
             f"the models of a comparison must be different, got {twice[0]!r} {models.count(twice[0])} times"
         )
-    last = [PurePath(model).name or Path(model).resolve().name for model in models]
+    last = [
+        name if (name := PurePath(model).name) not in ("", "..") else Path(model).resolve().name or "root"
+        for model in models
+    ]
     shared = Counter(last)
     names = [
         name if shared[name] == 1 else "--".join(part for part in PurePath(model).parts if part != "/")

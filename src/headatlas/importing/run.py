@@ -24,10 +24,11 @@ from headatlas.importing.deal import components, deal, in_turn
 from headatlas.importing.download import Downloads
 from headatlas.importing.draft import Draft, LeftOut
 from headatlas.importing.fetch import Found, Missing, Pictures
-from headatlas.importing.origin import cache_folder, open_origin
+from headatlas.importing.origin import Origin, cache_folder, open_origin
 from headatlas.importing.registry import IMPORTERS, Importer
 from headatlas.pictures import stored_upright
 from headatlas.progress import Progress
+from headatlas.storage import beside, locked
 
 
 @dataclass
@@ -97,36 +98,49 @@ def import_dataset(
         raise HeadAtlasError(f"n must be at least 1, got {n}")
     chosen = IMPORTERS[name]
     store = Path(cache) if cache else cache_folder()
-    origin = open_origin(source, store, chosen.files, sha256, seed)
-    report = Report(name, chosen.title, str(source), chosen.licence, chosen.shareable, seed, n, steps=chosen.steps)
-    drafts = _read(chosen, origin, report)
+    with locked(Path(out), "the dataset"):  # from the start: two imports would download the same twice
+        origin = open_origin(source, store, chosen.files, sha256, seed)
+        report = Report(name, chosen.title, str(source), chosen.licence, chosen.shareable, seed, n, steps=chosen.steps)
+        drafts = _read(chosen, origin, report)
+        with Downloads(store) as downloads:
+            pictures = Pictures(_roots(images, origin), downloads if download else None)
+            kept = _with_images(drafts, n, seed, pictures, report, progress)
+        _write(kept, chosen, report, shares, Path(out))
+    return report
+
+
+def _roots(images: Sequence[str | Path], origin: Origin) -> list[Path]:
+    """The folders in which images are looked for."""
     roots = [*(Path(folder).expanduser() for folder in images), origin.root]
     if origin.file and (folder := origin.root.parent / "images").is_dir():  # next to questions/
         roots.append(folder)
     for root in roots:
         if not root.is_dir():
             raise HeadAtlasError(f"{root}: must be a folder with images")
-    with Downloads(store) as downloads:
-        pictures = Pictures(roots, downloads if download else None)
-        kept = _with_images(drafts, n, seed, pictures, report, progress)
+    return roots
+
+
+def _write(
+    kept: Sequence[tuple[Draft, list[Found]]], chosen: Importer, report: Report, shares: dict[Split, float], out: Path
+) -> None:
+    """Deal the questions to splits, and write them and the report."""
     if not kept:
         why = (report.missing or report.left_out or [LeftOut("", "no records")])[0]
         hint = "; --images names the folder of its images" if report.missing else ""
-        raise HeadAtlasError(f"{source}: none of {report.read} questions can be used; the first: {why}{hint}")
+        raise HeadAtlasError(f"{report.source}: none of {report.read} questions can be used; the first: {why}{hint}")
     parts = components(
         {d.key: [("group", d.group) if d.group else d.key, *(f.digest for f in found)] for d, found in kept}
     )
-    split_of = deal(parts, shares, seed)
+    split_of = deal(parts, shares, report.seed)
     report.groups = len(set(parts.values()))
     report.questions = len(kept)
     report.decomposed = sum(draft.steps[0].kind != WHOLE for draft, _ in kept)
     counts = Counter(split_of.values())
     report.splits = {split: counts[split] for split in shares}
     # Removed first, so that an interrupted import does not leave the report of an earlier one.
-    report_path(Path(out)).unlink(missing_ok=True)
-    files.write(_rows(kept, chosen, parts, split_of, list(shares)), Path(out))
-    _write_report(report, Path(out))
-    return report
+    report_path(out).unlink(missing_ok=True)
+    files.write(_rows(kept, chosen, parts, split_of, list(shares)), out)
+    _write_report(report, out)
 
 
 def _shares(splits: Sequence[str]) -> dict[Split, float]:
@@ -228,4 +242,4 @@ def _write_report(report: Report, out: Path) -> None:
 
 def report_path(out: Path) -> Path:
     """The file of the report on the dataset `out`. It lies beside the folder, which holds nothing but the dataset."""
-    return out.with_name(f"{out.name}.import.json")
+    return beside(out, ".import.json")

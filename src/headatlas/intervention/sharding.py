@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -30,15 +29,11 @@ from headatlas.vlm.data import Questions, windows
 from headatlas.vlm.evaluate import evaluate, table
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import by_length
-from headatlas.vlm.vision import VisionMemo
 
 log = logging.getLogger("headatlas")
 
 BATCHES = 4
 """Batches of a shard: every shard checks once that its passes can be shared, so a few batches together cost less."""
-
-_VISION: WeakKeyDictionary[VLM, VisionMemo] = WeakKeyDictionary()
-"""Image features that a worker keeps from shard to shard."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,9 +191,7 @@ def sweep_shard(
     file: str,
 ) -> bytes | None:
     """Sweep a few batches under a group of conditions; the result is written to `file` in the folder `where`, or returned."""
-    if vlm not in _VISION:
-        _VISION[vlm] = VisionMemo(vlm)
-    with _VISION[vlm].installed():
+    with vlm.vision.installed():
         result = packed(sweep(vlm, chats, conditions, scope, batch_size))
     if where is None:
         return result
@@ -234,9 +227,7 @@ def evaluate_window(
     vlm: VLM, questions: list[Question], shown: dict[str, Any], mode: str, context: str, batch_size: int
 ) -> list[dict[str, Any]]:
     """Rows of the answers table of one window; `shown` has by question id the images and the preamble."""
-    if vlm not in _VISION:
-        _VISION[vlm] = VisionMemo(vlm)
-    with _VISION[vlm].installed():
+    with vlm.vision.installed():
         answers = evaluate(vlm, questions, mode, context, batch_size, arm=lambda question: shown[question.id])
     plain = answers.astype(object)
     return [
@@ -339,5 +330,8 @@ def unpacked(data: bytes) -> Sweep:
         text = np.char.decode(arrays["text"], "utf-8").tolist()
         logprob: Float[np.ndarray, "C1 N"] = arrays["logprob"]
         exact, (how, reason) = arrays["exact"], arrays["how"].tolist()
-        turns, ended = tuple(arrays["turns"].tolist()), arrays.get("ended")
+        turns = tuple(arrays["turns"].tolist())
+        if "ended" not in arrays:  # of a version that did not look whether answers end
+            raise ValueError("it does not say which answers ended")
+        ended = arrays["ended"]
     return Sweep(logprob[:-1], exact[:-1], text[:-1], (logprob[-1], exact[-1], text[-1]), turns, how, reason, ended)

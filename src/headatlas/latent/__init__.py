@@ -1,8 +1,31 @@
 """Latent heads and the methods that activate them: `methods/` (one file each), `detectors/` (one file each)."""
 
-from headatlas.latent.detectors import DETECTORS, Detections, Detector, GroundTruth, detector, get_detector
-from headatlas.latent.heads import latent_heads, latent_table
-from headatlas.latent.methods import ARMS, METHODS, Arm, Cost, Method, MethodInputs, arm, arms, method
+from headatlas.latent.detectors import (
+    DETECTORS,
+    Detections,
+    Detector,
+    GroundTruth,
+    detector,
+    get_detector,
+    picture_key,
+    things_named,
+)
+from headatlas.latent.heads import latent_heads
+from headatlas.latent.judging import Judged, judge
+from headatlas.latent.methods import (
+    ARMS,
+    METHODS,
+    Arm,
+    Cost,
+    Method,
+    MethodInputs,
+    Strength,
+    arm,
+    arms,
+    method,
+    method_names,
+)
+from headatlas.latent.recruits import LatentInputs, latent_table, twin_scores
 from headatlas.latent.table import activation_table
 
 __all__ = [
@@ -14,14 +37,22 @@ __all__ = [
     "Detections",
     "Detector",
     "GroundTruth",
+    "Judged",
+    "LatentInputs",
     "Method",
     "MethodInputs",
+    "Strength",
     "activation_table",
     "arm",
     "arms",
     "detector",
     "get_detector",
+    "judge",
     "latent_heads",
     "latent_table",
     "method",
+    "method_names",
+    "picture_key",
+    "things_named",
+    "twin_scores",
 ]

@@ -1,22 +1,18 @@
-"""Latent heads: a function can be decoded from them, and yet the model does without them.
+"""Idle heads: a function can be decoded from them, and yet the model does without them.
 
-A head is latent if the function is decodable from it (p after Benjamini-Hochberg) *and* its exact causal effect is shown to
+A head is idle if the function is decodable from it (p after Benjamini-Hochberg) *and* its exact causal effect is shown to
 lie within +-delta of zero (two one-sided tests). An effect that is merely not significant is not enough.
+`latent.recruits` adds the third part of what makes a head latent: a method under which it has an effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float
 
 from headatlas import stats
-from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
-from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores, function_index
 
 DELTA = {"logprob": 0.05, "accuracy": 0.02}
@@ -57,21 +53,6 @@ def latent_heads(
         reason=f"{len(heads)} latent: {int(readable.sum())} heads decodable ({decodable.name}, BH q = {q:g}), "
         f"{int(idle.sum())} without effect (|{measure}| < {width:g}, TOST)",
     )
-
-
-def latent_table(scores: Mapping[str, Scores], decodable: str = "linear", effect: str = "ablation") -> pd.DataFrame:
-    """Rows of results/latent.csv; none if one of the two scorers is missing, has no p-values or no per-step values."""
-    one, other = scores.get(decodable), scores.get(effect)
-    if one is None or other is None or one.pvalues is None or other.per_sample is None:
-        return RESULTS["latent"].empty()
-    rows = []
-    for function in FUNCTIONS:
-        try:
-            heads = latent_heads(one, other, function)
-        except HeadAtlasError as error:  # too few questions of this function
-            heads = HeadSet((), reason=str(error))
-        rows.append((function, len(heads), " ".join(map(str, heads)), heads.reason))
-    return pd.DataFrame(rows, columns=["function", "count", "heads", "reason"])
 
 
 def decodable_mask(scores: Scores, function: str, q: float = LEVEL) -> Bool[np.ndarray, "L H"]:

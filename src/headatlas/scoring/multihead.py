@@ -11,7 +11,8 @@ question, and what it says tells nothing about the function. Each reading counts
 3. Halves: random halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads
    matters. Weighted ridge regressions of the damage on the halves give the scores.
 4. Groups: among the `TOP` heads of a function, pairs that cost more together than the sum of both have positive terms. Heads
-   joined by strong ones are a group if their joint damage, measured, exceeds the sum of their single ones, measured too.
+   joined by strong ones are a group if their joint damage, measured, exceeds the sum of their single ones, measured too; groups
+   that cost more together than one by one are joined to one.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ GENERAL = 0.2
 TOP = 24
 RIDGE = 1.0
 STRONG = 3.0
+MERGED = 4
+"""Groups that are tried to be joined, the strongest first."""
 MARGIN = 0.01
 """A share of damage, in nats, that still counts as none."""
 
@@ -147,11 +150,9 @@ def multihead(
         pairs[c, : len(top), : len(top)] = terms
         info["top"][name] = [str(_head(i, heads)) for i in top]
         info["groups"][name], info["damage"][name] = [], []
-        for group in joined(terms):
-            measured = _measured(readings, top[group], rows)
-            if measured["joint"] > max(sum(measured["single"]), 0) + MARGIN:
-                info["groups"][name].append([str(_head(i, heads)) for i in top[group]])
-                info["damage"][name].append(measured)
+        for group, measured in _redundant([top[group] for group in joined(terms)], readings, rows):
+            info["groups"][name].append([str(_head(i, heads)) for i in group])
+            info["damage"][name].append(measured)
     info["seconds"] = time.perf_counter() - started
     arrays = {"pairs": pairs, "format": of_format.reshape(-1, layers, heads)}
     return replace(scores, name="multihead", pvalues=pvalues, info=scores.info | info, arrays=scores.arrays | arrays)
@@ -187,6 +188,11 @@ class _Readings:
             np.exp(np.minimum(left, 0.0)),
             np.maximum(made.bare[0], CLIP)[None] - np.maximum(made.logprob, CLIP),
         )
+
+    def joint(self, sets: Iterable[np.ndarray], rows: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " R"]:
+        """The mean damage of each set of heads among valid answers, on some steps, weighted by the mass left, nats."""
+        made, _, mass, _ = self.damage(sets)
+        return (made * mass)[:, rows].sum(1) / np.maximum(mass[:, rows].sum(1), 1e-9)
 
 
 def weighted_ridge(
@@ -288,11 +294,35 @@ def _by_function(
     return weighted_ridge(masks, means, np.ones_like(means), ridge).T
 
 
+def _redundant(
+    candidates: Sequence[np.ndarray], readings: _Readings, rows: Bool[np.ndarray, " N"]
+) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Candidates, joined where they cost more together than one by one, as long as their joint damage exceeds that of their heads
+    alone; the most damaging first."""
+    groups = [np.asarray(group) for group in candidates[:MERGED]]
+    damage = list(readings.joint(groups, rows)) if groups else []
+    while len(groups) > 1:
+        pairs = list(combinations(range(len(groups)), 2))
+        unions = readings.joint([np.concatenate([groups[i], groups[j]]) for i, j in pairs], rows)
+        gains = [union - damage[i] - damage[j] for union, (i, j) in zip(unions, pairs, strict=True)]
+        best = int(np.argmax(gains))
+        if not gains[best] > MARGIN:
+            break
+        i, j = pairs[best]
+        groups = [*(g for k, g in enumerate(groups) if k not in (i, j)), np.concatenate([groups[i], groups[j]])]
+        damage = [*(d for k, d in enumerate(damage) if k not in (i, j)), float(unions[best])]
+    kept = []
+    for group in groups:
+        measured = _measured(readings, group, rows)
+        if measured["joint"] > max(sum(measured["single"]), 0) + MARGIN:
+            kept.append((group, measured))
+    return sorted(kept, key=lambda pair: -pair[1]["joint"])
+
+
 def _measured(readings: _Readings, group: np.ndarray, rows: Bool[np.ndarray, " N"]) -> dict[str, Any]:
     """The damage of a group as a whole, of its halves and of its members alone, on the steps of its function, nats."""
     sets = [group, group[::2], group[1::2], *[group[i : i + 1] for i in range(len(group))]]
-    made, _, mass, _ = readings.damage([np.asarray(chosen) for chosen in sets])
-    made = (made * mass)[:, rows].sum(1) / np.maximum(mass[:, rows].sum(1), 1e-9)
+    made = readings.joint(sets, rows)
     return {"joint": float(made[0]), "half": float(made[1:3].mean()), "single": [float(value) for value in made[3:]]}
 
 

@@ -4,13 +4,11 @@ from headatlas.study.claims import Claim, judge
 from headatlas.study.recorded import open_recorded
 from headatlas.study.run import (
     damaged_files,
-    how_to_continue,
     kept_settings,
     open_study,
     run_command,
     run_stages,
     run_study,
-    stoppable,
 )
 from headatlas.study.settings import Settings, change_settings, make_settings, read_setting
 from headatlas.study.sweeps import SWEEPS, run_sweep
@@ -21,7 +19,6 @@ __all__ = [
     "Settings",
     "change_settings",
     "damaged_files",
-    "how_to_continue",
     "judge",
     "kept_settings",
     "make_settings",
@@ -32,5 +29,4 @@ __all__ = [
     "run_stages",
     "run_study",
     "run_sweep",
-    "stoppable",
 ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -116,34 +114,3 @@ def damaged_files(out: str | Path) -> list[str]:
     """Files of the run in `out` that are missing or not what its stages wrote; `run_stages` computes them again."""
     run = RunDir(out)
     return sorted(name for stage in STAGES for name in run.damaged(stage))
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Within, SIGTERM raises `KeyboardInterrupt` as Ctrl-C does, so that both end a command in the same way.
-
-    Outside the main thread, where signals cannot be handled, it does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def how_to_continue(out: str | Path) -> str:
-    """What to print when a command on the run in `out` was stopped."""
-    if not RunDir(out).is_run():
-        return "stopped before anything was written"
-    done = [name for name in STAGES if RunDir(out).marker(name) is not None]
-    return (
-        f"stopped; {len(done)} of {len(STAGES)} stages of {str(out)!r} are done and what the others had computed is kept: run "
-        "the same command again to continue"
-    )

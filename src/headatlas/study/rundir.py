@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -157,8 +157,12 @@ class RunDir:
         return (self.root / RUN).is_file() or any((self.root / "stages").glob("*.json"))
 
     def marker(self, stage: str) -> dict[str, Any] | None:
-        """What was noted when a stage ended: stage, fingerprint, seconds, resumed, files, inputs; None if it has not."""
-        return _read_sealed(self.root / "stages" / f"{stage}.json")
+        """What was noted when a stage ended: stage, fingerprint, seconds, resumed, files, outputs, run.
+
+        None if it has not ended, or if its marker is damaged or names a file outside of the run.
+        """
+        found = _read_sealed(self.root / "stages" / f"{stage}.json")
+        return found if found is None or all(map(_is_inside, found.get("files", {}))) else None
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
         """Whether a stage ended with these inputs and all its files are as it wrote them."""
@@ -282,6 +286,12 @@ class RunDir:
     def _write_sealed(self, name: str, value: dict[str, Any]) -> None:
         text = json.dumps({**value, "seal": SEAL.decode()}, indent=1, ensure_ascii=False) + "\n"
         write_whole(self.root / name, seal(text.encode()))
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a file's name, as a marker lists it, stays in the run directory: files that are listed may be removed."""
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 def _read_sealed(path: Path) -> dict[str, Any] | None:

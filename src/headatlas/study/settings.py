@@ -51,7 +51,7 @@ class Settings(BaseModel):
     selector: str = "null"
     """Name of the registered selector that chooses the heads to intervene on."""
     detector: str = "ground_truth"
-    """Name of the registered detector that finds the things a question is about."""
+    """Name of the registered detector that finds the things a question is about, or `name:source`, such as `file:boxes.jsonl`."""
     probe: Literal["strict", "paper"] = "strict"
     probe_null: int = Field(20, ge=1)
     """Null refits of the paper's probe; its null is pooled over heads."""
@@ -76,6 +76,12 @@ class Settings(BaseModel):
     """Label-shuffled directions, and random head sets, that steering is compared with."""
     n_directions: int = Field(20, ge=1)
     """Random directions that steering is compared with. With fewer than 19 it cannot be told from chance at p <= 0.05."""
+    methods: tuple[str, ...] = ("gain",)
+    """Names of registered activation methods that the study judges; `all` and `none` stand for all and none of them."""
+    n_method_controls: int = Field(2, ge=1)
+    """Fits of each control of an activation method, with other random numbers."""
+    n_method_fit: int = Field(200, ge=1)
+    """Questions of split P, at most, on which activation methods take gradients."""
     n_bootstrap: int = Field(10_000, ge=100)
     batch_size: int = Field(16, ge=1)
     n_examples: int = Field(10, ge=0)
@@ -88,13 +94,24 @@ class Settings(BaseModel):
 
     __str__ = __repr__
 
-    @field_validator("scorers", "doses", "alphas", mode="before")
+    @field_validator("scorers", "doses", "alphas", "methods", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         """A list may be given as text, `0.5,1`, and a single value alone."""
         if isinstance(value, str):
             return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
         return value if isinstance(value, (list, tuple)) else [value]
+
+    @field_validator("methods", mode="after")
+    @classmethod
+    def _methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """`all` and `none` as the names that they stand for."""
+        from headatlas.latent import method_names
+
+        try:
+            return method_names(value)
+        except HeadAtlasError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("scorers", "doses", "alphas", mode="after")
     @classmethod
@@ -110,7 +127,7 @@ class Settings(BaseModel):
         registry = _registry(str(info.field_name))
         for name in (value,) if isinstance(value, str) else value:
             try:
-                registry[name]
+                registry[name.partition(":")[0] if info.field_name == "detector" else name]
             except HeadAtlasError as error:
                 raise ValueError(str(error)) from error
         return value
@@ -147,6 +164,9 @@ _QUICK: dict[str, Any] = {
     "n_control_questions": 30,
     "n_random_dose": 1,
     "alphas": (0.5, 2.0),
+    "methods": (),
+    "n_method_controls": 1,
+    "n_method_fit": 96,
     "n_bootstrap": 1000,
 }
 

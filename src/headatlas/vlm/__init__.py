@@ -7,11 +7,13 @@ from headatlas.vlm.generate import generate
 from headatlas.vlm.load import check_vlm, load_vlm
 from headatlas.vlm.model import VLM
 from headatlas.vlm.read import Readout, read
+from headatlas.vlm.recipe import HeadRecipe
 
 __all__ = [
     "VLM",
     "Batch",
     "Conversation",
+    "HeadRecipe",
     "Readout",
     "Turn",
     "check_vlm",

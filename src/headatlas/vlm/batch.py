@@ -51,6 +51,8 @@ class Batch:
     """False if the image reaches the text by cross-attention: then scope `image` has no meaning."""
     image_sizes: tuple[tuple[tuple[int, int], ...], ...] = ()
     """`image_sizes[row]`: width and height of each picture that the row shows."""
+    names: tuple[str, ...] = ()
+    """What each row's conversation is called, such as its question's id."""
 
     def __repr__(self) -> str:
         rows, tokens = self.ids.shape
@@ -242,6 +244,7 @@ def _encode(vlm: VLM, conversations: Sequence[Conversation], generation_prompt: 
         side=side,
         open=generation_prompt,
         image_sizes=tuple(tuple(image.size for image in chat.images) for chat in conversations),
+        names=tuple(chat.name for chat in conversations),
     )
 
 

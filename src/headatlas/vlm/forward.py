@@ -47,15 +47,16 @@ def logits_at(
     where = mask.to(vlm.device)
     gather = Gather(where)
     head: nn.Module | None = vlm.model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(gather) if head is not None else None
-    try:
-        with vlm.running(batch, rows), reader or nullcontext():
+    # Opened first, because what is decided batch by batch may run the model, whose output embedding must not be cut then.
+    with vlm.running(batch, rows), reader or nullcontext():
+        handle = head.register_forward_pre_hook(gather) if head is not None else None
+        try:
             inputs = batch.to(vlm.device, vlm.dtype)
             kept = {"use_cache": False} if cache is None else {"use_cache": True, cache_name(vlm.model.forward): cache}
             logits = vlm.model(**inputs, **kept).logits
-    finally:
-        if handle is not None:
-            handle.remove()
+        finally:
+            if handle is not None:
+                handle.remove()
     return gather.pick(logits)
 
 

@@ -26,6 +26,7 @@ from headatlas.vlm.finite import require_finite
 from headatlas.vlm.folder import check_folder, hub_name
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.model import VLM
+from headatlas.vlm.recipe import HeadRecipe
 
 HALF = (torch.float16, torch.bfloat16)
 TEMPLATE_SECONDS = 10.0
@@ -45,6 +46,7 @@ def load_vlm(
     device_map: str | Mapping[str, Any] | None = None,
     quantization: Any = None,
     options: Mapping[str, Any] | None = None,
+    recipe: str | Path | None = None,
 ) -> VLM:
     """Load a VLM: a shipped one (`"ref-llava"`), a folder, or a Hugging Face id.
 
@@ -59,6 +61,7 @@ def load_vlm(
         quantization: `"8bit"` or `"4bit"` (bitsandbytes, which needs CUDA), or a quantization configuration of transformers'.
         options: further arguments of `from_pretrained`, such as `attn_implementation="flash_attention_2"`, `revision`,
             `max_memory` or `offload_folder`.
+        recipe: folder of a `HeadRecipe`, which is then part of everything the model answers.
 
     Returns:
         The model, in eval mode, without gradients, with its heads found.
@@ -66,8 +69,9 @@ def load_vlm(
     Raises:
         HeadAtlasError: no such model, not a VLM, one that this release of transformers cannot run, weights missing, remote code
             needed, or heads that cannot be addressed; `device` and `device_map` both given; a quantization whose package or
-            device is not there.
+            device is not there; a recipe that is damaged or was made for another model.
     """
+    kept = None if recipe is None else HeadRecipe.load(recipe)
     placing = _placing(device, device_map, quantization)
     where = _where(device)
     source = _source(str(name))
@@ -81,7 +85,10 @@ def load_vlm(
         vlm = VLM(name=str(name), model=model, processor=processor)
         _try(vlm)
     given = {"trust_remote_code": trust_remote_code, "device_map": device_map, "quantization": quantization}
-    vlm.loaded_with = {key: value for key, value in {**given, "options": options}.items() if value}
+    given |= {"options": options, "recipe": None if recipe is None else str(recipe)}
+    vlm.loaded_with = {key: value for key, value in given.items() if value}
+    if kept is not None:
+        vlm.keep_recipe(kept)
     return vlm
 
 

@@ -7,9 +7,10 @@ of the caller's rows the batch's rows belong.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,18 @@ from headatlas.vlm.pixels import PixelCache, cache_bytes
 from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.read import read
 from headatlas.vlm.special_tokens import end_tokens, image_ids
+from headatlas.vlm.vision import VisionMemo
 
 if TYPE_CHECKING:
     from headatlas.heads import Head
     from headatlas.vlm.attention import AttentionMap
     from headatlas.vlm.batch import Batch
+    from headatlas.vlm.recipe import HeadRecipe
 
 Edits = tuple[Edit | AttentionEdit, ...]
+
+AroundBatch = Callable[["Batch", Sequence[int]], AbstractContextManager[Any]]
+"""What is entered around every forward of a batch, given the batch and the index of each of its rows in the caller's list."""
 
 TOWER_NAMES = {
     "L": "language model",
@@ -58,6 +64,10 @@ class _Active:
     scope: str
     deferred: bool
     """True if the hooks are set batch by batch, because positions or rows are needed."""
+    around: AroundBatch | None = None
+    """Entered around every batch instead of `edits`."""
+    key: str = ""
+    """What decides the effect of `around`."""
 
 
 class VLM:
@@ -90,6 +100,9 @@ class VLM:
         self._ends: tuple[Any, tuple[tuple[str, ...], frozenset[int]]] | None = None
         self._active: list[_Active] = []
         self._within_batch = False
+        self._deciding = False
+        self._recipe: ExitStack | None = None
+        self._recipe_key = ""
         self.model = model
         self.pixels = PixelCache(cache_bytes(self.model, 25))
 
@@ -109,6 +122,11 @@ class VLM:
         if self._active:
             lines.append(f"edited: {len(self._active)} open edits")
         return "\n  ".join(lines)
+
+    @cached_property
+    def vision(self) -> VisionMemo:
+        """Cache of what the vision tower makes of each picture, in use within `vlm.vision.installed()`."""
+        return VisionMemo(self)
 
     @property
     def model(self) -> Any:
@@ -194,11 +212,28 @@ class VLM:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Everything that determines this model's answers now, by name, such as weights, adapters, tokenizer and chat template.
+        """What decides this model's answers, now: weights, adapters, tokenizer, chat template, the date it writes, picture
+        sizes and so on, by name. Computed at every call; `identity.differences` compares two of them."""
+        parts = identity.identity(self.model, self.processor)
+        return parts | {"recipe": self._recipe_key} if self._recipe_key else parts
 
-        Computed at every call; `identity.differences` compares two of them.
+    def keep_recipe(self, recipe: HeadRecipe) -> None:
+        """Answer with a recipe from now on, as if it were part of the model; `drop_recipe` takes it away.
+
+        Raises:
+            HeadAtlasError: the recipe is of another model, or one is in force already.
         """
-        return identity.identity(self.model, self.processor)
+        if self._recipe is not None:
+            raise HeadAtlasError("the model has a recipe already: call drop_recipe() first")
+        with ExitStack() as stack:
+            stack.enter_context(recipe.applied(self))
+            self._recipe, self._recipe_key = stack.pop_all(), recipe.fingerprint
+
+    def drop_recipe(self) -> None:
+        """Take the kept recipe away; nothing if there is none."""
+        if self._recipe is not None:
+            self._recipe.close()
+        self._recipe, self._recipe_key = None, ""
 
     @property
     def fingerprint(self) -> str:
@@ -245,6 +280,24 @@ class VLM:
             stack.callback(self._active.pop)
             yield self
 
+    @contextmanager
+    def around_batches(self, enter: AroundBatch, key: str, scope: str = "answer") -> Iterator[VLM]:
+        """Within the context, `enter(batch, rows)` is entered around everything that is run of a batch.
+
+        For changes that are decided batch by batch, such as those that depend on the model's own confidence or on the
+        picture. `enter` may run the model itself (`vlm.model`), under the contexts opened before this one.
+
+        Args:
+            enter: called with the batch and the index of each of its rows in the caller's list.
+            key: changes whenever the effect could; for markers and cache keys.
+            scope: where it acts. With `answer` or `last` no step of a conversation shares what was computed for another.
+        """
+        with ExitStack() as stack:
+            stack.callback(self.model.register_forward_pre_hook(self._guard).remove)
+            self._active.append(_Active((), None, check_scope(scope), True, enter, key))
+            stack.callback(self._active.pop)
+            yield self
+
     @property
     def picture_path(self) -> str:
         """How the picture reaches the text, in words."""
@@ -264,13 +317,19 @@ class VLM:
     def edits_key(self) -> tuple[str, ...]:
         """Scope and fingerprints of the active edits, outermost first; for markers and cache keys."""
         return tuple(
-            f"{a.scope}:" + ",".join(edit.fingerprint for row in (a.rows or (a.edits,)) for edit in row)
+            f"{a.scope}:{a.key}" + ",".join(edit.fingerprint for row in (a.rows or (a.edits,)) for edit in row)
             for a in self._active
         )
 
     @property
     def active_edits(self) -> tuple[tuple[Edits, str], ...]:
-        """The active edits for all rows and their scopes, outermost first."""
+        """The active edits for all rows and their scopes, outermost first.
+
+        Raises:
+            HeadAtlasError: within `around_batches`, whose changes are not edits that can be written down.
+        """
+        if any(active.around is not None for active in self._active):
+            raise HeadAtlasError("changes made batch by batch must be run in one process: leave the workers out")
         return tuple((active.edits, active.scope) for active in self._active)
 
     @property
@@ -281,19 +340,31 @@ class VLM:
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
         """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""
-        forget_positions(self._model)
-        with ExitStack() as stack:
-            waiting = [active for active in self._active if active.deferred]
-            if waiting:
-                positions = batch.positions
-                for active in waiting:
-                    edits = placed_edits(self, batch, _for_rows(active, rows))
-                    stack.enter_context(edit_heads(self.model, self.heads, edits, active.scope, positions))
-            before, self._within_batch = self._within_batch, True
-            try:
+        if self._deciding:  # what was opened before is in force already
+            forget_positions(self._model)
+            yield
+            return
+        before, self._within_batch = self._within_batch, True
+        try:
+            forget_positions(self._model)
+            with ExitStack() as stack:
+                waiting = [active for active in self._active if active.deferred]
+                if waiting:
+                    positions = batch.positions
+                    for active in waiting:
+                        if active.around is not None:
+                            self._deciding = True
+                            try:
+                                stack.enter_context(active.around(batch, rows))
+                            finally:
+                                self._deciding = False
+                            forget_positions(self._model)
+                            continue
+                        edits = placed_edits(self, batch, _for_rows(active, rows))
+                        stack.enter_context(edit_heads(self.model, self.heads, edits, active.scope, positions))
                 yield
-            finally:
-                self._within_batch = before
+        finally:
+            self._within_batch = before
 
     def answer(self, image: Picture, text: str, max_new_tokens: int = 16) -> str:
         """The model's greedy answer to a picture and a text, under the active edits.

@@ -40,6 +40,7 @@ def made(step, last=LAST, question=None):
         ({"answer": "B", "answer_type": "choice", "options": ["left", "right"]}, "right"),
         ({"answer": "on top of it", "answer_type": "choice", "options": ["above", "below"]}, "above"),
         ({"answer": "  the   red\ncar "}, "the red car"),
+        ({"answer": "the\0car\0"}, "the car"),
     ],
 )
 def test_answers_are_normalised(changes, answer):

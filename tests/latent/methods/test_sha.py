@@ -29,9 +29,12 @@ def shown(question, name):
 
 
 def test_the_arms_and_their_names():
-    assert list(arms()) == ["original", "boxes", "mask", "boxes+mask", "random_boxes", "coordinates", "image_twice"]
+    assert list(arms()) == [
+        *("original", "boxes", "mask", "boxes+mask", "random_boxes", "random_mask"),
+        *("added_boxes", "added_mask", "added_boxes+mask", "added_random_boxes", "coordinates", "image_twice"),
+    ]
     every = [*arms().values(), *arms(GroundTruth(False)).values()]
-    assert len({arm.fingerprint for arm in every}) == 14
+    assert len({arm.fingerprint for arm in every}) == 24
 
 
 def test_no_arm_changes_the_question(question):
@@ -128,11 +131,23 @@ def test_a_question_without_image_or_with_a_box_at_the_edge(question):
 def test_sha_is_a_method(question):
     sha = METHODS["sha"]()
     assert isinstance(sha, Method)
-    assert (sha.name, sha.control, sha.cost.parameters) == ("sha", "random_boxes", 0)
+    assert (sha.name, sha.controls, sha.cost.parameters) == ("sha", ("random_boxes", "image_twice"), 0)
     with sha.applied(None) as show:
-        (image,), _ = show(question)
+        (image, added), _ = show(question)
     (both,), _ = shown(question, "boxes+mask")
-    np.testing.assert_array_equal(image, both)
+    np.testing.assert_array_equal(image, question.images[0])
+    np.testing.assert_array_equal(added, both)
+
+
+def test_what_covers_other_places_covers_as_much(question):
+    original = np.asarray(question.images[0]).astype(int)
+    (moved,), _ = shown(question, "random_mask")
+    boxes = elsewhere([BOX], seed=question.id)
+    assert boxes[0] != BOX
+    (image, added), _ = shown(question, "added_random_boxes")
+    np.testing.assert_array_equal(image, question.images[0])
+    assert moved.shape == original.shape
+    assert (added != original).any()
 
 
 def test_an_arm_from_outside_stands_beside_the_others(question):

@@ -55,11 +55,16 @@ def test_what_is_registered_later_or_changed_runs_the_stage_again(module, study)
     assert fingerprint(study) == before
 
 
-def test_a_method_registered_after_the_stage_ran_is_not_done(study):
-    before = STAGES["activate"].fingerprint(study)
-    METHODS.add("mine", Study)  # any class
+def test_a_chosen_method_of_other_code_is_not_done(tmp_path):
+    class Chosen:
+        """A method of this file."""
+
+    METHODS.add("mine", Chosen)
     try:
-        assert STAGES["activate"].fingerprint(study) != before
+        chosen = Inputs(make_settings("any", n=8, methods=("mine",)), tmp_path / "run")
+        before = STAGES["methods"].fingerprint(chosen)
+        METHODS.add("mine", METHODS["gain"])
+        assert STAGES["methods"].fingerprint(chosen) != before
     finally:
         METHODS.remove("mine")
 

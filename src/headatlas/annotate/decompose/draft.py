@@ -35,7 +35,7 @@ def _text(value: Any) -> Any:
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
         return str(value)
-    return " ".join(value.split()) if isinstance(value, str) else value
+    return " ".join(value.replace("\0", " ").split()) if isinstance(value, str) else value
 
 
 Words = Annotated[str, BeforeValidator(_text)]

@@ -18,6 +18,7 @@ from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
+from headatlas.storage import beside
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def decompose(
     """
     rules = rules or Rules()
     out = Path(out)
-    work = Path(work) if work is not None else out.with_name(f"{out.name}.decompose")
+    work = Path(work) if work is not None else beside(out, ".decompose")
     ids = data.ids[:limit]
     chosen = set(ids)
     single = {q.id: everything or len(q.steps) < 2 for q in data.without_images() if q.id in chosen}

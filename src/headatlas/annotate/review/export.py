@@ -19,6 +19,7 @@ from headatlas.annotate.review.votes import WHOLE, Vote, VoteStore
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
+from headatlas.storage import beside
 
 
 @dataclass
@@ -61,7 +62,7 @@ def export(data: CogVSR, store: VoteStore, out: str | Path, rule: Rule) -> Revie
     """
     out = Path(out)
     result = review_result(data, store, rule)
-    folder = out.with_name(f"{out.name}.review")
+    folder = beside(out, ".review")
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in result.provenance)
     left = pd.DataFrame(result.left_out, columns=["question", "state", "why"])

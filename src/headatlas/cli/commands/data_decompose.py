@@ -14,6 +14,7 @@ from headatlas.cli.commands.data_build import PANEL
 from headatlas.cli.output import print_json
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
+from headatlas.storage import beside
 
 if typing.TYPE_CHECKING:
     from headatlas.annotate.decompose import Outcome
@@ -105,7 +106,7 @@ def decompose(
     rules = Rules(least=least, most=most, tries=drafts, side=side, round=round)
     with Bars() as bars:
         outcome = go(load(data), writer, out, checker, verify, rules, everything, work, n, bars)
-    _print_outcome(outcome, out, work or out.with_name(f"{out.name}.decompose"), as_json)
+    _print_outcome(outcome, out, work or beside(out, ".decompose"), as_json)
 
 
 def _print_outcome(outcome: Outcome, out: Path, work: Path, as_json: bool) -> None:

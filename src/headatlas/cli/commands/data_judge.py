@@ -78,10 +78,10 @@ def judge(
     else:
         known = endpoints.prices(price_in, price_out)
         endpoint = Endpoint(model, base_url, key_env, temperature, max_tokens, timeout, tries, concurrency, known)
+    table = read_answers(answers, load(data) if data is not None else None)
     out = out or answers.with_name(f"{answers.stem}.judged.csv")
     if out.resolve() == answers.resolve():
         raise HeadAtlasError(f"the result would replace the answers in {out}: name another file with --out")
-    table = read_answers(answers, load(data) if data is not None else None)
     with Bars() as bars:
         replies = cache or out.with_name(f"{out.stem}.replies.sqlite")
         judged, usage = judge_answers(table, endpoint, replies, only_unparsable, round, bars)

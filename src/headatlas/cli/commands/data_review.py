@@ -13,6 +13,7 @@ from headatlas.cli.commands.data_build import PANEL
 from headatlas.cli.output import print_json, shown
 from headatlas.cli.registry import command
 from headatlas.errors import HeadAtlasError
+from headatlas.storage import beside
 
 Db = Annotated[Path, typer.Option("--db", help="SQLite file of the votes; made if it is missing.")]
 Share = Annotated[float, typer.Option(help="Share of votes that must agree.")]
@@ -113,7 +114,7 @@ def review_export(
         states[state] = states.get(state, 0) + 1
     kept, steps = len(result.steps), sum(map(len, result.steps.values()))
     changed = sum(1 for record in result.provenance if record["final_step"] is not None and record["changed"])
-    record = out.with_name(f"{out.name}.review")
+    record = beside(out, ".review")
     if as_json:
         facts = {"out": str(out), "review": str(record), "questions": kept, "steps": steps, "changed": changed}
         print_json({**facts, "left_out": states})

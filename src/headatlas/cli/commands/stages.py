@@ -16,9 +16,8 @@ STAGES = {
     "capture": "Run the model over all steps and store z of every head at the chosen tokens.",
     "score": "Score every head for every function.",
     "steer": "Steer heads toward right answers: strength tuned on split T, effect on split E, with controls.",
-    "activate": "Spatial head activation (SHA): boxes, masks and their controls.",
 }
-"""Help of each command. `ablate`, `select` and `report` have files of their own, because they take other options."""
+"""Help of each command. `ablate`, `select`, `activate` and `report` have files of their own, because they take other options."""
 
 PANEL = "Stages of a study"
 ORDER = ("evaluate", "capture", "score", "select", "ablate", "steer", "activate", "report")

@@ -1,6 +1,23 @@
 """Detectors, one file each: where the things are that a question is about."""
 
-from headatlas.latent.detectors.base import DETECTORS, Detections, Detector, detector, get_detector
+from headatlas.latent.detectors.base import (
+    DETECTORS,
+    Detections,
+    Detector,
+    detector,
+    get_detector,
+    picture_key,
+    things_named,
+)
 from headatlas.latent.detectors.ground_truth import GroundTruth
 
-__all__ = ["DETECTORS", "Detections", "Detector", "GroundTruth", "detector", "get_detector"]
+__all__ = [
+    "DETECTORS",
+    "Detections",
+    "Detector",
+    "GroundTruth",
+    "detector",
+    "get_detector",
+    "picture_key",
+    "things_named",
+]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from PIL import Image
+
 from headatlas.cogvsr.schema import Box, Question
+from headatlas.pictures import upright
 from headatlas.registry import Registry
 
 Detections = list[tuple[str, Box]]
@@ -36,5 +41,70 @@ def detector(name: str) -> Callable[[Callable[..., Detector]], Callable[..., Det
 
 
 def get_detector(name: str, **options: object) -> Detector:
-    """Make the detector registered under `name`; raises `HeadAtlasError` naming those there are."""
-    return DETECTORS[name](**options)
+    """Make a detector by its registered name, or by `name:source`, such as `file:boxes.jsonl` or `endpoint:MODEL`.
+
+    Raises `HeadAtlasError` naming those there are for an unknown name.
+    """
+    name, colon, source = name.partition(":")
+    return DETECTORS[name](source, **options) if colon else DETECTORS[name](**options)
+
+
+def picture_key(image: Image.Image) -> str:
+    """32 hex digits of a picture as it is seen: upright, its size and pixels."""
+    seen = upright(image).convert("RGB")
+    return hashlib.blake2b(repr(seen.size).encode() + seen.tobytes(), digest_size=16).hexdigest()
+
+
+_THING = re.compile(r"\b(?:the|an?|any|each|every)\s+((?:[\w-]+\s+)?[\w-]+)", re.IGNORECASE)
+_NOT_THINGS = {
+    *(
+        "is",
+        "are",
+        "was",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "from",
+        "than",
+        "or",
+        "and",
+        "left",
+        "right",
+        "above",
+        "below",
+        "behind",
+    ),
+    *(
+        "front",
+        "picture",
+        "image",
+        "photo",
+        "answer",
+        "question",
+        "side",
+        "top",
+        "bottom",
+        "middle",
+        "nearer",
+        "farther",
+    ),
+}
+
+
+def things_named(question: Question) -> list[str]:
+    """What a question is about, in its own words: the names of the dataset's objects that occur in the text, else the words
+    behind its articles ("the red car"); without repeats."""
+    text = question.text.lower()
+    known = dict.fromkeys(
+        thing.cls.lower() for thing in question.objects if re.search(rf"\b{re.escape(thing.cls.lower())}", text)
+    )
+    if known:
+        return list(known)
+    found: dict[str, None] = {}
+    for match in _THING.findall(text):
+        words = [word for word in match.split() if word not in _NOT_THINGS]
+        if words and match.split()[0] not in _NOT_THINGS:
+            found[" ".join(words)] = None
+    return list(found)

@@ -2,24 +2,31 @@
 
 A method is fitted on split P, tuned on split T, and then applied to a model for as long as a `with` block lasts:
 
-    method = METHODS["sha"]()
+    method = METHODS["gain"]()
     method.fit(inputs)
     method.tune(inputs)
     with method.applied(vlm) as arm:
         answers = evaluate(vlm, data.split("E"), arm=arm)
+
+The model's weights are the same before and after the block, also where an exception leaves it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 from PIL import Image
 
+from headatlas.cogvsr.functions import SPATIAL
 from headatlas.cogvsr.schema import Question
+from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
+from headatlas.latent.detectors import Detector, GroundTruth
+from headatlas.progress import Progress
 from headatlas.registry import Registry
 from headatlas.scoring.base import ActivationsLike
 
@@ -29,6 +36,16 @@ Shown = tuple[tuple[Image.Image, ...], str]
 ShowQuestion = Callable[[Question], Shown]
 """A way of showing a question, as `vlm.evaluate(arm=...)` takes it."""
 
+Need = Literal["activations", "heads", "gradients", "attention", "detector", "wrong_answers"]
+"""What a method needs: captured z, chosen heads, gradients through the model, attention that can be edited, places of things."""
+
+Control = Literal["random_heads", "all_heads", "shuffled", "random_directions", "random_boxes", "image_twice"]
+"""How a method is made into its own control: fitted in as many random heads, in all heads, with gold answers or labels
+exchanged between steps, along random directions of equal length, with boxes at random places, with more image only."""
+
+REFERENCE = ("all_heads",)
+"""Controls that are reported beside a method but need not be beaten: all heads contain the chosen ones."""
+
 
 @dataclass(frozen=True)
 class MethodInputs:
@@ -37,16 +54,66 @@ class MethodInputs:
     Attributes:
         vlm: the model.
         data: the questions; methods use splits P (fit) and T (tune), never E.
-        activations: captured z of all splits.
+        activations: captured z of all splits; None where only methods run that need none.
         heads: the heads to act on, by function; empty for methods on the input side.
         seed: of every random draw.
+        detector: where the things are that a question is about.
+        control: fit the method as this control of itself; "" for the method. `random_heads` and `all_heads` are already in
+            `heads`; the others are the method's to follow.
+        n_fit: questions of split P that gradients are taken on, at most.
+        batch_size: questions a batch.
+        fit_batch: questions a batch where gradients are taken.
+        progress: see `headatlas.progress`.
     """
 
     vlm: Any
     data: Any
-    activations: ActivationsLike
+    activations: ActivationsLike | None
     heads: dict[str, HeadSet]
     seed: int = 0
+    detector: Detector = field(default_factory=GroundTruth)
+    control: str = ""
+    n_fit: int = 200
+    batch_size: int = 16
+    fit_batch: int = 8
+    progress: Progress | None = None
+
+    @property
+    def spatial_heads(self) -> HeadSet:
+        """The heads of both spatial functions."""
+        return HeadSet(head for function in SPATIAL for head in self.heads.get(function, ()))
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A generator that depends on `seed` alone."""
+        return np.random.default_rng([self.seed, 15])
+
+    def captured(self) -> ActivationsLike:
+        """The activations; `HeadAtlasError` if there are none."""
+        if self.activations is None:
+            raise HeadAtlasError("this method needs captured activations: pass activations=capture(vlm, data)")
+        return self.activations
+
+    def questions(self, split: str) -> list[Question]:
+        """The questions of split P (at most `n_fit`) or T.
+
+        Raises:
+            HeadAtlasError: the split is empty, or it is one that nothing may be fitted on.
+        """
+        if split not in ("P", "T"):
+            raise HeadAtlasError(f"methods are fitted on split P and tuned on split T, got {split!r}")
+        chosen = list(self.data.split(split))
+        if not chosen:
+            raise HeadAtlasError(f"split {split!r} has no question: build or load the dataset with that split")
+        if split == "P" and len(chosen) > self.n_fit:
+            keep = sorted(self.rng.permutation(len(chosen))[: self.n_fit])
+            chosen = [chosen[i] for i in keep]
+        return chosen
+
+    def report(self, what: str, done: int, total: int) -> None:
+        """Report progress, where a callback was given."""
+        if self.progress is not None:
+            self.progress(what, done, total)
 
 
 @dataclass(frozen=True)
@@ -55,16 +122,43 @@ class Cost:
 
     Attributes:
         images: images shown for each question, as a multiple of the original.
-        parameters: numbers that were fitted.
+        parameters: numbers that were fitted or tuned.
+        passes: forward passes of the model for each answer; 2 where the model is first asked without the change.
     """
 
     images: float = 1.0
     parameters: int = 0
+    passes: int = 1
+
+
+@dataclass(frozen=True)
+class Strength:
+    """One strength that was tried on split T.
+
+    Attributes:
+        value: the strength; 0 is the unchanged model.
+        accuracy: mean of both spatial functions' accuracies, 0..1.
+        logprob: mean log-probability of the gold answers of spatial steps, nats.
+        off_task: accuracy on all other steps.
+        unparsable: share of unreadable answers.
+        chosen: whether it was taken.
+    """
+
+    value: float
+    accuracy: float
+    logprob: float
+    off_task: float
+    unparsable: float
+    chosen: bool = False
 
 
 @runtime_checkable
 class Method(Protocol):
-    """One way of activating latent heads."""
+    """One way of activating latent heads.
+
+    Methods may also have the attributes `needs` (a tuple of `Need`), `heads` (where it acts, a `HeadSet`), `strengths` (a list of
+    `Strength`), `reason` (why it does nothing; "" where it does) and a method `recipe(vlm) -> HeadRecipe`.
+    """
 
     @property
     def name(self) -> str:
@@ -72,8 +166,8 @@ class Method(Protocol):
         ...
 
     @property
-    def control(self) -> str:
-        """The arm or method that it is compared with in results/activation.csv; "" for none."""
+    def controls(self) -> tuple[str, ...]:
+        """The controls that it is compared with, names of `Control`."""
         ...
 
     @property
@@ -101,3 +195,19 @@ METHODS: Registry[Callable[[], Method]] = Registry("method", ("headatlas.latent.
 def method(name: str) -> Callable[[Callable[[], Method]], Callable[[], Method]]:
     """Class decorator that registers a method under `name`; the class is called without arguments."""
     return METHODS.register(name)
+
+
+def method_names(chosen: str | Iterable[str]) -> tuple[str, ...]:
+    """Names of methods from `"all"`, `"none"`, a text such as `"gain,lora"`, or a list.
+
+    Raises:
+        HeadAtlasError: an unknown name.
+    """
+    names = [part.strip() for part in chosen.split(",") if part.strip()] if isinstance(chosen, str) else list(chosen)
+    if names == ["all"]:
+        return tuple(METHODS)
+    if names == ["none"]:
+        return ()
+    for name in names:
+        METHODS[name]
+    return tuple(dict.fromkeys(names))

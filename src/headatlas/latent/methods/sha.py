@@ -1,9 +1,10 @@
 """The method `sha`, spatial head activation from the input side (arXiv 2603.20662), and its arms.
 
 Detected things are outlined (`boxes`), covered by their own mean colour so that class, colour and texture are gone while
-place and extent stay (`mask`), or both (`boxes+mask`, as in the paper). Controls show what the arm itself contributes:
-outlines at random places (`random_boxes`), the same knowledge as words (`coordinates`), more image without more knowledge
-(`image_twice`).
+place and extent stay (`mask`), or both (`boxes+mask`), in place of the picture. In the arms `added_boxes`, `added_mask` and
+`added_boxes+mask` (the paper's) the changed picture is shown as a second image beside the original. Controls show what the arm
+itself contributes: outlines at random places (`random_boxes`), covers of equal area at random places (`random_mask`), the same
+knowledge as words (`coordinates`), more image without more knowledge (`image_twice`, `added_random_boxes`).
 """
 
 from __future__ import annotations
@@ -100,22 +101,24 @@ def arms(detector: Detector | None = None) -> dict[str, Arm]:
 class SHA:
     """Spatial head activation: the question is shown by one arm. Nothing is fitted or tuned."""
 
-    arm: str = "boxes+mask"
+    arm: str = "added_boxes+mask"
     detector: Detector = field(default_factory=GroundTruth)
     name: str = "sha"
-
-    @property
-    def control(self) -> str:
-        """The control of its arm."""
-        return ARMS[self.arm].control
+    controls: tuple[str, ...] = ("random_boxes", "image_twice")
+    needs: tuple[str, ...] = ("detector",)
 
     @property
     def cost(self) -> Cost:
-        """One image a question, as without it; two with the arm `image_twice`."""
-        return Cost(images=2.0 if self.arm == "image_twice" else 1.0)
+        """Two images a question where the changed picture is shown beside the original."""
+        return Cost(images=2.0 if self.arm.startswith("added_") or self.arm == "image_twice" else 1.0)
 
     def fit(self, inputs: MethodInputs) -> None:
-        """Nothing is fitted."""
+        """Nothing is fitted: the detector is noted, and a control shows what it has to show."""
+        self.detector = inputs.detector
+        if inputs.control == "random_boxes":
+            self.arm = ARMS[self.arm].control or "random_boxes"
+        if inputs.control == "image_twice":
+            self.arm = "image_twice"
 
     def tune(self, inputs: MethodInputs) -> None:
         """Nothing is tuned."""
@@ -136,7 +139,7 @@ def _boxes(question: Question, detections: Detections) -> Shown:
     return _first(question, lambda image: outline(image, [box for _, box in detections])), ""
 
 
-@arm("mask", control="random_boxes")
+@arm("mask", control="random_mask")
 def _mask(question: Question, detections: Detections) -> Shown:
     return _first(question, lambda image: cover(image, [box for _, box in detections])), ""
 
@@ -153,6 +156,33 @@ def _random_boxes(question: Question, detections: Detections) -> Shown:
     return _first(question, lambda image: outline(image, moved)), ""
 
 
+@arm("random_mask")
+def _random_mask(question: Question, detections: Detections) -> Shown:
+    moved = elsewhere([box for _, box in detections], seed=question.id)
+    return _first(question, lambda image: cover(image, moved)), ""
+
+
+@arm("added_boxes", control="added_random_boxes")
+def _added_boxes(question: Question, detections: Detections) -> Shown:
+    return _beside(question, _boxes(question, detections))
+
+
+@arm("added_mask", control="added_random_boxes")
+def _added_mask(question: Question, detections: Detections) -> Shown:
+    return _beside(question, _mask(question, detections))
+
+
+@arm("added_boxes+mask", control="added_random_boxes")
+def _added_boxes_mask(question: Question, detections: Detections) -> Shown:
+    return _beside(question, _boxes_mask(question, detections))
+
+
+@arm("added_random_boxes")
+def _added_random_boxes(question: Question, detections: Detections) -> Shown:
+    boxes = elsewhere([box for _, box in detections], seed=question.id)
+    return _beside(question, (_first(question, lambda image: outline(cover(image, boxes), boxes)), ""))
+
+
 @arm("coordinates")
 def _coordinates(question: Question, detections: Detections) -> Shown:
     return question.images, in_words(detections)
@@ -161,6 +191,11 @@ def _coordinates(question: Question, detections: Detections) -> Shown:
 @arm("image_twice")
 def _image_twice(question: Question, detections: Detections) -> Shown:
     return question.images * 2, ""
+
+
+def _beside(question: Question, shown: Shown) -> Shown:
+    """The question's own images and behind them the changed first one."""
+    return (*question.images, *shown[0][:1]), shown[1]
 
 
 def outline(image: Image.Image, boxes: list[Box]) -> Image.Image:

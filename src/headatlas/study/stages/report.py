@@ -11,7 +11,7 @@ from headatlas.intervention import Condition, ablate
 from headatlas.pictures import encode
 from headatlas.report import render_report
 from headatlas.report.registry import SECTIONS
-from headatlas.storage import safe_name
+from headatlas.storage import safe_name, write_whole
 from headatlas.study.claims import LEVEL, judge
 from headatlas.study.claims.base import CLAIMS
 from headatlas.study.stages.base import STAGES, stage
@@ -33,10 +33,9 @@ def examples(study: Study) -> None:
     shown = []
     for identity in _chosen(before, after, study.settings.n_examples):
         question = next(questions[i] for i in range(len(questions)) if questions.ids[i] == identity)
-        picture = f"examples/{safe_name(identity)}.png"
-        path = study.run.root / picture
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode(question.images[0]))
+        picture = f"examples/{safe_name(identity)}.png" if question.images else ""
+        if picture:
+            write_whole(study.run.root / picture, encode(question.images[0]))
         shown.append(_example(question, picture, words, before, after))
     study.run.write_json("results/examples.json", shown)
 
@@ -48,7 +47,7 @@ def claims(study: Study) -> None:
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
-@stage("report", needs=("evaluate", "claims", "examples", "look"), uses=lambda study: codes(SECTIONS))
+@stage("report", needs=("evaluate", "methods", "claims", "examples", "look"), uses=lambda study: codes(SECTIONS))
 def report(study: Study) -> None:
     """Write timings.json, charts/ and report.html."""
     study.run.write_json("timings.json", study.run.timings(tuple(STAGES)))

@@ -14,7 +14,6 @@ from jaxtyping import Bool
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import HeadSet
-from headatlas.latent import latent_table
 from headatlas.results import RESULTS
 from headatlas.scoring import SELECTORS, Scores, fewest_table, overlap_table, selection_table, sparsity_table
 from headatlas.scoring.fewest import bootstrap_masks, thresholds
@@ -30,9 +29,9 @@ N_BOOT = 1_000
 
 @stage("select", needs=("score",), uses=lambda study: codes(SELECTORS, [study.settings.selector]))
 def run(study: Study) -> None:
-    """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv, fewest.csv and latent.csv."""
+    """Write results/selection.csv, sparsity.csv, overlap.csv, counts.csv and fewest.csv."""
     chosen, seed = study.settings.selector, study.settings.seed
-    names = ("selection", "sparsity", "overlap", "counts", "fewest", "latent")
+    names = ("selection", "sparsity", "overlap", "counts", "fewest")
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for done, scores in enumerate(study.atlas.scores.values(), 1):
         tables["selection"].append(selection_table(scores, tuple(dict.fromkeys((chosen, "null", "elbow", "top_k")))))
@@ -44,7 +43,6 @@ def run(study: Study) -> None:
             tables["fewest"].append(fewest)
         tables["counts"].append(counts_table(scores, fewest, seed, selector=chosen))
         study.report("select", done, len(study.atlas.scores))
-    tables["latent"].append(latent_table(study.atlas.scores))
     for name, parts in tables.items():
         filled = [part for part in parts if len(part)]
         study.run.write_table(name, pd.concat(filled, ignore_index=True) if filled else RESULTS[name].empty())

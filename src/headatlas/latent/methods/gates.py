@@ -1,0 +1,134 @@
+"""The method `gates`: heads that hold the spatial steps back are closed, z' = g z + (1 - g) mean, g in 0..1, fitted on split P.
+
+As in causal head gating, but learned for the answers' sake: a gate closes where the gold answers of spatial steps become likelier
+without the head. All gates begin nearly open; each update pulls them open again, so that heads that do no harm stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headatlas.heads import Edit, Head, HeadSet
+from headatlas.heads.grid import Site
+from headatlas.heads.hooks import at_sites
+from headatlas.intervention.operations import mean_z
+from headatlas.latent.fitting import fit_parameters
+from headatlas.latent.methods.base import Cost, MethodInputs, Strength, method
+from headatlas.latent.tuning import tune_strength
+from headatlas.vlm import VLM
+from headatlas.vlm.recipe import HeadRecipe
+
+OPEN = 0.9
+"""Gates that end above it are opened fully."""
+START = 0.97
+"""Where gates begin: closed a little, because a gate of exactly 1 has no gradient through the sigmoid."""
+
+
+@method("gates")
+@dataclass
+class Gates:
+    """Close the heads without which the spatial answers are better.
+
+    Args:
+        steps: updates of the fit.
+        lr: of the gates' logits.
+        pull: cost of a closed gate, in nats of a spatial answer.
+        tried: strengths tried on split T: 1 closes each gate as far as was fitted, less closes it less.
+
+    Attributes:
+        gates: g of every head, [L, H]; 1 where the head is left alone.
+        strength: as tuned; 0 for none.
+    """
+
+    steps: int = 48
+    lr: float = 0.3
+    pull: float = 0.02
+    tried: Sequence[float] = (0.5, 1.0)
+    name: str = "gates"
+    controls: tuple[str, ...] = ("random_heads", "shuffled")
+    needs: tuple[str, ...] = ("activations", "gradients")
+    strength: float = 0.0
+    reason: str = ""
+    gates: Tensor | None = None
+    strengths: list[Strength] = field(default_factory=list)
+    _means: Tensor | None = None
+
+    @property
+    def heads(self) -> HeadSet:
+        """The heads whose gates are not open, the most closed first."""
+        if self.gates is None:
+            return HeadSet(())
+        gates = self.gates
+        order = sorted((tuple(map(int, at)) for at in (gates < 1).nonzero()), key=lambda at: float(gates[at]))
+        return HeadSet(Head(*at) for at in order)
+
+    @property
+    def cost(self) -> Cost:
+        """One number a head."""
+        return Cost(parameters=len(self.heads))
+
+    def fit(self, inputs: MethodInputs) -> None:
+        """Fit the gates on split P: of all heads, or of a control's heads alone."""
+        vlm = inputs.vlm
+        self._means = torch.from_numpy(mean_z(inputs.captured(), "P"))
+        allowed = torch.ones(vlm.heads.shape, dtype=torch.bool, device=vlm.device)
+        if inputs.control == "random_heads":
+            allowed = torch.from_numpy(inputs.spatial_heads.mask(vlm.heads.shape)).to(vlm.device)
+        logits = torch.full(vlm.heads.shape, START, device=vlm.device).logit().requires_grad_(True)
+
+        def current() -> Tensor:
+            return torch.where(allowed, torch.sigmoid(logits), 1.0)
+
+        fit_parameters(
+            inputs, [logits], lambda: gated(vlm, current(), self._means), name=self.name, lr=self.lr, steps=self.steps,
+            penalty=lambda: self.pull * (1 - current()).sum(),
+        )  # fmt: skip
+        found = current().detach().cpu()
+        self.gates, self.strength = torch.where(found > OPEN, 1.0, found), 1.0
+        self.reason = "" if self.heads else "every gate stayed open: no head's absence makes spatial answers likelier"
+
+    def tune(self, inputs: MethodInputs) -> None:
+        """Choose on split T how far the gates are closed."""
+        if self.heads:
+            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
+            self.reason = "" if best else "no strength gains on split T"
+
+    def _use(self, strength: float | None) -> None:
+        self.strength = strength or 0.0
+
+    def edits(self) -> tuple[Edit, ...]:
+        """One edit for each head."""
+        if self.gates is None or self._means is None or not self.strength:
+            return ()
+        edits = []
+        for head in self.heads:
+            gate = 1 - self.strength * (1 - float(self.gates[head.layer, head.head]))
+            edits.append(Edit(HeadSet((head,)), gate, (1 - gate) * self._means, "gate"))
+        return tuple(edits)
+
+    @contextmanager
+    def applied(self, vlm: VLM) -> Iterator[None]:
+        """Within the block the gates are set."""
+        with vlm.edit(*self.edits()):
+            yield
+
+    def recipe(self, vlm: VLM) -> HeadRecipe:
+        """The gates, to be kept."""
+        return HeadRecipe.of(vlm, self.name, self.edits(), settings={"strength": self.strength})
+
+
+def gated(vlm: VLM, gates: Float[Tensor, "L H"], means: Float[Tensor, "L H D"]) -> AbstractContextManager[None]:
+    """Within, z' = g z + (1 - g) mean in every head of the language model, differentiably."""
+
+    def act(site: Site, hidden: Tensor) -> Tensor:
+        gate = gates[site.layer, : site.n_heads, None].to(hidden.dtype)
+        mean = means[site.layer, : site.n_heads, : site.d_head].to(hidden)
+        return (site.split(hidden) * gate + (1 - gate) * mean).reshape(hidden.shape)
+
+    return at_sites(vlm.heads, vlm.heads.tower("L"), act, "fit", vlm.model)

@@ -1,0 +1,172 @@
+"""Activation methods: what each gains, against its own controls, at which strength, and which heads are latent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from headatlas.report import words
+from headatlas.report.blocks import gap, point_interval
+from headatlas.report.charts import dots, lines
+from headatlas.report.charts.theme import BLUE, GREEN, ORANGE
+from headatlas.report.figures import one_chart
+from headatlas.report.page import Block, Figure, Note, Section, Swatch, Table
+from headatlas.report.registry import section
+from headatlas.report.tables import Run, only, records
+
+SERIES = (
+    ("", Swatch("Spatial score", BLUE, "circle")),
+    ("own_", Swatch("Spatial score, own earlier answers", GREEN, "diamond")),
+    ("off_task_", Swatch("Other steps", ORANGE, "square")),
+)
+"""Prefix of the columns, and its place in the legend."""
+
+NAN = float("nan")
+
+CONTROLS = {
+    "random_heads": "the same in random heads",
+    "all_heads": "the same in all heads",
+    "shuffled": "fitted on exchanged answers or labels",
+    "random_directions": "random directions of equal length",
+    "random_boxes": "boxes at random places",
+    "image_twice": "the picture shown twice",
+}
+
+
+@section("methods", order=122)
+def methods_section(run: Run) -> Section:
+    """What helps and what does not, with the reason."""
+    frame = run.tables["methods"]
+    blocks: list[Block] = [*gap(run, "methods")]
+    if len(frame):
+        blocks += [_chart(frame), _table(frame)]
+        blocks += _controls(run.tables["method_controls"])
+        blocks += _strengths(run.tables["method_strengths"])
+        blocks += _latent(run.tables["latent"])
+    return Section(
+        id="methods",
+        title="Can spatial heads be activated from inside?",
+        intro="Each method was fitted on split P, tuned on split T and evaluated once on split E. It helps if the interval of "
+        "its gain excludes 0 and it gains more than each of its controls, at a level corrected over all methods and controls.",
+        blocks=tuple(blocks),
+        short="Activation methods",
+    )
+
+
+def _chart(frame: pd.DataFrame) -> Figure:
+    rows = [
+        {
+            "row": words.plain(row.method),
+            "series": swatch.text,
+            "value": getattr(row, f"{prefix}gain"),
+            "low": getattr(row, f"{prefix}low"),
+            "high": getattr(row, f"{prefix}high"),
+            "n": row.n,
+        }
+        for row in records(frame)
+        for prefix, swatch in SERIES
+        if words.known(getattr(row, f"{prefix}gain"))
+    ]
+    swatches = tuple(swatch for _, swatch in SERIES)
+    spec = dots(
+        pd.DataFrame(rows),
+        swatches=swatches,
+        x_title="points gained",
+        rows=[words.plain(name) for name in frame["method"]],
+        zero=True,
+        tooltip=(("n", "n", ",.0f"),),
+    )
+    label = "Points gained by each activation method on spatial steps, in both contexts, and on all other steps."
+    return one_chart("methods", spec, label, "Points gained by each method", "Left of 0: worse than before.", swatches)
+
+
+def _table(frame: pd.DataFrame) -> Table:
+    return Table(
+        columns=("Method", "Helps", "Spatial score", "Gain", "95 % interval", "q", "Final answers, own context", "Other steps",
+                 "Unreadable", "Heads", "Numbers", "Time", "Why not"),
+        rows=tuple(
+            (
+                words.plain(row.method), "yes" if row.helps else "no",
+                f"{words.number(row.before, 1)} → {words.number(row.after, 1)}", _signed(row.gain), _span(row.low, row.high),
+                words.p_value(row.q), _signed(row.final_gain), _signed(row.off_task_gain), words.percent(row.unparsable_after),
+                words.count(row.n_heads), words.count(row.parameters), f"× {words.number(row.time, 1)}", row.reason or "",
+            )
+            for row in records(frame)
+        ),
+        title="Every method",
+        n_text=2,
+    )  # fmt: skip
+
+
+def _controls(frame: pd.DataFrame) -> list[Block]:
+    if frame.empty:
+        return [Note("No method gained on split E, so no control was run.", weak=True)]
+    table = Table(
+        columns=("Method", "Control", "The control's gain", "Gain beyond it", "95 % interval", "q", "Beaten", "Fits"),
+        rows=tuple(
+            (
+                words.plain(row.method), CONTROLS.get(row.control, words.plain(row.control)), words.points(row.gain),
+                words.points(row.beyond), point_interval(row.low, row.high), words.p_value(row.q),
+                ("yes" if row.beaten else "no") if row.required else "not required", words.count(row.draws),
+            )
+            for row in records(frame)
+        ),
+        title="Against their controls",
+        n_text=2,
+        folded=True,
+    )  # fmt: skip
+    return [table]
+
+
+def _strengths(frame: pd.DataFrame) -> list[Block]:
+    if frame.empty:
+        return []
+    on, off = Swatch("Spatial score", BLUE), Swatch("Other steps", ORANGE, "square")
+    blocks: list[Block] = []
+    for name in dict.fromkeys(frame["method"]):
+        part = only(frame, method=name).sort_values("value")
+        curves = pd.concat(
+            part.assign(x=part["value"], value=part[column], series=swatch.text, mark=part["chosen"], low=NAN, high=NAN)
+            for swatch, column in ((on, "accuracy"), (off, "off_task"))
+        )[["x", "series", "value", "low", "high", "mark"]]
+        spec = lines(curves, swatches=(on, off), x_title="strength", y_title="", y_domain=(0.0, 1.0))
+        label = f"{words.plain(name)}: accuracy on split T against strength."
+        title = f"{words.plain(name)}: strengths tried on split T"
+        blocks.append(one_chart(f"strength-{name}", spec, label, title, "A ring marks the chosen strength.", (on, off)))
+    return blocks
+
+
+def _latent(frame: pd.DataFrame) -> list[Block]:
+    found = frame[frame["latent"].astype(bool)] if len(frame) else frame
+    if frame.empty:
+        return []
+    if found.empty:
+        idle = int(frame["idle"].astype(bool).sum())
+        return [Note(f"{idle} heads are decodable and without effect; no method recruits any of them.", weak=True)]
+    table = Table(
+        columns=(
+            *("Head", "Function", "AUC above control", "Effect", "Effect with its group"),
+            *("Recruited by", "Effect then", "p"),
+        ),
+        rows=tuple(
+            (
+                f"L{row.layer}.H{row.head}", words.group(row.function), words.number(row.auc, 3), words.number(row.effect, 3),
+                words.number(row.group_effect, 3), words.plain(row.recruited_by), words.number(row.recruited_effect, 3),
+                words.p_value(row.p_recruited),
+            )
+            for row in records(found)
+        ),
+        title="Latent heads: decodable, without effect, and recruited by a method (effects in nats)",
+        n_text=2,
+    )  # fmt: skip
+    return [table]
+
+
+def _signed(value: Any) -> str:
+    """A number of points with its sign."""
+    return words.points(value / 100) if words.known(value) else words.MISSING
+
+
+def _span(low: Any, high: Any) -> str:
+    return words.interval(_signed(low), _signed(high))

@@ -1,0 +1,76 @@
+"""Stage `methods`: activation methods fitted on split P, tuned on T and judged on E; their recipes; latent heads.
+
+Methods that act on chosen heads get those that the study selected for both spatial functions. Heads that are decodable
+and idle have no effect to be selected by, so the heads of the linear probe are taken where the study has them.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.heads import HeadSet
+from headatlas.latent import METHODS, Judged, LatentInputs, MethodInputs, get_detector, judge, latent_table, twin_scores
+from headatlas.results import RESULTS
+from headatlas.storage import remove_tree
+from headatlas.study.stages.base import stage
+from headatlas.study.stages.registered import codes
+from headatlas.study.study import Study
+
+RECIPES = "recipes"
+"""The folder of a run that recipes are written to."""
+
+TABLES = ("methods", "method_gains", "method_controls", "method_strengths")
+
+
+@stage(
+    "methods",
+    command="activate",
+    needs=("data", "capture", "score", "select"),
+    uses=lambda study: codes(METHODS, study.settings.methods),
+)
+def run(study: Study) -> None:
+    """Write results/methods.csv, method_gains.csv, method_controls.csv, method_strengths.csv, latent.csv, and recipes/."""
+    settings, judged = study.settings, None
+    remove_tree(study.run.root / RECIPES)
+    if settings.methods:
+        judged = judge(
+            method_inputs(study), settings.methods, draws=settings.n_method_controls, n_boot=settings.n_bootstrap
+        )
+    for name in TABLES:
+        study.run.write_table(name, RESULTS[name].empty() if judged is None else judged.tables[name])
+    study.run.write_table("latent", _latent(study, judged))
+    for name, recipe in ({} if judged is None else judged.recipes).items():
+        recipe.save(study.run.root / RECIPES / f"{name}.recipe")
+
+
+def method_inputs(study: Study) -> MethodInputs:
+    """What methods are fitted and tuned on: the run's model, data, activations and selected heads."""
+    settings = study.settings
+    scorer = "linear" if "linear" in study.scorers else study.scorers[0]
+    heads: dict[str, HeadSet] = {function: study.head_set(function, scorer) for function in FUNCTIONS}
+    return MethodInputs(
+        study.vlm, study.data, study.acts, heads, settings.seed, get_detector(settings.detector), n_fit=settings.n_method_fit,
+        batch_size=settings.batch_size, progress=study.report,
+    )  # fmt: skip
+
+
+def _latent(study: Study, judged: Judged | None) -> pd.DataFrame:
+    """Rows of results/latent.csv; none where no method was judged, or without the linear probe and exact ablation."""
+    decodable, effect = study.atlas.scores.get("linear"), study.atlas.scores.get("ablation")
+    known = decodable is not None and effect is not None and decodable.pvalues is not None
+    if judged is None or not known or effect.per_sample is None or effect.info.get("measure", "logprob") != "logprob":
+        return RESULTS["latent"].empty()
+    settings = study.settings
+    twin = twin_scores(study.vlm, study.data, settings.tokens, seed=settings.seed, batch_size=settings.batch_size)
+    gained = {name: judged.methods[name] for name in judged.recipes if _gain(judged, name) > 0}
+    found = LatentInputs(
+        study.vlm, study.data, decodable, effect, study.means, gained, twin, batch_size=settings.batch_size,
+        n_boot=settings.n_bootstrap,
+    )  # fmt: skip
+    return latent_table(found)
+
+
+def _gain(judged: Judged, name: str) -> float:
+    table = judged.tables["methods"]
+    return float(table.loc[table["method"] == name, "gain"].iloc[0])

@@ -1,0 +1,66 @@
+"""Misspelled options, settings and names: one line, exit code 2, nothing left behind, nothing asked of a network."""
+
+import shlex
+import socket
+
+import pytest
+
+from headatlas.cli import main
+
+NEW = "study ref-llava --out r"
+MISTAKES = {
+    f"{NEW} --set operaton=zero": "did you mean 'operation'",
+    f"{NEW} --set operation=zer": "did you mean 'zero'",
+    f"{NEW} --set scorers=paper,linaer": "did you mean 'linear'",
+    f"{NEW} --set scorers=paper,paper": "each value once",
+    f"{NEW} --set alphas=0.5,x": "valid number",
+    f"{NEW} --set alphas=inf": "finite",
+    f"{NEW} --set doses=1,-2": "greater than 0",
+    f"{NEW} --set detector=x": "ground_truth",
+    f"{NEW} --set selector=nul": "did you mean 'null'",
+    f"{NEW} --set tokens=golds": "did you mean 'gold'",
+    f"{NEW} --set batch_size=0": "greater than or equal to 1",
+    f"{NEW} --set seed=1": "use --seed",
+    f"{NEW} --preset strct": "did you mean 'strict'",
+    f"{NEW} --data sceness": "did you mean 'scenes'",
+    f"{NEW} --data ./none.jsonl": "no such dataset",
+    f"{NEW} --devices gpu": "device must be",
+    f"{NEW} --store s4://x": "Protocol not known",
+    "study ref-lava --out r": "did you mean 'ref-llava'",
+    "study ./nowhere/model --out r": "no model at",
+    "study Qwen2.5-VL --out r": "must be a shipped one",
+    "study ref-llava ref-lava --out r": "did you mean 'ref-llava'",
+    "capture --out r --model ref-lava": "did you mean 'ref-llava'",
+    "capture --out nowhere": "no run in 'nowhere'",
+    "report --out nowhere": "no run in 'nowhere'",
+    "ablate --out r --sweep hed": "did you mean 'heads'",
+    "ablate --out r --sweep heads --scope al": "did you mean 'all'",
+    "ablate --out r --top 3": "applies only to a sweep",
+    "data build scens --out d": "did you mean 'scenes'",
+    "data build --splits X --out d": "splits must be",
+    "data import vsrr --from x --out d": "did you mean 'vsr'",
+    "data import vsr --from nowhere --out a/b/d": "no such file or folder",
+    "data judge .": "no ordinary file",
+    "data judge /": "no ordinary file",
+    "data judge nowhere.csv": "not a readable CSV",
+    "data decompose cogvsr-mini --out / --model m": "root of a disk",
+    "data decompose cogvsr-mini --out d --model m --base-url htp://x": "http",
+    "data review-agreement cogvsr-mini --db nowhere.sqlite": "no such file of votes",
+    "models show ref-lava": "did you mean 'ref-llava'",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(socket.socket, "connect", lambda self, address: asked.append(address))
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(words))
+    said = capsys.readouterr().err.strip()
+    assert ended.value.code == 2
+    assert said.startswith("headatlas: ")
+    assert "\n" not in said
+    assert MISTAKES[words] in said
+    assert asked == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,125 @@
+"""The three parts of what makes a head latent, on made answers and on a real, tiny model."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.errors import HeadAtlasError
+from headatlas.heads import Head, HeadSet
+from headatlas.latent import LatentInputs, latent_table, recruits
+from headatlas.latent.recruits import removable_group, untrained
+from headatlas.results import validate
+from headatlas.scoring import PerSample, Scores
+
+SPATIAL = "spatial_perception"
+IDLE, REDUNDANT, BACKUP, USED = Head(0, 0), Head(0, 1), Head(1, 0), Head(1, 1)
+
+
+def table(loss):
+    rng = np.random.default_rng(0)
+    rows = [{"question": f"q{q}", "step": 0, "function": SPATIAL, "functions": SPATIAL} for q in range(80)]
+    return pd.DataFrame(rows).assign(logprob=-0.3 - loss + 0.01 * rng.normal(size=80))
+
+
+def losses(removed, louder=frozenset()):
+    """Either of two redundant heads does; a used head costs 0.5 nats; the idle one does nothing unless it is made louder."""
+    loss = 0.4 * ({REDUNDANT, BACKUP} <= set(removed)) + 0.5 * (USED in removed)
+    return table(loss + 0.3 * (IDLE in removed and IDLE in louder))
+
+
+class Louder:
+    heads = HeadSet((IDLE,))
+
+    @contextmanager
+    def applied(self, vlm):
+        vlm.louder = set(self.heads)
+        yield None
+        vlm.louder = set()
+
+
+class Vlm:
+    """Answers as `losses` says, under edits that remove heads."""
+
+    louder = frozenset()
+    removed = ()
+
+    @contextmanager
+    def edit(self, *edits):
+        before, self.removed = self.removed, [head for edit in edits for head in edit.heads]
+        yield self
+        self.removed = before
+
+
+@pytest.fixture
+def inputs(monkeypatch):
+    monkeypatch.setattr(recruits, "evaluate", lambda vlm, questions, **options: losses(vlm.removed, vlm.louder))
+    monkeypatch.setattr(recruits, "_means", lambda inputs: inputs.means)
+    values, p = np.zeros((8, 2, 2)), np.ones((8, 2, 2))
+    c = FUNCTIONS.index(SPATIAL)
+    values[c], p[c] = [[0.4, 0.3], [0.3, 0.2]], 0.001
+    base = losses(())
+    alone = np.stack(
+        [
+            [(base["logprob"] - losses((Head(layer, head),))["logprob"]).to_numpy() for head in range(2)]
+            for layer in range(2)
+        ]
+    ).transpose(2, 0, 1)
+    samples = PerSample(alone, np.full(80, c), np.arange(80))
+    data = type("Data", (), {"split": lambda self, name: ["a question"]})()
+    return LatentInputs(
+        Vlm(), data, Scores("linear", values, pvalues=p),
+        Scores("ablation", samples.mean(), info={"measure": "logprob"}, per_sample=samples),
+        np.zeros((2, 2, 4), np.float32), {"louder": Louder()}, functions=(SPATIAL,), n_boot=300,
+    )  # fmt: skip
+
+
+def test_only_an_idle_head_that_a_method_recruits_is_latent(inputs):
+    rows = validate("latent", latent_table(inputs))
+    heads = {Head(int(row["layer"]), int(row["head"])): row for _, row in rows.iterrows()}
+    assert set(heads) == {IDLE, REDUNDANT, BACKUP, USED}
+    assert [head for head, row in heads.items() if row["latent"]] == [IDLE]
+    assert heads[IDLE]["recruited_by"] == "louder"
+    assert heads[IDLE]["recruited_effect"] == pytest.approx(0.3, abs=0.02)
+    assert not heads[USED]["idle"]
+    assert heads[USED]["effect"] == pytest.approx(0.5, abs=0.02)
+    both = [heads[REDUNDANT], heads[BACKUP]]
+    assert sorted(bool(row["idle"]) for row in both) == [False, True], "one can go, then the other is needed"
+    assert max(row["group_effect"] for row in both) == pytest.approx(0.4, abs=0.02)
+
+
+def test_without_a_method_none_is_latent_and_a_good_twin_leaves_none(inputs):
+    none = LatentInputs(**{**vars(inputs), "methods": {}})
+    assert not latent_table(none)["latent"].any()
+    twin = Scores("linear", np.full((8, 2, 2), 0.35))
+    rows = latent_table(LatentInputs(**{**vars(inputs), "twin": twin}))
+    assert rows[["layer", "head"]].to_numpy().tolist() == [[0, 0]], (
+        "only one head is more decodable than the twin's best"
+    )
+
+
+def test_the_group_is_the_longest_that_can_go_together():
+    heads = [IDLE, REDUNDANT, BACKUP, USED]
+    assert removable_group(heads, losses, SPATIAL, 0.05) == HeadSet([IDLE, REDUNDANT])
+    assert removable_group([USED], losses, SPATIAL, 0.05) == HeadSet(())
+
+
+def test_scores_that_cannot_be_compared_are_refused(inputs):
+    other = Scores("ablation", np.zeros((8, 3, 2)))
+    with pytest.raises(HeadAtlasError, match="must be of the same heads"):
+        latent_table(LatentInputs(**{**vars(inputs), "effect": other}))
+    other = Scores("ablation", np.zeros((8, 2, 2)), info={"measure": "accuracy"})
+    with pytest.raises(HeadAtlasError, match="effects in nats"):
+        latent_table(LatentInputs(**{**vars(inputs), "effect": other}))
+
+
+def test_the_untrained_twin_has_other_weights_of_the_same_shapes(tiny_vlm):
+    twin = untrained(tiny_vlm.model, seed=1)
+    pairs = list(zip(tiny_vlm.model.parameters(), twin.parameters(), strict=True))
+    assert all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
+    assert not any(torch.equal(a, b) for a, b in pairs if a.ndim > 1)
+    again = untrained(tiny_vlm.model, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(twin.parameters(), again.parameters(), strict=True))
