@@ -31,8 +31,8 @@ def answer(
 
       headatlas answer ref-llava photo.png "is the red star left of the blue car?" --recipe runs/a/recipes/gain.recipe --compare
     """
-    from headatlas.vlm import HeadRecipe, load_vlm
     from headatlas.pictures import open_picture
+    from headatlas.vlm import HeadRecipe, load_vlm
 
     if compare and recipe is None:
         raise HeadAtlasError("--compare applies only with --recipe: add one, or leave it out")
