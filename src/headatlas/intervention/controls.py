@@ -33,20 +33,20 @@ def random_sets(
     seven others to be compared with, however often they are drawn.
 
     Args:
-        heads: The selected heads, language tower.
+        heads: the selected heads, language tower.
         grid_shape: (L, H) of the model.
-        n: How many sets at most.
+        n: how many sets at most.
         match: `uniform` over all heads; `layer`: as many in each layer as `heads` has; `layer_norm`: in addition, each drawn
             head is among the third of its layer's free heads with norms nearest to that of the head it replaces.
-        norms: Mean norm of z of every head; needed by `layer_norm`.
-        rng: Generator, or a seed.
+        norms: mean norm of z of every head; needed by `layer_norm`.
+        rng: generator, or a seed.
 
     Returns:
         `n` sets, or as many as exist, without any head of `heads` if there are enough others (in the model, or in the layer).
         Otherwise all free heads are taken and the rest is drawn from `heads` itself; `reason` says how many overlap.
 
     Raises:
-        HeadAtlasError: Unknown `match`, norms missing or of another shape, or a head outside the grid.
+        HeadAtlasError: unknown `match`, norms missing or of another shape, or a head outside the grid.
     """
     if match not in MATCHES:
         raise HeadAtlasError(f"match must be one of {', '.join(MATCHES)}; got {match!r}")
@@ -89,7 +89,7 @@ def least_important(ranking: Sequence[Head], k: int) -> HeadSet:
     """The last `k` heads of a ranking (most important first).
 
     Raises:
-        HeadAtlasError: Fewer than `k` heads are ranked.
+        HeadAtlasError: fewer than `k` heads are ranked.
     """
     if k > len(ranking):
         raise HeadAtlasError(f"k must be at most the {len(ranking)} ranked heads, got {k}")

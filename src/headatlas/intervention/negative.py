@@ -31,18 +31,18 @@ def negative(
     """Remove `heads` and compare the steps of `function` with those of the bare model and of the controls.
 
     Args:
-        runner: Evaluates conditions, cached.
-        heads: The function's heads. Without heads nothing changes: drop 0, no p.
-        function: Whose steps are looked at (primary function).
-        controls: Random head sets of the same size, see `random_sets`.
+        runner: evaluates conditions, cached.
+        heads: the function's heads. Without heads nothing changes: drop 0, no p.
+        function: whose steps are looked at (primary function).
+        controls: random head sets of the same size, see `random_sets`.
         operation: `mean`, `zero` or `scale`, see `ablate`.
-        means: Mean z from split P, needed by `mean`.
-        scorer: Name that is written in the row.
-        split: Evaluated split, or a part of it such as "E[:150]"; the controls are evaluated on the same questions.
-        scope: Token positions of the edit.
-        n_boot: Bootstrap resamples.
-        seed: Seed of the bootstrap.
-        progress: Called after each condition.
+        means: mean z from split P, needed by `mean`.
+        scorer: name that is written in the row.
+        split: evaluated split, or a part of it such as "E[:150]"; the controls are evaluated on the same questions.
+        scope: token positions of the edit.
+        n_boot: bootstrap resamples.
+        seed: seed of the bootstrap.
+        progress: called after each condition.
 
     Returns:
         A row: drop = before - after with its interval; `random_drop` is the controls' mean and `random_low`,
