@@ -1,10 +1,9 @@
-"""The one error a user's mistake may end in.
+"""`HeadAtlasError`, which a user's mistake raises.
 
-Knows nothing of the rest. Everything that a user can get wrong (a path, a model id, a function's name, a run directory)
-raises `HeadAtlasError` with one line: what was expected, what came, what to do. The CLI prints that line and exits with 2;
-anything else that escapes is a fault of HeadAtlas and keeps its traceback.
+The message is one line: what something must be, what it is, and what to do. The CLI prints that line and exits with 2. Any other
+exception is a fault of HeadAtlas and keeps its traceback.
 """
 
 
 class HeadAtlasError(ValueError):
-    """A mistake in the input. `str(error)` is one clear line: expected, came, what to do."""
+    """A mistake in the input, such as a wrong path, model id or name. `str(error)` is one line."""

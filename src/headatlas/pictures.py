@@ -1,4 +1,4 @@
-"""Open pictures as people see them: upright, in RGB, with nothing clipped, and only where that is safe.
+"""Open pictures as people see them (upright, RGB, no clipped values), with protection against hostile files.
 
 Every picture that enters HeadAtlas passes `open_picture` (a file, bytes or an image in memory) or `upright` (an image in
 memory). Files are judged by their header first, so that a small file which unpacks into gigabytes is refused before
@@ -38,7 +38,7 @@ _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT = 0x0100, 0x0101
 """Tags of a TIFF."""
 _MAY_BE_TURNED = re.compile(rb"exif|xmp|orientation|\AII[*+]\0|\AMM\0[*+]", re.IGNORECASE)
-"""What stands in every encoded picture that has an orientation: so that the others need not be opened."""
+"""Matches something that every encoded picture with an orientation contains, so that others need not be opened."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -50,22 +50,28 @@ _TURNS = {
 }
 """How the pixels of each EXIF orientation are turned so that the picture stands upright."""
 
-Source = Image.Image | bytes | str | os.PathLike
+Source = Image.Image | np.ndarray | bytes | str | os.PathLike
 
 
 def open_picture(source: Source) -> Image.Image:
     """Open a picture and return it in RGB, upright; of an animation the first frame.
 
     Args:
-        source: the path of a file, the bytes of an encoded picture, or an image in memory. A path must name a regular file:
-            links, folders, pipes and devices are refused.
+        source: the path of a file, the bytes of an encoded picture, an image in memory, or a uint8 array [height, width, 3]. A
+            path must name a regular file: links, folders, pipes and devices are refused.
 
     Raises:
         HeadAtlasError: the picture cannot be read, is larger than `MAX_SIDE`, `MAX_PIXELS` or `MAX_BYTES` allow, or has
-            none of the `FORMATS`.
+            none of the `FORMATS`, or the array has another shape or dtype.
     """
     if isinstance(source, Image.Image):
         return upright(source)
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+            raise HeadAtlasError(
+                f"image must be [height, width, 3] of uint8, got {list(source.shape)} of {source.dtype}"
+            )
+        return Image.fromarray(source)
     if not isinstance(source, (bytes, bytearray, str, os.PathLike)):
         raise HeadAtlasError(f"an image must be a PIL image, a path or encoded bytes, got {type(source).__name__}")
     name = f"of {len(source):,} bytes" if isinstance(source, (bytes, bytearray)) else repr(str(source)[:200])
@@ -187,7 +193,7 @@ def stored_upright(data: bytes) -> tuple[bytes, int]:
 
 
 def judge(data: bytes) -> tuple[str | None, str]:
-    """Why these bytes are no usable picture (or None), and its `digest_of` (or ""). Decodes it wholly."""
+    """Why these bytes are not a usable picture (or None), and its `digest_of` (or ""). Decodes the whole picture."""
     try:
         return None, digest_of(_decode(data))
     except HeadAtlasError as error:
@@ -195,7 +201,7 @@ def judge(data: bytes) -> tuple[str | None, str]:
 
 
 def fault_of_image(data: bytes) -> str | None:
-    """Why these bytes are no usable picture, or None. Decodes it wholly, so a truncated file is found."""
+    """Why these bytes are not a usable picture, or None. Decodes the whole picture, so that a truncated file is noticed."""
     try:
         _decode(data)
     except HeadAtlasError as error:
@@ -204,10 +210,10 @@ def fault_of_image(data: bytes) -> str | None:
 
 
 def read_image(path: Path) -> bytes:
-    """The bytes of a picture's file, and of one that is too large as many as tell that it is.
+    """The bytes of a picture's file, at most `MAX_BYTES` + 1.
 
     Raises:
-        OSError: it is not there, or no regular file: a link, folder, pipe or device.
+        OSError: it does not exist, or is not a regular file but a link, folder, pipe or device.
     """
     if path.is_symlink():
         raise OSError(None, "it is a link; give the path of the file itself")
@@ -231,7 +237,7 @@ def suffix_of(data: bytes) -> str:
 
 
 def fault_of_name(name: str) -> str | None:
-    """Why a picture's name in data may not be followed, or None: it must be relative and stay inside its folder."""
+    """Why a picture's name in data must not be opened, or None; it must be relative and stay inside its folder."""
     if not name or "\0" in name:
         return "must be the name of an image file, got an empty text" if not name else "a null character in the name"
     plain = PurePosixPath(name.replace("\\", "/"))
@@ -243,7 +249,7 @@ def fault_of_name(name: str) -> str | None:
 
 
 def inside(root: Path, name: str) -> Path | None:
-    """The regular file that `name` means under `root`, if it is there and, links followed, lies under it; else None."""
+    """The regular file called `name` under `root`; None if it does not exist or, with links resolved, lies elsewhere."""
     if fault_of_name(name):
         return None
     base = root.resolve()

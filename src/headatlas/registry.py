@@ -24,6 +24,9 @@ from headatlas.errors import HeadAtlasError
 
 T = TypeVar("T")
 
+SHOWN = 12
+"""Names that `repr` of a registry shows."""
+
 
 def near(name: str, names: Sequence[str]) -> str:
     """`", did you mean 'x'?"` if a name close to `name` exists, else an empty string."""
@@ -123,7 +126,9 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._things)
 
     def __repr__(self) -> str:
-        return f"<{self.plural}: {', '.join(self)}>"
+        names = list(self)
+        more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
+        return f"<{self.plural}: {', '.join(names[:SHOWN])}{more}>"
 
     def _discover(self) -> None:
         with self._lock:

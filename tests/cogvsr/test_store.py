@@ -104,7 +104,7 @@ def test_split_and_select(data):
     assert data.split("P").ids == ("q0", "q1")
     assert [q.id for q in data.select(["q3", "q1"])] == ["q3", "q1"]
     assert data.select(["q3", "q1"])[1].id == "q1"
-    with pytest.raises(HeadAtlasError, match=r"no question in split 'train'; this dataset has P \(2\)"):
+    with pytest.raises(HeadAtlasError, match=r"split must be one of this dataset's, P \(2\)"):
         data.split("train")
     with pytest.raises(HeadAtlasError, match="no question 'q9'"):
         data.select(["q1", "q9"])

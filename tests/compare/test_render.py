@@ -10,10 +10,11 @@ from browser import READY, opened
 
 from headatlas.compare.registry import COMPARISON_SECTIONS
 from headatlas.compare.render import comparison_page, render_comparison
-from headatlas.compare.tables import comparison_tables, read_comparison
+from headatlas.compare.tables import read_comparison
 from headatlas.errors import HeadAtlasError
 from headatlas.report.page import Page
 from headatlas.report.render import to_html
+from headatlas.results.comparison import comparison_tables
 
 SECTIONS = ["claims", "models", "words", "task", "agreement", "counts", "place", "functions", "damage"]
 EVIL = "</script><b>\x00\x1b\n\u2028\ufffe"

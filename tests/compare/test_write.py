@@ -5,8 +5,8 @@ import pytest
 from compare_runs import keep_scorers
 
 from headatlas.compare import compare_runs, refuse_comparison
-from headatlas.compare.tables import comparison_tables
 from headatlas.errors import HeadAtlasError
+from headatlas.results.comparison import comparison_tables
 
 
 def test_tables_charts_and_page(one, other, tmp_path):

@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL, TITLES
+from headatlas.study.stages.score import scorers_table
 
 SCORERS = ("paper", "linear", "ablation")
 FAMILIES = ("left_right", "above_below", "near_far", "front_behind", "facing", "between", "inside_region", "count_in_region",
@@ -33,6 +34,7 @@ def write_run(folder: Path, shape: tuple[int, int] = (6, 8), seed: int = 0, mode
     tables = {**_head_tables(rng, shape), **_scorer_tables(rng), **_task_tables(rng), **_edit_tables(rng)}
     for name, rows in tables.items():
         pd.DataFrame(rows).to_csv(results / f"{name}.csv", index=False)
+    scorers_table(SCORERS).to_csv(results / "scorers.csv", index=False)
     (results / "examples.json").write_text(json.dumps(_examples(rng, folder)))
     for name, rows in _looking_tables(rng, shape).items():
         pd.DataFrame(rows).to_csv(results / f"{name}.csv", index=False)

@@ -42,7 +42,7 @@ def processor(llava, tokenizer):
 @pytest.fixture(scope="session")
 def trained(tiny_recipe, tmp_path_factory):
     """A finished run, in one go, and its work folder."""
-    trainer = Trainer(tiny_recipe, tmp_path_factory.mktemp("work"), say=_silent)
+    trainer = Trainer(tiny_recipe, tmp_path_factory.mktemp("work"))
     trainer.run()
     return trainer
 
@@ -52,7 +52,3 @@ def exported(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     trained.export(folder)
     return folder
-
-
-def _silent(line):
-    pass

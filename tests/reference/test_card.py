@@ -10,7 +10,7 @@ def test_card_tells_what_was_measured(exported, tiny_recipe, tmp_path):
 
     folder = tmp_path / "model"
     shutil.copytree(exported, folder)
-    figures = measure(folder, 4, say=lambda line: None)
+    figures = measure(folder, 4)
     assert set(figures["way"]) == {*WAYS, "direct"}
     by_function = figures[(figures["way"] == "gold") & (figures["group_kind"] == "function")]
     assert set(by_function["group"]) <= set(FUNCTIONS)

@@ -11,17 +11,13 @@ from headatlas.reference.recipe import FULL_MINUTES, Recipe
 from headatlas.reference.train import Trainer, train
 
 
-def _quiet(line):
-    pass
-
-
 def test_a_killed_run_ends_the_same(trained, tiny_recipe, tmp_path):
     for folder in ("pool", "held_out"):
         shutil.copytree(trained.work / folder, tmp_path / folder)
     for steps in (2, 3, 3):
         # Stops wherever it is, as if killed: what was done since the last checkpoint is done again.
-        Trainer(tiny_recipe, tmp_path, say=_quiet).run(until=steps)
-    last = Trainer(tiny_recipe, tmp_path, say=_quiet)
+        Trainer(tiny_recipe, tmp_path).run(until=steps)
+    last = Trainer(tiny_recipe, tmp_path)
     assert (last.stage, last.step) != (0, 0)
     assert not last.finished
     last.run()
@@ -43,7 +39,7 @@ def test_training_moves_what_each_stage_trains_and_logs_it(trained, tiny_recipe)
 def test_patches_leave_stage_1_at_the_length_that_stage_2_wants(tiny_recipe, tmp_path, trained):
     for folder in ("pool", "held_out"):
         shutil.copytree(trained.work / folder, tmp_path / folder)
-    trainer = Trainer(tiny_recipe, tmp_path, say=_quiet)
+    trainer = Trainer(tiny_recipe, tmp_path)
     trainer.run(until=tiny_recipe.steps[0])
     pixels = to_float(trainer.processor, np.array(trainer.held_out.pixels))
     with torch.no_grad():
@@ -52,7 +48,7 @@ def test_patches_leave_stage_1_at_the_length_that_stage_2_wants(tiny_recipe, tmp
 
 
 def test_a_finished_run_stays_as_it_is(trained, tiny_recipe):
-    again = Trainer(tiny_recipe, trained.work, say=_quiet)
+    again = Trainer(tiny_recipe, trained.work)
     assert again.finished
     again.run()
     for name, value in trained.model.state_dict().items():
@@ -63,15 +59,15 @@ def test_two_processes_train_what_one_does(tiny_recipe, trained, exported, tmp_p
     """Their halves of each batch add up: only rounding differs."""
     for folder in ("pool", "held_out"):
         shutil.copytree(trained.work / folder, tmp_path / folder)
-    train(tiny_recipe, tmp_path, tmp_path / "out", processes=2, say=_quiet)
-    two = Trainer(tiny_recipe, tmp_path, say=_quiet).model.state_dict()
+    train(tiny_recipe, tmp_path, tmp_path / "out", processes=2)
+    two = Trainer(tiny_recipe, tmp_path).model.state_dict()
     for name, value in trained.model.state_dict().items():
         # AdamW turns the rounding of a gradient near zero into a step of full size: single weights may part, not many.
         # What stage 1 leaves is scaled up, its rounding with it.
         assert (two[name] - value).square().mean().sqrt() <= 0.1 * value.square().mean().sqrt() + 1e-3, name
     assert (tmp_path / "out" / "config.json").exists()
     with pytest.raises(HeadAtlasError, match="another recipe"):
-        train(tiny_recipe, tmp_path, tmp_path / "out", processes=1, say=_quiet)
+        train(tiny_recipe, tmp_path, tmp_path / "out", processes=1)
 
 
 def test_minutes_scale_the_steps():

@@ -9,9 +9,12 @@ from headatlas.report.tables import read_run
 
 
 def test_known_names_come_first_and_unknown_ones_stay():
-    assert words.scorers_in_order(["ablation", "gates", "paper", "paper"]) == ["paper", "ablation", "gates"]
-    assert words.scorer("paper") == "Paper's probe (A1)"
-    assert words.scorer("new_scorer") == "New scorer"
+    named = pd.DataFrame({"scorer": ["paper", "ablation"], "label": ["The probe", ""], "title": ["the probe", ""]})
+    with words.scorer_names(named):
+        assert words.scorers_in_order(["ablation", "gates", "paper", "paper"]) == ["paper", "ablation", "gates"]
+        assert (words.scorer("paper"), words.scorer_title("paper")) == ("The probe", "the probe")
+        assert words.scorer("ablation") == "Ablation"
+    assert words.scorer("paper") == "Paper"
     assert words.group("count_in_region") == "Count in region"
     assert words.group("spatial_perception") == "Spatial perception"
 
@@ -44,8 +47,8 @@ def test_listing():
 
 
 def test_the_page_calls_scorers_by_their_own_labels(run_dir):
-    row = {"scorer": "paper", "title": "my probe", "label": "My probe", "description": "It probes.", "unit": ""}
-    pd.DataFrame([row]).to_csv(run_dir / "results" / "scorers.csv", index=False)
+    file = run_dir / "results" / "scorers.csv"
+    file.write_text(file.read_text().replace("Paper's probe (A1)", "My probe"))
     scorers = dict(build_page(read_run(run_dir)).scorers)
     assert (scorers["paper"], scorers["linear"]) == ("My probe", "Linear probe (A2)")
-    assert words.scorer("paper") == "Paper's probe (A1)", "only inside that page"
+    assert words.scorer("paper") == "Paper", "only inside that page"

@@ -7,7 +7,12 @@ from headatlas.study.settings import change_settings, make_settings, read_settin
 
 def test_presets_differ_where_the_paper_does():
     strict, paper = make_settings("m"), make_settings("m", preset="paper")
-    assert (strict.tokens, strict.selector, strict.probe, strict.operation) == ("predict", "null", "strict", "mean")
+    assert (strict.tokens, strict.selector, strict.probe, strict.operation) == (
+        "predict",
+        "functional",
+        "strict",
+        "mean",
+    )
     assert (paper.tokens, paper.selector, paper.probe, paper.operation) == ("gold", "elbow", "paper", "scale")
     assert paper.alphas == (0.1,)
 

@@ -9,12 +9,13 @@ from torch import nn
 from headatlas.errors import HeadAtlasError
 from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import Head, HeadSet, patch, scale, zero
+from headatlas.pictures import open_picture
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import Conversation, Turn, conversation
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.generate import generate
 from headatlas.vlm.load import load_vlm
-from headatlas.vlm.model import VLM, as_image
+from headatlas.vlm.model import VLM
 from headatlas.vlm.read import read
 
 SPATIAL = HeadSet([Head(0, 1), Head(1, 2)])
@@ -141,12 +142,12 @@ def test_answer_takes_an_image_a_path_or_an_array(tiny_vlm, tiny_questions, tmp_
 def test_images_that_are_none_are_refused(tmp_path):
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(HeadAtlasError, match="cannot read image"):
-        as_image(tmp_path / "text.png")
+        open_picture(tmp_path / "text.png")
     with pytest.raises(HeadAtlasError, match="cannot read image"):
-        as_image(str(tmp_path / "missing.png"))
+        open_picture(str(tmp_path / "missing.png"))
     with pytest.raises(HeadAtlasError, match="uint8"):
-        as_image(np.zeros((4, 4, 3), np.float32))
-    assert as_image(Image.new("RGBA", (4, 4))).mode == "RGB"
+        open_picture(np.zeros((4, 4, 3), np.float32))
+    assert open_picture(Image.new("RGBA", (4, 4))).mode == "RGB"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

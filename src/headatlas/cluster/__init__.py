@@ -1,4 +1,4 @@
-"""Shards of work on several devices of this machine or on a Ray cluster, with the results of one machine."""
+"""Run shards of work on several devices of this machine or on a Ray cluster; results equal those of one process."""
 
 from headatlas.cluster.base import BACKENDS, Shard, Shared, Workers, connect
 from headatlas.cluster.local import Local

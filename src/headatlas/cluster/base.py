@@ -1,7 +1,7 @@
-"""`Workers`: a group of processes that run shards of work for one model and return results as they are done.
+"""`Workers`: a group of processes that run shards of work with one model and return results as they finish.
 
-A task is a function `task(vlm, *shared, *args)` at the top of a module, so that another process can import it. A shard made of
-whole batches of the one-machine run gives, bit for bit, the results of that run, whichever worker runs it and how often.
+A task is a function `task(vlm, *shared, *args)` at the top level of a module, so that another process can import it. If shards
+are whole batches of the single-process run, results are bit for bit the same, whichever worker runs a shard and however often.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Task = Callable[..., Any]
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """Something that several shards need, such as the same pictures; a backend calls `make()` if it has no `key` yet."""
+    """Data that several shards need, such as the same pictures; a backend calls `make()` if it has not stored `key` yet."""
 
     key: str
     make: Callable[[], Any]

@@ -1,4 +1,4 @@
-"""Workers that are none: shards run one after the other in this process, on the model that is loaded."""
+"""The backend `local`: shards run one after the other in this process, on the loaded model."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ class Local(Workers):
             yield shard.number, task(vlm, *(one.make() for one in shard.shared), *shard.args)
 
     def close(self) -> None:
-        """Nothing to do: no worker was started."""
+        """Nothing to do, because no worker was started."""

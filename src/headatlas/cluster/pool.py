@@ -1,7 +1,7 @@
-"""The driver's side of any group of worker processes: which worker runs which shard, and what happens when one is lost.
+"""The driver's side of any group of worker processes: which worker runs which shard, and what happens if a worker is lost.
 
-A worker that ends (killed, out of memory, its machine down) is replaced, and its shard is run again by the first worker that is
-free. Subclasses implement how shards and replies are sent.
+A worker that ends (killed, out of memory, machine down) is replaced, and its shard is run again by the first free worker.
+Subclasses implement how shards and replies are sent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Member:
     shard: Shard | None = None
     tries: int = 0
     stale: bool = False
-    """It is still busy for a run that is over, so its next reply is dropped."""
+    """It is still busy with a run that has ended, so its next reply is dropped."""
 
 
 @dataclass(frozen=True)

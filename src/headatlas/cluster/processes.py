@@ -1,8 +1,8 @@
-"""One worker process for each device of this machine, by torch's multiprocessing (spawn), over pipes.
+"""One worker process for each device of this machine, with torch's multiprocessing (spawn) over pipes.
 
-Messages are pickled, as in any multiprocessing; they are exchanged only with children that this process started, never read
-from a file. They are pickled here instead of by `Connection.send`, with which torch would share memory that is lost with a killed
-worker. The driver's own model serves its GPU from a thread, so that no GPU holds the model twice.
+Messages are pickled, as in any multiprocessing; they are exchanged only with child processes, never read from a file. They are
+pickled here and not by `Connection.send`, because torch would then share memory that is lost with a killed worker. The driver's
+own model serves its GPU from a thread, so that no GPU holds the model twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: one actor each, wherever Ray has room (`pip install 'headatlas[ray]'`).
+"""Workers on a Ray cluster, one actor each (`pip install 'headatlas[ray]'`).
 
 Ray's own restarts are not used: `pool.py` replaces a lost actor and runs its shard again. Shared arguments are put into Ray's
 object store once.
@@ -39,7 +39,7 @@ class RayWorkers(Pool):
         threads: CPU threads, and cores asked for, of each worker.
 
     Raises:
-        HeadAtlasError: Ray is not installed, or there is no cluster at that address.
+        HeadAtlasError: ray is not installed, or there is no cluster at that address.
     """
 
     def __init__(self, address: str = "local", workers: int | None = None, threads: int = 1) -> None:

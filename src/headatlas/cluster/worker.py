@@ -1,6 +1,6 @@
-"""The inside of a worker: it loads the model by its name and answers calls one by one.
+"""The worker's side: load the model by its name and answer calls one by one.
 
-Weights are not sent: a worker loads them from where the driver loaded them, and both compare what identifies the model.
+Weights are not sent. A worker loads them from the same place as the driver, and compares the model's identity.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ from headatlas.pictures import fault_of_name, inside, read_image, stored_upright
 from headatlas.storage import replacing
 
 _GROUP, _SHARD = 16, 1024
-"""Questions in memory at once while writing (a Parquet row group), and questions in one file."""
+"""Questions in memory while writing (a Parquet row group), and questions in one file."""
 
 _GROUP_BYTES = 128 * 2**20
-"""Bytes of a row group up to which Parquet is read in place; else it is mapped from a copy in the cache of `datasets`."""
+"""Largest row group in bytes that is read in place; larger ones are mapped from a copy in the cache of `datasets`."""
 
 
 def open_path(path: Path) -> Table:
@@ -101,7 +101,7 @@ def _json_row(path: Path, number: int, record: Any, line: str) -> dict[str, Any]
 
 
 def _beside(folder: Path, image: str, question: str) -> str:
-    """Where an image that a line names lies; one that is not there is reported when it is opened."""
+    """The path of an image named in a line; if it does not exist, opening it will report that."""
     if found := inside(folder, image):
         return str(found)
     with suppress(OSError):  # a name that is too long
@@ -113,7 +113,7 @@ def _beside(folder: Path, image: str, question: str) -> str:
 
 
 def _whole(table: Table) -> Table:
-    """The table, if its images are in it: a path in somebody else's file would be a file of this machine, read and passed on."""
+    """Return the table if it contains its images; a path in a downloaded file could name a private file of this machine."""
     if "images" not in table.column_names:
         return table
     leaf = "images.list.element.path"
@@ -142,11 +142,11 @@ def _flat(images: pa.ChunkedArray) -> Any:
 
 
 def open_hub(name: str) -> Table:
-    """Open a Hugging Face dataset, its own splits joined: the rows say which of ours they belong to."""
+    """Open a Hugging Face dataset, its own splits joined; the column `split` says which of P, S, T, E a row belongs to."""
     with _quiet():
         try:
             parts = datasets.load_dataset(name)
-        except Exception as error:  # the hub client has a dozen kinds of failure; all mean the same to the user
+        except Exception as error:  # the hub client raises many kinds of errors; all mean the same to the user
             raise HeadAtlasError(
                 f"no such path, and no Hugging Face dataset {name!r} could be loaded "
                 f"({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
@@ -204,7 +204,7 @@ def embedded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write(made: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Write rows into `path/questions-*.parquet`, in place of an earlier dataset; no half dataset is ever left.
+    """Write rows into `path/questions-*.parquet`, atomically replacing an earlier dataset.
 
     Raises:
         HeadAtlasError: there are no rows, the folder holds other things, another process is writing it, or the disk refuses.

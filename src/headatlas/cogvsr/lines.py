@@ -1,4 +1,4 @@
-"""Read JSON lines one at a time, in bounded memory, and say what is wrong with those that cannot be read."""
+"""Read JSON lines one at a time in bounded memory, and report what is wrong with lines that cannot be read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 2**20
 
 
 class BadLine(str):
-    """Why a line could not be read, in its place."""
+    """The reason why a line could not be read, returned in its place."""
 
 
 def read_lines(path: Path, longest: int = LONGEST) -> Iterator[tuple[int, str | BadLine]]:
@@ -56,12 +56,12 @@ def open_regular(path: Path) -> Any:
     file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(None, "it is no regular file")
+        raise OSError(None, "it is not a regular file")
     return file
 
 
 def decode(line: str) -> tuple[Any, list[str]]:
-    """The JSON value of a line, and the keys that an object in it has twice.
+    """The JSON value of a line, and the keys that occur twice in one object.
 
     Raises:
         ValueError: the line is not JSON, or is nested too deeply; `str(error)` says what is wrong.

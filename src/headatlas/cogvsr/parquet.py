@@ -1,7 +1,7 @@
-"""Open Parquet files that may be damaged or hostile: what does not hold together is refused in one line.
+"""Open Parquet files that may be damaged or hostile; inconsistent files are refused in one line.
 
-Files that HeadAtlas writes carry a checksum of every page and of their schema, so that a changed byte is found and not read as
-data. Of other files at least the counts in the footer must agree with each other and with the size of the file.
+Files that HeadAtlas writes have a checksum of every page and of their schema, so that a changed byte is noticed. In other files
+the counts in the footer must at least agree with each other and with the size of the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from headatlas.cogvsr.lines import open_regular
 from headatlas.errors import HeadAtlasError
 
 _SEAL = b"headatlas.schema"
-"""Key of a file's metadata under which the digest of its schema stands."""
+"""Key of the schema's digest in a file's metadata."""
 
 MOST_UNPACKED = 4000
 """Times its size on disk that a file may claim to unpack to."""
@@ -41,10 +41,10 @@ def reading(what: str) -> Iterator[None]:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file whose footer holds together.
+    """Open a Parquet file and check its footer.
 
     Raises:
-        HeadAtlasError: it is no regular file, not Parquet, or damaged.
+        HeadAtlasError: it is not a regular file, not Parquet, or damaged.
     """
     with reading(str(path)):
         with open_regular(path) as file:
@@ -74,7 +74,7 @@ def _digest(schema: pa.Schema) -> bytes:
 
 
 def _fault(file: pq.ParquetFile, size: int) -> str | None:
-    """What does not agree in a footer, or None."""
+    """What is inconsistent in a footer, or None."""
     meta: Any = file.metadata
     groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
     counts = [group.num_rows for group in groups]

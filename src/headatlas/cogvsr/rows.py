@@ -1,6 +1,6 @@
-"""Questions as rows of a table, and back.
+"""Convert questions to rows of a table, and back.
 
-Images are stored as encoded bytes (PNG if they were in memory) or as a path, and decoded when a question is asked for.
+Images are stored as encoded bytes (PNG if they were in memory) or as a path, and decoded when a question is accessed.
 """
 
 from __future__ import annotations
@@ -99,14 +99,14 @@ def short(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from data that does not steer a terminal."""
+    """Text from data with control characters replaced, safe to print on a terminal."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def image_cells(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The encoded images of a row, `{"bytes", "path"}` each; a column of single images counts as lists of one.
 
-    What is no image becomes an empty mapping, so that it is reported by its place.
+    Anything that is not an image becomes an empty mapping, so that it can be reported with its position.
     """
     cells = row.get("images")
     if cells is None:
@@ -128,7 +128,7 @@ def _decode(cell: Mapping[str, Any], name: str, index: int) -> Image.Image:
 
 
 def without_nulls(value: Any) -> Any:
-    """Drop null fields, in which Arrow keeps what a record left out: the schema's own defaults then hold."""
+    """Drop null fields, which Arrow adds for missing ones, so that the schema's defaults apply."""
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):

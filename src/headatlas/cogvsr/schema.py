@@ -22,6 +22,10 @@ Unit = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
+SHOWN = 8
+"""Steps that `print(question)` shows."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -107,6 +111,11 @@ class Step(_Record):
             raise ValueError(f"must name each function once, got {functions}")
         return functions
 
+    def __repr__(self) -> str:
+        return f"<Step: {_short(self.text)} -> {_short(self.answer)} ({', '.join(self.functions)})>"
+
+    __str__ = __repr__
+
     @property
     def function(self) -> str:
         """The primary function."""
@@ -139,6 +148,15 @@ class Question(_Record):
     def _upright(cls, images: tuple[Image.Image, ...]) -> tuple[Image.Image, ...]:
         return tuple(upright(image) for image in images)
 
+    def __repr__(self) -> str:
+        return f"<Question {self.id!r}: split {self.split}, images {len(self.images)}, steps {len(self.steps)}>"
+
+    def __str__(self) -> str:
+        """The question with its first steps, at most 12 lines."""
+        lines = [repr(self)[1:-1], f"  {_short(self.text)} -> {_short(self.answer)}"]
+        lines += [f"  {i}. {repr(step)[7:-1]}" for i, step in enumerate(self.steps[:SHOWN])]
+        return "\n".join([*lines, f"  ... {len(self.steps) - SHOWN} more"] if len(self.steps) > SHOWN else lines)
+
     def turned(self, orientation: int) -> Question:
         """The question with every box turned from its picture's stored pixels to the upright picture.
 
@@ -161,3 +179,8 @@ class Question(_Record):
                 f"the last step's answer must be the question's, {self.answer[:60]!r}, got {self.steps[-1].answer[:60]!r}"
             )
         return self
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:77]}..."

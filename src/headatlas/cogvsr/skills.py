@@ -1,6 +1,6 @@
 """Translate the cognitive skills of CogQA and CogVision to CogVSR's functions and back.
 
-CogQA's labels are for text: the two functions of seeing have no counterpart there and keep their own names.
+CogQA's labels are for text. The two perceptual functions have no counterpart there and keep their own names.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _TO_FUNCTION: dict[str, str] = {
     "visionknowledgerecall": "knowledge_recall",
     "spatialreasoning": "relational_reasoning",
 }
-"""CogQA's eight, its stray ones, and CogVision's, without spaces. Inference and logic come nearest to settling on an answer."""
+"""Skills of CogQA (with irregular labels) and CogVision, without spaces. Inference and logic are closest to decision making."""
 
 DROPPED = ("selfevaluation",)
-"""Labels of steps that answer nothing about the question."""
+"""Labels of steps that do not answer anything about the question."""
 
 
 def function_of(skill: str) -> str | None:
-    """The function a skill's name stands for (ours too, in any spelling); None if it is not known."""
+    """The function of a skill; names of functions are accepted in any spelling. None if it is not known."""
     plain = re.sub(r"[^a-z]", "", skill.lower())
     ours = {re.sub(r"[^a-z]", "", name): name for name in FUNCTIONS}
     ours |= {re.sub(r"[^a-z]", "", title.lower()): name for name, title in TITLES.items()}
@@ -60,5 +60,5 @@ _TO_SKILL = {
 
 
 def skill_of(function: str) -> str:
-    """What CogQA calls a function; what it has no name for keeps its own ("Spatial perception")."""
+    """CogQA's name of a function; a function without one keeps its own ("Spatial perception")."""
     return _TO_SKILL.get(function, TITLES[function])

@@ -34,6 +34,6 @@ class SourceFacts:
 SOURCE_FACTS: Registry[SourceFacts] = Registry(
     "described source", ["headatlas.scenes.source", "headatlas.importing.sets.*"]
 )
-"""What is known of sources, by the name in a question's `source`."""
+"""Descriptions of sources, by the name in a question's `source`."""
 
 __all__ = ["SOURCES", "SOURCE_FACTS", "Source", "SourceFacts", "source"]

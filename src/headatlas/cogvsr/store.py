@@ -56,7 +56,7 @@ class CogVSR:
             files.write((rows.to_row(q) for q in questions), Path(path))
             return cls(files.open_path(Path(path)), Path(path).name)
         with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
-            # Read into memory, because the folder goes: encoded images, some 0.1 MB a question.
+            # Read into memory, because the folder is removed: encoded images, about 0.1 MB a question.
             files.write((rows.to_row(q) for q in questions), Path(folder) / "data")
             table = files.in_memory(files.parquet_files(Path(folder) / "data"))
         return cls(files.checked(table, "CogVSR"))
@@ -96,11 +96,11 @@ class CogVSR:
         return rows.iter_questions(files.records(self._table, images=False), images=False)
 
     def split(self, name: str) -> CogVSR:
-        """The questions of one split; an error if there are none."""
+        """The questions of one split. Raises `HeadAtlasError` if there are none."""
         chosen = [i for i, split in enumerate(self._split_of) if split == name]
         if not chosen:
             there = ", ".join(f"{split} ({count})" for split, count in self.splits.items())
-            raise HeadAtlasError(f"no question in split {name!r}; this dataset has {there}")
+            raise HeadAtlasError(f"split must be one of this dataset's, {there}; got {name!r}")
         return CogVSR(self._table.select(chosen), f"{self.name}[{name}]")
 
     def select(self, ids: Iterable[str]) -> CogVSR:

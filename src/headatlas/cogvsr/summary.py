@@ -1,7 +1,6 @@
-"""Count the questions and steps of a dataset by split, family, function and answer type, with the paper's figures.
+"""Count the questions and steps of a dataset by split, question type, function and answer type, beside the paper's figures.
 
-Counts are whole numbers, shares are of all steps, 0..1. A step that needs several functions counts once, for its primary one.
-No image is read.
+Shares are of all steps, 0..1. A step that needs several functions counts once, for its primary one. No image is read.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""What the words alone give away: bag-of-words baselines for a step's function and for a question's answer.
+"""Bag-of-words baselines: how well words alone predict a step's function and a question's answer.
 
-Knows texts and scikit-learn; sees no image and no model. A head that "codes for" a function is worth little if the step's words
-already name the function, and a question whose answer can be guessed from its words tests no vision. Both baselines are fitted
-on one part of the data and judged on another (no scene in both), and are deterministic. The tables are rows of
-`results/surface.csv`: what, group, accuracy, chance (both 0..1), low, high (95 %), n.
+If the words of a step reveal its function, a head that encodes the function may only encode the words; and a question whose
+answer can be guessed from its words does not test vision. Both baselines are deterministic, fitted on one split and evaluated on
+another. They return rows of `results/surface.csv`: what, group, accuracy and chance (0..1), low, high (95 %), n.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def function_from_text(fit_steps: pd.DataFrame, test_steps: pd.DataFrame) -> pd.
     """Guess each step's primary function from its text and its answer.
 
     Args:
-        fit_steps, test_steps: Tables of steps (`CogVSR.steps()`): columns text_of_step, gold, function, scene.
+        fit_steps, test_steps: tables of steps (`CogVSR.steps()`): columns text_of_step, gold, function, scene.
 
     Returns:
         One row "all" (accuracy over steps; chance: always the commonest function), one "macro" (mean over functions; chance
@@ -41,7 +40,9 @@ def function_from_text(fit_steps: pd.DataFrame, test_steps: pd.DataFrame) -> pd.
     for table in (fit_steps, test_steps):
         missing = [name for name in _STEP_COLUMNS if name not in table]
         if missing or table.empty:
-            raise HeadAtlasError(f"expected a table of steps, came one without {', '.join(missing) or 'rows'}")
+            raise HeadAtlasError(
+                f"steps must be a table as CogVSR.steps() returns it, got one without {', '.join(missing) or 'rows'}"
+            )
     known = fit_steps["function"].to_numpy(str)
     guessed = _guess(_step_texts(fit_steps), known, _step_texts(test_steps))
     true, scenes = test_steps["function"].to_numpy(str), test_steps["scene"].to_numpy()
@@ -58,23 +59,27 @@ def function_from_text(fit_steps: pd.DataFrame, test_steps: pd.DataFrame) -> pd.
 
 
 def answer_without_image(fit_questions: Iterable[Question], test_questions: Iterable[Question]) -> pd.DataFrame:
-    """Guess each question's answer from its text and options, family by family (1- and 2-grams).
+    """Guess each question's answer from its text and options (1- and 2-grams), separately for each question type.
 
-    In a family whose options are named in the text and change from question to question (two things to compare) the words
-    are not comparable, so options are written as `optiona`, `optionb` in order of their first mention in the text, and the guess
-    is which of them: this finds "the first one named is the answer".
+    Where the options occur in the text and differ between questions (two things to compare), they are written as `optiona`,
+    `optionb`, ... in order of their first mention, and the guess is one of these. This detects "the first one mentioned is the
+    answer".
+
+    Args:
+        fit_questions, test_questions: questions, with or without images; `CogVSR.without_images()` is fastest.
 
     Returns:
-        One row a family of the test questions that also is in the fit questions, in order of appearance, then "all". chance
-        is what always giving the test questions' commonest answer (or place of the answer) would reach, separately for each
-        set of options: knowing the possible answers is not reading the question.
-        Intervals are Wilson's. `what` is "answer_without_image". Images are not looked at: pass
-        `CogVSR.without_images()`, which does not decode them.
+        One row for each question type that is in both parts, in order of appearance, then "all". chance is the accuracy of
+        always giving the most frequent answer (or position of the answer) of the test questions with the same options. Intervals
+        are Wilson's. `what` is "answer_without_image".
+
+    Raises:
+        HeadAtlasError: the two parts have no question type in common.
     """
     fit, test = _by_family(fit_questions), _by_family(test_questions)
     families = [name for name in test if name in fit]
     if not families:
-        raise HeadAtlasError("expected questions of the same families to fit and to test, came none in common")
+        raise HeadAtlasError("fit and test questions must have a question type (family) in common, got none")
     rows, hits, commonest, total = [], 0, 0, 0
     for name in families:
         both = [*fit[name], *test[name]]
@@ -93,12 +98,12 @@ def answer_without_image(fit_questions: Iterable[Question], test_questions: Iter
 
 
 def _possible(question: Question) -> tuple[str, ...]:
-    """What may be answered, as far as the question's form tells."""
+    """The possible answers, as far as the question's form shows them."""
     return (question.answer_type, *sorted(question.options))
 
 
 def _commonest(answers: Sequence[str], forms: Sequence[tuple[str, ...]]) -> int:
-    """How often the commonest answer of its form is right."""
+    """How often the most frequent answer of each form is right."""
     counts: dict[tuple[str, ...], Counter[str]] = {}
     for answer, form in zip(answers, forms, strict=True):
         counts.setdefault(form, Counter())[answer] += 1
@@ -106,7 +111,7 @@ def _commonest(answers: Sequence[str], forms: Sequence[tuple[str, ...]]) -> int:
 
 
 def _guess(fit: Sequence[str], labels: np.ndarray, test: Sequence[str]) -> np.ndarray:
-    """Labels of the `test` texts by logistic regression on 1- and 2-grams; the one label there is, if there is one only."""
+    """Labels of the `test` texts by logistic regression on 1- and 2-grams; if all labels are equal, that label."""
     if len(set(labels.tolist())) == 1:
         return np.repeat(labels[:1], len(test))
     return np.asarray(_model().fit(list(fit), labels).predict(list(test)))

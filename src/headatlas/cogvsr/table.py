@@ -106,7 +106,7 @@ class ParquetTable:
 
 
 class _Files:
-    """Open Parquet files, their row groups in one count; the group read last is kept."""
+    """Open Parquet files with their row groups numbered through; the last group read stays in memory."""
 
     def __init__(self, paths: Sequence[Path]):
         self._paths = list(paths)
@@ -122,7 +122,7 @@ class _Files:
     def group(self, number: int, columns: tuple[str, ...]) -> pa.Table:
         with self._lock:
             if self._kept is None or self._kept[0] != (number, columns):
-                self._kept = None  # before the next is read: the two need never be there together
+                self._kept = None  # freed before the next is read, so that only one is in memory
                 file, i = self._where[number]
                 self._kept = (number, columns), file.read_row_group(i, columns=list(columns), use_threads=False)
             return self._kept[1]

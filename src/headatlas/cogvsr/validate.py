@@ -1,7 +1,7 @@
-"""List every fault of a dataset in files, each with its place and field, however broken or hostile the files are.
+"""List every fault of a dataset in files, with its position and field, even if the files are broken or hostile.
 
-Memory stays bounded: a line is read up to 16 MB, Parquet a few rows at a time. No link leads out of the folder, no image is
-decoded beyond its limits, and text from the data is quoted in messages, never printed raw.
+Memory is bounded: a line is read up to 16 MB, Parquet a few rows at a time. Links out of the folder are not followed, images are
+decoded within limits, and text from the data is quoted in messages, with control characters replaced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROWS = 4
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong: where (`questions.jsonl:12`, `questions-00000.parquet:3`), in which field, and what."""
+    """One fault: its position (`questions.jsonl:12`, `questions-00000.parquet:3`), its field, and what is wrong."""
 
     where: str
     field: str
@@ -38,7 +38,7 @@ class Fault:
 
     def __str__(self) -> str:
         line = f"{self.where}: {f'field {self.field}: ' if self.field else ''}{self.message}"
-        # Fields may be the data's own words, which must not steer a terminal.
+        # Names of fields may come from the data, so control characters are replaced.
         return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
@@ -91,7 +91,7 @@ def _tables(root: Path) -> list[Path]:
 
 
 class _Whole:
-    """Checks between questions. Holds ids, scenes and image digests: some hundred bytes a question."""
+    """Checks between questions; stores ids, scenes and image digests, some hundred bytes a question."""
 
     def __init__(self) -> None:
         self.questions = 0
@@ -248,7 +248,7 @@ def _question(
         inner = {one["loc"][:k] for one in found for k in range(1, len(one["loc"]))}
         for one in found:
             field = ".".join(str(part) for part in one["loc"])
-            # pydantic also calls a list too short whose items are wrong: that says nothing new.
+            # pydantic also reports a list as too short if its items are wrong, which adds nothing.
             if field not in reported and not (one["type"] == "too_short" and one["loc"] in inner):
                 message = one["msg"].removeprefix("Value error, ")
                 got = "" if ", got " in message or one["type"] == "missing" else f", got {rows.short(one.get('input'))}"

@@ -78,7 +78,7 @@ def matrices(a: Float[np.ndarray, "F F"], b: Float[np.ndarray, "F F"], *, diagon
 
 
 def without_means(matrix: Float[np.ndarray, "F F"]) -> Float[np.ndarray, "F F"]:
-    """The matrix without its row and column means (NaN left out): which pairs stand out beyond their row and column."""
+    """The matrix minus its row and column means (ignoring NaN), which shows pairs that stand out in their row and column."""
     known = np.isfinite(matrix)
     if not known.any():
         return matrix

@@ -1,4 +1,4 @@
-"""Figures that several sections of a comparison share: the look of each model, and a number compared with chance."""
+"""Figures that several sections of a comparison use: marks for each model, and numbers compared with chance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def models_of(run: Run) -> list[str]:
 
 
 def looks(run: Run) -> tuple[Swatch, ...]:
-    """A colour and a shape for each model: seven colours and six shapes, so that 42 models all look different."""
+    """A colour and a shape for each model; seven colours and six shapes distinguish 42 models."""
     return tuple(
         Swatch(name, COLORS[i % len(COLORS)], SHAPES[i % len(SHAPES)]) for i, name in enumerate(models_of(run))
     )

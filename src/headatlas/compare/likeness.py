@@ -19,8 +19,8 @@ from headatlas.compare.per_model import similarity
 from headatlas.compare.profiles import binned, correlation, distance, layer_mass, n_bins
 from headatlas.compare.resample import halves
 from headatlas.compare.runs import Model
-from headatlas.compare.tables import comparison_tables
 from headatlas.report.tables import only
+from headatlas.results.comparison import comparison_tables
 from headatlas.stats import benjamini_hochberg, spearman
 
 

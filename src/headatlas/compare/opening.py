@@ -1,4 +1,4 @@
-"""The opening paragraph of a comparison, put together from its own numbers. A sentence without numbers is left out."""
+"""The opening paragraph of a comparison, generated from its numbers. Sentences whose numbers are missing are left out."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.compare.profiles import binned, layer_mass, n_bins
 from headatlas.compare.resample import resampled
 from headatlas.compare.runs import Model
-from headatlas.compare.tables import comparison_tables
 from headatlas.report.blocks import headline_selector
+from headatlas.results.comparison import comparison_tables
 from headatlas.scoring import Scores, agreement
 from headatlas.scoring.fewest import thresholds
 from headatlas.stats import benjamini_hochberg, half_width
@@ -47,6 +47,12 @@ def stacked(models: Sequence[Model], name: str) -> pd.DataFrame:
     tables = [model.run.tables[name].assign(model=model.label) for model in models]
     table = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
     return table[["model", *(c for c in table.columns if c != "model")]]
+
+
+def names_table(models: Sequence[Model]) -> pd.DataFrame:
+    """The scorers of all models with their names for people, each once; from the runs' own table `scorers`."""
+    tables = [model.run.tables["scorers"] for model in models]
+    return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True).drop_duplicates("scorer")
 
 
 def counts_table(models: Sequence[Model]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Layer profiles: at which depth of a model a function's score lies, so that models of any number of layers can be compared.
+"""Layer profiles: how a function's score is distributed over the depth of a model, for models with any number of layers.
 
 Depth is relative: layer l of L covers l/L to (l+1)/L, and the share of a layer is spread evenly over it. The distance
 between two profiles is the earth mover's (Wasserstein-1), exact for such step densities, as a share of the whole depth: 0.1
@@ -14,7 +14,7 @@ MOST_BINS = 20
 
 
 def layer_mass(values: Float[np.ndarray, "*any L H"]) -> Float[np.ndarray, "*any L"]:
-    """Share (0..1, sums to 1) of the positive score that lies in each layer; NaN where no score is above 0.
+    """Share of the positive score in each layer, 0..1, summing to 1; NaN if no score is above 0.
 
     A head with a negative score works against the function and counts as 0.
     """
@@ -57,7 +57,7 @@ def correlation(a: Float[np.ndarray, "... K"], b: Float[np.ndarray, "... K"]) ->
 
 
 def _cumulative(mass: Float[np.ndarray, "*any L"], edges: Float[np.ndarray, " G"]) -> Float[np.ndarray, "*any G"]:
-    """The share that lies before each depth; linear within a layer."""
+    """The share of the score below each relative depth; linear within a layer."""
     layers = mass.shape[-1]
     filled = np.clip(edges[None, :] * layers - np.arange(layers)[:, None], 0, 1)  # [L, G]: part of a layer passed
     return mass @ filled

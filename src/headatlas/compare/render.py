@@ -1,4 +1,4 @@
-"""From `OUT/comparison/*.csv` to `OUT/report.html`, a file that needs nothing but itself."""
+"""Render `OUT/comparison/*.csv` as `OUT/report.html`, a self-contained page."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def render_comparison(out: str | Path) -> Path:
 
 def comparison_page(run: Run) -> Page:
     """The page of a comparison, as plain records."""
+    with words.scorer_names(run.tables["scorer_names"]):
+        return _page(run)
+
+
+def _page(run: Run) -> Page:
     with debug_mode(False):  # as in report/render.py: altair's checks take 90 % of the time
         sections = build_sections(run, COMPARISON_SECTIONS)
     models, table, differences = models_of(run), run.tables["models"], run.tables["differences"]

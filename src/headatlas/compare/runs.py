@@ -64,8 +64,8 @@ class Model:
     Attributes:
         label: the model's name on the page.
         run: the run's tables and settings.
-        scores: Float[F, L, H] for each scorer, NaN where the run has no score.
-        selected: Bool[F, L, H] for each scorer, the heads selected by the study's selector.
+        scores: float[F, L, H] for each scorer, NaN where the run has no score.
+        selected: bool[F, L, H] for each scorer, the heads selected by the study's selector.
         atlas: the run's `Scores` for each scorer, with the contribution of each question; empty if the run has no atlas.
     """
 

@@ -11,15 +11,17 @@ from headatlas.compare.per_model import (
     counts_table,
     functions_table,
     models_table,
+    names_table,
     profiles_table,
     scorers_table,
     stacked,
 )
 from headatlas.compare.render import render_comparison
 from headatlas.compare.runs import differences, read_models
-from headatlas.compare.tables import FOLDER, comparison_tables
+from headatlas.compare.tables import FOLDER
 from headatlas.errors import HeadAtlasError
 from headatlas.report.export import write_text
+from headatlas.results.comparison import comparison_tables
 
 
 def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
@@ -44,6 +46,7 @@ def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
         "counts": counts_table(models),
         "profiles": profiles_table(models),
         "functions": functions_table(models),
+        "scorer_names": names_table(models),
         "scorers": scorers_table(models),
         "damage": stacked(models, "damage"),
         "likeness": likeness_table(models),

@@ -13,11 +13,12 @@ from headatlas.explaining.explanation import Explanation
 from headatlas.explaining.groups import find_groups
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.operations import Means
+from headatlas.pictures import open_picture
 from headatlas.progress import Progress
 from headatlas.vlm.attention import AttentionMap, attention_map
 from headatlas.vlm.chat import Conversation, Turn
 from headatlas.vlm.generate import generate_answers
-from headatlas.vlm.model import VLM, Picture, as_image
+from headatlas.vlm.model import VLM, Picture
 
 MOST_CANDIDATES = 128
 """Heads that the search for groups tries at most."""
@@ -59,7 +60,7 @@ def explain(
     """
     if not question.strip():
         raise HeadAtlasError("question must be a text, got an empty one")
-    images = () if image is None else (as_image(image),)
+    images = () if image is None else (open_picture(image),)
     return explain_chat(
         vlm,
         Conversation(images, (Turn(question),)),

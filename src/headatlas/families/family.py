@@ -18,13 +18,13 @@ from headatlas.registry import Registry
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a conversation with one family is written, where its processor and chat template do not say it.
+    """How a conversation with one family is written, if its processor and chat template do not determine it.
 
     Attributes:
-        template: the chat template (Jinja) for checkpoints that come without one.
-        appended: what the processor appends to every text. HeadAtlas removes it first, so that it appears once.
+        template: the chat template (Jinja) for checkpoints without one.
+        appended: text that the processor appends to every input. HeadAtlas removes it first, so that it appears once.
         two_way_prefix: the image and the first request are read in both directions (token type 0), all later tokens causally
-            (token type 1). Such a processor marks the whole text as prefix, which would show the model its own answers.
+            (token type 1). The family's processor marks the whole text as prefix, which would show the model its own answers.
     """
 
     template: str | None = None
@@ -111,7 +111,7 @@ class TinyProcessor:
     placeholder: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Family:
     """What HeadAtlas needs to know about one family of models.
 
@@ -133,6 +133,11 @@ class Family:
     image_grid: Callable[..., Any] | None = None
     tiny_model: TinyModel = TinyModel()
     tiny_processor: TinyProcessor | None = None
+
+    def __repr__(self) -> str:
+        default = Family(self.model_type)
+        own = [name for name, value in vars(self).items() if value != getattr(default, name)]
+        return f"<Family {self.model_type!r}: {', '.join(own) or 'nothing of its own'}>"
 
 
 FAMILIES: Registry[Family] = Registry(

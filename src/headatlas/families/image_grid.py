@@ -1,8 +1,4 @@
-"""Where in the picture an image token looks: one small function a family, from a picture's size to the parts it is cut into.
-
-A part is a rectangle of image tokens, row by row, over a view of the picture: the whole of it, a tile, or what a centre crop
-leaves. Boxes are XYXY, normalised to the upright picture.
-"""
+"""Which region of the picture each image token represents: one small function for each way of cutting a picture into patches."""
 
 from __future__ import annotations
 
@@ -61,7 +57,7 @@ class ImageTokens:
         return len(self.image)
 
     def touching(self, box: Sequence[float], image: int = 0, least: float = 0.1) -> Bool[np.ndarray, " n"]:
-        """The patches of a box: tokens whose overlap with it is at least `least` of the smaller of the two areas."""
+        """The patches of a box: tokens whose overlap with the box is at least `least` of the smaller of the two areas."""
         x0, y0, x1, y1 = box
         area = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
         smaller = np.minimum(np.nan_to_num(area), (x1 - x0) * (y1 - y0))
@@ -148,7 +144,7 @@ def centre_view(images: Any, size: tuple[int, int]) -> View:
 
 
 def merged_patches(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
-    """Qwen and GLM: the picture stretched to a grid of its own, neighbouring patches merged."""
+    """Qwen and GLM: the picture is resized to a grid that depends on its size, and neighbouring patches are merged."""
     made = _processed(processor, size, return_tensors="np")
     _, rows, columns = (int(value) for value in made["image_grid_thw"][0])
     merge = processor.image_processor.merge_size
@@ -156,7 +152,7 @@ def merged_patches(processor: Any, config: Any, size: tuple[int, int], n: int) -
 
 
 def pixtral(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
-    """Pixtral: the picture stretched to whole patches; rows are separated by tokens that are no image tokens."""
+    """Pixtral: the picture is resized to whole patches; rows are separated by tokens that are not image tokens."""
     patch = processor.patch_size * getattr(processor, "spatial_merge_size", 1)
     made = _processed(processor, size, patch_size={"height": patch, "width": patch}, return_tensors="np")
     height, width = (int(value) for value in made["image_sizes"][0])

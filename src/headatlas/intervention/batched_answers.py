@@ -1,6 +1,6 @@
-"""The answers of many conditions at once, off one bare pass a batch (`engine.sweep`).
+"""The answers of many conditions, computed from one bare pass for each batch (`engine.sweep`).
 
-The arrays of the sweep are kept; a condition's answers table is built when it is asked for. It differs from the bare model's
+The arrays of the sweep are stored; a condition's answers table is built on demand. It differs from the bare model's
 only in the answers, and a text that was parsed once for a step is not parsed again.
 """
 

@@ -1,4 +1,4 @@
-"""`Condition`, what is done to a model while it answers, and `Runner`, which evaluates conditions and caches the answers.
+"""`Condition` (edits, their scope, and how questions are shown) and `Runner`, which evaluates conditions and caches the answers.
 
 A condition is declarative (edits, scope, arm), so its answers are a function of the model, the data and the condition. The
 runner stores every answers table under a digest of all that decides it, sealed against damage and written in one step: a
@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -25,7 +24,8 @@ from headatlas.cluster import Workers
 from headatlas.cluster.worker import own_version
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import SCOPES, AttentionEdit, Edit
-from headatlas.intervention.split_cache import SplitCache
+from headatlas.intervention.answers_tables import AnswersTables
+from headatlas.intervention.split_cache import SplitCache, parse_split
 from headatlas.progress import Progress
 from headatlas.storage import DamagedError, Folder, is_sealed, read_frame, write_frame
 
@@ -57,16 +57,16 @@ class Editable(Protocol):
 
 @dataclass(frozen=True)
 class Condition:
-    """What is done to a model while it answers.
+    """The edits of a model and the way in which questions are shown while it answers.
 
     Args:
-        name: For people and progress bars; not part of the condition's identity.
-        edits: Edits of heads; none is the bare model.
-        scope: Token positions the edits act at, one of `heads.SCOPES`.
-        arm: Name of the way questions are shown (`latent.arms`); `original` shows them as they are.
+        name: for people and progress bars; not part of the condition's identity.
+        edits: edits of heads; none is the bare model.
+        scope: token positions the edits act at, one of `heads.SCOPES`.
+        arm: name of the way questions are shown (`latent.arms`); `original` shows them as they are.
 
     Raises:
-        HeadAtlasError: An unknown scope.
+        HeadAtlasError: an unknown scope.
     """
 
     name: str
@@ -96,45 +96,25 @@ class Condition:
         return digest(scope, self.arm, *(edit.fingerprint for edit in self.edits))
 
 
-class AnswersTables(Sequence[pd.DataFrame]):
-    """The answers tables of several conditions, in their order; each is read or built when it is asked for."""
-
-    def __init__(self, load: Sequence[Callable[[], pd.DataFrame]]) -> None:
-        self._load = load
-
-    @overload
-    def __getitem__(self, index: int) -> pd.DataFrame: ...
-    @overload
-    def __getitem__(self, index: slice) -> AnswersTables: ...
-    def __getitem__(self, index: Any) -> Any:
-        return AnswersTables(self._load[index]) if isinstance(index, slice) else self._load[index]()
-
-    def __len__(self) -> int:
-        return len(self._load)
-
-    def __repr__(self) -> str:
-        return f"AnswersTables({len(self)} conditions)"
-
-
 class Runner:
     """Evaluates conditions on splits of a dataset, each once.
 
     Args:
-        vlm: The model (`headatlas.vlm.VLM`).
-        data: The dataset: a `CogVSR`, or anything with its `fingerprint` and `split(name)`.
-        cache_dir: Folder of cached answers tables, or an address such as `s3://bucket/run`; None keeps them in memory
+        vlm: the model (`headatlas.vlm.VLM`).
+        data: the dataset: a `CogVSR`, or anything with its `fingerprint` and `split(name)`.
+        cache_dir: folder of cached answers tables, or an address such as `s3://bucket/run`; None keeps them in memory
             only. One process at a time may evaluate into a folder.
         mode: `forced` (one teacher-forced pass) or `generate`, see `vlm.evaluate`.
         context: `gold` or `own`: whose answers earlier steps show.
-        batch_size: Questions a batch.
-        arms: Ways of showing a question by name, each a function Question -> (images, preamble); see `latent.arms`.
+        batch_size: questions a batch.
+        arms: ways of showing a question by name, each a function Question -> (images, preamble); see `latent.arms`.
             Answers to an arm are cached on disk only if it has a `fingerprint`, a text that changes with what it shows.
-        evaluate: Replaces `vlm.evaluate.evaluate` (same signature).
-        workers: Processes on several devices or machines (`headatlas.cluster`) that answer instead of this one; they load
+        evaluate: replaces `vlm.evaluate.evaluate` (same signature).
+        workers: processes on several devices or machines (`headatlas.cluster`) that answer instead of this one; they load
             the model by its name and must see `cache_dir`.
 
     Raises:
-        HeadAtlasError: An unknown mode or context.
+        HeadAtlasError: an unknown mode or context.
     """
 
     def __init__(
@@ -176,7 +156,7 @@ class Runner:
         """The answers table of `condition` on `split` ("E", or "E[:150]" for its first 150 questions), cached.
 
         Raises:
-            HeadAtlasError: The split has no question, the condition's arm is unknown, or another process is evaluating
+            HeadAtlasError: the split has no question, the condition's arm is unknown, or another process is evaluating
                 into the cache.
         """
         return self.run_many([condition], split)[0]
@@ -404,18 +384,6 @@ def _group(rest: dict[str, Condition]) -> dict[str, Condition]:
     return dict(islice(alike, GROUP_SIZES[first.scope]))
 
 
-def parse_split(split: str) -> tuple[str, int | None]:
-    """("E", None) of "E", ("E", 150) of "E[:150]", the first 150 questions of split E.
-
-    Raises:
-        HeadAtlasError: It is neither.
-    """
-    found = re.fullmatch(r"(\w+)(?:\[:(\d+)\])?", split)
-    if not found:
-        raise HeadAtlasError(f"a split must be a name such as 'E' or a part such as 'E[:150]', got {split!r}")
-    return found[1], None if found[2] is None else int(found[2])
-
-
 def digest(*parts: str | int) -> str:
-    """Hex digest (32 characters) of a sequence of texts and numbers, each kept apart from its neighbours."""
+    """Hex digest (32 characters) of a sequence of texts and numbers; ("ab", "c") and ("a", "bc") differ."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

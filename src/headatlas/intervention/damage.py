@@ -31,13 +31,13 @@ def damage_matrix(
     """Remove each function's heads and measure the drop in each function's steps; one condition a row of the matrix.
 
     Args:
-        runner: Evaluates conditions, cached.
-        sets: Heads by function; an empty set is a row of zeros.
-        operation, means, scope: As in `negative`.
-        scorer: Name that is written in the rows.
-        split: Evaluated split.
-        n_boot, seed: Of the intervals.
-        progress: Called after each condition.
+        runner: evaluates conditions, cached.
+        sets: heads by function; an empty set is a row of zeros.
+        operation, means, scope: as in `negative`.
+        scorer: name that is written in the rows.
+        split: evaluated split.
+        n_boot, seed: of the intervals.
+        progress: called after each condition.
 
     Returns:
         Rows of `results/damage.csv`, one a pair (heads_of, steps_of), the functions in the order of `FUNCTIONS`; NaN where
@@ -66,7 +66,7 @@ def specificity(table: pd.DataFrame) -> pd.Series:
     """Drop in a function's own steps minus the mean drop in the other functions' steps, -1..1 (index `heads_of`).
 
     Args:
-        table: A damage matrix of one scorer. Functions without steps (NaN) are left out of the mean.
+        table: a damage matrix of one scorer. Functions without steps (NaN) are left out of the mean.
     """
     own = table["heads_of"] == table["steps_of"]
     diagonal = table[own].set_index("heads_of")["drop"]

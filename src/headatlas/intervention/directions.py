@@ -31,11 +31,11 @@ class Directions:
     """A unit direction and a scale for every head; all zero, and not `usable`, if there is a `reason`.
 
     Attributes:
-        u: Unit vectors.
-        sigma: Standard deviation of z . u over the split's steps of the function.
-        n_correct: Correct steps used (in kinds that also have incorrect ones).
-        n_incorrect: Incorrect steps used.
-        reason: Why there is no direction; empty if there is one.
+        u: unit vectors.
+        sigma: standard deviation of z . u over the split's steps of the function.
+        n_correct: correct steps used (in kinds that also have incorrect ones).
+        n_incorrect: incorrect steps used.
+        reason: why there is no direction; empty if there is one.
         name: `steer`, or the name of the control.
     """
 
@@ -55,7 +55,7 @@ class Directions:
         """The edit z + alpha * sigma * u in `heads`.
 
         Raises:
-            HeadAtlasError: There is no direction.
+            HeadAtlasError: there is no direction.
         """
         if not self.usable:
             raise HeadAtlasError(f"no direction to steer along: {self.reason}")
@@ -84,21 +84,21 @@ def directions(
     """Estimate directions from the steps of `split`.
 
     Args:
-        acts: Captured activations with their answers table.
-        function: Only steps whose primary function it is; None takes all.
-        tokens: Token selection of `acts`; its first if None.
-        split: Split that the estimate is made from; never the one it is evaluated on.
-        within: Column of the answers table (`kind`, `answer_type`); right and wrong steps are compared within its levels.
-        correct: Which of all steps of `acts` (every split, in their order) were right, instead of
+        acts: captured activations with their answers table.
+        function: only steps whose primary function it is; None takes all.
+        tokens: token selection of `acts`; its first if None.
+        split: split that the estimate is made from; never the one it is evaluated on.
+        within: column of the answers table (`kind`, `answer_type`); right and wrong steps are compared within its levels.
+        correct: which of all steps of `acts` (every split, in their order) were right, instead of
             `acts.steps["correct"]`: for example from generated answers, if the teacher-forced ones are nearly all right.
-        shuffle: Generator or seed to permute right and wrong within levels first: the label-shuffled control.
-        min_each: Fewest right and fewest wrong steps to estimate from.
+        shuffle: generator or seed to permute right and wrong within levels first: the label-shuffled control.
+        min_each: fewest right and fewest wrong steps to estimate from.
 
     Returns:
         Directions; empty, with a reason, if there are too few right or wrong steps.
 
     Raises:
-        HeadAtlasError: The split has no step, or `within` is not a column.
+        HeadAtlasError: the split has no step, or `within` is not a column.
     """
     steps = acts.steps
     if within not in steps.columns:

@@ -37,24 +37,24 @@ def dose_curve(
     """Accuracy of the steps of `function` with the top k heads removed, for each k.
 
     Args:
-        runner: Evaluates conditions, cached.
-        ranking: All heads, most important for `function` first.
-        function: Whose steps are looked at.
-        ks: Doses; 0 is the bare model.
-        operation, means, scope: As in `negative`.
-        n_random: Random sets for each dose, uniform over all heads. They depend only on the seed, k and the number of heads,
+        runner: evaluates conditions, cached.
+        ranking: all heads, most important for `function` first.
+        function: whose steps are looked at.
+        ks: doses; 0 is the bare model.
+        operation, means, scope: as in `negative`.
+        n_random: random sets for each dose, uniform over all heads. They depend only on the seed, k and the number of heads,
             so that all functions and scorers share them and their cached answers; they may overlap with the top k.
-        scorer: Name that is written in the rows.
-        split: Evaluated split.
-        n_boot, seed: Of the intervals and of the random sets.
-        progress: Called after each condition.
+        scorer: name that is written in the rows.
+        split: evaluated split.
+        n_boot, seed: of the intervals and of the random sets.
+        progress: called after each condition.
 
     Returns:
         Rows of `results/dose.csv` by (k, set), set in `selected`, `least`, `random`. `low`, `high`: bootstrap interval over
         questions; for `random`, the 2.5 and 97.5 % quantiles over the sets, whose mean is the accuracy.
 
     Raises:
-        HeadAtlasError: A dose is negative or larger than the ranking.
+        HeadAtlasError: a dose is negative or larger than the ranking.
     """
     wrong = [k for k in ks if not 0 <= k <= len(ranking)]
     if wrong:

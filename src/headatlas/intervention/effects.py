@@ -41,7 +41,7 @@ def effect(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int = 
     The interval is a cluster bootstrap over scenes (`scenes_of`).
 
     Raises:
-        ValueError: The tables are not of the same steps in the same order.
+        ValueError: the tables are not of the same steps in the same order.
     """
     check_paired(before, after)
     n = int(rows.sum())

@@ -1,9 +1,9 @@
 """Greedy minimal sets: few heads whose removal does most of the damage of removing a whole set.
 
 Forward: the head with which the steps of a function lose most is added, until the wanted share of the damage is reached.
-Backward: every head that is not needed for it is dropped again, the least needed first. The set is minimal in the sense that no
-single head can be left out; a smaller set may exist. Heads are chosen on one split (S or T), so their effect must be reported on
-another (E). Each round is one condition a candidate, all of which share the bare model's passes.
+Backward: every head that is not needed for it is dropped again, the least needed first. The set is minimal in the sense that
+no single head can be left out; a smaller set may exist. Heads are chosen on one split (S or T), so their effect must be
+reported on another (E). Each round is one condition a candidate, all of which share the bare model's passes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLUMNS = ["function", "round", "move", "head", "k", "drop", "share", "accuracy"
 
 @dataclass(frozen=True, eq=False)
 class Minimal:
-    """A greedy minimal set and how it was found.
+    """A greedy minimal set and the moves that led to it.
 
     Attributes:
         heads: in the order in which they were added; empty, with a reason, if removing all candidates costs nothing.
@@ -52,17 +52,17 @@ def greedy_set(
     """A minimal set of `candidates` that does at least `share` of their damage to the steps of `function`.
 
     Args:
-        runner: Evaluates conditions, cached; forced mode.
-        candidates: Heads to choose from, such as a function's selected heads.
-        function: Whose steps are looked at (primary function).
-        share: Wanted share of the mean drop in gold log-probability of all candidates together, in (0, 1].
-        operation, means, scope: As in `negative`.
-        split: Split to choose on; never E.
-        most: Largest number of heads; None: as many as are needed.
-        progress: Called after each condition of a round.
+        runner: evaluates conditions, cached; forced mode.
+        candidates: heads to choose from, such as a function's selected heads.
+        function: whose steps are looked at (primary function).
+        share: share of the mean drop in gold log-probability without all candidates that the set must reach, in (0, 1].
+        operation, means, scope: as in `negative`.
+        split: split to choose on; never E.
+        most: largest number of heads; None: as many as are needed.
+        progress: called after each condition of a round.
 
     Raises:
-        HeadAtlasError: Split E, no candidates, a share outside (0, 1], or no steps.
+        HeadAtlasError: split E, no candidates, a share outside (0, 1], or no steps.
     """
     if split.startswith("E"):
         raise HeadAtlasError("heads must not be chosen on split E, on which they are evaluated: use 'S' or 'T'")
@@ -73,7 +73,7 @@ def greedy_set(
     trial = _Trial(runner, function, operation, means, split, scope, progress)
     whole = trial.drops([tuple(candidates)])[0][0]
     if whole <= 0:
-        reason = f"removing all {len(candidates)} heads costs the steps of {function} nothing ({whole:.3f} nats)"
+        reason = f"removing all {len(candidates)} heads does not lower the steps of {function} ({whole:.3f} nats)"
         return Minimal(HeadSet((), reason=reason), 0.0, pd.DataFrame(columns=COLUMNS))
     chosen: list[Head] = []
     drop, moves = 0.0, []

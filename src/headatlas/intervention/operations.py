@@ -36,7 +36,7 @@ def ablate(heads: HeadSet, operation: str = "mean", means: Means | None = None) 
     """The edit that removes `heads`: `scale` by 0.001, `zero`, or `mean` (z replaced by `means`, which it needs).
 
     Raises:
-        HeadAtlasError: Unknown operation, or `mean` without means.
+        HeadAtlasError: unknown operation, or `mean` without means.
     """
     return OPERATIONS[operation](heads, means)
 
@@ -45,13 +45,13 @@ def mean_z(acts: ActivationsLike, split: str = "P", tokens: str | None = None) -
     """Mean z of every head over the steps of `split`, float32 [L, H, D].
 
     Args:
-        acts: Captured activations.
-        split: Split that the mean is taken over; never the one that is evaluated.
-        tokens: Token selection; None takes `all` if it was captured, because an ablation acts at all positions, and
+        acts: captured activations.
+        split: split that the mean is taken over; never the one that is evaluated.
+        tokens: token selection; None takes `all` if it was captured, because an ablation acts at all positions, and
             otherwise the first selection.
 
     Raises:
-        HeadAtlasError: The split was not captured.
+        HeadAtlasError: the split was not captured.
     """
     rows = split_rows(acts, split)
     total = sum(z.sum(axis=0, dtype=np.float64) for z in _chunks(acts, tokens or mean_tokens(acts), rows))

@@ -48,20 +48,20 @@ def pair_effects(
     """Every pair inside `heads`, on the steps whose primary function is `function`.
 
     Args:
-        runner: Evaluates conditions, cached; forced mode.
-        heads: Two heads or more; k heads are k (k + 1) / 2 conditions.
-        function: Whose steps are looked at.
-        operation, means, scope: As in `negative`.
-        split: Evaluated split.
-        n_boot, seed: Of the interaction's 95 % interval over scenes.
-        progress: Called after each condition.
+        runner: evaluates conditions, cached; forced mode.
+        heads: two heads or more; k heads are k (k + 1) / 2 conditions.
+        function: whose steps are looked at.
+        operation, means, scope: as in `negative`.
+        split: evaluated split.
+        n_boot, seed: of the interaction's 95 % interval over scenes.
+        progress: called after each condition.
 
     Returns:
         One row a pair: mean drops (nats), `interaction` with `low`, `high` (nats), the drop in accuracy (0..1) without both,
         steps `n`.
 
     Raises:
-        HeadAtlasError: Fewer than two heads, or no step of the function.
+        HeadAtlasError: fewer than two heads, or no step of the function.
     """
     if len(heads) < 2:
         raise HeadAtlasError(f"pairs need at least two heads, got {len(heads)}")

@@ -40,7 +40,7 @@ def tune(
         The strength, and rows of `results/tuning.csv`, one a strength tried.
 
     Raises:
-        HeadAtlasError: Tuning on split E, an empty grid or head set, or no direction.
+        HeadAtlasError: tuning on split E, an empty grid or head set, or no direction.
     """
     if split == "E":
         raise HeadAtlasError("a strength must not be tuned on split 'E', on which it is evaluated: use split='T'")
@@ -80,19 +80,19 @@ def positive(
     """Steer `heads` by `alpha`, and every control, on `split`.
 
     Args:
-        runner: Evaluates conditions, cached.
-        heads: Heads to steer.
-        found: Their directions, from split P.
-        function: Whose steps are looked at.
-        alpha: Strength, from `tune`.
-        shuffled: Directions of permuted labels (`directions(shuffle=...)`), for the arm `shuffled`.
-        random_heads: Head sets (`random_sets`), steered along their own directions, for the arm `random_heads`.
-        n_random: Random directions, for the arm `random_direction`.
-        scorer: Name that is written in the rows.
-        split: Evaluated split, or a part of it such as "E[:150]"; every arm is evaluated on the same questions.
-        scope: Token positions of the edit.
-        n_boot, seed: Of intervals and random directions.
-        progress: Called after each condition.
+        runner: evaluates conditions, cached.
+        heads: heads to steer.
+        found: their directions, from split P.
+        function: whose steps are looked at.
+        alpha: strength, from `tune`.
+        shuffled: directions of permuted labels (`directions(shuffle=...)`), for the arm `shuffled`.
+        random_heads: head sets (`random_sets`), steered along their own directions, for the arm `random_heads`.
+        n_random: random directions, for the arm `random_direction`.
+        scorer: name that is written in the rows.
+        split: evaluated split, or a part of it such as "E[:150]"; every arm is evaluated on the same questions.
+        scope: token positions of the edit.
+        n_boot, seed: of intervals and random directions.
+        progress: called after each condition.
 
     Returns:
         One row an arm. `steer` and `flipped` are one condition each: `low`, `high` bootstrap the gain over questions
@@ -101,7 +101,7 @@ def positive(
         the steps of other, non-spatial functions. `q` is left to `add_q`.
 
     Raises:
-        HeadAtlasError: There is no direction, or no head.
+        HeadAtlasError: there is no direction, or no head.
     """
     if not heads:
         raise HeadAtlasError(f"no heads of {function} to steer: {heads.reason}")

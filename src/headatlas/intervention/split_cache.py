@@ -1,13 +1,16 @@
-"""The questions of a split with their pictures decoded, kept in memory while they are small: every condition reads the same."""
+"""The questions of a split with their pictures decoded, cached while they are small, because every condition reads them."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from cachetools import LRUCache
 
+from headatlas.errors import HeadAtlasError
+
 LIMIT = 256 * 2**20
-"""Bytes of decoded pictures that are kept at most: 600 questions with a picture of 384 x 384."""
+"""Most bytes of decoded pictures in the cache: 600 questions with a picture of 384 x 384."""
 
 
 class SplitCache:
@@ -43,3 +46,15 @@ class SplitCache:
 def _size(question: Any) -> int:
     """Bytes of a question's decoded pictures."""
     return sum(image.width * image.height * len(image.getbands()) for image in question.images)
+
+
+def parse_split(split: str) -> tuple[str, int | None]:
+    """("E", None) of "E", ("E", 150) of "E[:150]", the first 150 questions of split E.
+
+    Raises:
+        HeadAtlasError: it is neither.
+    """
+    found = re.fullmatch(r"(\w+)(?:\[:(\d+)\])?", split)
+    if not found:
+        raise HeadAtlasError(f"a split must be a name such as 'E' or a part such as 'E[:150]', got {split!r}")
+    return found[1], None if found[2] is None else int(found[2])

@@ -64,7 +64,7 @@ def build_tokenizer(vocabulary: Iterable[str], form: Form) -> PreTrainedTokenize
     # `ignore_merges`: a word of the vocabulary is one token even without the merges that would produce it.
     core = Tokenizer(models.BPE(vocab=table, merges=[], ignore_merges=True))
     core.normalizer = normalizers.Lowercase()
-    # Punctuation and line breaks are tokens of their own ("left," is "left" and ","), with the space that words have.
+    # Punctuation and line breaks are separate tokens ("left," is "left" and ","), with the space before them, as for words.
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r"\n| ?\p{L}+| ?\d| ?[^\s\p{L}\d]"), "isolated"),

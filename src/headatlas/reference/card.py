@@ -1,12 +1,11 @@
 """Write the model card of a reference VLM: what it is, how it was trained, and how well it answers.
 
-The figures are measured on questions of split E of a seed that no study and no training uses.
+Accuracies are measured on questions of split E, drawn with a seed that neither training nor studies use.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
+from headatlas.progress import Progress
 from headatlas.reference.families import family_named
 from headatlas.reference.recipe import Recipe
 from headatlas.scenes.build import symbolic
@@ -38,14 +38,13 @@ WAYS = {
 COLUMNS = ("way", "group_kind", "group", "accuracy", "low", "high", "unparsable", "n")
 
 
-def measure(
-    folder: Path, n: int = 600, seed: int = SEED, say: Callable[[str], None] = lambda line: None
-) -> pd.DataFrame:
-    """Let the model in `folder` answer `n` questions of split E in every way, generated greedily, and count.
+def measure(folder: Path, n: int = 600, seed: int = SEED, progress: Progress | None = None) -> pd.DataFrame:
+    """Accuracy of the model in `folder` on `n` questions of split E, answered in every way and decoded greedily.
 
     Returns:
-        One row per group: way (`WAYS`, or `direct`: the question alone, no steps), group_kind (`function`, `family`: final
-        answers by family, `final`), group, accuracy and unparsable (0..1), low and high (95 % Wilson interval), n.
+        One row a group: way (one of `WAYS`, or `direct` for the question alone, without steps), group_kind (`function`; `family`
+        for final answers by question type; `final`), group, accuracy and unparsable (0..1), low and high (95 % Wilson
+        interval), n.
 
     Raises:
         HeadAtlasError: `folder` holds no loadable VLM, or n < 1.
@@ -55,13 +54,15 @@ def measure(
     vlm = load_vlm(folder)
     questions = [made.rendered() for made in symbolic(n, "E", seed)]
     rows: list[dict[str, object]] = []
-    for way in WAYS:
-        say(f"measuring {n} questions: {WAYS[way]}")
+    for i, way in enumerate(WAYS):
+        if progress is not None:
+            progress(f"measure: {WAYS[way]}", i, len(WAYS) + 1)
         # In gold context one teacher-forced pass gives what generation would.
         context, mode = ("own", "generate") if way.startswith("own") else ("gold", "forced")
         arm = _without_image if way.endswith("no_image") else None
         rows += _count(way, evaluate(vlm, questions, mode=mode, context=context, arm=arm))
-    say(f"measuring {n} questions: the answer without steps")
+    if progress is not None:
+        progress("measure: the answer without steps", len(WAYS), len(WAYS) + 1)
     answers = generate_answers(vlm, [conversation(question, upto=0, direct=True) for question in questions])
     right = [is_right(answer.text, question, answer.ended) for answer, question in zip(answers, questions, strict=True)]
     rows.append(_row("direct", "final", "final", pd.Series(right), float("nan")))

@@ -21,7 +21,7 @@ _BATCH = 64
 
 
 def accuracies(trainer: Trainer) -> dict[str, float]:
-    """Return, for each function that occurs, the share (0..1) of its steps whose whole answer is the argmax.
+    """Return, for each function, the share (0..1) of its steps whose whole answer is the argmax.
 
     "final" is the last step of a question, "direct" the answer without steps, "quiz" a step without its question.
     """

@@ -17,6 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from headatlas.progress import Progress
+
 
 @dataclass(frozen=True)
 class Team:
@@ -47,26 +49,27 @@ class Team:
 
 
 def run_team(
-    work: Callable[..., None], size: int, folder: Path, arguments: tuple[Any, ...], say: Callable[[str], None]
+    work: Callable[..., None], size: int, folder: Path, arguments: tuple[Any, ...], progress: Progress | None
 ) -> None:
-    """Run `work(team, *arguments, say)` in `size` processes, this one the first; they meet through a file in `folder`.
+    """Run `work(team, *arguments, progress)` in `size` processes, of which this is the first.
 
-    `work` and its arguments must be picklable for the `spawn` start method; the other processes get a silent `say`.
+    The processes find each other through a file in `folder`. `work` and its arguments must be picklable, because they are started
+    with `spawn`; in the other processes `progress` is None.
     """
     if size == 1:
-        work(Team(), *arguments, say)
+        work(Team(), *arguments, progress)
         return
     meeting = folder / "meeting"
     meeting.unlink(missing_ok=True)
     context = get_context("spawn")
-    quiet = (*arguments, _silent)
+    quiet = (*arguments, None)
     others = [
         context.Process(target=_member, args=(work, rank, size, meeting, quiet), daemon=True) for rank in range(1, size)
     ]
     for process in others:
         process.start()
     try:
-        _member(work, 0, size, meeting, (*arguments, say))
+        _member(work, 0, size, meeting, (*arguments, progress))
         for process in others:
             process.join()
     finally:
@@ -85,7 +88,3 @@ def _member(work: Callable[..., None], rank: int, size: int, meeting: Path, argu
         work(Team(rank, size), *arguments)
     finally:
         dist.destroy_process_group()
-
-
-def _silent(line: str) -> None:
-    del line

@@ -20,7 +20,7 @@ FULL_MINUTES = 80.0
 stages, without rendering."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """Training settings. Durations are in steps, so that the same recipe gives the same model on every machine."""
 
@@ -105,6 +105,9 @@ class Recipe:
     evaluate_every: int = 400
     checkpoint_every: int = 250
 
+    def __repr__(self) -> str:
+        return f"<Recipe of {self.family}: steps {self.steps}, {self.n_scenes} scenes, seed {self.seed}>"
+
     @classmethod
     def of(cls, family: str) -> Recipe:
         """Return the recipe of a family's reference VLM: ref-llava's with the family's own shape and settings.
@@ -126,7 +129,7 @@ class Recipe:
         return replace(self, steps=steps, horizons=horizons, warmups=warmups, n_scenes=n_scenes)
 
     def frozen(self, stage: str, step: int) -> bool:
-        """Whether a step leaves vision tower and projector as they are."""
+        """Whether vision tower and projector are not trained in this step."""
         return stage == "lookup" or (stage == "whole" and 3 * step < self.horizons[2])
 
     def shares(self, stage: str, step: int) -> dict[str, float]:

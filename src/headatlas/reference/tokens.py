@@ -36,7 +36,7 @@ OTHER = len(FUNCTIONS)
 """Mark of an answer that is not a step: a caption, or an answer without steps."""
 
 BLIND = 16
-"""Added to the mark of an answer whose step needs no image."""
+"""Added to the mark of an answer whose step does not need the image."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Encoder:
         return self._row([(self._ids(CAPTION_REQUEST), self._ids(caption(scene)), 1 + OTHER)])
 
     def things(self, caption: Row, order: Int64[np.ndarray, " things"]) -> Row:
-        """The caption's things, each asked for by name and described in a turn of its own, in the given order (0-based)."""
+        """The caption's things in the given order (0-based); in each turn one is asked for by name and described."""
         parts = [self._parts(caption)[i] for i in order]
         return self._row([([*self._ask, *part[2:4], self._stop], part, 1 + OTHER) for part in parts])
 
@@ -122,7 +122,7 @@ class Encoder:
         return row
 
     def quiz(self, steps: list[Step]) -> Row:
-        """Steps of any questions about one picture, each a turn of its own."""
+        """Steps of several questions about one picture, one in each turn."""
         return self._row(
             [(self._lines(step.text), self._ids(step.answer), 1 + FUNCTIONS.index(step.function)) for step in steps]
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
+from headatlas.progress import Progress
 from headatlas.reference.batches import Sampler
 from headatlas.reference.build import build_tokenizer, save
 from headatlas.reference.families import family_named
@@ -32,8 +32,7 @@ from headatlas.reference.parallel import Team, run_team
 from headatlas.reference.pool import Pool, PoolSettings, prepare, to_float
 from headatlas.reference.recipe import STAGES, Recipe
 from headatlas.reference.tokens import Encoder, scene_words
-
-Say = Callable[[str], None]
+from headatlas.storage import recover, replacing
 
 _HELD_OUT_SEED = 1_000_003
 """Added to the recipe's seed to get that of the held-out scenes."""
@@ -47,9 +46,14 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, work: Path, team: Team | None = None, say: Say = print, scenes: Path | None = None
+        self,
+        recipe: Recipe,
+        work: Path,
+        team: Team | None = None,
+        progress: Progress | None = None,
+        scenes: Path | None = None,
     ):
-        self.recipe, self.work, self._say, self._team = recipe, work, say, team or Team()
+        self.recipe, self.work, self._progress, self._team = recipe, work, progress, team or Team()
         self.family = family_named(recipe.family)
         self.tokenizer = build_tokenizer(scene_words(), self.family.form)
         self.processor = self.family.processor(self.tokenizer, recipe.shape)
@@ -122,25 +126,20 @@ class Trainer:
         save(self.model, self.processor, folder)
 
     def checkpoint(self) -> None:
-        """Write weights, optimizer and position to a new folder, then exchange it with the old one."""
+        """Write weights, optimizer and position to `checkpoint/`, in place of the checkpoint that is there."""
         if not self._team.first:
             return
-        new, old, now = (self.work / name for name in ("checkpoint.new", "checkpoint.old", "checkpoint"))
-        new.mkdir(exist_ok=True)
-        save_model(self.model, str(new / "model.safetensors"))
-        save_model(self.heads, str(new / "heads.safetensors"))
-        torch.save(self.optimizer.state_dict(), new / "optimizer.pt")
-        (new / "place.json").write_text(json.dumps({"stage": self.stage, "step": self.step}))
-        _remove(old)
-        if now.exists():
-            os.replace(now, old)
-        os.replace(new, now)
-        _remove(old)
+        with replacing(self.work / "checkpoint", "the checkpoint") as new:
+            save_model(self.model, str(new / "model.safetensors"))
+            save_model(self.heads, str(new / "heads.safetensors"))
+            torch.save(self.optimizer.state_dict(), new / "optimizer.pt")
+            (new / "place.json").write_text(json.dumps({"stage": self.stage, "step": self.step}))
 
     def _restore(self) -> None:
         folder = self.work / "checkpoint"
-        if not folder.exists():
-            folder = self.work / "checkpoint.old"
+        if self._team.first:
+            recover(folder)
+        self._team.wait()
         if not folder.exists():
             return
         place = json.loads((folder / "place.json").read_text())
@@ -151,7 +150,6 @@ class Trainer:
             self.optimizer = self._optimizer()
         if not self.finished and self.step:
             self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
-        self._say(f"resuming at stage {self.stage + 1}, step {self.step}")
 
     def _trained(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters that the stage trains: at the full rate, and at `vision_share` of it."""
@@ -248,11 +246,17 @@ class Trainer:
         )
         with (self.work / "log.jsonl").open("a") as file:
             file.write(line + "\n")
-        self._say(line)
+        if self._progress is not None:
+            self._progress(f"train: {STAGES[self.stage]}", self.step, self.recipe.steps[self.stage])
 
 
 def train(
-    recipe: Recipe, work: Path, out: Path, processes: int = 2, say: Say = print, scenes: Path | None = None
+    recipe: Recipe,
+    work: Path,
+    out: Path,
+    processes: int = 2,
+    progress: Progress | None = None,
+    scenes: Path | None = None,
 ) -> None:
     """Train with a recipe in the folder `work`, resuming a run that is there, and write the model folder to `out`.
 
@@ -261,7 +265,7 @@ def train(
         work: folder for checkpoints and log.
         out: where the finished model goes.
         processes: they share every batch. Another number rounds differently and so gives slightly different weights.
-        say: called with lines of progress.
+        progress: see `headatlas.progress`; losses and accuracies are in `log.jsonl`.
         scenes: folder of the rendered scenes, by default `work`; one folder serves all families.
 
     Raises:
@@ -270,13 +274,16 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     _same_recipe(recipe, processes, work / "recipe.json")
     scenes = scenes or work
-    say(f"rendering {recipe.n_scenes} scenes into {scenes / 'pool'}")
+    if progress is not None:
+        progress("render scenes", 0, recipe.n_scenes)
     make_pools(recipe, scenes, processes)
-    run_team(_train, processes, work, (recipe, work, out, scenes), say)
+    if progress is not None:
+        progress("render scenes", recipe.n_scenes, recipe.n_scenes)
+    run_team(_train, processes, work, (recipe, work, out, scenes), progress)
 
 
-def _train(team: Team, recipe: Recipe, work: Path, out: Path, scenes: Path, say: Say) -> None:
-    trainer = Trainer(recipe, work, team, say, scenes)
+def _train(team: Team, recipe: Recipe, work: Path, out: Path, scenes: Path, progress: Progress | None) -> None:
+    trainer = Trainer(recipe, work, team, progress, scenes)
     trainer.run()
     if team.first:
         trainer.export(out)
@@ -300,10 +307,3 @@ def _same_recipe(recipe: Recipe, processes: int, path: Path) -> None:
             "folder, or remove that one"
         )
     path.write_text(wanted)
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()

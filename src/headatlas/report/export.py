@@ -82,7 +82,7 @@ def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file in one step, so that nobody ever finds half of it; return `path`."""
+    """Write a text file atomically; return `path`."""
     write_whole(path, text.encode())
     return path
 

@@ -1,4 +1,4 @@
-"""From a run directory to `report.html`, a file that needs nothing but itself.
+"""Render a run directory as `report.html`, a self-contained page.
 
 jinja2 escapes all text, the angle brackets in the charts' JSON are escaped, and a content security policy forbids the page
 any network access. Nothing is recomputed and no model is loaded.
@@ -51,8 +51,7 @@ def write_page(page: Page, folder: Path) -> Path:
 
 def build_page(run: Run) -> Page:
     """The page of a study's report, as plain records."""
-    named = run.tables["scorers"]
-    with words.scorer_labels(dict(zip(named["scorer"], named["label"], strict=True))):
+    with words.scorer_names(run.tables["scorers"]):
         return _build(run)
 
 

@@ -1,4 +1,4 @@
-"""The opening paragraph of the report, put together from the run's own numbers.
+"""The opening paragraph of the report, generated from the run's numbers.
 
 A sentence whose numbers are missing is left out.
 """
@@ -58,7 +58,7 @@ def _heads(run: Run) -> str:
             continue
         low, high = int(rows["count"].min()), int(rows["count"].max())
         span = f"{low}" if low == high else f"{low} to {high}"
-        parts.append(f"{span} by {_the(scorer)}")
+        parts.append(f"{span} by {words.scorer_title(scorer)}")
     shape = run.settings.get("shape")
     total = (
         f" of the model's {shape[0] * shape[1]:,} heads"
@@ -92,7 +92,7 @@ def _removal(run: Run) -> str:
         if rows.empty or rows["drop"].isna().any():
             continue
         loss, random = words.points(-rows["drop"].mean()), words.points(-rows["random_drop"].mean())
-        parts.append(f"{loss} points (as many random heads: {random}) with heads from {_the(scorer)}")
+        parts.append(f"{loss} points (as many random heads: {random}) with heads from {words.scorer_title(scorer)}")
     if not parts:
         return ""
     return (
@@ -110,11 +110,3 @@ def _activation(run: Run) -> str:
         "Drawing boxes and masking objects, the paper's way to activate spatial heads, changes spatial accuracy by "
         f"{words.points(row['gain'])} points" + (f" (95 % interval {span})." if span else ".")
     )
-
-
-def _the(scorer: str) -> str:
-    name = words.scorer(scorer)
-    if scorer not in words.SCORERS:
-        return name
-    name = f"{name[:1].lower()}{name[1:]}"
-    return name if scorer == "ablation" else f"the {name}"

@@ -1,7 +1,7 @@
 """What a report reads: the results tables and the small JSON files of one run directory.
 
-A file that is missing gives an empty table and a sentence that says so, because a report shows what there is. A file that
-is there and not what a study writes is an error: its numbers cannot be trusted.
+A missing file gives an empty table and a sentence about it, because a report shows what there is. A file that is not what a
+study writes is an error, because its numbers cannot be trusted.
 """
 
 from __future__ import annotations

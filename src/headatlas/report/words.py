@@ -1,7 +1,7 @@
 """Plain words for the names that tables use, and the one place where numbers are written for people.
 
-A name that is not listed here is shown as it is, with spaces for underscores, so that a new scorer, arm or type of
-question needs no change here.
+A name that is not listed here is shown with spaces for underscores, so that a new arm or question type needs no change here. The
+names of scorers come from the study's table `scorers`: see `scorer_names`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,11 @@ from contextvars import ContextVar
 from numbers import Real
 from types import MappingProxyType
 
+import pandas as pd
+
 from headatlas.cogvsr.functions import FUNCTIONS, TITLES
 
 MISSING = "–"
-
-SCORERS = {
-    "paper": "Paper's probe (A1)",
-    "linear": "Linear probe (A2)",
-    "ablation": "Exact ablation (A3)",
-    "attention": "Attention (A5)",
-    "multihead": "Many heads (A6)",
-}
 
 SHORT_FUNCTIONS = {
     "spatial_perception": "Spatial",
@@ -104,8 +98,9 @@ def in_order(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def scorers_in_order(names: Iterable[str]) -> list[str]:
-    """Distinct scorers: the shipped ones in their order, then the others."""
-    return in_order(names, SCORERS)
+    """Distinct scorers: those of the study in the order of its table `scorers`, then others in the order given."""
+    distinct, known = dict.fromkeys(names), _scorers.get()
+    return [name for name in known if name in distinct] + [name for name in distinct if name not in known]
 
 
 def functions_in_order(names: Iterable[str]) -> list[str]:
@@ -121,22 +116,29 @@ def plain(name: str, names: Mapping[str, str] | None = None) -> str:
     return words[:1].upper() + words[1:]
 
 
-_labels: ContextVar[Mapping[str, str]] = ContextVar("scorer labels", default=MappingProxyType({}))
+_scorers: ContextVar[Mapping[str, tuple[str, str]]] = ContextVar("scorers", default=MappingProxyType({}))
+"""(label, title) of each scorer of the study whose page is being built."""
 
 
 @contextmanager
-def scorer_labels(labels: Mapping[str, str]) -> Iterator[None]:
-    """Within, scorers are called by `labels` (name to label), as the study noted them in results/scorers.csv."""
-    token = _labels.set(labels)
+def scorer_names(table: pd.DataFrame) -> Iterator[None]:
+    """Within the block scorers have the names of this results table `scorers` (columns scorer, label, title)."""
+    names = zip(table["label"], table["title"], strict=True)
+    token = _scorers.set(dict(zip(table["scorer"], names, strict=True)))
     try:
         yield
     finally:
-        _labels.reset(token)
+        _scorers.reset(token)
 
 
 def scorer(name: str) -> str:
-    """A scorer's name for people: its own label inside `scorer_labels`, else that of a shipped scorer."""
-    return _labels.get().get(name) or plain(name, SCORERS)
+    """A scorer's name for headings and tables, such as "Linear probe (A2)"."""
+    return _scorers.get().get(name, ("", ""))[0] or plain(name)
+
+
+def scorer_title(name: str) -> str:
+    """A scorer's name for running text, such as "the linear probe"."""
+    return _scorers.get().get(name, ("", ""))[1] or plain(name)
 
 
 def group(name: str) -> str:

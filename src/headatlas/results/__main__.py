@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from headatlas.results import RESULTS, VERDICTS
+from collections.abc import Iterator, Mapping
+
+from headatlas.results import RESULTS, VERDICTS, Table
+from headatlas.results.comparison import comparison_tables
+from headatlas.results.sweeps import SWEEP_TABLES
 
 
 def markdown() -> str:
@@ -10,7 +14,7 @@ def markdown() -> str:
     lines = [
         "# Results tables",
         "",
-        "<!-- Written by `python -m headatlas.results > docs/results.md`. Edit src/headatlas/results/tables.py instead. -->",
+        "<!-- Written by `python -m headatlas.results > docs/results.md`. Edit src/headatlas/results/ instead. -->",
         "",
         "A study writes these tables to `RUN/results/`, one CSV file each. The claims and the report read nothing else.",
         "A file is checked when it is written: unknown or missing columns, cells of the wrong kind or out of range, and",
@@ -19,15 +23,11 @@ def markdown() -> str:
         "`share` and `p` are in 0..1, `change` is a difference of shares in -1..1, `count` is a whole number. `low` and `high`",
         "bound a 95 % interval. A column marked *may be empty* has no value where there is nothing to measure or to test.",
     ]
-    for name, table in RESULTS.items():
-        lines += ["", f"## `{name}.csv`", "", table.meaning]
-        if table.key:
-            lines += ["", f"One row for each {', '.join(f'`{column}`' for column in table.key)}."]
-        lines += ["", "| column | kind | unit | meaning |", "|---|---|---|---|"]
-        for column in table.columns:
-            kind = column.kind + (", may be empty" if column.gaps else "")
-            allowed = f" ({', '.join(f'`{value}`' for value in column.values)})" if column.values else ""
-            lines.append(f"| `{column.name}` | {kind} | {column.unit} | {column.meaning}{allowed} |")
+    lines += _described(RESULTS, "##")
+    lines += ["", "## Sweeps", "", "`headatlas ablate --sweep NAME` writes one of these tables to `RUN/sweep/`."]
+    lines += _described(SWEEP_TABLES, "###")
+    lines += ["", "## Comparisons", "", "`headatlas compare` writes these tables to `OUT/comparison/`."]
+    lines += _described(comparison_tables(), "###")
     lines += [
         "",
         "## Other files",
@@ -39,6 +39,18 @@ def markdown() -> str:
         f"level}}`. `verdict` is one of {', '.join(f'*{verdict}*' for verdict in VERDICTS)}; `level` is the level of every test.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _described(tables: Mapping[str, Table], heading: str) -> Iterator[str]:
+    for name, table in tables.items():
+        yield from ("", f"{heading} `{name}.csv`", "", table.meaning)
+        if table.key:
+            yield from ("", f"One row for each {', '.join(f'`{column}`' for column in table.key)}.")
+        yield from ("", "| column | kind | unit | meaning |", "|---|---|---|---|")
+        for column in table.columns:
+            kind = column.kind + (", may be empty" if column.gaps else "")
+            allowed = f" ({', '.join(f'`{value}`' for value in column.values)})" if column.values else ""
+            yield f"| `{column.name}` | {kind} | {column.unit} | {column.meaning}{allowed} |"
 
 
 if __name__ == "__main__":

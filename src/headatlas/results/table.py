@@ -49,7 +49,7 @@ class Column:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """A results table: one sentence on what it holds, and its columns in order.
 
@@ -59,6 +59,9 @@ class Table:
     meaning: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Table: {self.meaning} Columns: {', '.join(self.names)}>"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -208,7 +208,7 @@ def function_index(name: str) -> int:
     return FUNCTIONS.index(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scorer:
     """A registered scorer; called as `scorer(inputs, **options) -> Scores`.
 
@@ -231,6 +231,9 @@ class Scorer:
     unit: str = ""
     least: float = 0.0
     twin: bool = True
+
+    def __repr__(self) -> str:
+        return f"<Scorer {self.name!r}: {self.label}>"
 
     def __call__(self, inputs: ScoringInputs, **options: Any) -> Scores:
         """Score every head for every function."""

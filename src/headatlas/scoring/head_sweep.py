@@ -16,6 +16,7 @@ from headatlas.intervention.condition import Runner
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means
 from headatlas.progress import Progress
+from headatlas.results.sweeps import SWEEP_TABLES
 from headatlas.scoring.ablation import SingleHeadDamage, single_head_damage
 
 COLUMNS = ["function", "layer", "head", "loss", "loss_low", "loss_high", "drop", "low", "high", "n"]
@@ -42,7 +43,7 @@ class HeadSweep:
         """Write heads.csv (the table), heads.npz and heads.parquet (every step's losses); returns the first two paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.table.to_csv(folder / "heads.csv", index=False)
+        SWEEP_TABLES["heads"].check("sweep/heads", self.table).to_csv(folder / "heads.csv", index=False)
         self.damage.save(folder / "heads.npz")
         return folder / "heads.csv", folder / "heads.npz"
 

@@ -33,19 +33,19 @@ def run_study(
     """Run the complete study and return the path of its report.html.
 
     Args:
-        vlm: A loaded model, or the name `load_vlm` takes.
-        data: A `CogVSR` with all of the splits P, S, T, E, or what `cogvsr.load` takes.
-        out: Run directory. A study that was interrupted there continues and ends with the same numbers.
+        vlm: a loaded model, or the name `load_vlm` takes.
+        data: a `CogVSR` with all of the splits P, S, T, E, or what `cogvsr.load` takes.
+        out: run directory. A study that was interrupted there continues and ends with the same numbers.
         preset: `strict` or `paper` (the published choices).
-        quick: Small numbers for a first look.
-        progress: See `headatlas.progress`.
-        devices: Devices of this machine to run on at the same time, such as `["cuda:0", "cuda:1"]`.
-        ray: Address of a Ray cluster to run on; `"local"` starts one here.
-        store: Where activations and answers are kept if not in `out`, such as `s3://bucket/run`.
-        settings: Fields of `Settings`, such as n=800, seed=0, n_random=100.
+        quick: small numbers for a first look.
+        progress: see `headatlas.progress`.
+        devices: devices of this machine to run on at the same time, such as `["cuda:0", "cuda:1"]`.
+        ray: address of a Ray cluster to run on; `"local"` starts one here.
+        store: where activations and answers are kept if not in `out`, such as `s3://bucket/run`.
+        settings: fields of `Settings`, such as n=800, seed=0, n_random=100.
 
     Raises:
-        HeadAtlasError: A setting is out of range, the data lack a split, `out` holds another run, or another process is
+        HeadAtlasError: a setting is out of range, the data lack a split, `out` holds another run, or another process is
             working in it.
     """
     name = vlm if isinstance(vlm, str) else vlm.name
@@ -73,7 +73,7 @@ def run_stages(study: Study) -> list[str]:
     """Run every stage that is not done; return the names of those that ran.
 
     Raises:
-        HeadAtlasError: As `run_stage`.
+        HeadAtlasError: as `run_stage`.
     """
     with study.run.locked():
         return [name for name in STAGES if run_stage(study, name)]
@@ -85,7 +85,7 @@ def run_command(study: Study, command: str, *, again: bool = False) -> list[str]
     The stage `data` comes first where it has not run: every command may open a study.
 
     Raises:
-        HeadAtlasError: As `run_stage`.
+        HeadAtlasError: as `run_stage`.
     """
     names = [name for name, stage in STAGES.items() if stage.command == command or name == "data"]
     with study.run.locked():
@@ -96,7 +96,7 @@ def kept_settings(out: str | Path) -> Settings | None:
     """The settings of the run in `out`, None if there is none.
 
     Raises:
-        HeadAtlasError: The run is of another version of HeadAtlas, or all files that say its settings are damaged.
+        HeadAtlasError: the run is of another version of HeadAtlas, or all files that say its settings are damaged.
     """
     record = RunDir(out).record()
     if record is None and not RunDir(out).is_run() and not (Path(out) / "settings.json").exists():

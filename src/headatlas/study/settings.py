@@ -31,6 +31,10 @@ OWN_OPTIONS = ("model", "data", "n", "seed", "preset", "quick")
 """Settings that have an option of their own on the command line; the others are given by `--set`."""
 
 
+SHOWN = 8
+"""Changed settings that `repr` shows."""
+
+
 class Settings(BaseModel):
     """What a study does; shares are in 0..1."""
 
@@ -86,6 +90,14 @@ class Settings(BaseModel):
     n_bootstrap: int = Field(10_000, ge=100)
     batch_size: int = Field(16, ge=1)
     n_examples: int = Field(10, ge=0)
+
+    def __repr__(self) -> str:
+        default = type(self).model_fields
+        changed = {k: v for k, v in self if k not in ("model", "data", "n", "seed") and v != default[k].default}
+        text = ", ".join(f"{name}={value!r}" for name, value in list(changed.items())[:SHOWN])
+        return f"<Settings: {self.model} on {self.data}, n={self.n}, seed={self.seed}; {text or 'all others default'}>"
+
+    __str__ = __repr__
 
     @field_validator("scorers", "judged", "doses", "alphas", "methods", mode="before")
     @classmethod

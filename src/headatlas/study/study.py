@@ -47,14 +47,14 @@ class Study:
     Nothing is written before the first stage begins, so that a wrong setting, model or dataset leaves no folder behind.
 
     Args:
-        settings: What is done.
-        out: Run directory.
-        vlm: The model if it is loaded already, else `settings.model` is loaded when first needed.
-        data: The dataset if it is loaded already, else `settings.data`.
-        progress: See `headatlas.progress`.
-        workers: Processes on several devices or machines that capture and answer (`headatlas.cluster`); the caller ends
+        settings: what is done.
+        out: run directory.
+        vlm: the model if it is loaded already, else `settings.model` is loaded when first needed.
+        data: the dataset if it is loaded already, else `settings.data`.
+        progress: see `headatlas.progress`.
+        workers: processes on several devices or machines that capture and answer (`headatlas.cluster`); the caller ends
             them.
-        store: Where activations and answers are kept if not in the run directory, such as `s3://bucket/run`; noted in
+        store: where activations and answers are kept if not in the run directory, such as `s3://bucket/run`; noted in
             the run directory.
 
     Raises:
@@ -93,7 +93,7 @@ class Study:
         """The model.
 
         Raises:
-            HeadAtlasError: The run was begun with another one; the message says what differs.
+            HeadAtlasError: the run was begun with another one; the message says what differs.
         """
         loaded = load_vlm(self.settings.model)
         self._check_model(loaded)
@@ -115,7 +115,7 @@ class Study:
         """The dataset: the copy in the run directory if the run has begun and the copy is intact, else from its source.
 
         Raises:
-            HeadAtlasError: The copy is damaged, and its source cannot be read again or has changed.
+            HeadAtlasError: the copy is damaged, and its source cannot be read again or has changed.
         """
         source, wanted = self.settings.data, (self._record or {}).get("data_fingerprint")
         if wanted is None:
@@ -231,7 +231,7 @@ class Study:
         """Make the run directory, before the first stage.
 
         Raises:
-            HeadAtlasError: The model or the dataset cannot be loaded, a split is missing, or another process has just begun
+            HeadAtlasError: the model or the dataset cannot be loaded, a split is missing, or another process has just begun
                 a run in the same folder. Nothing is written then.
         """
         record = {

@@ -20,6 +20,7 @@ from headatlas.heads.scope import check_scope
 from headatlas.intervention import Condition, ablate, cumulative_curve, effect, greedy_set, of_function, pair_effects
 from headatlas.progress import Progress
 from headatlas.registry import Registry
+from headatlas.results.sweeps import SWEEP_TABLES
 from headatlas.scoring import head_sweep
 from headatlas.study.stages.base import repair, with_intact_activations
 from headatlas.study.study import Study
@@ -93,21 +94,21 @@ def run_sweep(
     """Run one sweep by the study's operation and write its table to `RUN/sweep/`.
 
     Args:
-        study: An open study whose stages up to the sweep's `needs` are done.
-        what: One of `SWEEPS`. `heads`: each head alone, on every question, by function; `pairs`: each pair of a function's
+        study: an open study whose stages up to the sweep's `needs` are done.
+        what: one of `SWEEPS`. `heads`: each head alone, on every question, by function; `pairs`: each pair of a function's
             selected heads; `cumulative`: a function's ranking removed head by head; `greedy`: a minimal set of a function's
             selected heads, chosen on split S and evaluated on split E.
-        functions: Whose steps and heads the last three look at.
-        scorer: Whose ranking or selection the last three take.
-        split: Split to evaluate on; by default E, and for `greedy` it must be left out.
-        scope: Token positions at which heads are removed, one of `heads.SCOPES`.
-        top: For `pairs` and `greedy`: take this many heads from the top of the ranking, whether or not they were selected.
+        functions: whose steps and heads the last three look at.
+        scorer: whose ranking or selection the last three take.
+        split: split to evaluate on; by default E, and for `greedy` it must be left out.
+        scope: token positions at which heads are removed, one of `heads.SCOPES`.
+        top: for `pairs` and `greedy`: take this many heads from the top of the ranking, whether or not they were selected.
 
     Returns:
         The files written. A function without enough heads has one row that gives the `reason`.
 
     Raises:
-        HeadAtlasError: An unknown sweep, function, scorer or scope, a stage that has not run, an option that the sweep does
+        HeadAtlasError: an unknown sweep, function, scorer or scope, a stage that has not run, an option that the sweep does
             not take, or another process in the same run.
     """
     kind = SWEEPS[what]
@@ -145,6 +146,7 @@ def _each_function(name: str, one: Callable[[SweepRequest, str], pd.DataFrame]) 
 
     def run(request: SweepRequest) -> list[Path]:
         table = pd.concat([one(request, function) for function in request.functions], ignore_index=True)
+        table = SWEEP_TABLES[name].check(f"sweep/{name}", table.reindex(columns=list(SWEEP_TABLES[name].names)))
         return [request.study.run.write_text(f"sweep/{name}.csv", table.to_csv(index=False))]
 
     return run

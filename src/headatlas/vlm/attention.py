@@ -1,4 +1,4 @@
-"""`AttentionMap`: what heads look at in one conversation, as numbers, on the picture, and as pictures."""
+"""`AttentionMap`: where heads look in one conversation, as numbers, as maps over the picture, and as pictures."""
 
 from __future__ import annotations
 
@@ -80,12 +80,14 @@ class AttentionMap:
         return self.weights[self._at(head), query]
 
     def image_mass(self, query: int = -1) -> Float[np.ndarray, " H"]:
-        """The share of each head's attention that lies on image tokens."""
+        """The share of each head's attention that lies on image tokens, 0..1."""
         return self.weights[:, query, list(self.image_positions)].sum(-1)
 
     def box_mass(self, box: object, query: int = -1) -> Float[np.ndarray, " H"]:
-        """The share of each head's attention on a box (a `Box`, or x0, y0, x1, y1 from 0 to 1) of the first picture: image tokens
-        count by the share of their area in it."""
+        """The share of each head's attention, 0..1, that lies in a box of the first picture (a `Box`, or x0, y0, x1, y1 in 0..1).
+
+        An image token counts by the share of its area that is in the box.
+        """
         share = self._placed().share_in(corners_of(box))
         return self.weights[:, query, list(self.image_positions)] @ share.astype(np.float32)
 
@@ -115,7 +117,7 @@ class AttentionMap:
         return np.einsum("hn,ny,nx->hyx", mass, down, across).astype(np.float32)
 
     def top_tokens(self, head: Head | str | None = None, n: int = 5, query: int = -1) -> pd.DataFrame:
-        """The `n` keys that a head looks at most: position, token, weight, and the box where it is an image token."""
+        """The `n` keys with the largest weights: position, token, weight, and the box if it is an image token."""
         row = self.row(head, query)
         best = np.argsort(-row, kind="stable")[:n]
         places = {position: i for i, position in enumerate(self.image_positions)}
@@ -128,7 +130,7 @@ class AttentionMap:
         )
 
     def overlay(self, head: Head | str | None = None, query: int = -1, side: int = 336) -> Image.Image:
-        """The picture, darkened where a head does not look; the brightest place is its largest weight."""
+        """The picture, darkened where a head does not look; the largest weight is shown at full brightness."""
         if self.picture is None:
             raise HeadAtlasError("a map can be laid over a picture, got a conversation without one")
         one = self.on_image(query)[self._at(head)]
@@ -142,7 +144,7 @@ class AttentionMap:
         return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
     def grid(self, query: int = -1, side: int = 96) -> Image.Image:
-        """All heads as small overlays, one row a layer, each with its name and its mass on the image."""
+        """All heads as small overlays, one row for each layer, each with its name and its mass on the image."""
         layers = sorted({head.layer for head in self.heads})
         widest = max(head.head for head in self.heads) + 1
         mass = self.image_mass(query)

@@ -1,10 +1,9 @@
 """Turn conversations into one batch of tensors, with the token span of every answer.
 
-Families expand an image placeholder into 64 to thousands of tokens, with markers for rows and columns between them, but all
-images stand in front of the first user turn. So spans are found on the *unexpanded* text, by tokenizing prefixes of it, and
-shifted by the number of tokens that the expansion added. Everything is then verified on the tokens that the model really
-sees: each prompt's tokens are a prefix of the conversation's, the tail is the same token by token, and each span spells its
-answer.
+Families expand an image placeholder into 64 to thousands of tokens, with row and column markers between them, but all images
+are in front of the first user turn. So spans are found on the *unexpanded* text, by tokenizing prefixes of it, and shifted by
+the number of tokens that the expansion added. Then everything is verified on the expanded tokens: each prompt's tokens are a
+prefix of the conversation's, the tail is the same token by token, and each span decodes to its answer.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 Side = Literal["left", "right"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Batch:
     """Inputs of a model, and where the answers are in them. Tensors are on the CPU until `to`."""
 
@@ -54,6 +53,11 @@ class Batch:
     """`image_sizes[row]`: width and height of each picture that the row shows."""
     names: tuple[str, ...] = ()
     """What each row's conversation is called, such as its question's id."""
+
+    def __repr__(self) -> str:
+        rows, tokens = self.ids.shape
+        answers = sum(map(len, self.spans))
+        return f"<Batch: {rows} rows x {tokens} tokens, padded on the {self.side}, {answers} answers, on {self.ids.device}>"
 
     @property
     def ids(self) -> Int[Tensor, "B T"]:
@@ -138,13 +142,14 @@ def encode(
 
     Args:
         vlm: the model whose processor and template are used.
-        conversations: one per row. With `generation_prompt` each must end in an open turn, without it none may.
-        generation_prompt: end each row where the model is to answer.
-        side: of the padding; by default left with a generation prompt (what `generate` needs) and right without.
+        conversations: one for each row. With `generation_prompt` each must end in an open turn; without it none may.
+        generation_prompt: whether rows end with the prompt for the model's answer.
+        side: padding side; by default left with a generation prompt (as `generate` needs) and right without.
 
     Raises:
-        UnreadableError: naming the conversations that cannot be encoded, each with the reason.
-        HeadAtlasError: no conversations, wrongly open ones, or rows that the processor refuses only together.
+        UnreadableError: some conversations cannot be encoded; the message names them and the reasons.
+        HeadAtlasError: no conversations, turns wrongly open or closed, or rows that the processor accepts one by one but not
+            as a batch.
     """
     if not conversations:
         raise HeadAtlasError("conversations must hold at least one conversation to encode, got none")
@@ -175,7 +180,7 @@ def encode(
 
 
 def label(chat: Conversation) -> str:
-    """How messages begin that are about one conversation: `"question 'x': "`, or nothing for one without a name."""
+    """The beginning of messages about one conversation: `"question 'x': "`; empty for a conversation without a name."""
     return f"question {chat.name!r}: " if chat.name else ""
 
 
@@ -244,7 +249,7 @@ def _encode(vlm: VLM, conversations: Sequence[Conversation], generation_prompt: 
 
 
 def _processed(vlm: VLM, texts: list[str], images: list[Any] | None, side: Side, special: bool) -> dict[str, Any]:
-    """What the family's processor makes of the texts and images; for texts alone the tokenizer takes over if it fails."""
+    """The processor's output for texts and images; for texts alone the tokenizer is used if the processor fails."""
     options = {"return_tensors": "pt", "padding": True, "padding_side": side, "add_special_tokens": special}
     try:
         with vlm.pixels.installed(vlm.processor):
@@ -262,7 +267,7 @@ def _processed(vlm: VLM, texts: list[str], images: list[Any] | None, side: Side,
 
 
 def _refuse_special_tokens(vlm: VLM, conversations: Sequence[Conversation]) -> None:
-    """Raise if the words of a turn hold a special token: the model would read the end of a turn, or look for an image."""
+    """Raise if the words of a turn contain a special token, which the model would read as the end of a turn or as an image."""
     texts = [text for chat in conversations for turn in chat.turns for text in (turn.user, turn.answer) if text]
     special = _special_tokens(vlm)
     for text, tokens in zip(texts, _tokenized(vlm, texts, False) if texts else (), strict=True):
@@ -274,7 +279,7 @@ def _refuse_special_tokens(vlm: VLM, conversations: Sequence[Conversation]) -> N
 
 
 def _special_tokens(vlm: VLM) -> dict[int, str]:
-    """The tokens that are not words of a user, by id."""
+    """The tokens that are not part of ordinary text, by id."""
     tokenizer = vlm.tokenizer
     names = {token for token in tokenizer.all_special_tokens if isinstance(token, str)}
     names |= {str(token) for token in tokenizer.added_tokens_decoder.values() if getattr(token, "special", False)}
@@ -286,7 +291,7 @@ def _special_tokens(vlm: VLM) -> dict[int, str]:
 
 
 def _close(vlm: VLM, text: str, prompt: str, answer: str, turn: int) -> tuple[int, bool]:
-    """Where in `text` the answer ends, with the end-of-turn token behind it; and whether there is such a token."""
+    """Where in `text` the answer ends, including an end-of-turn token after it; and whether there is such a token."""
     at = len(prompt)
     blank = len(text[at:]) - len(text[at:].lstrip())
     words = answer.strip()
@@ -309,7 +314,7 @@ def _close(vlm: VLM, text: str, prompt: str, answer: str, turn: int) -> tuple[in
 def _verify(
     vlm: VLM, chat: Conversation, real: list[int], plain: list[int], spans: list[tuple[int, int]], ends: list[bool]
 ) -> None:
-    """Raise unless, on the tokens that the model sees, every span spells its answer and its end of turn."""
+    """Raise unless, on the expanded tokens, every span decodes to its answer and its end of turn."""
     if not spans:
         return
     first = spans[0][0]

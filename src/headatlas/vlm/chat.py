@@ -1,7 +1,6 @@
 """Turn questions into chats: turns, Hugging Face messages, and the text that a chat template makes of them.
 
-The words of a prompt are decided here and nowhere else, so that a step's prompt is always a strict prefix of the whole
-conversation.
+This module alone decides the words of a prompt, so that a step's prompt is always a strict prefix of the whole conversation.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ text put before it."""
 
 @dataclass(frozen=True)
 class Turn:
-    """What the user says and what the model answers; `answer` is None if the model is still to answer."""
+    """A user message and the model's answer; `answer` is None if the model has yet to answer."""
 
     user: str
     answer: str | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conversation:
     """Images, all in front of the first user turn, and turns.
 
@@ -48,9 +47,15 @@ class Conversation:
         if any(turn.answer is None for turn in self.turns[:-1]):
             raise HeadAtlasError("every turn but the last must have an answer, got an open turn before the last")
 
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        return (
+            f"<Conversation{name}: {len(self.images)} images, {len(self.turns)} turns{', open' if self.open else ''}>"
+        )
+
     @property
     def open(self) -> bool:
-        """True if the model is to answer the last turn."""
+        """Whether the model has yet to answer the last turn."""
         return self.turns[-1].answer is None
 
 
@@ -140,7 +145,7 @@ def messages(chat: Conversation, n_turns: int | None = None, open_last: bool = F
 def render(processor: Any, chats: list[list[dict[str, Any]]], generation_prompt: bool) -> list[str]:
     """The text of each chat by the model's own template, with placeholders for images.
 
-    A template that can leave out the model's thinking is asked to: what follows its prompt is the answer.
+    Templates that can disable thinking are asked to, so that the answer follows the prompt directly.
     """
     template = getattr(processor, "chat_template", None) or processor.tokenizer.chat_template
     options = {"enable_thinking": False} if "enable_thinking" in str(template) else {}

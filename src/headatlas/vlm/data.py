@@ -1,4 +1,4 @@
-"""What evaluation and capture need of a dataset: a length and iteration, and helpers that read it piece by piece."""
+"""The protocols `Questions` and `SplitQuestions`, and helpers that read questions piece by piece."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform =
 
 @runtime_checkable
 class Questions(Protocol):
-    """Questions that can be counted and iterated more than once: a `CogVSR`, a list, or any other such collection."""
+    """A collection of questions with a length that can be iterated more than once: a `CogVSR`, a list, or similar."""
 
     def __len__(self) -> int: ...
 
@@ -26,7 +26,7 @@ class Questions(Protocol):
 
 @runtime_checkable
 class SplitQuestions(Protocol):
-    """Questions dealt to splits, with a fingerprint of their content, as in a `CogVSR`."""
+    """Questions with splits and a fingerprint of their content, such as a `CogVSR`."""
 
     @property
     def fingerprint(self) -> str:
@@ -53,8 +53,8 @@ def windows(data: Questions, size: int, skip: int = 0) -> Iterator[list[Question
 def _release_memory() -> None:
     """Return free memory to the operating system (takes 10 ms).
 
-    Between batches of every size the C library keeps more and more that it cannot reuse: up to 290 MiB after a capture of
-    2,048 questions.
+    The C library otherwise keeps memory that it cannot reuse between batches of different sizes: up to 290 MiB after a
+    capture of 2,048 questions.
     """
     if _MALLOC_TRIM is not None:
         _MALLOC_TRIM(0)

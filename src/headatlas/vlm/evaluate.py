@@ -1,7 +1,7 @@
-"""Evaluate a VLM on questions: one row per step with what it answered and whether it was right.
+"""Evaluate a VLM on questions: one row for each step, with the model's answer and whether it is right.
 
-The answers table has the columns `COLUMNS`, rows in the order of the questions. Every evaluation, edited or not, makes this
-table, and "right" means the same in all of them: see `is_right`.
+The answers table has the columns `COLUMNS`, with rows in the order of the questions. Every evaluation, edited or not, returns
+such a table; `is_right` defines "right" for all of them.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def evaluate(
 
 
 def unreadable(vlm: VLM, questions: Questions, arm: Arm | None = None) -> dict[str, str]:
-    """The questions that the model's processor refuses, id -> reason. Runs the processor and tokenizer, not the model."""
+    """The questions that the model's processor refuses, as id -> reason. Runs processor and tokenizer, not the model."""
     reasons: dict[str, str] = {}
     for window in windows(questions, 64):
         for shown in show(window, arm):
@@ -139,9 +139,9 @@ def unreadable(vlm: VLM, questions: Questions, arm: Arm | None = None) -> dict[s
 
 
 def is_right(text: str, step: Step | Question, ended: bool = True) -> bool:
-    """Whether an answer is right: it can be parsed, the parsed answer is the gold one, and the model ended its turn.
+    """Whether an answer is right: it can be parsed, matches the gold answer, and the model ended its turn.
 
-    This is the one meaning of "right" in HeadAtlas. "yes yes yes ..." without an end is not right.
+    All of HeadAtlas uses this definition. "yes yes yes ..." without an end of turn is not right.
 
     Args:
         text: the model's answer.

@@ -1,4 +1,4 @@
-"""Refuse logits that are not numbers, and find the layer where they arise."""
+"""Refuse logits that are NaN or infinite, and find the layer that produced them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def require_finite(vlm: VLM, logits: Tensor, batch: Batch | None = None, rows: S
 
 
 def message(vlm: VLM, layer: str | None = None) -> str:
-    """What is said about non-finite values: model, dtype, layer, and what to try."""
+    """The message about non-finite values: model, dtype, layer, and what to try."""
     where = f", first in layer {layer}" if layer else ""
     edits = " under the active edits" if vlm.edited else ""
     dtype = str(vlm.dtype).removeprefix("torch.")

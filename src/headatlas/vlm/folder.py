@@ -1,7 +1,6 @@
-"""Check a model folder before transformers reads it: files, JSON, sizes and weights, each mistake in one line.
+"""Check a model folder before transformers reads it: files, JSON, sizes and weights; each mistake gives one line.
 
-transformers follows a damaged file into tracebacks, endless loops or another place of the disk. What can be judged without it
-is judged here.
+With a damaged file, transformers may end in a traceback, an endless loop, or another place of the disk.
 """
 
 from __future__ import annotations

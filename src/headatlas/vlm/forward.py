@@ -1,8 +1,9 @@
 """One teacher-forced forward of a batch, with logits only at the positions where they are needed.
 
-A vocabulary of 150,000 words at 2,000 positions of 32 rows would be 38 GB of logits, and a question needs a dozen positions.
-The output embedding (`get_output_embeddings`, in every family) is given only the hidden states at those positions; what the
-family does to the logits afterwards is kept. If the model does not call it as a module, the full logits are cut instead.
+With a vocabulary of 150,000 words, logits at 2,000 positions of 32 rows would take 38 GB, but a question needs a dozen
+positions. So the output embedding (`get_output_embeddings`) gets only the hidden states at those positions; whatever the
+family does to logits afterwards still applies. If the model does not call it as a module, the full logits are computed and
+cut.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Generate answers greedily, many at once.
+"""Generate answers greedily, in batches.
 
-Batches are padded on the left and run under the active edits: the prompt's positions by the batch's masks, generated tokens as
-`answer`. Nothing of the checkpoint's generation settings applies except which tokens end a turn. `decode` can go on from what
-was read before (`prefix.py`); whether a model does this correctly is tested once, against the same batch run in full.
+Batches are padded on the left and run under the active edits: the batch's masks apply to the prompt's positions, and
+generated tokens count as `answer`. Of the checkpoint's generation settings only the end-of-turn tokens are used. `decode` can
+continue from a cached prefix (`prefix.py`); whether a model does so correctly is tested once, against the same batch run in
+full.
 """
 
 from __future__ import annotations
@@ -84,9 +85,9 @@ def generate_answers(
     progress: Progress | None = None,
     refused: Refused | None = None,
 ) -> list[Answer]:
-    """As `generate`, and whether each answer ended within `max_new_tokens`.
+    """Like `generate`, but returns for each answer also whether it ended within `max_new_tokens`.
 
-    If `refused` is given, conversations that the processor refuses are left out and added there, index -> reason; their answer
+    If `refused` is given, conversations that the processor refuses are skipped and added to it, index -> reason; their answer
     is `Answer("", False)`.
     """
     out = [Answer("", False)] * len(conversations)
@@ -114,16 +115,16 @@ def decode(
     past: tuple[Prefix, Sequence[int]] | None = None,
     keep: bool = False,
 ) -> tuple[list[Decoded], Prefix | None]:
-    """What each row of an open batch generates, and what is in the cache afterwards.
+    """The tokens that each row of an open batch generates, and the cache afterwards.
 
     Args:
         vlm: the model; its active edits apply.
         batch: made with `generation_prompt`.
-        rows: the index of each row in the caller's list, for edits that differ from row to row.
-        max_new_tokens: tokens per row at most.
+        rows: the index of each row in the caller's list, for edits that differ between rows.
+        max_new_tokens: most tokens for each row.
         past: a prefix, and for each row of the batch the row of the prefix that it continues. The prefix must have been read
             under the same edits, and these must act on its tokens as they would in this batch.
-        keep: return the cache, where the model has one that can be continued.
+        keep: whether to return the cache, if the model has one that can be continued.
 
     Raises:
         HeadAtlasError: logits that are not finite.
@@ -183,7 +184,7 @@ def _run(
 
 
 def greedy_config(vlm: VLM, max_new_tokens: int, **more: Any) -> GenerationConfig:
-    """Generation settings for greedy decoding: end and padding tokens, and nothing of the checkpoint's own settings."""
+    """Generation settings for greedy decoding: end and padding tokens, none of the checkpoint's other settings."""
     pad = vlm.tokenizer.pad_token_id
     return GenerationConfig(
         do_sample=False,

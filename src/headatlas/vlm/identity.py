@@ -1,9 +1,9 @@
-"""What decides a model's answers, as named parts, and one fingerprint over all of them.
+"""Everything that determines a model's answers, as named parts, and one fingerprint of all of them.
 
-The parts are computed from the model and processor as they are now, so that weights changed in place, adapters switched on
-later, another chat template or other picture sizes are all noticed. Weights are read in full each time, on their own
-device: a few milliseconds for a small model, about a tenth of a second for 7 billion parameters on a GPU, and for offloaded
-weights about as long as a forward pass.
+The parts are computed from the model and processor as they are at the time of the call, so that changed weights, adapters,
+chat templates or picture sizes are noticed. Weights are read in full each time, on their own device: this takes a few
+milliseconds for a small model, about 0.1 s for 7 billion parameters on a GPU, and about as long as a forward pass for
+offloaded weights.
 """
 
 from __future__ import annotations

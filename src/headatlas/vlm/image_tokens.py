@@ -1,4 +1,4 @@
-"""The image tokens of a batch, and where each of them looks in its picture."""
+"""The image tokens of a batch, and the region of the picture that each of them represents."""
 
 from __future__ import annotations
 
@@ -69,8 +69,10 @@ def corners_of(box: object) -> Corners:
 
 
 def in_box(tokens: ImageTokens, box: Corners, least: float = 0.5) -> Bool[np.ndarray, " n"]:
-    """Tokens with at least `least` of their area in a box of the first picture; of each tile that sees the box at least the one
-    with the largest share, so that a small thing is never without a token."""
+    """Tokens with at least `least` of their area in a box of the first picture.
+
+    In each tile that overlaps the box, the token with the largest share is always included, so that a small box is not empty.
+    """
     share = tokens.share_in(box)
     chosen = share >= least
     for tile in np.unique(tokens.tile):

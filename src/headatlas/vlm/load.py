@@ -1,7 +1,7 @@
-"""Load a vision-language model with its processor, or say in one line why not.
+"""Load a vision-language model with its processor; every failure is reported in one line.
 
-The model keeps its own attention implementation: heads are read and edited by forward pre-hooks, which leave its kernels in
-use. A folder is checked before transformers reads it (`folder.py`), and a loaded model is tried on one small picture.
+The model keeps its own attention implementation, because heads are read and edited by forward pre-hooks. A folder is checked
+before transformers reads it (`folder.py`), and a loaded model is run once on a small picture.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def load_vlm(
 
 
 def check_vlm(name: str | Path, trust_remote_code: bool = False) -> None:
-    """Raise as `load_vlm` does for a name that is no vision-language model; reads no weights."""
+    """Raise as `load_vlm` does if `name` is not a vision-language model; reads no weights."""
     _config(str(name), _source(str(name)), trust_remote_code)
 
 
@@ -226,9 +226,9 @@ def _model(name: str, source: str, dtype: Any, trust_remote_code: bool, options:
 
 
 def _try(vlm: VLM) -> None:
-    """Let a model answer to one small picture, so that a damaged one is found here and not in the middle of a run.
+    """Let a model answer a question about one small picture, so that a damaged one is noticed at once.
 
-    Large models on the CPU and offloaded ones are only tried up to the inputs.
+    Large models on the CPU, and offloaded ones, are only tested up to their inputs.
     """
     batch = encode(vlm, [Conversation((PROBE,), (Turn("probe", "yes"),))])
     n_tokens = getattr(vlm.model.get_input_embeddings(), "num_embeddings", None)
@@ -244,7 +244,7 @@ def _try(vlm: VLM) -> None:
 
 @contextmanager
 def _one_line(what: str) -> Iterator[None]:
-    """Turn whatever transformers raises over a damaged file, panics of its Rust parts too, into one line."""
+    """Turn any exception that transformers raises for a damaged file, including panics of its Rust parts, into one line."""
     try:
         yield
     except (HeadAtlasError, KeyboardInterrupt, SystemExit, GeneratorExit):

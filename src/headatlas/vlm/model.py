@@ -1,7 +1,7 @@
 """`VLM`: a model, its processor, its heads, and the edits that are active on it.
 
-Edits are hooks of `headatlas.heads`. The VLM adds that every batch run through it tells them where its image, prompt and
-answer positions are, and for which of the caller's rows they are.
+Edits are hooks of `headatlas.heads`. For every batch, the VLM tells them the image, prompt and answer positions, and to which
+of the caller's rows the batch's rows belong.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.families import counts_positions, family_of
 from headatlas.heads import AttentionEdit, Edit, HeadGrid, edit_heads, find_heads
 from headatlas.heads.scope import check_scope
+from headatlas.pictures import open_picture
 from headatlas.vlm import identity
 from headatlas.vlm.chat import Conversation, Turn
 from headatlas.vlm.generate import generate
@@ -30,6 +31,7 @@ from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.pixels import PixelCache, cache_bytes
 from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.read import read
+from headatlas.vlm.special_tokens import end_tokens, image_ids
 from headatlas.vlm.vision import VisionMemo
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ class VLM:
 
     @property
     def family(self) -> str:
-        """Name of the model's class, without what all have in common."""
+        """Name of the model's class, without the common suffix."""
         model = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
         return type(model).__name__.removesuffix("ForConditionalGeneration")
 
@@ -177,12 +179,12 @@ class VLM:
 
     @property
     def image_ids(self) -> tuple[int, ...]:
-        """Ids of the tokens at whose positions the picture is; empty if there are none."""
-        return _image_ids(self._model.config, self.processor)
+        """Ids of the tokens at the picture's positions; empty if there are none."""
+        return image_ids(self._model.config, self.processor)
 
     @property
     def image_in_text(self) -> bool:
-        """False if the picture reaches the text by cross-attention or before it, and so is at none of its positions."""
+        """False if the picture does not occupy positions in the text, but reaches it by cross-attention or before it."""
         return bool(self.image_ids) and not self.heads.tower("X")
 
     @property
@@ -200,7 +202,7 @@ class VLM:
         generation = getattr(getattr(self._model, "generation_config", None), "eos_token_id", None)
         key = (str(generation), self.tokenizer.eos_token_id, len(self.tokenizer), id(self.tokenizer))
         if self._ends is None or self._ends[0] != key:
-            self._ends = key, _end_tokens(self._model, self.tokenizer)
+            self._ends = key, end_tokens(self._model, self.tokenizer)
         return self._ends[1]
 
     @property
@@ -249,8 +251,8 @@ class VLM:
         after the other.
 
         Args:
-            edits: applied to every row, in order: of z (`zero`, `mean`, `steer`...) and of attention (`attend`, `block`...); keys
-                of the latter may be `"image"`, a `Box` of the first picture, or token positions of each conversation.
+            edits: applied to every row, in order: of z (`zero`, `mean`, `steer`...) and of attention (`attend`, `block`...);
+                keys of the latter may be `"image"`, a `Box` of the first picture, or token positions of each conversation.
             scope: `all` positions, `image`, `prompt`, `answer` (the positions that predict an answer token) or `last`.
             rows: instead of `edits`, one list of edits for each conversation of the next calls.
 
@@ -365,12 +367,12 @@ class VLM:
             self._within_batch = before
 
     def answer(self, image: Picture, text: str, max_new_tokens: int = 16) -> str:
-        """What the model answers to a picture and a text, greedily, under the active edits.
+        """The model's greedy answer to a picture and a text, under the active edits.
 
         Args:
-            image: a PIL image, the path of one, or an array [height, width, 3] of uint8, RGB; None for no picture.
-            text: the user's words.
-            max_new_tokens: tokens of the answer at most.
+            image: a PIL image, the path of one, or a uint8 array [height, width, 3] in RGB; None for no picture.
+            text: the user's message.
+            max_new_tokens: most tokens of the answer.
 
         Raises:
             HeadAtlasError: the picture cannot be read, or the processor refuses it.
@@ -378,12 +380,12 @@ class VLM:
         return generate(self, [Conversation(_images(image), (Turn(text),))], max_new_tokens)[0]
 
     def logprob(self, image: Picture, text: str, answer: str) -> float:
-        """Log-probability (nats, at most 0) of `answer`, its end of turn included, after a picture and a text.
+        """Log-probability of `answer` (nats, at most 0), including its end of turn, given a picture and a text.
 
         Args:
-            image: as of `answer`.
-            text: the user's words.
-            answer: the model's words; must not be empty.
+            image: as for `answer`.
+            text: the user's message.
+            answer: the model's answer; must not be empty.
 
         Raises:
             HeadAtlasError: an empty answer, or a picture that cannot be read.
@@ -406,8 +408,8 @@ class VLM:
             image: as for `answer`.
             text: the user's words.
             heads: heads of the language model; by default all of them.
-            queries: `"predict"` (the position that predicts the answer's first token, and, with `answer`, those that predict its
-                further ones), `"all"`, or positions of tokens.
+            queries: `"predict"` (the position that predicts the answer's first token, and, with `answer`, those that predict
+                its further ones), `"all"`, or positions of tokens.
             answer: an answer that the model is given, token by token; without it the prompt alone is read.
         """
         from headatlas.vlm.attention import attention_map  # which itself needs `VLM`
@@ -422,26 +424,8 @@ class VLM:
             )
 
 
-def as_image(image: Image.Image | str | Path | np.ndarray) -> Image.Image:
-    """An upright PIL image in RGB from an image, a path, or an array [height, width, 3] of uint8.
-
-    Images and files are opened as `headatlas.pictures.open_picture` says: EXIF orientation applied, transparency on
-    white, 16-bit grey scaled to 8.
-
-    Raises:
-        HeadAtlasError: the file cannot be read as an image, or the array has another shape or dtype.
-    """
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise HeadAtlasError(f"image must be [height, width, 3] of uint8, got {list(image.shape)} of {image.dtype}")
-        return Image.fromarray(image)
-    from headatlas.pictures import open_picture  # here, because the room `cogvsr` takes a second to import
-
-    return open_picture(image)
-
-
 def _images(image: Picture) -> tuple[Image.Image, ...]:
-    return () if image is None else (as_image(image),)
+    return () if image is None else (open_picture(image),)
 
 
 def _found(model: Any) -> HeadGrid:
@@ -469,34 +453,3 @@ def _for_rows(active: _Active, rows: Sequence[int]) -> Any:
     if max(rows) >= given:
         raise HeadAtlasError(f"edits must be for {max(rows) + 1} rows or more, got {given}")
     return [[edit.at_row(row) for edit in (active.edits if active.rows is None else active.rows[row])] for row in rows]
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> tuple[tuple[str, ...], frozenset[int]]:
-    """Tokens that may end a turn: those that end generation, and every special token that looks like an end."""
-    generation = getattr(model, "generation_config", None)
-    ids: set[int] = set()
-    for value in (getattr(generation, "eos_token_id", None), tokenizer.eos_token_id):
-        ids.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
-    for token in (
-        "<|im_end|>",
-        "<end_of_turn>",
-        "<end_of_utterance>",
-        "<|eot_id|>",
-        "<|eot|>",
-        "<|end|>",
-        "<|end_of_text|>",
-        "</s>",
-    ):
-        known = tokenizer.convert_tokens_to_ids(token)
-        if isinstance(known, int) and known >= 0 and known != tokenizer.unk_token_id:
-            ids.add(known)
-    tokens = [str(token) for token in tokenizer.convert_ids_to_tokens(sorted(ids)) if token]
-    return tuple(sorted(tokens, key=len, reverse=True)), frozenset(ids)
-
-
-def _image_ids(config: Any, processor: Any) -> tuple[int, ...]:
-    for owner, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
-        value = getattr(owner, name, None)
-        if isinstance(value, int):
-            return (value,)
-    return ()

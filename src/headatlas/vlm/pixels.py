@@ -1,8 +1,8 @@
-"""Run the image processor once for each image, not once for each question, step and condition that shows it.
+"""Run the image processor once for each image instead of once for each question, step and condition.
 
-The cache keeps what the image processor makes of the images of one row, by their content, and joins rows along the first axis.
-Whether that equals one call with all rows depends on the family; it is checked against the processor itself on the first batch
-with two different rows, and rows are never joined where it does not.
+The cache stores the processor's output for the images of one row, by their content, and joins rows along the first axis.
+Whether that equals one call with all rows depends on the family: it is checked against the processor on the first batch with
+two different rows, and if it differs, rows are never joined.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def image_key(image: Image.Image) -> str:
 
 
 def cache_bytes(model: Any, part: int, least: int = 16 << 20) -> int:
-    """Bytes that a cache may take beside a model: `least`, or one `part`-th of the weights where that is more."""
+    """Most bytes of a cache beside a model: `least`, or one `part`-th of the weights if that is more."""
     return max(least, sum(parameter.nbytes for parameter in model.parameters()) // part)
 
 

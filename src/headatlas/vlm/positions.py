@@ -1,7 +1,7 @@
-"""Take some positions of a tensor, and cut the call of a decoder block to them.
+"""Select some positions of a tensor, and restrict the call of a decoder block to them.
 
 The other arguments of a block depend on the position (rotary angles), on the whole text (cross-attention states), or on
-neither. An argument that is not known to be one of these is refused.
+neither. An argument that is not known is refused.
 """
 
 from __future__ import annotations

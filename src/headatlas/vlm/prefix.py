@@ -1,8 +1,8 @@
-"""Keys and values of what a model has read, from which a later prompt that begins alike can go on.
+"""Reuse keys and values of a prompt for a later prompt that begins in the same way.
 
-A prefix is put under a new batch so that the layout is exactly that of the batch run from its beginning: padded on the left,
-every token in its own column, so that positions, causal masks and sliding windows come out the same. Only the columns after it
-are computed. Caches of another form (cross-attention, recurrent layers) are not used, and the batch is run in full.
+The prefix is placed into the new batch exactly where its tokens would be if the batch were run from the beginning: padded on
+the left, every token in its own column, so that positions, causal masks and sliding windows are the same. Only the later
+columns are computed. With other kinds of caches (cross-attention, recurrent layers) the batch is run in full.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ def new_cache(model: Any) -> DynamicCache | None:
 
 
 def go_on(prefix: Prefix, rows: Sequence[int], batch: Batch) -> DynamicCache | None:
-    """A cache of the first columns of `batch`, whose rows begin as the rows `rows` of the prefix do.
+    """A cache of the first columns of `batch`, whose rows begin like the rows `rows` of the prefix.
 
     Args:
-        prefix: may have other rows too, and rows may be taken more than once.
+        prefix: may have other rows too; a row may be used more than once.
         rows: for each row of the batch, the row of the prefix.
         batch: open, padded on the left.
 
     Returns:
-        None if nothing can be used: the cache is of another form or was not filled, or an image comes after the shared part.
+        None if nothing can be reused: the cache is of another kind or empty, or an image comes after the shared part.
     """
     length = batch.ids.shape[1]
     fresh = max(
@@ -78,9 +78,9 @@ def go_on(prefix: Prefix, rows: Sequence[int], batch: Batch) -> DynamicCache | N
 
 
 def forget_positions(model: Any) -> None:
-    """Make families with multimodal positions compute them anew: they remember those of the last batch with an image.
+    """Make families with multimodal positions compute them again; they store those of the last batch with an image.
 
-    Looks into every module, so that wrappers around the model do not matter.
+    All submodules are searched, so that wrappers around the model do not matter.
     """
     for module in model.modules():
         if module.__dict__.get("rope_deltas") is not None:

@@ -1,7 +1,7 @@
-"""Read what a VLM would answer off one teacher-forced pass, for many conversations at once.
+"""Read a VLM's answers from one teacher-forced pass, for many conversations at once.
 
-Under greedy decoding in gold context an answer is exactly the gold one if and only if every gold token, end of turn included,
-is the argmax under teacher forcing. So all steps of a question are read in one pass.
+Under greedy decoding in gold context an answer is exactly the gold one if and only if every gold token, including the end of
+turn, is the argmax under teacher forcing. So all steps of a question are read in one pass.
 """
 
 from __future__ import annotations

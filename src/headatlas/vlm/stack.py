@@ -1,9 +1,9 @@
 """The decoder blocks of a language model, and how to run a part of one.
 
-Every block, whatever its norms, gates and residuals, does this: something before the heads, z, the output projection,
-something after. Two halves are taken from the model's own code without copying any of it: `up_to_z` calls the block and stops
-it where its output projection is called; `from_z` calls it with an attention that returns the output projection of a given z
-at once. A model that does not have this form raises `Unfit` with the reason, and the caller runs it in full.
+Whatever its norms, gates and residuals, every block consists of a part before the heads, z, the output projection, and a part
+after it. Both parts run the model's own code: `up_to_z` calls the block and stops where its output projection is called;
+`from_z` calls it with an attention that returns the output projection of a given z. A model without this form raises `Unfit`
+with the reason, and the caller runs it in full.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Unfit(Exception):
-    """A model, or a call of it, that does not have the form needed; the text says why. Users never see it."""
+    """The model, or a call of it, does not have the required form; the text says why. Users never see it."""
 
 
 @dataclass(frozen=True, eq=False)

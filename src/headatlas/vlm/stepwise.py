@@ -1,9 +1,9 @@
-"""Generate the answer to every step of questions, in gold or own context; what steps have in common is read once.
+"""Generate the answer to every step of questions, in gold or own context; shared beginnings of prompts are read once.
 
-Step k's prompt is that of step k-1 with an answer and a question behind it. In own context the steps are taken one after the
-other, and each goes on from the keys and values of the one before. In gold context all steps branch off one teacher-forced
+Step k's prompt is that of step k-1 followed by an answer and a question. In own context steps are answered one after the
+other, and each continues from the keys and values of the one before. In gold context all steps branch off one teacher-forced
 pass, and only answers whose end this pass does not show are decoded. Edits with scope `answer` or `last` act on one step's
-answer and must not be seen by the next step, so under them nothing is shared and every step is generated in full.
+answer and must not affect the next step, so under them nothing is shared and every step is generated in full.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def own_answers(
     max_new_tokens: int,
     refused: Refused | None = None,
 ) -> list[list[Answer]]:
-    """What the model answers to every step, each prompt holding its own earlier answers.
+    """The model's answer to every step, where each prompt contains its own earlier answers.
 
     Args:
         vlm: the model; its active edits apply.
-        chat: the conversation about a question.
+        chat: makes the conversation about a question.
         steps: the number of steps of each question.
         batch_size: questions per forward pass.
-        max_new_tokens: of an answer.
-        refused: if given, questions whose conversation the processor refuses are left out and added here, index -> reason;
-            they get an empty list.
+        max_new_tokens: most tokens of an answer.
+        refused: if given, questions whose conversation the processor refuses are skipped and added to it, index -> reason; they
+            get an empty list.
 
     Raises:
         HeadAtlasError: a question is refused (named), unless `refused` is given; logits are not finite.
@@ -101,7 +101,7 @@ def gold_answers(
     max_new_tokens: int,
     refused: Refused | None = None,
 ) -> tuple[list[list[Answer]], list[list[float]]]:
-    """What the model answers to every step after gold answers to the others, and the gold answers' log-probabilities (nats).
+    """The model's answer to every step after gold answers to the earlier ones, and the gold answers' log-probabilities (nats).
 
     Arguments and errors as in `own_answers`.
     """

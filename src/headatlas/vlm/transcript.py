@@ -1,9 +1,9 @@
 """Write the text of a conversation so that the prompt of each of its turns is a prefix of it.
 
-Some templates write a turn differently once later turns follow: they drop the empty thought that opens an answer (Qwen3.5), or
-write another blank after the role (LLaVA-OneVision). One pass over a whole conversation equals step after step only if nothing
-is rewritten. For these templates a conversation is joined from the template's own prompts: each prompt as the model is given
-it, the answer, and what the template writes behind the answer.
+Some templates write a turn differently once later turns follow: they drop the empty thought that opens an answer (Qwen3.5),
+or write another blank after the role (LLaVA-OneVision). One pass over a whole conversation equals step after step only if
+nothing is rewritten. For these templates the conversation is assembled from the template's own prompts: each prompt as the
+model gets it, the answer, and what the template writes after the answer.
 """
 
 from __future__ import annotations

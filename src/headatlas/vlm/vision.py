@@ -1,9 +1,9 @@
 """Run the vision tower once for each image, however many steps, conditions and arms show it.
 
-The method `get_image_features` of a family depends on the pixels and the weights of the vision side alone, as long as nothing
-reads or edits the vision tower. Its results are kept by the content of the pixels: image by image where images are rows of one
-tensor, call by call where they are packed. Families without that method, whose vision tower is called in the middle of a
-forward, are run as they are.
+A family's `get_image_features` depends only on the pixels and the weights of the vision side, as long as nothing reads or
+edits the vision tower. Its results are cached by the content of the pixels: for each image if images are rows of one tensor,
+for each call if they are packed. Families without that method, which call the vision tower in the middle of a forward, are
+run as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Part = dict[str, Any]
 
 
 def seeing(vlm: Any, again: bool = True) -> AbstractContextManager[Any]:
-    """Within the context, an image goes through the vision tower once; `again` False: nothing is kept."""
+    """Within the block an image passes through the vision tower once; with `again=False` nothing is cached."""
     return VisionMemo(vlm).installed() if again else nullcontext()
 
 
@@ -51,7 +51,7 @@ class VisionMemo:
 
     @property
     def bytes(self) -> int:
-        """Size of what is kept."""
+        """Size of the cached features in bytes."""
         return int(self._kept.currsize)
 
     @contextmanager

@@ -142,7 +142,7 @@ def test_after_all_tries_every_reason_is_told():
 
     with ChatServer(lambda b, n: GOOD if n else "nothing") as server, pytest.raises(Unusable) as told:
         ask(server, check, tries=2)
-    assert told.value.reasons == ["it holds no JSON object", "first fault; second fault"]
+    assert told.value.reasons == ["it has no JSON object", "first fault; second fault"]
     assert told.value.last == Form(answer="left", inner=[Inner(kind="a")])
 
 

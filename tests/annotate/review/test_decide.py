@@ -96,7 +96,7 @@ def test_a_whole_question_is_dropped_by_those_who_voted_on_it(vote):
     [
         ({}, 0, ""),
         ({"answer": "up"}, 0, "must be one of the options"),
-        ({"options": ("left", "left")}, 0, "every option must be given once"),
+        ({"options": ("left", "left")}, 0, "options must be different"),
         ({"answer": "many", "answer_type": "number", "options": ()}, 1, "must be a number"),
         ({"answer": "3", "answer_type": "number", "options": ()}, 1, ""),
         ({"answer": "maybe", "answer_type": "yes_no", "options": ()}, 1, "must be yes or no"),

@@ -55,7 +55,7 @@ def run_of(family, shape, trained, tiny_recipe, tmp_path_factory):
     for folder in ("pool", "held_out"):
         shutil.copytree(trained.work / folder, scenes / folder)
     recipe = replace(tiny_recipe, family=family.name, shape=shape)
-    trainer = Trainer(recipe, tmp_path_factory.mktemp(family.name), say=lambda line: None, scenes=scenes)
+    trainer = Trainer(recipe, tmp_path_factory.mktemp(family.name), scenes=scenes)
     trainer.run()
     return trainer
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from headatlas.report import words
 from headatlas.report.sections.claims import claims_section, effect_text
 from headatlas.report.tables import read_run
 
@@ -15,7 +16,9 @@ def test_effects_in_their_units(value, unit, text):
 
 
 def test_a_group_a_claim_in_the_papers_order_and_a_row_a_scorer(run_dir):
-    groups = claims_section(read_run(run_dir)).data
+    run = read_run(run_dir)
+    with words.scorer_names(run.tables["scorers"]):
+        groups = claims_section(run).data
     assert [group["id"] for group in groups] == ["C1", "C2", "C3", "C4", "C5a", "C5b"]
     assert [row["scorer"][-4:] for row in groups[0]["rows"]] == ["(A1)", "(A2)", "(A3)"]
     assert [len(group["rows"]) for group in groups] == [3, 3, 3, 1, 3, 3]

@@ -23,7 +23,7 @@ def mine():
 def test_a_scorer_from_outside_brings_its_own_names(mine):
     table = validate("scorers", scorers_table(["linear", "mine"]))
     assert table["scorer"].tolist() == ["linear", "mine"]
-    assert tuple(table.iloc[1, 1:]) == ("my scorer", "Mine", "How many cats a head sees.", "cats")
+    assert tuple(table.iloc[1, 1:]) == ("my scorer", "Mine", "How many cats a head sees.", "cats", "")
 
 
 def test_the_claims_call_it_by_its_name(mine):

@@ -1,7 +1,7 @@
-"""Decompose one question: draft a chain, check it by rule, have every step answered blind, and ask again for what is wrong.
+"""Decompose one question: draft a chain, check it by rules, have every step answered blind, and ask again with what is wrong.
 
-The verifier gets what a model under study gets (image, main question, earlier steps with their answers), and neither the step's
-answer nor the steps after it. It may be another model.
+The verifier gets what a model under study gets (image, main question, earlier steps with their answers), but neither the step's
+answer nor later steps. It may be another model.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Blind(BaseModel):
 
 @dataclass(frozen=True)
 class Rules:
-    """How many steps a chain has, and how often it is drafted.
+    """How many steps a chain may have, and how often it is drafted.
 
     Raises:
-        HeadAtlasError: A value is out of its range.
+        HeadAtlasError: a value is out of its range.
     """
 
     least: int = 2
@@ -79,7 +79,7 @@ class Chain:
 
 @dataclass
 class _LastDraft:
-    """What is reported of a question whose drafts all fail."""
+    """The last draft of a question, which is reported if all its drafts fail."""
 
     checked: Checked | None = None
     steps: list[Step] = field(default_factory=list)
@@ -97,14 +97,14 @@ async def decompose_one(question: Question, llm: LLM, verifier: LLM | None, rule
     """A checked chain of steps for `question`.
 
     Args:
-        question: The question, with its images.
-        llm: The model that writes the steps.
-        verifier: The model that answers them blind; None leaves that check out.
-        rules: Numbers of steps and drafts.
+        question: the question, with its images.
+        llm: the model that writes the steps.
+        verifier: the model that answers them blind; None leaves that check out.
+        rules: numbers of steps and drafts.
 
     Raises:
-        NotDecomposed: No draft passed in `rules.tries`.
-        CallFailed, EndpointDown: As `LLM.ask`.
+        NotDecomposed: no draft passed in `rules.tries`.
+        CallFailed, EndpointDown: as `LLM.ask`.
     """
     pictures = tuple(Picture(image, rules.side) for image in question.images)
     last = _LastDraft()
@@ -143,7 +143,7 @@ def _request(question: Question, pictures: tuple[Picture, ...], rules: Rules) ->
 async def _verify(
     steps: tuple[Step, ...], question: Question, pictures: tuple[Picture, ...], verifier: LLM, round: int
 ) -> list[str]:
-    """The faults that a blind verifier finds: steps that it cannot answer, or answers differently."""
+    """The faults found by the blind verifier: steps that it cannot answer, or answers differently."""
     # All calls are finished even if one fails, because they are paid for.
     results = await asyncio.gather(
         *(_verify_step(i, steps, question, pictures, verifier, round) for i in range(len(steps))),

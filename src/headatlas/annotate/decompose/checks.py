@@ -1,6 +1,6 @@
-"""Check a chain of steps by rule: repeats, leaks of the answer, early steps that ask the main question, number of steps.
+"""Check a chain of steps by rules: repeats, leaks of the answer, early steps that ask the main question, number of steps.
 
-Steps are numbered from 1 in messages, as the model wrote them.
+Messages number the steps from 1, as the model does.
 """
 
 from __future__ import annotations
@@ -98,14 +98,13 @@ def content_words(text: str) -> list[str]:
 def leaks(texts: Sequence[str], question: Question) -> list[int]:
     """Positions (from 0) of the early steps that give the final answer away.
 
-    A step leaks if it says what "the answer is", or if it names the answer while neither the main question nor any early
-    step names an alternative, such as "Where is the red car?" when the colour was asked for. Naming every candidate in
-    turn gives nothing away, and neither does a word of the main question. A yes or no leaks only where a step says
-    that it is the answer.
+    A step leaks if it says what "the answer is", or if it names the answer while neither the main question nor any early step
+    names an alternative: "Where is the red car?" leaks if the colour was asked for. Steps that name every candidate in turn
+    do not leak, nor does a word of the main question. A yes or no leaks only if a step says that it is the answer.
 
     Args:
-        texts: All steps; the last one may name the answer.
-        question: The main question.
+        texts: all steps; the last one may name the answer.
+        question: the main question.
     """
     gold, early = _phrase(question.answer), list(texts)[:-1]
     stated = re.compile(

@@ -1,7 +1,7 @@
-"""The form of a chain of steps as a model proposes it, and its conversion to `Step`s.
+"""A chain of steps as a model proposes it, and its conversion to `Step`s.
 
-The form is lenient where the meaning is clear ("Spatial Perception", a bare list of steps, 3 for "3") and strict elsewhere.
-Whether the steps are good is checked in `checks.py`.
+Parsing is lenient where the meaning is clear ("Spatial Perception", a bare list of steps, 3 for "3") and strict elsewhere.
+`checks.py` checks whether the steps are good.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from headatlas.cogvsr.schema import Question, Step
 
 _BY_TITLE = {re.sub(r"\W+", "_", title.lower()): name for name, title in TITLES.items()}
 MOST_STEPS = 64
-"""Steps of a draft; checking a chain takes time that grows with the square of its length."""
+"""Most steps of a draft; checking a chain takes time quadratic in its length."""
 MOST_CHARACTERS = 400
-"""Of a question, an answer or an option."""
+"""Most characters of a question, an answer or an option."""
 _MOST_WORDS = 12  # of an answer; the prompt says five, names of things may be longer
 _MOST_OPTIONS = 26
 

@@ -1,7 +1,7 @@
 """Decompose a whole dataset, and write the new dataset with lists of its steps and of the questions that failed.
 
-Every reply is stored in `replies.sqlite` of the work folder: a run that was killed goes on where it was, and a run that is
-repeated costs nothing. The dataset is written last, in one rename.
+Every reply is stored in `replies.sqlite` of the work folder: a run that was killed continues, and a repeated run costs nothing.
+The dataset is written last, atomically.
 """
 
 from __future__ import annotations
@@ -79,25 +79,25 @@ def decompose(
     """Write a dataset in which every question that had a single step has a chain of steps.
 
     Args:
-        data: Questions with their answers. Those with several steps (from ground truth, from people) keep theirs.
-        endpoint: The model that writes the steps.
-        out: Folder of the new dataset. Questions that fail are not in it; they are listed in the work folder.
-        verifier: The model that answers every step blind; None for the one that writes.
+        data: questions with their answers. Those with several steps (from ground truth, from people) keep theirs.
+        endpoint: the model that writes the steps.
+        out: folder of the new dataset. Questions that fail are not in it; they are listed in the work folder.
+        verifier: the model that answers every step blind; None for the one that writes.
         verify: False leaves the blind check out. The checks by rule are always made.
-        rules: Numbers of steps and drafts, size of images.
-        everything: Decompose questions that have several steps too.
-        work: Folder of the cache and the lists; None for `out` with ".decompose" appended.
-        limit: Only the first so many questions of the dataset.
-        progress: See `headatlas.progress`.
-        pause: As `LLM`.
+        rules: numbers of steps and drafts, size of images.
+        everything: decompose questions that have several steps too.
+        work: folder of the cache and the lists; None for `out` with ".decompose" appended.
+        limit: only the first so many questions of the dataset.
+        progress: see `headatlas.progress`.
+        pause: as `LLM`.
 
     Returns:
         Chains, failures and costs. The work folder holds `replies.sqlite` (the cache), `steps.jsonl` (who wrote and who
         verified each step), `failures.jsonl` (id, reasons, last draft) and `report.json` (counts, tokens, dollars).
 
     Raises:
-        EndpointDown: The endpoint cannot be used. Replies so far are kept: run it again.
-        HeadAtlasError: Nothing to decompose, another process uses the work folder, or no question was decomposed.
+        EndpointDown: the endpoint cannot be used. Replies so far are kept: run it again.
+        HeadAtlasError: nothing to decompose, another process uses the work folder, or no question was decomposed.
         Stopped: Ctrl-C or SIGTERM; the message says how to go on.
     """
     rules = rules or Rules()

@@ -1,4 +1,4 @@
-"""Judge answers with a language model, and measure how far judge, parser and people agree."""
+"""Judge answers with a language model, and measure the agreement of judge, parser and people."""
 
 from headatlas.annotate.judge.agreement import Agreement, agreement
 from headatlas.annotate.judge.ask import VERDICTS, Case, Verdict, judge_one, parser_verdict

@@ -1,7 +1,7 @@
-"""Measure how far human labels, judge and parser agree: share, Cohen's kappa with its interval, and the answers that differ.
+"""Measure the agreement of human labels, judge and parser: share, Cohen's kappa with its interval, and the answers that differ.
 
 Kappa is (observed - expected) / (1 - expected) agreement over the three verdicts (Cohen 1960). It is NaN if both raters used a
-single verdict, because chance alone would then agree fully. Intervals are bootstraps over questions.
+single verdict, because they would then agree fully by chance. Intervals are bootstraps over questions.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def agreement(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> Agreement:
     """Compare the raters of a judged table pairwise, on the rows where both gave a verdict.
 
     Args:
-        table: From `judge_answers`, with the columns `human`, `judge` and `parser` as far as they are known.
-        n: Resamples of the bootstrap.
-        seed: Seed of the bootstrap.
+        table: from `judge_answers`, with the columns `human`, `judge` and `parser` as far as they are known.
+        n: resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         The agreement of each pair of raters; pairs without a common row are left out.

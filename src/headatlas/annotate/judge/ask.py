@@ -1,7 +1,7 @@
-"""Judge one answer by the parser or by a language model, with the same three verdicts.
+"""Judge one answer with the parser or a language model; both give one of the same three verdicts.
 
-The parser comes first, the model second. The model is named with the version of the prompt `prompts/judge.v1.md`, asked at
-temperature 0, and its replies are cached. It does not see the image: it compares answers and gives none.
+The parser is tried first, then the model, at temperature 0, with the prompt `prompts/judge.v1.md`; its replies are cached. The
+model compares the answer with the gold answer and does not see the image.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ def parser_verdict(case: Case) -> str:
 async def judge_one(llm: LLM, case: Case, tries: int = 3, round: int = 0) -> Answered[Verdict]:
     """The verdict of the model behind `llm`.
 
-    Thoughts are not judged. An answer without a letter or digit outside of thoughts is unparsable, and the model is not asked.
+    Thoughts are removed first. An answer without a letter or digit outside of thoughts is unparsable, and the model is not
+    asked.
 
     Raises:
-        Unusable: The model gave no verdict in `tries` replies.
-        CallFailed, EndpointDown: As `LLM.ask`.
+        Unusable: the model gave no verdict in `tries` replies.
+        CallFailed, EndpointDown: as `LLM.ask`.
     """
     text = without_thoughts(case.text) or ""
     if not any(c.isalnum() for c in text):

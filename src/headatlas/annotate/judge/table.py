@@ -31,15 +31,15 @@ def read_answers(path: str | Path, data: CogVSR | None = None) -> pd.DataFrame:
     """Read a CSV file of answers; every cell is text ("None", "NaN" and "1.0" are answers).
 
     Args:
-        path: A CSV in UTF-8 with at least the columns `text` and `gold`.
-        data: The dataset from which words, options and answer types are taken; `question` is then an id, and `step` counts
+        path: a CSV in UTF-8 with at least the columns `text` and `gold`.
+        data: the dataset from which words, options and answer types are taken; `question` is then an id, and `step` counts
             from 0.
 
     Returns:
         The columns of the file, and `asked`, `answer_type`, `options` and `human` (one of `VERDICTS` or "").
 
     Raises:
-        HeadAtlasError: The file cannot be read, a column is missing, or a label is unknown; the message gives the row.
+        HeadAtlasError: the file cannot be read, a column is missing, or a label is unknown; the message gives the row.
     """
     if Path(path).exists() and not Path(path).is_file():
         raise HeadAtlasError(f"{path}: not a readable CSV file (it is no ordinary file)")
@@ -91,21 +91,21 @@ def judge_answers(
     """Judge every answer of a table.
 
     Args:
-        table: From `read_answers`.
-        endpoint: The judge; None for the parser only.
+        table: from `read_answers`.
+        endpoint: the judge; None for the parser only.
         cache: SQLite file of replies; None stores none.
-        only_unparsable: Ask the judge only about answers that the parser cannot read.
-        round: Another number asks again what the cache would answer.
-        progress: See `headatlas.progress`.
-        pause: As `LLM`.
+        only_unparsable: ask the judge only about answers that the parser cannot read.
+        round: another number asks again what the cache would answer.
+        progress: see `headatlas.progress`.
+        pause: as `LLM`.
 
     Returns:
         The table with the columns `parser`, `judge` (verdicts; "" if the judge was not asked or failed) and `why`, and the
         calls and tokens of this run.
 
     Raises:
-        EndpointDown: The judge cannot be asked. Replies so far are in the cache.
-        HeadAtlasError: The cache cannot be used.
+        EndpointDown: the judge cannot be asked. Replies so far are in the cache.
+        HeadAtlasError: the cache cannot be used.
         Stopped: Ctrl-C or SIGTERM; the message says how to go on.
     """
     rows = cases(table)

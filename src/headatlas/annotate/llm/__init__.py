@@ -1,4 +1,4 @@
-"""Ask language models behind OpenAI-compatible endpoints: retries, a cache on disk, costs, replies as checked records.
+"""Ask language models behind OpenAI-compatible endpoints, with retries, a cache on disk, costs and validated replies.
 
 Needs the extra `llm` (httpx).
 """

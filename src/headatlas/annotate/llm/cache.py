@@ -1,7 +1,6 @@
 """A SQLite file of replies, so that no reply is paid for twice.
 
-A reply is committed and flushed to the disk before it is used: a process that is killed at any moment and started again finds
-every reply that had arrived.
+A reply is flushed to the disk before it is used. A process that is killed and started again finds every reply that had arrived.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ _COLUMNS = tuple(field.name for field in fields(Reply))
 class ReplyCache:
     """Replies by key in the SQLite file `path`, which is created if it is missing.
 
-    Several threads may use one cache. One process at a time may open a file: two that ask the same questions would both pay.
-    `path + ".lock"` marks it as open; the operating system releases that lock when the process ends, however it ends.
+    Several threads may use one cache, but only one process at a time may open a file, because two processes asking the same
+    questions would both pay. `path + ".lock"` marks it as open; the operating system releases the lock when the process ends.
 
     Raises:
-        HeadAtlasError: The file is open elsewhere, or cannot be used as a cache.
+        HeadAtlasError: the file is open elsewhere, or cannot be used as a cache.
     """
 
     def __init__(self, path: str | Path):
@@ -85,10 +84,10 @@ class ReplyCache:
         """Store a reply; when this returns, it is on the disk.
 
         Args:
-            key: What `get` finds it by.
-            reply: The reply.
-            asked: The model as the user names it.
-            prompt: Version of the prompt.
+            key: what `get` finds it by.
+            reply: the reply.
+            asked: the model as the user names it.
+            prompt: version of the prompt.
         """
         values = (key, asked, prompt, *astuple(reply), datetime.now(UTC).isoformat(timespec="seconds"))
         with self._connection() as db:

@@ -1,7 +1,7 @@
-"""Ask one model behind an endpoint: `LLM.ask` sends a request, makes failed calls again, stores the reply and counts its cost.
+"""Ask one model behind an endpoint: `LLM.ask` sends a request, retries failed calls, stores the reply and counts its cost.
 
 A reply is in the cache, on the disk, before it is returned. A reply that had not arrived when the process was killed, or when
-the time ran out, cannot be saved; the server may have charged for it.
+the time ran out, is lost; the server may have charged for it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from headatlas.errors import HeadAtlasError
 if TYPE_CHECKING:
     import httpx
 
-_MOST_BYTES = 16 * 2**20  # of one response: a server that never stops must not fill the memory
+_MOST_BYTES = 16 * 2**20  # of one response, so that a server that never stops does not fill the memory
 TOO_LARGE = "too_large"
-"""Why a reply ended that had more bytes than that."""
+"""`finish` of a reply that was larger than that."""
 
 _MOST_ERROR_BYTES = 2**16  # that are read of a response with another status than 2xx
-_PATIENCE = 3  # calls of one request that may run out of time
+_PATIENCE = 3  # calls of one request that may time out
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy")
 
 T = TypeVar("T")
@@ -48,10 +48,10 @@ class _Again(Exception):
     """The call may succeed later.
 
     Args:
-        reason: What happened.
-        wait: Seconds that the server asked to wait.
-        no_service: Nothing answered, or what answered does not speak the protocol.
-        late: No answer in time.
+        reason: what happened.
+        wait: seconds that the server asked to wait.
+        no_service: nothing answered, or what answered does not speak the protocol.
+        late: no answer in time.
     """
 
     def __init__(self, reason: str, wait: float | None = None, no_service: bool = False, late: bool = False):
@@ -72,9 +72,9 @@ class LLM:
     """An async context manager: `async with LLM(endpoint, cache) as llm: reply = await llm.ask(request)`.
 
     Args:
-        endpoint: Model, address, patience.
-        cache: Where replies are stored; None keeps them as long as this object lives.
-        pause: Mean seconds before the second try; doubles with each further one.
+        endpoint: model, address, patience.
+        cache: where replies are stored; None keeps them as long as this object lives.
+        pause: mean seconds before the second try; doubles with each further one.
     """
 
     def __init__(self, endpoint: Endpoint, cache: ReplyCache | None = None, pause: float = 1.0):
@@ -130,12 +130,12 @@ class LLM:
         """The reply to `request`, from the cache if it was given before.
 
         Raises:
-            CallFailed: No reply in all tries, or the server refuses this request.
-            EndpointDown: No call can succeed: key, model or quota refused, or no answer to many calls in a row.
+            CallFailed: no reply in all tries, or the server refuses this request.
+            EndpointDown: no call can succeed: key, model or quota refused, or no answer to many calls in a row.
         """
         endpoint = self.endpoint
         key = request.key(endpoint.model, endpoint.temperature, endpoint.max_tokens)
-        # One lock a key: a question that is asked twice at once is sent once.
+        # One lock for each key, so that a question asked twice at the same time is sent once.
         async with self._locks.setdefault(key, asyncio.Lock()):
             cached = self._cache.get(key)
             if cached is not None:
@@ -149,7 +149,7 @@ class LLM:
         return reply
 
     async def _call(self, request: Request) -> Reply:
-        """The reply to `request`, tried as often as it may pass."""
+        """The reply to `request`, with retries."""
         late = 0
         exponential = wait_random_exponential(multiplier=2 * self._pause, max=LONGEST)
 
@@ -163,7 +163,7 @@ class LLM:
             if asked is None:
                 return exponential(state)
             self._gate.close_for(asked)
-            return asked + min(exponential(state), 1.0)  # not all who wait should come back at once
+            return asked + min(exponential(state), 1.0)  # so that not all waiting callers come back at once
 
         def count(state: RetryCallState) -> None:
             self.usage.retries += 1
@@ -240,7 +240,7 @@ class LLM:
         import httpx
 
         if self._http is None:
-            raise RuntimeError("LLM.ask outside of `async with LLM(...)`")
+            raise RuntimeError("LLM.ask must be called within `async with LLM(...)`")
         headers = {"content-type": "application/json", "accept": "application/json"}
         if key := self.endpoint.key():
             headers["authorization"] = f"Bearer {key}"
@@ -259,7 +259,7 @@ class LLM:
                 return _Response(response.status_code, received, b"".join(chunks), size > most)
 
         try:
-            # httpx counts the seconds between two bytes; a server that sends byte by byte must end too.
+            # httpx limits the time between two bytes only, so a server that sends slowly needs a limit of its own.
             return await asyncio.wait_for(exchange(self._http), self.endpoint.timeout)
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout) as error:
             raise _Again(f"no answer within {self.endpoint.timeout:g} s", no_service=True, late=True) from error
@@ -282,7 +282,7 @@ class LLM:
     def _reply(self, response: _Response, redactor: Redactor) -> Reply:
         """The reply in a response without an error."""
         if response.too_large and b'"choices"' in response.raw[: 2**16]:
-            return Reply("", TOO_LARGE)  # stored: it is paid for, and would be as large again
+            return Reply("", TOO_LARGE)  # stored, because it is paid for and would be as large again
         begin = ""
         try:
             if response.too_large:
@@ -322,13 +322,13 @@ class LLM:
         return Redactor(self.endpoint.key())
 
     def _redact_record(self, record: logging.LogRecord) -> bool:
-        """A logging filter: servers repeat keys in headers, which httpcore logs."""
+        """A logging filter that removes the key: servers repeat it in headers, which httpcore logs."""
         record.msg, record.args = self._redactor()(record.getMessage()), ()
         return True
 
 
 def run(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end from ordinary code, also in a notebook, whose event loop is already running."""
+    """Run a coroutine from ordinary code, also in a notebook, whose event loop is already running."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -12,13 +12,13 @@ class Prices:
     """US dollars per million tokens. Discounts are not taken into account.
 
     Raises:
-        HeadAtlasError: A price is negative or not a number.
+        HeadAtlasError: a price is negative or not a number.
     """
 
     input: float
-    """Of what is sent: prompts and images."""
+    """Price of what is sent: prompts and images."""
     output: float
-    """Of what is received: replies and thoughts."""
+    """Price of what is received: replies and thoughts."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.input < 1e6 and 0 <= self.output < 1e6):
@@ -36,7 +36,7 @@ class Usage:
     cached: int = 0
     """Replies that came from the cache and cost nothing."""
     retries: int = 0
-    """Calls that were made again because the server was busy, broken or silent."""
+    """Calls that were retried because the server was busy, failed or did not answer."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 

@@ -1,6 +1,7 @@
-"""Adapt requests to an endpoint: "OpenAI-compatible" servers differ in the fields of a request that they accept.
+"""Adapt requests to an endpoint: "OpenAI-compatible" servers accept different fields.
 
-A field that a server refuses by name is left out from then on; a refusal that names no field is tried once without the schema.
+A field that a server refuses by name is left out from then on. If a refusal names no field, the request is tried once without
+the schema.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Dialect:
         """Leave out, from now on, the fields that a refusal names.
 
         Args:
-            refusal: The server's message.
-            sent: The body that was refused.
+            refusal: the server's message.
+            sent: the body that was refused.
 
         Returns:
             Whether the next body will differ from `sent`.

@@ -1,4 +1,4 @@
-"""Do many pieces of asynchronous work, a few at a time."""
+"""Run asynchronous work on many items, a few at a time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ T = TypeVar("T")
 async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int) -> None:
     """Do `work` on every item, at most `at_once` at a time; items are taken from the iterable when they are needed.
 
-    After a failure no new item is begun. Work that has begun is finished, because a reply that is on its way is paid for, and
-    then the first failure is raised.
+    After a failure no new item is started. Work in progress is finished, because its replies are paid for, and then the first
+    failure is raised.
     """
     running: set[asyncio.Future[None]] = set()
     failures: list[BaseException] = []

@@ -1,6 +1,6 @@
-"""Which model is asked, where, and how patiently; and the errors in which asking can end.
+"""`Endpoint` (which model is asked, where, with which limits), and the errors that asking can raise.
 
-The API key is read from its environment variable when a call is made, and stored nowhere.
+The API key is read from its environment variable for each call and stored nowhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headatlas.errors import HeadAtlasError
 
 
 class CallFailed(HeadAtlasError):
-    """One call got no reply in all its tries. Other calls may succeed."""
+    """One call got no reply in all its tries; other calls may succeed."""
 
 
 class EndpointDown(HeadAtlasError):
@@ -29,7 +29,7 @@ class Endpoint:
     """A model behind an OpenAI-compatible `/chat/completions` (OpenAI, vLLM, Ollama, `transformers serve`, ...).
 
     Raises:
-        HeadAtlasError: A value is out of its range, or the address is no base URL.
+        HeadAtlasError: a value is out of its range, or the address is no base URL.
     """
 
     model: str
@@ -87,7 +87,7 @@ def _base_url(text: str) -> str:
     """A base URL, checked and in its shortest form. A URL that may hold a secret is not repeated in the message."""
     url = text.strip()
     secret = "@" in url or "?" in url or "#" in url
-    shown = "one that is not shown, as it may hold a secret" if secret else repr(url[:80])
+    shown = "a URL that is not shown because it may contain a secret" if secret else repr(url[:80])
     wanted = "the endpoint's base URL must look like http://127.0.0.1:8000/v1"
     try:
         parts = urlsplit(url)

@@ -1,7 +1,7 @@
 """Requests to a model: messages with pictures, and the key under which their reply is stored.
 
-A picture enters the key by its pixels, not by its encoding: another version of an image library must not make a paid reply
-worthless.
+A picture enters the key by its pixels, not its encoding, so that another version of an image library does not invalidate
+replies that were paid for.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Request:
     """Another number has replies of its own: it asks again what the cache would answer."""
 
     def key(self, model: str, temperature: float | None, max_tokens: int) -> str:
-        """64 hex digits: the same for the same model, prompt, text, pictures and settings, and for nothing else."""
+        """64 hex digits that depend on model, prompt, text, pictures and settings, and on nothing else."""
         content = {
             "model": model,
             "prompt": self.prompt,

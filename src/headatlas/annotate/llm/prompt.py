@@ -1,4 +1,4 @@
-"""Read prompts from files of the package; the version of a prompt changes with its text."""
+"""Read prompts from files of the package. The version of a prompt includes a digest of its text."""
 
 from __future__ import annotations
 

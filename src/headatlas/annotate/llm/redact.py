@@ -1,4 +1,4 @@
-"""Remove an API key from text, whole or in part, in the forms in which servers repeat it."""
+"""Remove an API key, or parts of it, from text, in the forms in which servers repeat it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 PLACEHOLDER = "[key]"
 
-_SHORTEST = 8  # characters; a shorter part of a key gives nothing away
+_SHORTEST = 8  # characters; a shorter part of a key reveals nothing
 _GRAMS = 32  # places of the key that are searched for
 _LONGEST_MESSAGE = 20_000  # characters of a server's message that are read
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|\\(.)")
@@ -25,7 +25,7 @@ class Redactor:
     base64 encodings of the key are replaced too, and upper and lower case are not told apart.
 
     Args:
-        key: The API key, ASCII; "" if there is none. A key of fewer than 8 characters, such as "none", is a placeholder rather
+        key: the API key, ASCII; "" if there is none. A key of fewer than 8 characters, such as "none", is a placeholder rather
             than a secret: it is replaced in messages where it stands as a word, and kept in replies.
     """
 

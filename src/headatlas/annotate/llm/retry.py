@@ -1,4 +1,4 @@
-"""When a call is made again: which HTTP statuses pass, and how long a server asks to wait."""
+"""Which failed calls are retried, and how long to wait."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523,
 LONGEST = 120.0
 """Seconds that are waited at most before a call is made again."""
 
-_A_DAY = 86_400.0  # seconds; a server that asks for more is not believed
+_A_DAY = 86_400.0  # seconds; longer waits are ignored
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait, by `retry-after-ms` or `retry-after` (seconds or an HTTP date).
+    """The seconds that a server asks to wait, from `retry-after-ms` or `retry-after` (seconds or an HTTP date).
 
-    None if it does not ask, asks for nothing that can be read, for a time that is over, or for more than a day.
+    None if it does not ask, or if the value is not readable, in the past, or more than a day ahead.
     """
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
@@ -43,7 +43,7 @@ def _until(date: str) -> float:
 
 
 class Gate:
-    """Makes all callers wait until a time: a server that says "too many requests" says it to all of them."""
+    """Makes all callers wait until a given time, because "too many requests" applies to all of them."""
 
     def __init__(self) -> None:
         self._opens = 0.0

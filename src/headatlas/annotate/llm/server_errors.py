@@ -1,4 +1,4 @@
-"""The error that a server reports, in the HTTP status or in the body of a response with status 200."""
+"""Find the error that a server reports, in the HTTP status or in the body of a response with status 200."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ _MESSAGES = ("message", "detail", "msg", "error_description", "status_msg", "tit
 
 @dataclass(frozen=True)
 class ServerError:
-    """An error that a server reports: the HTTP status that it amounts to, and its message as sent (it may hold the key)."""
+    """An error that a server reports: the HTTP status it corresponds to, and its message as sent (may contain the key)."""
 
     status: int
     message: str
 
 
 def find_error(status: int, body: Any, text: str) -> ServerError | None:
-    """The error in a response, None if the response is none.
+    """The error in a response, None if there is none.
 
     Args:
         status: HTTP status of the response.
-        body: The JSON value of its body, None if it is no JSON.
-        text: The body as text.
+        body: the JSON value of its body, None if the body is not JSON.
+        text: the body as text.
     """
     succeeded = 200 <= status < 300
     error = _reported(body)
@@ -79,7 +79,7 @@ def find_error(status: int, body: Any, text: str) -> ServerError | None:
 
 
 def _reported(body: Any) -> Any:
-    """What in a JSON body tells of an error, None if nothing does."""
+    """The part of a JSON body that reports an error, None if there is none."""
     if isinstance(body, list) and body:
         body = body[0]
     if not isinstance(body, dict):
@@ -145,6 +145,6 @@ def _message(error: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text of a body that is no JSON; of a web page its title."""
+    """The text of a body that is not JSON; of a web page its title."""
     title = re.search(r"<title[^>]{0,200}>(.{0,300}?)</title>", text[:20_000], re.IGNORECASE | re.DOTALL)
     return title[1] if title else text

@@ -1,4 +1,4 @@
-"""Stop paid work by ctrl-C or SIGTERM with a message that says how to go on."""
+"""Stop paid work on Ctrl-C or SIGTERM with a message that says how to continue."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 class Stopped(KeyboardInterrupt):
-    """The user, or SIGTERM, stopped the work; `str(error)` is one line that says how to go on."""
+    """The work was stopped by Ctrl-C or SIGTERM; `str(error)` is one line that says how to continue."""
 
 
 @contextmanager
 def stoppable(message: str) -> Iterator[None]:
-    """Turn ctrl-C and SIGTERM within the block into `Stopped(message)`.
+    """Turn Ctrl-C and SIGTERM within the block into `Stopped(message)`.
 
     SIGTERM is caught in the main thread only, and not if the program has a handler of its own, as the command line has.
     """
@@ -35,7 +35,7 @@ def stoppable(message: str) -> Iterator[None]:
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    """Do what ctrl-C does: asyncio has a handler of its own for it, which ends tasks in order."""
+    """Do what Ctrl-C does; asyncio handles that itself and ends tasks in order."""
     interrupt = signal.getsignal(signal.SIGINT)
     if callable(interrupt):
         interrupt(signal.SIGINT, frame)
@@ -44,10 +44,10 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def run_in_order(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """As `asyncio.run`, which ends all tasks in order on ctrl-C, and here on SIGTERM too.
+    """Like `asyncio.run`, which ends all tasks in order on Ctrl-C, but on SIGTERM, too.
 
-    A handler that raises would do so in the middle of whichever task runs, and `asyncio` hands it on to the tasks that wait for
-    that one: the loop would end a second time, before the others have closed their connections.
+    A signal handler that raises would do so in whichever task is running, and asyncio would pass the exception on to the
+    tasks that wait for it, so that the loop ends before the others have closed their connections.
     """
     before = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(before):

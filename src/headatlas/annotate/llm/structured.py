@@ -1,7 +1,7 @@
-"""Replies as checked records: find JSON in a reply, validate it, and ask again for what is wrong.
+"""Replies as validated records: find JSON in a reply, validate it, and ask again with what is wrong.
 
-Every reply, good or bad, is in the cache, so that a second run reads the same bad replies without paying for them and goes on
-asking after the last one.
+Every reply, good or bad, is cached. A second run reads the same bad replies without paying for them and continues after the
+last one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Check = Callable[[M], Awaitable[list[str]]]
 LONGEST_REPLY = 1_000_000
 """Characters of a reply in which a record is looked for."""
 
-_PLACES = 64  # at which JSON may begin: reading a text of nothing but braces must end
+_PLACES = 64  # places at which JSON may begin, so that a text of nothing but braces is read in bounded time
 _JSON_BEGINS = re.compile(r"[{\[]")
 
 _CUT = {
@@ -34,19 +34,19 @@ _CUT = {
     "refusal": "the model refused",
     TOO_LARGE: "the reply had more than 16 MB",
 }
-"""Ends after which a reply is no record, even if a record stands in it."""
+"""Finish reasons after which a reply is not used, even if it contains a record."""
 
 
 class Unusable(HeadAtlasError):
     """No reply was usable.
 
     Attributes:
-        reasons: What was wrong with each reply.
-        last: The last record that had the right form, None if there was none.
+        reasons: what was wrong with each reply.
+        last: the last record that had the right form, None if there was none.
     """
 
     def __init__(self, reasons: list[str], last: BaseModel | None):
-        super().__init__(f"{len(reasons)} replies, none usable; the last: {reasons[-1]}")
+        super().__init__(f"none of {len(reasons)} replies can be used; the last: {reasons[-1]}")
         self.reasons, self.last = reasons, last
 
 
@@ -64,18 +64,18 @@ class Answered(Generic[M]):
 async def ask_for(
     llm: LLM, request: Request, form: type[M], check: Check[M] | None = None, tries: int = 3
 ) -> Answered[M]:
-    """Ask until a reply is a `form` in which `check` finds no fault; the model is told what was wrong with the one before.
+    """Ask until a reply is a valid `form` in which `check` finds no fault; the model is shown the faults of its last reply.
 
     Args:
-        llm: The model that is asked.
-        request: The question; its schema is set to that of `form`.
-        form: A pydantic model of the reply.
-        check: Returns the faults of a record in words.
-        tries: Replies at most, at least 1.
+        llm: the model that is asked.
+        request: the question; its schema is set to that of `form`.
+        form: a pydantic model of the reply.
+        check: returns the faults of a record in words.
+        tries: most replies, at least 1.
 
     Raises:
-        Unusable: No reply passed.
-        CallFailed, EndpointDown: As `LLM.ask`.
+        Unusable: no reply was valid.
+        CallFailed, EndpointDown: as `LLM.ask`.
     """
     request = Request(request.messages, request.prompt, strict_schema(form), request.round)
     reasons: list[str] = []
@@ -122,13 +122,13 @@ def _strict(node: Any) -> Any:
 
 
 def read_record(text: str, form: type[M]) -> tuple[M | None, str]:
-    """The record in a reply: the JSON value that is a `form`, alone, in a code fence, or between sentences.
+    """The record in a reply: a JSON value that is a valid `form`, alone, in a code fence, or between sentences.
 
-    Thoughts are not searched. JSON that is no `form`, and text before and after the record, are passed over. The same record
-    may stand in a reply several times; two records that differ are an error, because nothing says which one is meant.
+    Thoughts are removed first. Other JSON, and text around the record, are ignored. The same record may occur several times;
+    two records that differ are an error, because it is not clear which one is meant.
 
     Returns:
-        The record and "", or None and what is wrong in words that a model can act on.
+        The record and "", or None and what is wrong, in words that a model can act on.
     """
     if len(text) > LONGEST_REPLY:
         return None, f"it has more than {LONGEST_REPLY:,} characters"
@@ -148,9 +148,9 @@ def read_record(text: str, form: type[M]) -> tuple[M | None, str]:
             place = ".".join(str(part) for part in first["loc"]) or "the object"
             problem = problem or f"{place}: {first['msg'].removeprefix('Value error, ')}"
     if not records:
-        return None, problem or "it holds no JSON object"
+        return None, problem or "it has no JSON object"
     if any(record != records[0] for record in records):
-        return None, "it holds several JSON objects that differ; it must hold one"
+        return None, "it has several JSON objects that differ; it must have one"
     return records[0], ""
 
 

@@ -1,4 +1,4 @@
-"""Review steps by people: a local page, votes in SQLite, agreement, adjudication, the final dataset."""
+"""Review of steps by people: a local page, votes in SQLite, agreement, adjudication, and the final dataset."""
 
 from headatlas.annotate.review.agreement import agreement
 from headatlas.annotate.review.decide import Decision, Rule, decide

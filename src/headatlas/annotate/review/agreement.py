@@ -19,9 +19,9 @@ def agreement(votes: Sequence[Vote], rule: Rule | None = None) -> pd.DataFrame:
     """A table with a row for the verdict (accept, fix, reject), for the primary function, and for each function (marked or not).
 
     Args:
-        votes: The current votes, from `VoteStore.votes`. Only annotators' verdicts on steps count; functions are compared
+        votes: the current votes, from `VoteStore.votes`. Only annotators' verdicts on steps count; functions are compared
             among the annotators who keep the step.
-        rule: The rule whose share `settled` refers to.
+        rule: the rule whose share `settled` refers to.
 
     Returns:
         The columns `COLUMNS`: `steps` with at least two votes; `votes` on these steps; `agreement`, the mean share of pairs

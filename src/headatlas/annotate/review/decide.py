@@ -1,6 +1,6 @@
-"""Decide from the votes of several people what becomes of a step: the 60 % rule, and the adjudicator.
+"""Decide from several people's votes whether a step is kept: the 60 % rule, and the adjudicator.
 
-The paper's CogVSR was reportedly made by three annotators with an agreement threshold of 60 %, who relabelled functions as
+For the paper's CogVSR, three annotators with an agreement threshold of 60 % were reported; they relabelled functions as
 multi-label.
 """
 
@@ -43,7 +43,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a step."""
+    """What happens to a step."""
 
     state: State
     why: str
@@ -91,9 +91,9 @@ def decide_whole(votes: Sequence[Vote], rule: Rule) -> Decision | None:
     """The decision on a whole question, None if it is decided step by step.
 
     Args:
-        votes: All current votes on the question and on its steps. An annotator who voted on any of them and did not reject
+        votes: all current votes on the question and on its steps. An annotator who voted on any of them and did not reject
             the whole question counts as a vote for it.
-        rule: When votes decide.
+        rule: when votes decide.
     """
     adjudications = [vote for vote in votes if vote.step == WHOLE and vote.role == "adjudicator"]
     if adjudications:
@@ -123,7 +123,7 @@ def fault_of(change: Change, question: Question, step: int) -> str:
     if change.answer_type == "choice" and change.answer not in options and (options or step < len(question.steps) - 1):
         return f"the answer must be one of the options {list(options)}, got {change.answer!r}"
     if len(set(options)) != len(options):
-        return "every option must be given once"
+        return "options must be different"
     if change.answer_type in ("yes_no", "number") and parse(change.answer, change.answer_type) is None:
         return (
             f"the answer must be {'yes or no' if change.answer_type == 'yes_no' else 'a number'}, got {change.answer!r}"

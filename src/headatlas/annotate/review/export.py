@@ -58,7 +58,7 @@ def export(data: CogVSR, store: VoteStore, out: str | Path, rule: Rule) -> Revie
     time), `left_out.csv` (question, state, why) and `agreement.csv`.
 
     Raises:
-        HeadAtlasError: No question is decided, or the votes cannot be read.
+        HeadAtlasError: no question is decided, or the votes cannot be read.
     """
     out = Path(out)
     result = review_result(data, store, rule)

@@ -1,7 +1,7 @@
-"""Keep the review page to the people at this machine: check host, origin and size of requests, and restrict the browser.
+"""Restrict the review page to browsers on this machine: checks of host, origin and size of requests, and security headers.
 
-A page of another site that is open in the same browser can neither read nor vote: its host name is another one, even if it
-resolves to 127.0.0.1 (DNS rebinding), and so is its origin.
+A page of another site in the same browser can neither read nor vote, because its origin and its host name differ, even if the
+host name resolves to 127.0.0.1 (DNS rebinding).
 """
 
 from __future__ import annotations

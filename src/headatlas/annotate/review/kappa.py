@@ -1,7 +1,6 @@
-"""Measure agreement beyond chance of several people who label the same items: Fleiss' kappa and Krippendorff's alpha, nominal.
+"""Agreement beyond chance of several people who label the same items: Fleiss' kappa and Krippendorff's alpha, nominal.
 
-Both are 1 for full agreement and about 0 for random labels. They are NaN if no item was labelled twice, or if all labels are
-the same.
+Both are 1 for full agreement and about 0 for random labels; NaN if no item was labelled twice or all labels are the same.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def fleiss(items: Sequence[Sequence[Hashable]]) -> tuple[float, int, int]:
     """Fleiss' kappa (1971), which needs the same number of labels for every item.
 
     Args:
-        items: The labels of each item, one per person.
+        items: the labels of each item, one per person.
 
     Returns:
         (kappa, number of items used, labels per item). Items are used if they have the most common number of labels, at

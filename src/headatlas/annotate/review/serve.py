@@ -24,14 +24,14 @@ def serve(
     """Serve the page until the process is interrupted.
 
     Args:
-        data: The questions.
-        store: Where votes are stored.
-        port: Port on 127.0.0.1; 0 takes a free one.
-        rule: When a step counts as decided.
-        ready: Called with the address of the page as soon as it can be opened.
+        data: the questions.
+        store: where votes are stored.
+        port: port on 127.0.0.1; 0 takes a free one.
+        rule: when a step counts as decided.
+        ready: called with the address of the page as soon as it can be opened.
 
     Raises:
-        HeadAtlasError: The port cannot be used.
+        HeadAtlasError: the port cannot be used.
         Stopped: Ctrl-C or SIGTERM; the message says how to go on.
     """
     try:

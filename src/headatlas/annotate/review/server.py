@@ -1,7 +1,6 @@
 """The server of the review page, for several annotators at once; the page itself is in `static/`.
 
-It sends questions and images, and receives votes. A vote is on the disk before its reply is sent. Annotators see their own
-votes only; adjudicators see all.
+A vote is on the disk before its reply is sent. Annotators see only their own votes; adjudicators see all.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def make_app(data: CogVSR, store: VoteStore, port: int, rule: Rule) -> Starlette
     page = _Page(data, store, rule)
     routes = [Route(path, _file(*named)) for path, named in _FILES.items()]
     routes += [
-        Route("/favicon.ico", lambda request: Response(status_code=204)),  # browsers ask for it by themselves
+        Route("/favicon.ico", lambda request: Response(status_code=204)),  # browsers request it by themselves
         Route("/api/about", page.about),
         Route("/api/questions", page.questions),
         Route("/api/question/{index:int}", page.question),

@@ -1,7 +1,7 @@
 """A SQLite file of people's votes on steps; votes are added and never changed.
 
-A vote is committed and flushed to the disk before `add` returns. A later vote of the same person on the same step replaces the
-earlier one, which stays in the file as provenance.
+A vote is flushed to the disk before `add` returns. A later vote of the same person on the same step replaces the earlier one,
+which stays in the file as provenance.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ CREATE INDEX IF NOT EXISTS of_whom ON votes (annotator, role, question, step);
 
 
 def fingerprint_of_steps(data: CogVSR) -> str:
-    """16 hex digits of all texts that votes are about. Images do not count: encoding one again changes no vote."""
+    """16 hex digits of all texts that votes refer to. Images do not count, so that encoding one again does not matter."""
     digest = hashlib.blake2b(digest_size=8)
     for question in data.without_images():
         digest.update(question.model_dump_json(include={"id", "text", "answer", "options", "steps"}).encode())
@@ -116,7 +116,7 @@ class VoteStore:
     Several threads and processes may use one file.
 
     Raises:
-        HeadAtlasError: The file cannot be used, or holds votes on another dataset.
+        HeadAtlasError: the file cannot be used, or holds votes on another dataset.
     """
 
     def __init__(self, path: str | Path, data: CogVSR):
@@ -127,7 +127,7 @@ class VoteStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # WAL alone may lose the last commits when the power goes
+            self._db.execute("PRAGMA synchronous=FULL")  # WAL alone may lose the last commits on a power failure
             self._db.executescript(_SCHEMA)
             for key, value in (("steps", self.fingerprint), ("dataset", data.name)):
                 self._db.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (key, value))

@@ -131,7 +131,7 @@ def check_sweep_options(sweep: str | None, given: dict[str, Any], again: bool) -
                 f"--{name} does not apply to --sweep {sweep}, only to {', '.join(SWEEP_OPTIONS[name])}: leave it out"
             )
     if sweep is not None and again:
-        raise HeadAtlasError("--again applies only to the stage; a sweep always writes its table anew: leave it out")
+        raise HeadAtlasError("--again applies only to the stage; a sweep always runs again: leave it out")
     for name in given["function"] or ():
         _one_of("--function", name, FUNCTIONS)
     if given["scope"] is not None:

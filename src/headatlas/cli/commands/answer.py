@@ -31,12 +31,12 @@ def answer(
 
       headatlas answer ref-llava photo.png "is the red star left of the blue car?" --recipe runs/a/recipes/gain.recipe --compare
     """
+    from headatlas.pictures import open_picture
     from headatlas.vlm import HeadRecipe, load_vlm
-    from headatlas.vlm.model import as_image
 
     if compare and recipe is None:
         raise HeadAtlasError("--compare applies only with --recipe: add one, or leave it out")
-    picture = as_image(image)
+    picture = open_picture(image)
     kept = None if recipe is None else HeadRecipe.load(recipe)
     vlm = load_vlm(model)
     answers = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from headatlas.cli import options
 from headatlas.cli.output import print_json
+from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 
 PANEL = "Data and models"
@@ -82,11 +82,9 @@ def train(
     if minutes is not None:
         recipe = recipe.scaled(minutes)
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    run(recipe, work / family, out, processes, say, scenes=work)
-    write_card(out, recipe, processes, measure(out, questions, say=say))
+    with Bars() as bars:
+        run(recipe, work / family, out, processes, bars, scenes=work)
+        write_card(out, recipe, processes, measure(out, questions, progress=bars))
     print(out)
 
 

@@ -1,6 +1,6 @@
-"""Write datasets for use elsewhere: a Hugging Face folder with its card, JSON lines, and CogQA's format; one file a format.
+"""Write datasets for use elsewhere: a Hugging Face folder with its card, JSON lines, or CogQA's format; one file a format.
 
-A format is a function `(data, folder)`, registered under its name with `writes`, that writes into an empty folder.
+A format is a function `(data, folder)` that writes into an empty folder; `@writes(name)` registers it.
 """
 
 from headatlas.cogvsr.export.base import FORMATS, export

@@ -1,4 +1,4 @@
-"""Write a dataset in a format that others read, into a folder that is whole or not there."""
+"""Write a dataset in one of the registered formats, atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Writer = Callable[[CogVSR, Path], None]
 FORMATS: Registry[Writer] = Registry("format", ["headatlas.cogvsr.export.*"])
 writes = FORMATS.register
 MARK = ".headatlas-export"
-"""A file that says that a folder was made by `export` and may be replaced by it."""
+"""Name of a file that marks folders made by `export`, which it may replace."""
 
 
 def export(data: CogVSR, form: str, out: str | Path) -> Path:

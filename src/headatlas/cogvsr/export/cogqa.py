@@ -1,8 +1,8 @@
 """Export CogQA's format: a JSON list of questions with `generated` subquestions, answers and cognitive skills.
 
-A step's skill is that of its primary function. All functions, options and answer types, for which the format has no place,
-stand under keys of their own, so that `headatlas data import cogqa` gives the same questions and steps. Splits, scenes,
-objects and boxes are lost.
+A step's skill is that of its primary function. Functions, options and answer types, for which the format has no fields, get keys
+of their own, so that `headatlas data import cogqa` gives the same questions and steps. Splits, scenes, objects
+and boxes are lost.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Export a Hugging Face dataset (Parquet with images inside, and a card), and upload it with the user's token.
 
-Nothing is uploaded whose source does not allow it to be passed on, unless the user says that they have the right.
+Data whose licence does not allow redistribution is uploaded only if the user confirms to have the right.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def sources(data: CogVSR) -> list[dict[str, Any]]:
 
 
 def _cell(text: str) -> str:
-    """Text from data, harmless in Markdown and its tables."""
+    """Text from data, escaped for tables in Markdown."""
     plain = " ".join(text.split())
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")
 
@@ -85,13 +85,13 @@ def push(data: CogVSR, repo: str, private: bool = True, rights: bool = False, fo
 
     Args:
         data: what to upload.
-        repo: owner/name; made if it is not there.
+        repo: owner/name; created if it does not exist.
         private: whether a new repository is private.
-        rights: that the user may pass on sources whose licence does not say so; needed if there are any.
-        folder: an export in the form `hub` to upload; made for the purpose if None.
+        rights: the user confirms the right to redistribute sources whose licence does not say so.
+        folder: an existing export in the format `hub`; None exports `data` first.
 
     Raises:
-        HeadAtlasError: no token, a source that may not be passed on, or the hub refuses.
+        HeadAtlasError: no token, a source that may not be redistributed, or the hub refuses.
     """
     import tempfile
 
@@ -103,17 +103,17 @@ def push(data: CogVSR, repo: str, private: bool = True, rights: bool = False, fo
     if closed and not rights:
         names = "; ".join(f"{source['title']} ({source['licence']})" for source in closed)
         raise HeadAtlasError(
-            f"not uploaded: it may not be passed on as far as HeadAtlas knows: {names}; --rights says you may"
+            f"every source must allow redistribution, got {names}; confirm with --rights (rights=True) that you may upload it"
         )
     if huggingface_hub.get_token() is None:
-        raise HeadAtlasError("not uploaded: no Hugging Face token; set HF_TOKEN or run `hf auth login`")
+        raise HeadAtlasError("uploading needs a Hugging Face token, got none; set HF_TOKEN or run `hf auth login`")
     with tempfile.TemporaryDirectory(prefix="headatlas-") as temporary:
         source = folder or export(data, "hub", Path(temporary) / "dataset")
         try:
             api = huggingface_hub.HfApi()
             address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
             api.upload_folder(repo_id=repo, repo_type="dataset", folder_path=source, ignore_patterns=[MARK])
-        except Exception as error:  # the hub client has a dozen kinds of failure; all mean the same to the user
+        except Exception as error:  # the hub client raises many kinds of errors; all mean the same to the user
             line = (str(error).splitlines() or [""])[0]
             raise HeadAtlasError(f"the hub refused {repo!r} ({type(error).__name__}: {line})") from error
     return str(address)

@@ -1,8 +1,7 @@
-"""`cogvsr-mini`: a hundred questions of the scenes source, with their pictures, that ship with HeadAtlas.
+"""`cogvsr-mini`: 100 questions of the source `scenes` with their pictures, which ship with HeadAtlas.
 
-Everybody gets the same bytes, whatever the scenes source may become: for examples, tests, and figures that others can check.
-The folder is an ordinary dataset (`data/*.parquet` and its card), written by `make`. It is too small for conclusions: split E
-has forty questions.
+They do not change when the source does, so they serve for examples, tests and reproducible figures. The folder is an ordinary
+dataset (`data/*.parquet` and its card), written by `make`. It is too small for conclusions: split E has 40 questions.
 """
 
 from __future__ import annotations
@@ -35,5 +34,5 @@ def make(folder: Path = FOLDER.parent) -> None:
             yield {**row, "images": cells}
 
     files.write(rows(), folder / "data")
-    told = card(CogVSR(files.open_path(folder / "data"), NAME), NAME)
-    (folder / "README.md").write_text(told, encoding="utf-8")
+    text = card(CogVSR(files.open_path(folder / "data"), NAME), NAME)
+    (folder / "README.md").write_text(text, encoding="utf-8")

@@ -33,7 +33,7 @@ IMAGE_AT = 3
 
 
 class InputMaker:
-    """Makes the same two rows every time: alone, together, padded on either side, with one image each or without.
+    """Makes the same two rows every time: separately, as a batch, padded on either side, with one image each or without.
 
     `with_images` raises `HeadAtlasError` with the reason where the family's image inputs cannot be made.
     """
@@ -84,7 +84,7 @@ class InputMaker:
 
     @property
     def pads_text(self) -> bool:
-        """Whether rows of different length exist: an encoder-decoder that reads pictures alone has none."""
+        """Whether rows can have different lengths; in an encoder-decoder that reads only pictures they cannot."""
         return not self.encoder_decoder or self.model.get_encoder().main_input_name == "input_ids"  # pyright: ignore[reportAttributeAccessIssue]
 
     def lengths(self, rows: Sequence[int] = (0, 1)) -> list[int]:

@@ -73,7 +73,7 @@ class FamilyReport:
 
 
 def check_family(family: str, seed: int = 0) -> FamilyReport:
-    """Build a small model of `family`, run every check on it and report. A failing family raises nothing."""
+    """Build a small model of `family`, run every check on it and report. Failures are reported, not raised."""
     report = FamilyReport(family)
     start = time.perf_counter()
     with warnings.catch_warnings(), torch.no_grad():

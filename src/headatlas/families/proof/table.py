@@ -30,25 +30,26 @@ family has one. Pictures go through the family's own image processor where that 
 then checked in float32:
 
 * **sum**: the sum over heads of W_O's columns times z, plus the bias, equals the output of the projection.
-* **heads**: silencing head h inside the attention kernel (torch's own call) empties slice h of z and changes no other slice. So
-  the kernel, not HeadAtlas, decides how many heads there are and in which order. "Norm aside": after the kernel a norm over all
-  heads scales each by the others; it was removed for this check, and edits act after it.
-* **zero**: the logits with a head edited to zero are those with its columns of W_O zeroed, and both differ from the bare model's.
-* **no-op**: hooks that change nothing leave every bit of the logits as it is.
-* **ragged left, right**: rows of different length, padded together, each under its own edit, equal each row alone.
+* **heads**: silencing head h inside the attention kernel (torch's own call) sets slice h of z to zero and changes no other slice.
+  This shows, independently of HeadAtlas, how many heads there are and in which order. "Norm aside": a norm over all heads follows
+  the kernel, so that each head scales the others; it was removed for this check, and edits act after it.
+* **zero**: the logits with a head edited to zero equal those with its columns of W_O set to zero; both differ from the bare
+  model's.
+* **no-op**: hooks without effect leave the logits bit for bit the same.
+* **ragged left, right**: rows of different length in one padded batch, each with its own edit, equal each row run separately.
 * **cache**: greedy decoding under an edit gives the same tokens and logits with a KV cache as without.
 * **kernel**: the calls of the attention kernel and the configuration are the same with hooks as without.
-* **attention**: attention rows of every head and query, read beside the model's own kernel: they sum to 1 (less a sink's share),
-  a . V is what the kernel gave out, they equal the weights of the family's own eager code where it has some, and reading leaves
-  every bit of the logits. The column tells of the language model; other towers that cannot be read are named.
-* **attention edit**: edits that change nothing leave every bit; a bias, a factor and a block on one key at one head of each layer
-  give the logits of the family's own eager code with the same done to the input of its softmax.
+* **attention**: attention rows of every head and query, read beside the model's own kernel, sum to 1 (less a sink's share); a . V
+  equals the kernel's output; they equal the weights of the family's own eager code, if it has one; and reading leaves the logits
+  bit for bit the same. The column is about the language model; other towers that cannot be read are named.
+* **attention edit**: edits without effect leave the logits bit for bit the same; a bias, a factor and a block on one key at one
+  head of each layer give the logits of the family's own eager code with the same change at the input of its softmax.
 
 Differences up to 1e-4 of the largest value compared count as rounding; an effect must be 50 times larger than the difference, or
-the check fails. "n/a" means that a check is not applicable, with the reason: mostly that the bare model of transformers already
-gives different results. Towers: `L` language model, `V` vision, `X` cross attention, `E` text encoder,
-`C` connector (Q-former, resampler). A layer that a forward runs several times (inkling2_loop) is one site: an edit acts on every
-pass, z is read from the last. Where a family gates its heads before W_O (qwen3_5, step3p7, inkling2 and others), z is gated.
+the check fails. "n/a" means that a check is not applicable, with the reason; mostly, the bare model of transformers already gives
+different results. Towers: `L` language model, `V` vision, `X` cross-attention, `E` text encoder, `C` connector (Q-former,
+resampler). A layer that runs several times in one forward (inkling2_loop) is one site: an edit acts on every pass, and z is read
+from the last. If a family gates its heads before W_O (qwen3_5, step3p7, inkling2 and others), z is the gated output.
 """
 
 
@@ -73,7 +74,7 @@ def markdown(reports: Sequence[FamilyReport], about: dict[str, Any]) -> str:
         remarks = list(dict.fromkeys(_remarks(report)))
         if remarks:
             lines.append(f"* **{report.family}**: " + "; ".join(_plain(remark) for remark in remarks))
-    lines += ["", "## What looks like attention and is not addressed", ""]
+    lines += ["", "## Attention that is not addressed", ""]
     lines += [f"* **{report.family}**: {_skipped(report)}" for report in reports if report.skipped]
     return "\n".join(lines) + "\n"
 
@@ -91,15 +92,14 @@ The families in common use are also checked with their own processor class: a sm
 the published chat template and a small random model are saved as a checkpoint and loaded by `load_vlm`. Three ragged CogVSR
 conversations with pictures of different sizes, and one without a picture, go through `encode`, `read` and `generate`:
 
-* **image tokens**: positions of the text that hold the picture, for pictures of two sizes (width x height in pixels).
-* **spans**: answers whose tokens, decoded, spell them, of both sides of padding; and how many end in an end-of-turn token.
-* **located**: the positions of the picture are exactly those where the language model gets other embeddings than those of its
-  tokens.
-* **scope image**: zeroing every head there changes z of the first layer with heads there and nowhere else, and moves the answers;
-  refused where the picture reaches the text by cross-attention.
+* **image tokens**: number of image positions in the text, for pictures of two sizes (width x height in pixels).
+* **spans**: answers whose tokens decode to them, with padding on either side; and how many end in an end-of-turn token.
+* **located**: the image positions are exactly those at which the language model gets embeddings other than those of its tokens.
+* **scope image**: zeroing every head at these positions changes z of the first layer there and nowhere else, and changes the
+  answers; refused if the picture reaches the text by cross-attention.
 * **sides, alone, steps**: largest difference of the logits (as a share of the largest) between left and right padding, between a
-  row in a batch and by itself, and between one pass over all steps and step after step.
-* **cache**: generated tokens that differ without a KV cache.
+  row in a batch and the row alone, and between one pass over all steps and one pass for each step.
+* **cache**: number of generated tokens that differ without a KV cache.
 """
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
 from pathlib import Path
 
 from headatlas.cogvsr.schema import Box, Question
@@ -54,7 +53,7 @@ class BoxesFile:
                 f"0 <= x0 < x1 <= 1, got {line[:60]!r}"
             ) from error
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Covers the file's content."""
         return f"file:{hashlib.sha256(self._text.encode()).hexdigest()[:16]}"

@@ -97,7 +97,7 @@ class AttentionScaling:
 
 @method("attention_scaling_heads")
 @dataclass
-class AttentionScalingHeads(AttentionScaling):
+class AttentionScalingHeads(AttentionScaling):  # pyright: ignore[reportGeneralTypeIssues]
     """`attention_scaling` in the chosen heads alone."""
 
     everywhere: bool = False

@@ -66,7 +66,7 @@ class Gain:
             return HeadSet(())
         size = self.theta.abs()
         order = sorted((tuple(map(int, at)) for at in size.nonzero()), key=lambda at: -float(size[at]))
-        return HeadSet(Head(*at) for at in order)
+        return HeadSet(Head(at[0], at[1]) for at in order)
 
     @property
     def cost(self) -> Cost:

@@ -66,7 +66,7 @@ class Gates:
             return HeadSet(())
         gates = self.gates
         order = sorted((tuple(map(int, at)) for at in (gates < 1).nonzero()), key=lambda at: float(gates[at]))
-        return HeadSet(Head(*at) for at in order)
+        return HeadSet(Head(at[0], at[1]) for at in order)
 
     @property
     def cost(self) -> Cost:
@@ -76,7 +76,7 @@ class Gates:
     def fit(self, inputs: MethodInputs) -> None:
         """Fit the gates on split P: of all heads, or of a control's heads alone."""
         vlm = inputs.vlm
-        self._means = torch.from_numpy(mean_z(inputs.captured(), "P"))
+        means = self._means = torch.from_numpy(mean_z(inputs.captured(), "P"))
         allowed = torch.ones(vlm.heads.shape, dtype=torch.bool, device=vlm.device)
         if inputs.control == "random_heads":
             allowed = torch.from_numpy(inputs.spatial_heads.mask(vlm.heads.shape)).to(vlm.device)
@@ -86,7 +86,7 @@ class Gates:
             return torch.where(allowed, torch.sigmoid(logits), 1.0)
 
         fit_parameters(
-            inputs, [logits], lambda: gated(vlm, current(), self._means), name=self.name, lr=self.lr, steps=self.steps,
+            inputs, [logits], lambda: gated(vlm, current(), means), name=self.name, lr=self.lr, steps=self.steps,
             penalty=lambda: self.pull * (1 - current()).sum(),
         )  # fmt: skip
         found = current().detach().cpu()

@@ -113,8 +113,8 @@ class Sinks:
             if self.shuffled:  # as many other tokens in their place
                 found = found[:, np.random.default_rng(found.shape[1]).permutation(found.shape[1])]
             before = sinks.get(site)
-            decoding = before is not None and hidden.shape[1] == 1
-            sinks[site] = found if not decoding else torch.cat([before, found], 1)
+            decoding = hidden.shape[1] == 1
+            sinks[site] = torch.cat([before, found], 1) if before is not None and decoding else found
 
         def see(site: Site, call: AttentionCall) -> AttentionCall | None:
             rows = (

@@ -112,7 +112,7 @@ class Steering:
 
 @method("conditional_steering")
 @dataclass
-class ConditionalSteering(Steering):
+class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
     """`steering` of those answers alone that a probe takes for spatial."""
 
     name: str = "conditional_steering"

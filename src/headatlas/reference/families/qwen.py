@@ -1,6 +1,6 @@
 """Qwen2.5-VL: a vision tower with windows and full blocks and a patch merger; M-RoPE and grouped queries in the language model.
 
-Its default system message is left out: it would say the same ten tokens in every conversation.
+Its default system message is left out, because it would add the same ten tokens to every conversation.
 """
 
 from __future__ import annotations

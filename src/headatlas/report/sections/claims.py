@@ -40,7 +40,8 @@ def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups = []
     for name in ids:
         rows = [entry for entry in entries if str(entry.get("id", "")) == name]
-        rows.sort(key=lambda entry: _rank(str(entry.get("scorer", ""))))
+        order = words.scorers_in_order(str(entry.get("scorer", "")) for entry in rows)
+        rows.sort(key=lambda entry: order.index(str(entry.get("scorer", ""))))
         first = rows[0]
         groups.append(
             {
@@ -58,11 +59,6 @@ def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def natural(name: str) -> list[Any]:
     """Sort key that puts C2 before C10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
-
-
-def _rank(scorer: str) -> tuple[int, str]:
-    order = list(words.SCORERS)
-    return (order.index(scorer) if scorer in order else len(order), scorer)
 
 
 def _tally(rows: list[dict[str, Any]]) -> str:

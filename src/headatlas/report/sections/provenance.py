@@ -1,4 +1,4 @@
-"""Where the numbers come from: settings, versions, and the time each stage took."""
+"""Settings, versions, and the time that each stage took."""
 
 from __future__ import annotations
 

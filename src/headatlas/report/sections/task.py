@@ -51,7 +51,7 @@ def task_section(run: Run) -> Section:
 
 
 def _left_out(rows: pd.DataFrame) -> tuple[Block, ...]:
-    """What the model could not be asked, in words and as a table; nothing if it could be asked everything."""
+    """Conditions under which the model could not be evaluated, in words and as a table; empty if there are none."""
     if rows.empty:
         return ()
     questions, arms = (only(rows, what=what) for what in ("question", "arm"))

@@ -29,13 +29,13 @@ class Stage:
     """One stage.
 
     Attributes:
-        name: Its name, and that of its marker.
-        command: The CLI command that runs it.
-        needs: Stages whose files it reads.
-        run: Does the work; every file it writes below the run directory is listed in its marker.
-        version: Raised when the stage's meaning changes, so that earlier results are computed again.
-        intact: Whether what it wrote outside the marker's list, such as activations, is still there; cheap.
-        uses: Registered things that its results depend on, see `registered.codes`.
+        name: its name, and that of its marker.
+        command: the CLI command that runs it.
+        needs: stages whose files it reads.
+        run: does the work; every file it writes below the run directory is listed in its marker.
+        version: raised when the stage's meaning changes, so that earlier results are computed again.
+        intact: whether what it wrote outside the marker's list, such as activations, is still there; cheap.
+        uses: registered things that its results depend on, see `registered.codes`.
     """
 
     name: str
@@ -83,7 +83,7 @@ def run_stage(study: Study, name: str, *, again: bool = False) -> bool:
     Stages that it needs, and whose files were damaged since they were written, run first.
 
     Raises:
-        HeadAtlasError: An unknown stage, one that needs a stage that has not run (the message names the command), another
+        HeadAtlasError: an unknown stage, one that needs a stage that has not run (the message names the command), another
             process in the same run, or a full disk.
     """
     chosen = STAGES[name]

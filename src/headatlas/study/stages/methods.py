@@ -58,8 +58,9 @@ def method_inputs(study: Study) -> MethodInputs:
 def _latent(study: Study, judged: Judged | None) -> pd.DataFrame:
     """Rows of results/latent.csv; none where no method was judged, or without the linear probe and exact ablation."""
     decodable, effect = study.atlas.scores.get("linear"), study.atlas.scores.get("ablation")
-    known = decodable is not None and effect is not None and decodable.pvalues is not None
-    if judged is None or not known or effect.per_sample is None or effect.info.get("measure", "logprob") != "logprob":
+    if judged is None or decodable is None or effect is None or decodable.pvalues is None or effect.per_sample is None:
+        return RESULTS["latent"].empty()
+    if effect.info.get("measure", "logprob") != "logprob":
         return RESULTS["latent"].empty()
     settings = study.settings
     twin = twin_scores(study.vlm, study.data, settings.tokens, seed=settings.seed, batch_size=settings.batch_size)

@@ -55,7 +55,7 @@ def test_a_wrong_image_token_is_seen(monkeypatch):
         return (real(self)[0], self.tokenizer.convert_tokens_to_ids("<|vision_start|>"))
 
     monkeypatch.setattr(VLM, "image_ids", property(wrong))
-    assert "wrongly said to hold the picture" in check_processor("qwen2_vl").problem
+    assert "wrongly marked as image positions" in check_processor("qwen2_vl").problem
 
 
 def test_answers_that_are_seen_before_they_are_given_are_told(monkeypatch):

@@ -1,4 +1,4 @@
-"""Checks of attention rows: read beside the model's own kernel, held against it, and edited.
+"""Checks of attention rows: read beside the model's own kernel, compared with it, and edited.
 
 * `attention`: rows of every head and query sum to 1 (less the sink's share); a . V is what the kernel gave out, and z where the
   family does not gate or norm z behind it; where the family has eager code, the rows are its own weights; reading leaves every
@@ -151,7 +151,7 @@ def check_attention_edit(forward: Forward, model: Any, grid: HeadGrid, tower: To
     ]
     with edit_heads(model, grid, nothing):
         if not torch.equal(bare, forward()):
-            return Result("attention edit", tower, "fails", None, "edits that change nothing change the logits")
+            return Result("attention edit", tower, "fails", None, "edits without effect change the logits")
     try:
         with eager(model):
             apart = difference(forward(), bare)

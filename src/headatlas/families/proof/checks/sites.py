@@ -148,7 +148,7 @@ def check_zero(forward: Forward, model: nn.Module, grid: HeadGrid) -> Iterator[t
 
 
 def _unread(forward: Forward, site: Site, bare: Tensor) -> bool:
-    """Whether nothing that this layer gives out changes a bit of the logits, not even loud noise (an earlier layer is read)."""
+    """Whether strong noise on this layer's output leaves the logits unchanged (the model reads an earlier layer)."""
 
     def noise(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
         return out + 10 * torch.randn_like(out)
@@ -167,7 +167,7 @@ def _close(check: str, site: Site, value: float, why: str = "differs") -> Result
 
 
 def watch(forward: Forward, grid: HeadGrid) -> dict[Site, tuple[Tensor, Tensor]]:
-    """What went into and came out of each site's projection, `[..., H*D]` and `[..., out]`, in its first call.
+    """Record the input `[..., H*D]` and output `[..., out]` of each site's projection in its first call.
 
     In a looped layer later calls read what the first one wrote, so that a silenced head is seen in every other.
     """
@@ -229,7 +229,7 @@ def columns_cut(site: Site, heads: list[int]) -> Iterator[None]:
 
 
 def check_no_op(forward: Forward, model: nn.Module, grid: HeadGrid) -> Result:
-    """Hooks at every site that change nothing, and readers beside them, leave every bit of the logits as it is."""
+    """Hooks without effect at every site, and readers beside them, leave the logits bit for bit the same."""
 
     bare = forward()
     towers: list[Tower] = [tower for tower in TOWERS if grid.tower(tower)]

@@ -63,7 +63,7 @@ class ProcessorReport:
 
 
 def check_processor(family: str, seed: int = 0) -> ProcessorReport:
-    """Build `family` with its own processor, load it, and check conversations. A failing family raises nothing."""
+    """Build `family` with its own processor, load it, and check conversations. Failures are reported, not raised."""
     report = ProcessorReport()
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
@@ -149,7 +149,9 @@ def _located(vlm: VLM, batches: Sequence[Batch], report: ProcessorReport) -> lis
         held = (seen[0] != plain).any(-1) & batch.mask
         if not torch.equal(held, batch.image_mask):
             wrong = int((held != batch.image_mask).sum())
-            problems.append(f"{wrong} positions ({batch.side} padding) are wrongly said to hold the picture, or not to")
+            problems.append(
+                f"{wrong} positions ({batch.side} padding) are wrongly marked as image positions, or wrongly not"
+            )
         report.located = "text" if held.any() else "cross-attention"
     return problems
 
