@@ -39,8 +39,8 @@ class _AnswerPositions:
 @dataclass(frozen=True, eq=False)
 class _Where:
     positions: Any
-    scope: Scope
-    window: Window | None
+    scope: Any
+    window: Any
 
 
 class AttentionPlan:

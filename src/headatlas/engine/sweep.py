@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from headatlas.engine.answers import Answers, Outcome, answers_of, collect, gold_logprob, not_finite, valid_logprob
 from headatlas.engine.attention import AttentionPlan

@@ -123,7 +123,7 @@ def possible_answers(
 
 def default_heads(vlm: VLM) -> HeadSet:
     """All heads of the language model and of its cross-attention."""
-    return vlm.heads.heads("L") | vlm.heads.heads("X") if vlm.heads.tower("X") else vlm.heads.heads("L")
+    return HeadSet([*vlm.heads.heads("L"), *(vlm.heads.heads("X") if vlm.heads.tower("X") else ())])
 
 
 def _attention(vlm: VLM, chat: Conversation, heads: HeadSet) -> tuple[AttentionMap | None, str]:

@@ -129,7 +129,9 @@ class Explanation:
         edit = removal(as_heads(heads), self._means)
         with self.vlm.edit(edit):
             says = generate(self.vlm, [self.chat])[0]
-            texts = list(dict.fromkeys([*(one.text for one in self.alternatives), *([says] if says else [])]))
+            texts: list[str] = list(
+                dict.fromkeys([*(one.text for one in self.alternatives), *([says] if says else [])])
+            )
             after = {one.text: one.p for one in probabilities(self.vlm, self.chat, texts)}
         before = {one.text: one.p for one in probabilities(self.vlm, self.chat, texts)}
         table = pd.DataFrame(

@@ -250,7 +250,7 @@ def _numbers(values: np.ndarray) -> list[float]:
 
 def _records(table: Any) -> list[dict[str, Any]]:
     """Rows of a table as plain values; NaN becomes None."""
-    rows = table.to_dict("records")
+    rows: list[dict[str, Any]] = table.to_dict("records")
     return [
         {
             key: (None if isinstance(v, float) and v != v else v.item() if hasattr(v, "item") else v)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,7 +80,7 @@ def attention_scorer(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Folder.of(temporary if cache_dir is None else cache_dir)
 
-        def made(vlm: object, name: str) -> AttentionSummaries:
+        def made(vlm: Any, name: str) -> AttentionSummaries:
             return attention(
                 vlm, inputs.data.split(inputs.on), queries, out=folder.at(name).where, batch_size=batch_size, seed=inputs.seed,
                 progress=inputs.report, workers=workers if vlm is inputs.vlm else None,

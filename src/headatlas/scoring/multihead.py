@@ -135,7 +135,7 @@ def multihead(
         pvalues = np.where(free.reshape(layers, heads), pvalues, 1.0)
     info: dict[str, Any] = {
         "unit": "nats", "operation": operation, "mean_tokens": tokens, "scope": scope, "questions": len(asked),
-        "screens": screens, "halves": halves, "backbone": [str(_head(i, heads)) for i in backbone],
+        "screens": screens, "halves": halves, "backbone": [str(_head(int(i), heads)) for i in backbone],
         "mass": float(mass.mean()), "groups": {}, "damage": {}, "top": {},
         "absent": [name for c, name in enumerate(inputs.functions) if not labels[:, c].any()],
     }  # fmt: skip

@@ -172,7 +172,7 @@ def card(base: str, layout: Layout, verified: tuple[Verified, ...]) -> str:
 
 
 def _verified(kept: dict[str, Any]) -> Verified:
-    lists = {"heads": tuple(kept["heads"]), "also": tuple(kept["also"])}
+    lists: dict[str, Any] = {"heads": tuple(kept["heads"]), "also": tuple(kept["also"])}
     return Verified(**(kept | lists | {"minimal": tuple(tuple(subset) for subset in kept["minimal"])}))
 
 

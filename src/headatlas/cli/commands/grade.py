@@ -35,6 +35,8 @@ def grade(
 
     Example: headatlas grade --out runs/grade --scorers ablation,linear
     """
+    from functools import partial
+
     import pandas as pd
 
     from headatlas import shipped
@@ -53,11 +55,11 @@ def grade(
         raise HeadAtlasError(
             "grading needs a world: plant one with `headatlas reference plant`, or give --world or --null"
         )
-    made = [(planted_case, (one,)) for one in worlds] + [(null_case, one) for one in nulls]
+    made = [partial(planted_case, one) for one in worlds] + [partial(null_case, *one) for one in nulls]
     parts = []
     with Bars() as progress:
-        for done, (make, which) in enumerate(made * seeds):
-            case = make(*which, n, done // len(made))
+        for done, make in enumerate(made * seeds):
+            case = make(n=n, seed=done // len(made))
             parts.append(grade_case(case, scored(case, names, progress=progress), chosen))
     grades = pd.concat(parts, ignore_index=True)
     out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -112,13 +113,16 @@ def plant_command(
 
     Example: headatlas reference plant ref-llava --layout 1 --out runs/planted-1
     """
+    from dataclasses import replace
+
     from headatlas.truth import Layout, plant
     from headatlas.truth.plant import PlantRecipe
     from headatlas.vlm import load_vlm
 
     drawn = layout.isdecimal()
     chosen = Layout.drawn(int(layout), load_vlm(base).heads.shape) if drawn else Layout.load(layout)
-    recipe = PlantRecipe(seed=chosen.seed, **({} if steps is None else {"steps": steps}))
+    recipe = PlantRecipe(seed=chosen.seed)
+    recipe = recipe if steps is None else replace(recipe, steps=steps)
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
