@@ -35,6 +35,10 @@ SHOWN = 8
 """Changed settings that `repr` shows."""
 
 
+JUDGED = ("specificity", "paper")
+"""The finder that wins on planted worlds (docs/grading.md), and the paper's choice beside it."""
+
+
 class Settings(BaseModel):
     """What a study does; shares are in 0..1."""
 
@@ -46,10 +50,13 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = Field(("paper", "linear", "ablation", "attention"), min_length=1)
+    scorers: tuple[str, ...] = Field(
+        ("specificity", "ablation", "attention", "linear", "paper"), min_length=1
+    )
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     judged: tuple[str, ...] = ()
-    """Names of the scorers whose heads are ablated, steered and judged; empty: all. The others score and select only."""
+    """Names of the scorers whose heads are ablated, steered and judged; empty: `JUDGED`, those
+    of them that score, or all if none of them does. The others score and select only."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
     selector: str = "functional"
     """Name of the registered selector that chooses the heads to intervene on."""
@@ -166,6 +173,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "tokens": "gold",
         "selector": "elbow",
         "twin": False,
+        "scorers": ("paper", "linear", "ablation"),
         "probe": "paper",
         "operation": "scale",
         "alphas": (0.1,),

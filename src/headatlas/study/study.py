@@ -32,7 +32,7 @@ from headatlas.scoring import Atlas
 from headatlas.storage import Folder, difference
 from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
-from headatlas.study.settings import Settings
+from headatlas.study.settings import JUDGED, Settings
 from headatlas.vlm import VLM, load_vlm
 
 SPLITS = ("P", "S", "T", "E")
@@ -198,7 +198,8 @@ class Study:
     @property
     def judged(self) -> tuple[str, ...]:
         """Names of the scorers whose heads are ablated, steered and judged, of those that could score these data."""
-        return tuple(name for name in self.scorers if name in (self.settings.judged or self.scorers))
+        wanted = self.settings.judged or JUDGED
+        return tuple(name for name in self.scorers if name in wanted) or self.scorers
 
     @property
     def control_split(self) -> str:
