@@ -93,3 +93,16 @@ def test_registry_and_mistakes(scores_of):
             select(scores, SPATIAL, name, **options)
     with pytest.raises(HeadAtlasError, match="cognitive function must be one of"):
         select(scores, "smell")
+
+
+def test_a_selector_may_give_any_heads(scores_of):
+    from headatlas.scoring import SELECTORS, selector
+
+    @selector("first_two")
+    def first_two(scores, function):
+        return ["L0.H0", (1, 2)]
+
+    try:
+        assert select(scores_of(values()), SPATIAL, "first_two") == HeadSet([Head(0, 0), Head(1, 2)])
+    finally:
+        SELECTORS.remove("first_two")
