@@ -7,6 +7,7 @@ import torch
 from headatlas.activations import attention as attention_function
 from headatlas.activations.attention import AttentionSummaries
 from headatlas.activations.row_summary import SUMMARIES, sink_tokens, spatial_entropy
+from headatlas.cluster.base import Workers
 from headatlas.cogvsr.schema import Box
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import block
@@ -173,8 +174,11 @@ def test_some_heads_and_their_rows(tiny_vlm, questions, summaries, tmp_path):
 
 
 def test_workers_give_the_same(tiny_vlm, questions, monkeypatch, tmp_path):
-    class Here:
+    class Here(Workers):
         """Runs shards in this process, the last first."""
+
+        def close(self):
+            pass
 
         def run(self, vlm, function, shards):
             yield from [(shard.number, function(vlm, *shard.args)) for shard in shards][::-1]

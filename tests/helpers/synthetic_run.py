@@ -32,6 +32,7 @@ def write_run(folder: Path, shape: tuple[int, int] = (6, 8), seed: int = 0, mode
     results = folder / "results"
     results.mkdir(parents=True)
     tables = {**_head_tables(rng, shape), **_scorer_tables(rng), **_task_tables(rng), **_edit_tables(rng)}
+    tables |= _method_tables(rng)
     for name, rows in tables.items():
         pd.DataFrame(rows).to_csv(results / f"{name}.csv", index=False)
     scorers_table(SCORERS).to_csv(results / "scorers.csv", index=False)
@@ -264,6 +265,29 @@ def _looking(rng: np.random.Generator) -> dict:
         for head in heads
     ]  # fmt: skip
     return {"reason": "", "heads_by": "attention", "questions": questions, "cards": cards}
+
+
+def _method_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
+    methods, gains, controls, strengths = [], [], [], []
+    for name, gain in (("gain", 4.0), ("gaze", -1.0)):
+        methods.append({"method": name, "before": 80.0, "after": 80.0 + gain, "gain": gain, "low": gain - 2, "high": gain + 2,
+                        "p": 0.01, "q": 0.02, "own_gain": gain / 2, "own_low": gain / 2 - 2, "own_high": gain / 2 + 2,
+                        "final_gain": 0.5, "final_low": -1.0, "final_high": 2.0, "off_task_gain": -0.2, "off_task_low": -1.0,
+                        "off_task_high": 0.6, "unparsable_before": 0.0, "unparsable_after": 0.01, "n": 300, "n_heads": 5,
+                        "heads": "L4.H1 L4.H2", "parameters": 5, "images": 1.0, "time": 1.1, "memory": None,
+                        "helps": gain > 0, "reason": "" if gain > 0 else "its gain is not above 0"})  # fmt: skip
+        for group in ("spatial", *FUNCTIONS):
+            gains.append({"method": name, "context": "gold", "group": group, "before": 0.8, "after": 0.8 + gain / 100,
+                          "gain": gain / 100, **_around(rng, gain / 100, 0.02), "p": 0.04, "unparsable_before": 0.0,
+                          "unparsable_after": 0.01, "n": 150})  # fmt: skip
+        for control in ("random_heads", "all_heads", "shuffled"):
+            controls.append({"method": name, "control": control, "draws": 2, "gain": 0.01, "beyond": gain / 100 - 0.01,
+                             **_around(rng, gain / 100 - 0.01, 0.02), "p": 0.03, "q": 0.04,
+                             "required": control != "all_heads", "beaten": gain > 0})  # fmt: skip
+        for value in (0.0, 0.5, 1.0):
+            strengths.append({"method": name, "value": value, "accuracy": 0.8 + 0.02 * value, "logprob": -0.4 + 0.1 * value,
+                              "off_task": 0.9, "unparsable": 0.0, "chosen": value == 1.0})  # fmt: skip
+    return {"methods": methods, "method_gains": gains, "method_controls": controls, "method_strengths": strengths}
 
 
 def _claims(rng: np.random.Generator) -> list[dict]:

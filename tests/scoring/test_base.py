@@ -65,7 +65,10 @@ def test_unknown_function_in_the_steps(world):
 
 
 def test_registry(world):
-    assert set(scorers()) == {"paper", "linear", "ablation", "attribution", "attention", "multihead"}
+    assert set(scorers()) == {
+        *("paper", "linear", "ablation", "specificity", "attribution", "attention", "multihead"),
+        *("norm", "variance", "random"),
+    }
     assert (SCORERS["linear"].title, SCORERS["linear"].label) == ("the linear probe", "Linear probe (A2)")
     with pytest.raises(HeadAtlasError, match=r"scorer must be one of .*; got 'papr', did you mean 'paper'"):
         get_scorer("papr")

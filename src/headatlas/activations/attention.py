@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +23,8 @@ from headatlas.activations.row_summary import N_FOREIGN, N_RANDOM, SUMMARIES, Co
 from headatlas.cluster import Shard, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import AttentionReader, Head, HeadSet
+from headatlas.heads import AttentionReader, HeadSet
+from headatlas.heads.address import Heads
 from headatlas.progress import Progress
 from headatlas.storage import Folder
 from headatlas.vlm.batch import Batch
@@ -129,7 +130,7 @@ def attention(
     queries: str = "last",
     *,
     out: str | Path,
-    heads: Iterable[Head | str] | None = None,
+    heads: Heads | None = None,
     rows: bool = False,
     batch_size: int = 16,
     seed: int = 0,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from headatlas.errors import HeadAtlasError
@@ -11,7 +9,8 @@ from headatlas.explaining.alternatives import Alternative, alternatives, probabi
 from headatlas.explaining.effects import head_effects
 from headatlas.explaining.explanation import Explanation
 from headatlas.explaining.groups import find_groups
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads
 from headatlas.intervention.operations import Means
 from headatlas.pictures import open_picture
 from headatlas.progress import Progress
@@ -30,7 +29,7 @@ def explain(
     question: str,
     answer: str | None = None,
     *,
-    heads: Iterable[Head | str] | str | None = None,
+    heads: Heads | None = None,
     groups: bool = True,
     n_alternatives: int = 4,
     means: Means | None = None,
@@ -79,7 +78,7 @@ def explain_chat(
     chat: Conversation,
     answer: str | None = None,
     *,
-    heads: Iterable[Head | str] | str | None = None,
+    heads: Heads | None = None,
     groups: bool = True,
     n_alternatives: int = 4,
     means: Means | None = None,

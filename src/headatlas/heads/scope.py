@@ -1,7 +1,7 @@
 """Where in the sequence an edit acts: scopes, their masks, and the part of a mask that the current forward sees."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -44,6 +44,15 @@ class Positions:
         return mask
 
 
+@runtime_checkable
+class HasMask(Protocol):
+    """What gives the mask of a scope: `Positions`, or what stands for them where only some positions are run."""
+
+    def mask(self, scope: Scope) -> Tensor:
+        """The mask of a scope."""
+        ...
+
+
 @dataclass(frozen=True)
 class Window:
     """The tokens that the current forward of the language model sees: `past` cached ones, then `length` new ones."""
@@ -60,7 +69,7 @@ def check_scope(scope: str) -> Scope:
 
 
 def current_mask(
-    scope: Scope, positions: Positions | None, window: Window | None, rows: int, length: int
+    scope: Scope, positions: HasMask | None, window: Window | None, rows: int, length: int
 ) -> Bool[Tensor, "B t"] | None:
     """The part of the scope's mask that the current forward sees.
 

@@ -49,7 +49,7 @@ def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progre
     shown = [name for name in data.ids if split_of[name] == EVALUATED and name not in reasons]
     questions = data.select(shown)
     for done, (arm, show) in enumerate(arms.items(), 2):
-        refused = unreadable(vlm, questions, show) if shown else {}
+        refused = _refused(vlm, questions, show) if shown else {}
         why = next(iter(refused.values())) if shown and len(refused) == len(shown) else ""
         why = why or (_fault(vlm, next(q for q in questions if q.id not in refused), show) if shown else "")
         if why:
@@ -60,6 +60,25 @@ def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progre
             progress("reading questions", done, 1 + len(arms))
     found = pd.DataFrame(rows, columns=list(RESULTS["left_out"].names))
     return found.drop_duplicates(["what", "name"], ignore_index=True)
+
+
+def _refused(vlm: VLM, questions: Any, show: Arm) -> dict[str, str]:
+    """The questions that are refused when shown by an arm, as id -> reason.
+
+    All of them are accepted as they are, so what an arm adds is pictures and a short text. Of the questions whose pictures agree
+    in number, size and mode, and whose added texts agree in special tokens, the longest is tried; only if it is refused are the
+    others.
+    """
+    special = getattr(getattr(vlm.processor, "tokenizer", vlm.processor), "all_special_tokens", [])
+    alike: dict[tuple[Any, ...], list[tuple[int, str]]] = {}
+    for question in questions:
+        images, preamble = show(question)
+        length = len(preamble) + len(question.text) + sum(len(step.text) + len(step.answer) for step in question.steps)
+        tokens = tuple(token for token in special if token in preamble)
+        alike.setdefault((tokens, *((image.size, image.mode) for image in images)), []).append((length, question.id))
+    tried = unreadable(vlm, questions.select([max(group)[1] for group in alike.values()]), show)
+    rest = [name for group in alike.values() if max(group)[1] in tried for _, name in group]
+    return unreadable(vlm, questions.select(rest), show) if rest else {}
 
 
 def _fault(vlm: VLM, question: Any, show: Arm) -> str:

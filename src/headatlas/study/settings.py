@@ -50,9 +50,7 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = Field(
-        ("specificity", "ablation", "attention", "linear", "paper"), min_length=1
-    )
+    scorers: tuple[str, ...] = Field(("specificity", "ablation", "attention", "linear", "paper"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     judged: tuple[str, ...] = ()
     """Names of the scorers whose heads are ablated, steered and judged; empty: `JUDGED`, those

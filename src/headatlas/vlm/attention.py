@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from headatlas.errors import HeadAtlasError
 from headatlas.families.image_grid import ImageTokens
 from headatlas.heads import AttentionReader, AttentionRows, Head, HeadSet
+from headatlas.heads.address import Heads
 from headatlas.vlm.batch import encode
 from headatlas.vlm.image_tokens import corners_of, tokens_of
 
@@ -187,7 +188,7 @@ def _overlap(low: np.ndarray, high: np.ndarray, cells: int) -> np.ndarray:
 def attention_map(
     vlm: VLM,
     chat: Conversation,
-    heads: Iterable[Head | str] | None = None,
+    heads: Heads | None = None,
     queries: str | Sequence[int] = "predict",
 ) -> AttentionMap:
     """The attention of one conversation, see `VLM.attention`."""

@@ -7,7 +7,7 @@ of the caller's rows the batch's rows belong.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +35,7 @@ from headatlas.vlm.special_tokens import end_tokens, image_ids
 from headatlas.vlm.vision import VisionMemo
 
 if TYPE_CHECKING:
-    from headatlas.heads import Head
+    from headatlas.heads.address import Heads
     from headatlas.vlm.attention import AttentionMap
     from headatlas.vlm.batch import Batch
     from headatlas.vlm.recipe import HeadRecipe
@@ -398,7 +398,7 @@ class VLM:
         self,
         image: Picture,
         text: str,
-        heads: Iterable[Head | str] | None = None,
+        heads: Heads | None = None,
         queries: str | Sequence[int] = "predict",
         answer: str | None = None,
     ) -> AttentionMap:

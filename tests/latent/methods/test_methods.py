@@ -88,7 +88,8 @@ def test_it_can_be_made_into_each_of_its_controls(name, inputs):
     for kind in method.controls:
         for some in control_inputs(inputs, method, kind, 1):
             control = fitted(name, some)
-            assert not getattr(control, "reason", "") or kind == "shuffled", (kind, control.reason)
+            # A control may find nothing to change: it then gains nothing.
+            assert not getattr(control, "reason", "") or kind in ("shuffled", "random_heads"), (kind, control.reason)
             if kind == "random_heads":
                 assert not set(control.heads) & set(method.heads)
             with control.applied(inputs.vlm) as arm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads.address import Head, HeadSet
+from headatlas.heads.address import Heads, HeadSet
 
 Kind = Literal["add", "scale", "block"]
 
@@ -83,9 +83,7 @@ class AttentionEdit:
 Queries = Literal["text"] | None
 
 
-def attend(
-    heads: Iterable[Head | str], to: Any, beta: float, others: float = 0.0, *, queries: Queries = None
-) -> AttentionEdit:
+def attend(heads: Heads, to: Any, beta: float, others: float = 0.0, *, queries: Queries = None) -> AttentionEdit:
     """Add `beta` to the attention logits of the keys `to`: their odds against any other key rise by exp(beta).
 
     `others` is added to the logits of the image tokens that are not in `to` (gaze steering: `others = -beta`).
@@ -93,13 +91,13 @@ def attend(
     return AttentionEdit(_head_set(heads), "add", _keys(to), float(beta), float(others), "attend", queries)
 
 
-def scale_attention(heads: Iterable[Head | str], keys: Any, weight: float, *, queries: Queries = None) -> AttentionEdit:
+def scale_attention(heads: Heads, keys: Any, weight: float, *, queries: Queries = None) -> AttentionEdit:
     """Multiply the attention logits of `keys` by `weight` (AdaptVis, arXiv 2503.01773: image logits; above 1 sharpens, below 1
     smooths)."""
     return AttentionEdit(_head_set(heads), "scale", _keys(keys), float(weight), 0.0, "scale_attention", queries)
 
 
-def block(heads: Iterable[Head | str], keys: Any, *, queries: Queries = None) -> AttentionEdit:
+def block(heads: Heads, keys: Any, *, queries: Queries = None) -> AttentionEdit:
     """Let the heads see nothing of `keys` (attention knockout). A query left without any key gets z = 0.
 
     With keys `"image"` and queries `"text"`, at all heads of a band of layers, nothing flows there from the picture to the words.
@@ -118,7 +116,7 @@ def split_edits(edits: Sequence[Any]) -> tuple[list[Any], list[list[AttentionEdi
     return [edit for edit in edits if not isinstance(edit, AttentionEdit)], [common] if common else None
 
 
-def _head_set(heads: Iterable[Head | str]) -> HeadSet:
+def _head_set(heads: Heads) -> HeadSet:
     return heads if isinstance(heads, HeadSet) else HeadSet(heads)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads.address import TEXT_TOWERS, Head, HeadSet, Tower
+from headatlas.heads.address import TEXT_TOWERS, Heads, HeadSet, Tower
 from headatlas.heads.attention.call import AttentionCall
 from headatlas.heads.attention.sites import WindowWatch, first_key, observed, places
 from headatlas.heads.grid import HeadGrid, Site
@@ -79,7 +79,7 @@ class AttentionReader:
         self,
         model: nn.Module,
         grid: HeadGrid,
-        heads: Iterable[Head | str] | None = None,
+        heads: Heads | None = None,
         queries: Bool[Tensor, "B T"] | None = None,
         on_rows: Callable[[AttentionRows], object] | None = None,
     ) -> None:
