@@ -89,7 +89,7 @@ def test_heads_are_never_chosen_on_the_split_they_are_evaluated_on(finished):
             chosen_on.add(told["split"])
     assert chosen_on == {"S"}
     atlas = json.loads((finished / "atlas.json").read_text())
-    assert set(atlas["scores"]) == {"paper", "linear", "ablation", "attention"}
+    assert set(atlas["scores"]) == {"specificity", "paper", "linear", "ablation", "attention"}
 
 
 def test_head_sets_are_capped(finished):
