@@ -116,7 +116,7 @@ class Layout:
         Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> Layout:
+    def from_json(cls, kept: Any) -> Layout:
         """What `to_json` gave; raises KeyError, TypeError or ValueError for something else, and as the class does."""
         plants = tuple(_read_plant(plant) for plant in kept["plants"])
         return cls(plants, int(kept.get("first_layer", 0)), int(kept.get("seed", 0)))
