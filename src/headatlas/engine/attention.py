@@ -73,7 +73,7 @@ class AttentionPlan:
         where = _Where(positions, scope, Window(0, at.shape[1]))
         return self._in_force([_on_branch(edit, at) for edit in self._edits], where)
 
-    def _in_force(self, edits: list[Any], where: _Where) -> AbstractContextManager[Any]:
+    def _in_force(self, edits: list[Any], where: Any) -> AbstractContextManager[Any]:
         if not edits:
             return nullcontext()
         return edited_attention(self._vlm.model, self._vlm.heads, [edits], where)

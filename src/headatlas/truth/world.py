@@ -173,7 +173,8 @@ def card(base: str, layout: Layout, verified: tuple[Verified, ...]) -> str:
 
 def _verified(kept: dict[str, Any]) -> Verified:
     lists: dict[str, Any] = {"heads": tuple(kept["heads"]), "also": tuple(kept["also"])}
-    return Verified(**(kept | lists | {"minimal": tuple(tuple(subset) for subset in kept["minimal"])}))
+    values: dict[str, Any] = {**kept, **lists, "minimal": tuple(tuple(subset) for subset in kept["minimal"])}
+    return Verified(**values)
 
 
 def exchanged(data: CogVSR, seed: int = 0) -> CogVSR:
