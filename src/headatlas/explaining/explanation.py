@@ -129,9 +129,8 @@ class Explanation:
         edit = removal(as_heads(heads), self._means)
         with self.vlm.edit(edit):
             says = generate(self.vlm, [self.chat])[0]
-            texts: list[str] = list(
-                dict.fromkeys([*(one.text for one in self.alternatives), *([says] if says else [])])
-            )
+            named: list[str] = [one.text for one in self.alternatives]
+            texts = named if not says or says in named else [*named, says]
             after = {one.text: one.p for one in probabilities(self.vlm, self.chat, texts)}
         before = {one.text: one.p for one in probabilities(self.vlm, self.chat, texts)}
         table = pd.DataFrame(
