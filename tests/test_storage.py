@@ -10,22 +10,20 @@ import pandas as pd
 import pytest
 
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder, read_frame, write_frame
 from headatlas.storage import (
     SEAL,
     DamagedError,
-    Folder,
     beside,
     difference,
     is_sealed,
     lock_folder,
     locked,
-    read_frame,
     recover,
     remove_parts,
     replacing,
     safe_name,
     seal,
-    write_frame,
     write_whole,
 )
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from headatlas.activations.arrays import chunk_rows, create_arrays, has_arrays, open_arrays
-from headatlas.storage import DamagedError, Folder
+from headatlas.folder import Folder
+from headatlas.storage import DamagedError
 
 SHAPE = (5, 2, 3, 4)
 

@@ -10,8 +10,8 @@ from headatlas.activations.arrays import create_arrays
 from headatlas.activations.sharding import capture_unit, whole_chunks
 from headatlas.cluster import Local
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder, write_frame
 from headatlas.heads import zero
-from headatlas.storage import Folder, write_frame
 
 module = __import__(capture_function.__module__, fromlist=["UNIT"])
 

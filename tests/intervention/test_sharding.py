@@ -8,10 +8,10 @@ import torch
 from headatlas.cluster import Local
 from headatlas.engine import sweep
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder
 from headatlas.heads import Head, HeadSet, mean, patch, zero
 from headatlas.intervention import Condition, Runner, sharding
 from headatlas.intervention.sharding import Group, answer_on_workers, evaluate_on_workers, joined, packed, unpacked
-from headatlas.storage import Folder
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.evaluate import evaluate
 

@@ -3,7 +3,7 @@ import pytest
 
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import PerSample
-from headatlas.scoring.fewest import fewest_table, thresholds
+from headatlas.scoring.fewest import fewest_table
 from headatlas.scoring.resample import bootstrap_masks, counts_of
 
 
@@ -62,15 +62,6 @@ def test_the_bound_within_a_resample_is_that_of_its_scenes():
     bound = flat.mean() - 1.6448536 * np.sqrt(20 / 19 * (sums**2).sum()) / len(flat)
     for limit, above in ((bound - 1e-6, True), (bound + 1e-6, False)):
         assert bootstrap_masks(samples, np.full(1, limit), 1, seed=5).masks[0, 0, 0, 0] == above
-
-
-def test_thresholds_lie_between_accepted_and_refused(scores_of):
-    values, p = np.zeros((8, 1, 4)), np.ones((8, 1, 4))
-    values[:, 0] = [4.0, 3.0, 1.0, -2.0]
-    p[0, 0, :2] = 1e-6
-    limit = thresholds(scores_of(values, pvalues=p))
-    assert limit[0] == 2.0
-    assert (limit[1:] == 4.0).all()
 
 
 def test_it_runs_on_real_scorers_and_needs_per_step_scores(linear_scores, paper_scores, scores_of):

@@ -14,7 +14,8 @@ import zarr
 from zarr import storage
 
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import DamagedError, Folder, replacing
+from headatlas.folder import Folder
+from headatlas.storage import DamagedError, replacing
 
 NAME = "z.zarr"
 

@@ -23,10 +23,10 @@ from headatlas.activations.row_summary import N_FOREIGN, N_RANDOM, SUMMARIES, Co
 from headatlas.cluster import Shard, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder
 from headatlas.heads import AttentionReader, HeadSet
 from headatlas.heads.address import Heads
 from headatlas.progress import Progress
-from headatlas.storage import Folder
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.data import Questions, fingerprint_of, windows

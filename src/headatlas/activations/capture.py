@@ -29,8 +29,9 @@ from headatlas.activations.unit import run_unit
 from headatlas.cluster import Shard, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder, read_frame, write_frame
 from headatlas.progress import Progress
-from headatlas.storage import LOCK, DamagedError, Folder, difference, read_frame, write_error, write_frame
+from headatlas.storage import LOCK, DamagedError, difference, write_error
 from headatlas.vlm.chat import Arm, Conversation, conversations
 from headatlas.vlm.data import Questions, fingerprint_of, steps_of, windows
 from headatlas.vlm.model import VLM

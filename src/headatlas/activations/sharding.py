@@ -21,7 +21,7 @@ from headatlas.activations.store import z_digest
 from headatlas.activations.unit import run_unit
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import Folder
+from headatlas.folder import Folder
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
 

@@ -18,7 +18,8 @@ from jaxtyping import Float32
 
 from headatlas.activations.arrays import has_arrays, open_arrays
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import DamagedError, Folder, read_frame
+from headatlas.folder import Folder, read_frame
+from headatlas.storage import DamagedError
 
 Rows = np.ndarray | Sequence[int] | slice | None
 

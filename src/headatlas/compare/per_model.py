@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.stats import rankdata
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.compare.profiles import binned, layer_mass, n_bins
-from headatlas.compare.resample import resampled
+from headatlas.compare.resample import N_RESAMPLES, resampled
 from headatlas.compare.runs import Model
 from headatlas.report.blocks import headline_selector
 from headatlas.results.comparison import comparison_tables
 from headatlas.scoring import Scores, agreement
-from headatlas.scoring.fewest import thresholds
+from headatlas.scoring.resample import bootstrap_masks, limits
 from headatlas.stats import benjamini_hochberg, half_width
 
 _NO_DRAWS = np.full((1, len(FUNCTIONS), 1, 1), np.nan)
@@ -169,9 +169,10 @@ def _draws(model: Model, scorer: str) -> Float[np.ndarray, "B F L H"]:
 
 
 def _share_half_width(model: Model, scorer: str, selector: str) -> Float[np.ndarray, " F"]:
-    """Half the interval of each function's share of heads: 1.96 standard errors of the share above the threshold in resamples."""
+    """Half the interval of each function's share of heads: 1.96 standard errors of the share in resamples of the scenes, in
+    which heads are selected anew; NaN for selectors that take no account of chance."""
     scores = model.atlas.get(scorer)
-    if selector != "null" or scores is None or scores.per_sample is None or scores.pvalues is None:
+    if selector not in ("functional", "null") or scores is None or scores.per_sample is None or scores.pvalues is None:
         return np.full(len(FUNCTIONS), np.nan)
-    above: Bool[np.ndarray, "B F L H"] = _draws(model, scorer) > thresholds(scores)[:, None, None]
-    return half_width(above.mean((2, 3)))
+    drawn = bootstrap_masks(scores.per_sample, limits(scores), N_RESAMPLES, model.seed)
+    return np.where(drawn.present, half_width(drawn.masks.mean((2, 3))), np.nan)

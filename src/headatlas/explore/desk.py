@@ -250,11 +250,10 @@ def _numbers(values: np.ndarray) -> list[float]:
 
 def _records(table: Any) -> list[dict[str, Any]]:
     """Rows of a table as plain values; NaN becomes None."""
-    rows: list[dict[str, Any]] = table.to_dict("records")
-    return [
-        {
-            key: (None if isinstance(v, float) and v != v else v.item() if hasattr(v, "item") else v)
-            for key, v in row.items()
-        }
-        for row in rows
-    ]
+    return [{key: _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
-from headatlas.annotate.llm.stopping import stoppable
-from headatlas.errors import HeadAtlasError
 from headatlas.explore.desk import Desk
-
-HOST = "127.0.0.1"
+from headatlas.local_page import serve_page
 
 
 def serve(desk: Desk, port: int = 8322, ready: Callable[[str], None] | None = None) -> None:
@@ -23,34 +21,13 @@ def serve(desk: Desk, port: int = 8322, ready: Callable[[str], None] | None = No
     Raises:
         HeadAtlasError: the port cannot be used, or starlette and uvicorn are not installed.
     """
-    try:
-        import uvicorn
+    with ExitStack() as open_jobs:
 
-        from headatlas.explore.server import make_app
-    except ImportError as error:
-        raise HeadAtlasError(
-            "the page needs starlette and uvicorn: install them with pip install 'headatlas[review]'"
-        ) from error
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise HeadAtlasError(
-            f"port {port} of this machine cannot be used ({error}): name another with --port"
-        ) from error
-    listening.listen()
-    port = listening.getsockname()[1]
-    app, jobs = make_app(desk, port)
-    if ready:
-        ready(f"http://{HOST}:{port}/")
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=1
-    )
-    try:
-        with stoppable("stopped"):
-            uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        jobs.close()
-        listening.close()
+        def make(taken: int) -> Any:
+            from headatlas.explore.server import make_app
+
+            app, jobs = make_app(desk, taken)
+            open_jobs.callback(jobs.close)
+            return app
+
+        serve_page(make, port, ready, graceful=1)

@@ -25,7 +25,7 @@ from headatlas.explore.desk import Desk
 from headatlas.explore.jobs import Jobs
 from headatlas.explore.pictures import png
 from headatlas.explore.requests import JobRequest, Picture, Upload
-from headatlas.explore.serve import HOST
+from headatlas.local_page import HOST
 
 MOST_BYTES = 32 * 2**20
 """Bytes of a request at most: an upload in base64."""

@@ -23,11 +23,12 @@ import pandas as pd
 from headatlas.cluster import Workers
 from headatlas.cluster.worker import own_version
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder, read_frame, write_frame
 from headatlas.heads import SCOPES, AttentionEdit, Edit
 from headatlas.intervention.answers_tables import AnswersTables
 from headatlas.intervention.split_cache import SplitCache, parse_split
 from headatlas.progress import Progress
-from headatlas.storage import DamagedError, Folder, is_sealed, read_frame, write_frame
+from headatlas.storage import DamagedError, is_sealed
 
 log = logging.getLogger("headatlas")
 

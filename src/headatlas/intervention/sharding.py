@@ -22,8 +22,9 @@ from headatlas.cogvsr.schema import Question
 from headatlas.engine import Sweep, sweep
 from headatlas.engine.edits import Edits
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder
 from headatlas.intervention.batched_answers import WINDOW, ConditionAnswers, WindowAnswers
-from headatlas.storage import SEAL, Folder, is_sealed, seal
+from headatlas.storage import SEAL, is_sealed, seal
 from headatlas.vlm.chat import Arm, Conversation, conversations
 from headatlas.vlm.data import Questions, windows
 from headatlas.vlm.evaluate import evaluate, table

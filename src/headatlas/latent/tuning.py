@@ -11,31 +11,28 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.intervention.effects import of_function, spatial
-from headatlas.latent.methods.base import Method, MethodInputs, Strength
+from headatlas.latent.methods.base import MethodInputs, Strength
 from headatlas.vlm import evaluate
 
 
 def tune_strength(
-    method: Method,
+    method: Any,
     inputs: MethodInputs,
     strengths: Sequence[Any],
     use: Callable[[Any], None],
     values: Sequence[float] = (),
-) -> tuple[Any, list[Strength]]:
+) -> None:
     """Try strengths on split T, and use the best; 0, the unchanged model, is always among them.
 
     The best has the highest (spatial score + change on other steps where that is negative); ties go to the higher
     log-probability of the gold answers, then to the first.
 
     Args:
-        method: applied with each strength.
+        method: a `Method`, applied with each strength; its attributes `strengths` (a row for each) and `reason` are set.
         inputs: of which split T is used.
         strengths: tried in this order, the weakest first.
         use: sets one strength, or None for the unchanged model.
         values: the strengths as numbers for the table, if they are not numbers themselves.
-
-    Returns:
-        The chosen strength (None: none gains), which is in use, and a row for each.
     """
     questions = inputs.questions("T")
     bare = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
@@ -52,7 +49,7 @@ def tune_strength(
     best = max(range(len(rows)), key=lambda i: (round(worth[i][0], 9), worth[i][1], -i))
     use(tried[best])
     rows[best] = replace(rows[best], chosen=True)
-    return tried[best], rows
+    method.strengths, method.reason = rows, "" if best else "no strength gains on split T"
 
 
 def spatial_score(table: pd.DataFrame) -> float:

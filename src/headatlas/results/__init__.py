@@ -4,6 +4,7 @@
 `RESULTS.add("name", Table(...))`, in the module that registers the stage which writes it.
 """
 
+from headatlas.results import methods as _methods  # registers its tables  # noqa: F401
 from headatlas.results.table import LIMITS, RESULTS, Column, Kind, Table, load, read_csv, validate
 from headatlas.results.tables import FUNCTION, SCORER, VERDICTS, N
 

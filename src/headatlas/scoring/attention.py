@@ -23,9 +23,9 @@ from headatlas.activations.attention import AttentionSummaries, attention, mean_
 from headatlas.activations.row_summary import SUMMARIES
 from headatlas.cluster import Workers
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder
 from headatlas.scoring.ablation import N_NULL, SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, UnscorableError, labels_of, scorer
-from headatlas.storage import Folder
 from headatlas.vlm.image_tokens import check_placed
 from headatlas.vlm.twin import untrained_twin
 

@@ -15,24 +15,6 @@ from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores
 from headatlas.scoring.resample import bootstrap_masks, counts_of, limits, samples_of
-from headatlas.scoring.select import selected_masks
-
-
-def thresholds(scores: Scores, selector: str = "null") -> Float[np.ndarray, " F"]:
-    """The least score of each function that the selector accepts, in the scorer's unit.
-
-    Where it accepts a head, that is the midpoint between the lowest accepted and the next lower score (at least 0);
-    where it accepts none, the highest score.
-    """
-    accepted = selected_masks(scores, selector)
-    out = np.zeros(len(scores.values))
-    for c, (values, inside) in enumerate(zip(scores.values, accepted, strict=True)):
-        if not inside.any():
-            out[c] = max(float(values.max()), 0.0)
-            continue
-        below = values[~inside & (values < values[inside].min())]
-        out[c] = (values[inside].min() + (max(below.max(), 0.0) if below.size else 0.0)) / 2
-    return out
 
 
 def fewest_table(

@@ -65,7 +65,10 @@ def by_effect(scores: Scores, function: str, q: float = 0.05, least: float | Non
 
 
 def least_effect(scores: Scores) -> float:
-    """The least effect of the scorer that the scores are from, 0 if it states none."""
+    """The least effect, in the unit of the scores: that which they were tested with (`info["margin"]`), else the scorer's; 0 if
+    none is stated."""
+    if "margin" in scores.info:
+        return float(scores.info["margin"])
     return SCORERS[scores.name].least if scores.name in SCORERS else 0.0
 
 

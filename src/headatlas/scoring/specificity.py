@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
@@ -63,12 +62,11 @@ def specificity(
         means = mean_z(inputs.activations, inputs.fit)
     run = runner or Runner(inputs.vlm, inputs.data, None, batch_size=batch_size)
     damage = single_head_damage(run, inputs.vlm.heads.shape, operation, means, inputs.on, scope, inputs.report)
-    return replace(contrast(damage, damage.logprob, inputs.n_null, inputs.seed, pool, LEAST), name="specificity")
+    return replace(contrast(damage, inputs.n_null, inputs.seed, pool, LEAST), name="specificity")
 
 
 def contrast(
     damage: SingleHeadDamage,
-    losses: Float32[np.ndarray, "N L H"],
     n_null: int | None,
     seed: int,
     pool: Pool = "heads",
@@ -77,8 +75,7 @@ def contrast(
     """Scores, null and p of each function's losses less those of the other functions' steps in the same scene.
 
     Args:
-        damage: whose steps and scenes the losses belong to.
-        losses: of every step with each head ablated; positive is a loss.
+        damage: what every step loses, in nats, with each head ablated.
         n_null: sign flips; None: `ablation.N_NULL`; 0: no null.
         seed: of the flips.
         pool: see `ablation.sign_flip_p`.
@@ -87,7 +84,7 @@ def contrast(
     Returns:
         Scores named "specificity". Steps of scenes that have no other function are left out.
     """
-    labels, scene = labels_of(damage.steps), damage.clusters
+    labels, scene, losses = labels_of(damage.steps), damage.clusters, damage.logprob
     repeats = N_NULL if n_null is None else n_null
     n_scenes, shape = int(scene.max()) + 1, (labels.shape[1], *losses.shape[1:])
     values, pvalues, null = np.zeros(shape), np.ones(shape), np.zeros((repeats, *shape), np.float32)

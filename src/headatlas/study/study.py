@@ -23,13 +23,14 @@ from headatlas.cluster import Workers
 from headatlas.cogvsr import CogVSR
 from headatlas.cogvsr import load as load_data
 from headatlas.errors import HeadAtlasError
+from headatlas.folder import Folder
 from headatlas.heads import HeadSet
 from headatlas.intervention import Runner, mean_z
 from headatlas.intervention.condition import ORIGINAL
 from headatlas.latent import arms, get_detector
 from headatlas.progress import Progress
 from headatlas.scoring import Atlas
-from headatlas.storage import Folder, difference
+from headatlas.storage import difference
 from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import JUDGED, Settings

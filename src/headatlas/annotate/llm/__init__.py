@@ -10,8 +10,8 @@ from headatlas.annotate.llm.each import each
 from headatlas.annotate.llm.endpoint import CallFailed, Endpoint, EndpointDown
 from headatlas.annotate.llm.messages import Message, Picture, Request
 from headatlas.annotate.llm.prompt import Prompt
-from headatlas.annotate.llm.stopping import Stopped, stoppable
 from headatlas.annotate.llm.structured import Answered, Unusable, ask_for
+from headatlas.stopping import Stopped, stoppable
 
 __all__ = [
     "LLM",

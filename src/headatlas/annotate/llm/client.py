@@ -27,8 +27,8 @@ from headatlas.annotate.llm.messages import Request
 from headatlas.annotate.llm.redact import Redactor
 from headatlas.annotate.llm.retry import LONGEST, PASSING, Gate, retry_after
 from headatlas.annotate.llm.server_errors import AUTHENTICATION, PAYMENT, UNKNOWN_MODEL, find_error
-from headatlas.annotate.llm.stopping import run_in_order
 from headatlas.errors import HeadAtlasError
+from headatlas.stopping import run_in_order
 
 if TYPE_CHECKING:
     import httpx

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
+from typing import Any
 
-from headatlas.annotate.llm.stopping import stoppable
 from headatlas.annotate.review.decide import Rule
 from headatlas.annotate.review.votes import VoteStore
 from headatlas.cogvsr.store import CogVSR
-from headatlas.errors import HeadAtlasError
-
-HOST = "127.0.0.1"
+from headatlas.local_page import serve_page
 
 
 def serve(
@@ -31,35 +28,13 @@ def serve(
         ready: called with the address of the page as soon as it can be opened.
 
     Raises:
-        HeadAtlasError: the port cannot be used.
+        HeadAtlasError: the port cannot be used, or starlette and uvicorn are not installed.
         Stopped: Ctrl-C or SIGTERM; the message says how to go on.
     """
-    try:
-        import uvicorn
 
+    def make(taken: int) -> Any:
         from headatlas.annotate.review.server import make_app
-    except ImportError as error:
-        raise HeadAtlasError(
-            "the review page needs starlette and uvicorn: install them with pip install 'headatlas[review]'"
-        ) from error
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise HeadAtlasError(
-            f"port {port} of this machine cannot be used ({error}): name another with --port"
-        ) from error
-    listening.listen()
-    port = listening.getsockname()[1]
-    if ready:
-        ready(f"http://{HOST}:{port}/")
-    app = make_app(data, store, port, rule or Rule())
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
-    message = f"stopped; all votes are in {store.path}: run the same command again to go on"
-    try:
-        with stoppable(message):
-            uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        listening.close()
+
+        return make_app(data, store, taken, rule or Rule())
+
+    serve_page(make, port, ready, f"stopped; all votes are in {store.path}: run the same command again to go on")

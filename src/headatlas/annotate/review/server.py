@@ -22,13 +22,13 @@ from starlette.routing import Route
 from headatlas.annotate.review.agreement import agreement
 from headatlas.annotate.review.decide import Rule, decide, decide_whole, fault_of
 from headatlas.annotate.review.guard import Guard
-from headatlas.annotate.review.serve import HOST
 from headatlas.annotate.review.votes import WHOLE, Vote, VoteStore
 from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, TITLES
 from headatlas.cogvsr.preview import COLORS
 from headatlas.cogvsr.schema import Question
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
+from headatlas.local_page import HOST
 
 _SIDE = 1400  # pixels of an image on the page
 _FILES = {"/": ("review.html", "text/html"), "/review.js": ("review.js", "text/javascript"),

@@ -28,7 +28,8 @@ def claims_section(run: Run) -> Section:
         title="Which claims hold where",
         intro="Each claim of the paper is tested in each model separately, once for each way of finding heads (“scorer”). A "
         "claim is supported if the 95 % interval of its effect (in brackets) lies wholly on the claimed side and the effect "
-        "beats its control. Verdicts use p; q is p corrected for all tests in this table.",
+        "beats its control. p is that of the test; each study adjusts it over the claims of one scorer before it says "
+        "“supported”; q is p adjusted over all tests in this table.",
         blocks=tuple(blocks),
         kind="verdicts",
         data={"models": _headers(run), "groups": _groups(frame, models_of(run))},
@@ -62,7 +63,7 @@ def _row(rows: pd.DataFrame, models: list[str]) -> dict[str, Any]:
     for model in models:
         own = only(rows, model=model)
         entry = {str(key): value for key, value in own.iloc[0].items()} if len(own) else None
-        cells.append(None if entry is None else {**claim_row(entry), "q": _q(entry["q"])})
+        cells.append(None if entry is None else {**claim_row(_without_q(entry)), "q": _q(entry["q"])})
     supported = int((rows["verdict"] == "supported").sum())
     scorer = str(rows["scorer"].iloc[0])
     return {
@@ -70,6 +71,11 @@ def _row(rows: pd.DataFrame, models: list[str]) -> dict[str, Any]:
         "tally": f"supported in {supported} of {len(rows)}",
         "cells": cells,
     }
+
+
+def _without_q(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with the p of its test; its q here is another one than that of a study."""
+    return {key: value for key, value in entry.items() if key != "q"}
 
 
 def _q(value: object) -> str:

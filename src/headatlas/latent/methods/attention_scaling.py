@@ -71,8 +71,7 @@ class AttentionScaling:
         if not self.heads:
             return
         pairs = list(product(self.low, self.high))
-        best, self.strengths = tune_strength(self, inputs, pairs, self._use, values=[high / low for low, high in pairs])
-        self.reason = "" if best else "no pair of weights gains on split T"
+        tune_strength(self, inputs, pairs, self._use, values=[high / low for low, high in pairs])
 
     def _use(self, weights: tuple[float, float] | None) -> None:
         self.weights = weights

@@ -19,12 +19,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float
 from PIL import Image
+from torch import Tensor
 
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import HeadSet
+from headatlas.heads import Head, HeadSet
 from headatlas.latent.detectors import Detector, GroundTruth
 from headatlas.progress import Progress
 from headatlas.registry import Registry
@@ -88,6 +90,12 @@ class MethodInputs:
         """A generator that depends on `seed` alone."""
         return np.random.default_rng([self.seed, 15])
 
+    def may_fit(self, shape: tuple[int, int]) -> Bool[np.ndarray, "L H"]:
+        """The heads that a method which chooses its own may act on: all, or those of the control `random_heads`."""
+        if self.control == "random_heads":
+            return self.spatial_heads.mask(shape)
+        return np.ones(shape, dtype=bool)
+
     def captured(self) -> ActivationsLike:
         """The activations; `HeadAtlasError` if there are none."""
         if self.activations is None:
@@ -114,6 +122,12 @@ class MethodInputs:
         """Report progress, where a callback was given."""
         if self.progress is not None:
             self.progress(what, done, total)
+
+
+def heads_by(size: Float[Tensor, "L H"]) -> HeadSet:
+    """The heads whose number is above 0, the largest first."""
+    found = [(float(size[layer, head]), -layer, -head) for layer, head in (size > 0).nonzero().tolist()]
+    return HeadSet(Head(-layer, -head) for _, layer, head in sorted(found, reverse=True))
 
 
 @dataclass(frozen=True)

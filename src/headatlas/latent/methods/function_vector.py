@@ -74,8 +74,7 @@ class FunctionVector:
     def tune(self, inputs: MethodInputs) -> None:
         """Choose the strength on split T."""
         if self.vector is not None:
-            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
-            self.reason = "" if best else "no strength gains on split T"
+            tune_strength(self, inputs, self.tried, self._use)
 
     def _use(self, strength: float | None) -> None:
         self.strength = strength or 0.0
@@ -89,9 +88,6 @@ class FunctionVector:
     @contextmanager
     def applied(self, vlm: VLM) -> Iterator[None]:
         """Within the block the vector is added where answers are predicted."""
-        if not self.edits():
-            yield
-            return
         with vlm.edit(*self.edits(), scope="answer"):
             yield
 

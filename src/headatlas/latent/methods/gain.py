@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headatlas.heads import Edit, Head, HeadSet, scale
+from headatlas.heads import Edit, HeadSet, scale
 from headatlas.heads.grid import Site
 from headatlas.heads.hooks import at_sites
 from headatlas.latent.fitting import fit_parameters
-from headatlas.latent.methods.base import Cost, MethodInputs, Strength, method
+from headatlas.latent.methods.base import Cost, MethodInputs, Strength, heads_by, method
 from headatlas.latent.tuning import tune_strength
 from headatlas.vlm import VLM
 from headatlas.vlm.recipe import HeadRecipe
@@ -64,9 +64,7 @@ class Gain:
         """Where it acts, the most changed head first."""
         if self.theta is None:
             return HeadSet(())
-        size = self.theta.abs()
-        order = sorted((tuple(map(int, at)) for at in size.nonzero()), key=lambda at: -float(size[at]))
-        return HeadSet(Head(at[0], at[1]) for at in order)
+        return heads_by(self.theta.abs())
 
     @property
     def cost(self) -> Cost:
@@ -76,9 +74,7 @@ class Gain:
     def fit(self, inputs: MethodInputs) -> None:
         """Fit the factors on split P: of all heads, or of a control's heads alone."""
         vlm = inputs.vlm
-        allowed = torch.ones(vlm.heads.shape, device=vlm.device)
-        if inputs.control == "random_heads":
-            allowed = torch.from_numpy(inputs.spatial_heads.mask(vlm.heads.shape)).to(vlm.device).float()
+        allowed = torch.from_numpy(inputs.may_fit(vlm.heads.shape)).to(vlm.device).float()
         theta = torch.zeros(vlm.heads.shape, device=vlm.device, requires_grad=True)
 
         def pull(rate: float) -> None:
@@ -95,8 +91,7 @@ class Gain:
     def tune(self, inputs: MethodInputs) -> None:
         """Choose on split T which multiple of the fitted log factors is used."""
         if self.heads:
-            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
-            self.reason = "" if best else "no strength gains on split T"
+            tune_strength(self, inputs, self.tried, self._use)
 
     def _use(self, strength: float | None) -> None:
         self.strength = strength or 0.0

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headatlas.heads import Edit, Head, HeadSet
+from headatlas.heads import Edit, HeadSet
 from headatlas.heads.grid import Site
 from headatlas.heads.hooks import at_sites
 from headatlas.intervention.operations import mean_z
 from headatlas.latent.fitting import fit_parameters
-from headatlas.latent.methods.base import Cost, MethodInputs, Strength, method
+from headatlas.latent.methods.base import Cost, MethodInputs, Strength, heads_by, method
 from headatlas.latent.tuning import tune_strength
 from headatlas.vlm import VLM
 from headatlas.vlm.recipe import HeadRecipe
@@ -64,9 +64,7 @@ class Gates:
         """The heads whose gates are not open, the most closed first."""
         if self.gates is None:
             return HeadSet(())
-        gates = self.gates
-        order = sorted((tuple(map(int, at)) for at in (gates < 1).nonzero()), key=lambda at: float(gates[at]))
-        return HeadSet(Head(at[0], at[1]) for at in order)
+        return heads_by(1 - self.gates)
 
     @property
     def cost(self) -> Cost:
@@ -77,9 +75,7 @@ class Gates:
         """Fit the gates on split P: of all heads, or of a control's heads alone."""
         vlm = inputs.vlm
         means = self._means = torch.from_numpy(mean_z(inputs.captured(), "P"))
-        allowed = torch.ones(vlm.heads.shape, dtype=torch.bool, device=vlm.device)
-        if inputs.control == "random_heads":
-            allowed = torch.from_numpy(inputs.spatial_heads.mask(vlm.heads.shape)).to(vlm.device)
+        allowed = torch.from_numpy(inputs.may_fit(vlm.heads.shape)).to(vlm.device)
         logits = torch.full(vlm.heads.shape, START, device=vlm.device).logit().requires_grad_(True)
 
         def current() -> Tensor:
@@ -96,8 +92,7 @@ class Gates:
     def tune(self, inputs: MethodInputs) -> None:
         """Choose on split T how far the gates are closed."""
         if self.heads:
-            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
-            self.reason = "" if best else "no strength gains on split T"
+            tune_strength(self, inputs, self.tried, self._use)
 
     def _use(self, strength: float | None) -> None:
         self.strength = strength or 0.0

@@ -64,8 +64,7 @@ class Gaze:
     def tune(self, inputs: MethodInputs) -> None:
         """Choose beta on split T."""
         if self.heads:
-            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
-            self.reason = "" if best else "no strength gains on split T"
+            tune_strength(self, inputs, self.tried, self._use)
 
     def _use(self, beta: float | None) -> None:
         self.beta = beta or 0.0

@@ -90,8 +90,7 @@ class LoRA:
     def tune(self, inputs: MethodInputs) -> None:
         """Choose on split T which multiple of the update is used."""
         if self.updates:
-            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
-            self.reason = "" if best else "no strength gains on split T"
+            tune_strength(self, inputs, self.tried, self._use)
 
     def _use(self, strength: float | None) -> None:
         self.strength = strength or 0.0

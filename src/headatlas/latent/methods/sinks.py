@@ -83,8 +83,7 @@ class Sinks:
     def tune(self, inputs: MethodInputs) -> None:
         """Choose the share on split T."""
         if self.dims:
-            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
-            self.reason = "" if best else "no strength gains on split T"
+            tune_strength(self, inputs, self.tried, self._use)
 
     def _use(self, share: float | None) -> None:
         self.share = share or 0.0

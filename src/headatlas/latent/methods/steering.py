@@ -84,8 +84,7 @@ class Steering:
     def tune(self, inputs: MethodInputs) -> None:
         """Choose alpha on split T."""
         if self.directions:
-            best, self.strengths = tune_strength(self, inputs, self.tried, self._use)
-            self.reason = "" if best else "no strength gains on split T"
+            tune_strength(self, inputs, self.tried, self._use)
 
     def _use(self, alpha: float | None) -> None:
         self.alpha = alpha or 0.0
@@ -99,9 +98,6 @@ class Steering:
     @contextmanager
     def applied(self, vlm: VLM) -> Iterator[None]:
         """Within the block the heads are steered where answers are predicted."""
-        if not self.edits():
-            yield
-            return
         with vlm.edit(*self.edits(), scope="answer"):
             yield
 

@@ -49,8 +49,7 @@ def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "title": str(first.get("title", "")),
                 "statement": str(first.get("statement", "")),
                 "tally": _tally(rows),
-                # The p that the verdict uses: adjusted over the claims of the scorer.
-                "rows": [claim_row(entry | {"p": entry.get("q", entry.get("p"))}) for entry in rows],
+                "rows": [claim_row(entry) for entry in rows],
             }
         )
     return groups
@@ -69,7 +68,10 @@ def _tally(rows: list[dict[str, Any]]) -> str:
 
 
 def claim_row(entry: dict[str, Any]) -> dict[str, str]:
-    """One verdict in words: scorer, verdict, mark, tone, effect, unit, interval, p, n, control, sentence."""
+    """One verdict in words: scorer, verdict, mark, tone, effect, unit, interval, p, n, control, sentence.
+
+    p is the one that the verdict uses: `q`, adjusted over the claims of the scorer, where the entry has it.
+    """
     verdict = str(entry.get("verdict", "inconclusive"))
     unit = str(entry.get("unit") or "")
     if unit in SHARE_UNITS and entry.get("id") in DIFFERENCES:
@@ -84,7 +86,7 @@ def claim_row(entry: dict[str, Any]) -> dict[str, str]:
         "effect": effect,
         "unit": unit_text(unit),
         "interval": words.interval(low, high),
-        "p": words.p_value(entry.get("p")),
+        "p": words.p_value(entry.get("q", entry.get("p"))),
         "n": words.count(entry.get("n")),
         "control": str(entry.get("control") or words.MISSING),
         "sentence": str(entry.get("sentence") or ""),

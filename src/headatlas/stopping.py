@@ -1,4 +1,4 @@
-"""Stop paid work on Ctrl-C or SIGTERM with a message that says how to continue."""
+"""Stop long work on Ctrl-C or SIGTERM with a message that says how to continue."""
 
 from __future__ import annotations
 
