@@ -1,8 +1,8 @@
 """Answers under many conditions, and evaluations, on several workers.
 
-A shard is a few whole batches of one window of questions under one group of conditions: the batches and groups that one machine
-would make, so the numbers are the same. A worker writes its result to a file of its own in the store; a sweep that was killed
-continues from these files.
+A shard is a few whole batches of one window of questions under one group of conditions. Batches and groups are those that one
+machine would make, so the results are the same. A worker writes its result to its own file in the store, from which a sweep that
+was killed continues.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from headatlas.vlm.read import by_length
 log = logging.getLogger("headatlas")
 
 BATCHES = 4
-"""Batches of a shard: every shard checks once that its passes can be shared, so a few batches together cost less."""
+"""Batches of a shard. Every shard checks once that passes can be shared, so a few batches in one shard cost less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class Group:
     """Conditions that share their bare passes.
 
     Attributes:
-        key: names all that decides their answers.
-        shown: names all that decides what is shown: model, data, split and arm.
+        key: identifies everything on which their answers depend.
+        shown: identifies what is shown: model, data, split and arm.
         edits: of each condition.
         scope: of all of them.
         arm: how questions are shown.

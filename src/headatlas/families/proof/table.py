@@ -31,8 +31,8 @@ then checked in float32:
 
 * **sum**: the sum over heads of W_O's columns times z, plus the bias, equals the output of the projection.
 * **heads**: silencing head h inside the attention kernel (torch's own call) sets slice h of z to zero and changes no other slice.
-  This shows, independently of HeadAtlas, how many heads there are and in which order. "Without norm": a norm over all heads follows
-  the kernel, so that each head scales the others; it was removed for this check, and edits act after it.
+  This shows, independently of HeadAtlas, how many heads there are and in which order. "Without norm": a norm over all heads
+  follows the kernel, so that each head scales the others; it was removed for this check, and edits act after it.
 * **zero**: the logits with a head edited to zero equal those with its columns of W_O set to zero; both differ from the bare
   model's.
 * **no-op**: hooks without effect leave the logits bit for bit the same.
