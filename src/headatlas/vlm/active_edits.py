@@ -17,7 +17,7 @@ from headatlas.vlm.prefix import forget_positions
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.loaded import LoadedModel
 
 Edits = tuple[Edit | AttentionEdit, ...]
 
@@ -42,7 +42,7 @@ class ActiveEdits:
     """The edits of one `VLM`, outermost first. Edits that need a batch's positions or rows are *deferred*: their hooks are set in
     `running`, batch by batch, and a direct call of the model raises `HeadAtlasError`."""
 
-    def __init__(self, vlm: VLM) -> None:
+    def __init__(self, vlm: LoadedModel) -> None:
         self._vlm = vlm
         self._active: list[_Active] = []
         self._within_batch = False

@@ -1,36 +1,26 @@
-"""`VLM`: a model, its processor, its heads, and the edits that are active on it (`active_edits.py`)."""
+"""`VLM`: a vision-language model that answers questions, and whose heads can be read and edited."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import cached_property
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families import counts_positions, family_of
-from headatlas.heads import AttentionEdit, Edit, HeadGrid, find_heads
+from headatlas.heads.address import Heads
 from headatlas.pictures import open_picture
-from headatlas.vlm import identity
-from headatlas.vlm.active_edits import ActiveEdits, AroundBatch, Edits
+from headatlas.vlm.attention import AttentionMap, attention_map
 from headatlas.vlm.chat import Conversation, Turn
+from headatlas.vlm.editable import EditableModel
 from headatlas.vlm.generate import generate
-from headatlas.vlm.pixels import PixelCache, cache_bytes
 from headatlas.vlm.read import read
-from headatlas.vlm.special_tokens import end_tokens, image_ids
-from headatlas.vlm.vision import VisionMemo
 
 if TYPE_CHECKING:
-    from headatlas.heads.address import Heads
-    from headatlas.vlm.attention import AttentionMap
-    from headatlas.vlm.batch import Batch
     from headatlas.vlm.recipe import HeadRecipe
 
 TOWER_NAMES = {
@@ -41,11 +31,10 @@ TOWER_NAMES = {
     "C": "connector",
 }
 
-
 Picture = Image.Image | str | Path | np.ndarray | None
 
 
-class VLM:
+class VLM(EditableModel):
     """A vision-language model that answers questions, and whose heads can be read and edited. Made by `load_vlm`.
 
     Adapters, tokenizer, device and generation settings may change after loading: they are looked up at every use.
@@ -67,21 +56,9 @@ class VLM:
     """
 
     def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str | None = None) -> None:
-        self.name = name
-        self.processor = processor
-        self.loaded_with: dict[str, Any] = {}
-        self.resumes: bool | None = None
-        self._fixed_fingerprint = fingerprint
-        self._ends: tuple[Any, tuple[tuple[str, ...], frozenset[int]]] | None = None
-        self._edits = ActiveEdits(self)
         self._recipe: ExitStack | None = None
         self._recipe_key = ""
-        self.model = model
-        self.pixels = PixelCache(cache_bytes(self.model, 25))
-
-    def __repr__(self) -> str:
-        layers, heads = self.heads.shape
-        return f"VLM({self.name!r}, {self.family}, {layers} layers x {heads} heads, {self.dtype}, {self.device})"
+        super().__init__(name, model, processor, fingerprint)
 
     def __str__(self) -> str:
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
@@ -96,98 +73,10 @@ class VLM:
             lines.append(f"edited: {len(self._edits)} open edits")
         return "\n  ".join(lines)
 
-    @cached_property
-    def vision(self) -> VisionMemo:
-        """Cache of the vision tower's output for each picture, in use within `vlm.vision.installed()`."""
-        return VisionMemo(self)
-
-    @property
-    def model(self) -> Any:
-        """The Hugging Face model. Assign another one to use it from now on, such as the same model with adapters."""
-        return self._model
-
-    @model.setter
-    def model(self, model: nn.Module) -> None:
-        plain: Any = getattr(model, "_orig_mod", model)  # torch.compile(model) is a wrapper
-        if isinstance(plain, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            raise HeadAtlasError(
-                f"a model must not be in {type(plain).__name__}, whose replicas cannot be read or edited; pass model.module, "
-                "and use workers for several devices"
-            )
-        self._model, self._heads = plain, _heads_of(plain)
-        self.resumes = None
-
-    @property
-    def heads(self) -> HeadGrid:
-        """The heads of the model as it is now."""
-        if not self._heads.is_current(self._model):
-            self._heads = _heads_of(self._model)
-        return self._heads
-
-    @property
-    def family(self) -> str:
-        """Name of the model's class, without the common suffix."""
-        model = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
-        return type(model).__name__.removesuffix("ForConditionalGeneration")
-
-    @property
-    def device(self) -> torch.device:
-        """Where the input embeddings are."""
-        return _device(self._model.get_input_embeddings())
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Dtype of the input embeddings."""
-        return self._model.get_input_embeddings().weight.dtype
-
-    @property
-    def end_ids(self) -> frozenset[int]:
-        """Token ids that end a turn."""
-        return self._end_tokens()[1]
-
-    @property
-    def end_tokens(self) -> tuple[str, ...]:
-        """The tokens that end a turn, as text, the longest first."""
-        return self._end_tokens()[0]
-
-    @property
-    def image_ids(self) -> tuple[int, ...]:
-        """Ids of the tokens at the picture's positions; empty if there are none."""
-        return image_ids(self._model.config, self.processor)
-
-    @property
-    def image_in_text(self) -> bool:
-        """False if the picture does not occupy positions in the text, but reaches it by cross-attention or before it."""
-        return bool(self.image_ids) and not self.heads.tower("X")
-
-    @property
-    def chat_format(self) -> Any:
-        """How the family's conversations are written (`families.ChatFormat`)."""
-        return family_of(self._model.config.model_type).chat
-
-    @property
-    def takes_position_ids(self) -> bool:
-        """Whether the model must be given positions if rows are padded on the left."""
-        model = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
-        return not counts_positions(model) and "position_ids" in inspect.signature(model.forward).parameters
-
-    def _end_tokens(self) -> tuple[tuple[str, ...], frozenset[int]]:
-        generation = getattr(getattr(self._model, "generation_config", None), "eos_token_id", None)
-        key = (str(generation), self.tokenizer.eos_token_id, len(self.tokenizer), id(self.tokenizer))
-        if self._ends is None or self._ends[0] != key:
-            self._ends = key, end_tokens(self._model, self.tokenizer)
-        return self._ends[1]
-
-    @property
-    def tokenizer(self) -> Any:
-        """The processor's tokenizer."""
-        return self.processor.tokenizer
-
     @property
     def identity(self) -> dict[str, str]:
-        """Everything on which this model's answers depend, by name: weights, adapters, tokenizer, chat template, the date it
-        writes, picture sizes and so on. Computed at every call; `identity.differences` compares two of them."""
-        parts = identity.identity(self.model, self.processor)
+        """As `LoadedModel.identity`, with the head recipe of `keep_recipe`."""
+        parts = super().identity
         return parts | {"recipe": self._recipe_key} if self._recipe_key else parts
 
     def keep_recipe(self, recipe: HeadRecipe) -> None:
@@ -207,87 +96,6 @@ class VLM:
         if self._recipe is not None:
             self._recipe.close()
         self._recipe, self._recipe_key = None, ""
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits of `identity`, for cache keys; or the `fingerprint` given to the constructor."""
-        return self._fixed_fingerprint or identity.fingerprint(self.identity)
-
-    @contextmanager
-    def edit(
-        self,
-        *edits: Edit | AttentionEdit,
-        scope: str = "all",
-        rows: Sequence[Sequence[Edit | AttentionEdit]] | None = None,
-    ) -> Iterator[VLM]:
-        """Within the block the heads are edited in everything that this VLM reads, generates or captures. Nested edits apply one
-        after the other.
-
-        Args:
-            edits: applied to every row, in order: of z (`zero`, `mean`, `steer`...) and of attention (`attend`, `block`...);
-                keys of the latter may be `"image"`, a `Box` of the first picture, or token positions of each conversation.
-            scope: `all` positions, `image`, `prompt`, `answer` (the positions that predict an answer token) or `last`.
-            rows: instead of `edits`, one list of edits for each conversation of the next calls.
-
-        Raises:
-            HeadAtlasError: unknown scope, both `edits` and `rows`, an edit that did not take place, or a direct call of
-                `vlm.model` under an edit that needs a batch's positions or rows.
-        """
-        with self._edits.edit(edits, scope, rows):
-            yield self
-
-    @contextmanager
-    def around_batches(self, enter: AroundBatch, key: str, scope: str = "answer") -> Iterator[VLM]:
-        """Within the block, `enter(batch, rows)` is entered around every run of a batch.
-
-        This is for changes that are decided batch by batch, for example by the model's confidence. `enter` may run the model
-        itself (`vlm.model`), under the edits opened before this one.
-
-        Args:
-            enter: called with the batch and the index of each of its rows in the caller's list.
-            key: changes whenever the effect could; for markers and cache keys.
-            scope: where it acts. With `answer` or `last` no computation is shared between steps of a conversation.
-        """
-        with self._edits.around_batches(enter, key, scope):
-            yield self
-
-    @property
-    def picture_path(self) -> str:
-        """How the picture reaches the text, in words."""
-        if self.image_in_text:
-            tokens = ", ".join(map(str, self.tokenizer.convert_ids_to_tokens(list(self.image_ids))))
-            return f"the picture is in the text, at the tokens {tokens}"
-        if self.heads.tower("X"):
-            return "the picture reaches the text by cross-attention, and no position of the text holds it"
-        return "no token of the text stands for the picture"
-
-    @property
-    def edited(self) -> bool:
-        """True within `edit`."""
-        return bool(self._edits)
-
-    @property
-    def edits_key(self) -> tuple[str, ...]:
-        """Scope and fingerprints of the active edits, outermost first; for markers and cache keys."""
-        return self._edits.key
-
-    @property
-    def active_edits(self) -> tuple[tuple[Edits, str], ...]:
-        """The active edits for all rows and their scopes, outermost first.
-
-        Raises:
-            HeadAtlasError: within `around_batches`, whose changes are not edits that can be written down.
-        """
-        return self._edits.all
-
-    @property
-    def by_row(self) -> bool:
-        """True if an active edit differs from row to row."""
-        return self._edits.by_row
-
-    def running(self, batch: Batch, rows: Sequence[int]) -> AbstractContextManager[None]:
-        """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""
-        return self._edits.running(batch, rows)
 
     def answer(self, image: Picture, text: str, max_new_tokens: int = 16) -> str:
         """The model's greedy answer to a picture and a text, under the active edits.
@@ -335,28 +143,8 @@ class VLM:
                 its further ones), `"all"`, or positions of tokens.
             answer: an answer that the model is given, token by token; without it the prompt alone is read.
         """
-        from headatlas.vlm.attention import attention_map  # which itself needs `VLM`
-
         return attention_map(self, Conversation(_images(image), (Turn(text, answer),)), heads, queries)
 
 
 def _images(image: Picture) -> tuple[Image.Image, ...]:
     return () if image is None else (open_picture(image),)
-
-
-def _heads_of(model: Any) -> HeadGrid:
-    """The heads of a model that can be used in conversations."""
-    heads = find_heads(model)
-    if heads.tower("E") or getattr(model.config, "is_encoder_decoder", False):
-        raise HeadAtlasError(
-            f"{type(model).__name__} is an encoder-decoder, and conversations need a language model that is a decoder alone; "
-            "use find_heads, ZReader and edit_heads on the model itself"
-        )
-    return heads
-
-
-def _device(module: Any) -> torch.device:
-    """The device on which a module computes; for offloaded weights that of accelerate's hook."""
-    if not module.weight.is_meta:
-        return module.weight.device
-    return torch.device(getattr(getattr(module, "_hf_hook", None), "execution_device", None) or "cpu")
