@@ -137,7 +137,8 @@ def test_examples_follow_the_scorer_and_say_which_were_chosen(reported):
             "Of 340 questions, 80 lose spatial steps and nothing else; the random heads cost 12"
         )
         assert all(step["right_after"] or step["spatial"] for one in chosen.entries for step in one["steps"])
-        assert others.folded and others.title.startswith("Not chosen")
+        assert others.folded
+        assert others.title.startswith("Not chosen")
     (note,) = block.views["linear"]
     assert "there are no examples" in note.text
 

@@ -1,4 +1,4 @@
-"""What a reader must know before the findings: that the model is at chance, that the run was a quick one, that it needs no picture."""
+"""What a reader must know before the findings: the model is at chance, needs no picture, or the run was a quick one."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ def test_each_function_has_the_verdicts_of_the_claims_with_its_number_and_contro
     parts = {c["id"]: c["parts"][0] for c in run.claims if c["scorer"] == "paper" and c["parts"]}
     assert (needed.verdict, few.verdict) == (parts["C5a"]["verdict"], parts["C1"]["verdict"])
     row = run.tables["negative"].query("scorer == 'paper' and function == 'spatial_perception'").iloc[0]
-    assert needed.gauge is not None and few.gauge is not None
+    assert needed.gauge is not None
+    assert few.gauge is not None
     assert math.isclose(needed.gauge.value, 100 * row["drop"])
     assert math.isclose(needed.gauge.control, 100 * row["random_drop"])
     assert few.gauge.bound == 75.0
@@ -35,7 +36,8 @@ def test_a_scorer_that_was_not_judged_names_those_that_were(run_dir):
     claims["claims"] = [entry for entry in claims["claims"] if entry["scorer"] == "ablation"]
     (run_dir / "claims.json").write_text(json.dumps(claims))
     (note,) = views_of(read_run(run_dir))["paper"]
-    assert isinstance(note, Note) and note.text.endswith("Only heads found by Exact ablation were silenced and judged.")
+    assert isinstance(note, Note)
+    assert note.text.endswith("Only heads found by Exact ablation were silenced and judged.")
 
 
 def test_a_gauge_puts_numbers_on_its_axis_and_leaves_out_what_is_not_known():

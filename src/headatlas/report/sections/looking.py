@@ -48,7 +48,8 @@ def looking_section(run: Run) -> Section:
         intro="At the position that predicts an answer, each head spreads its attention over the picture and the words. Bright "
         "places in the small pictures are what a head looks at there; its share of attention on what the step asks about is "
         "below them. A head can look at the right thing without being needed, and several heads can do the same work, so that "
-        "losing one costs nothing: hence the redundant groups. Framed: heads that the chosen scorer selects for spatial functions.",
+        "losing one costs nothing: hence the redundant groups. Framed: heads that the chosen scorer selects for spatial "
+        "functions.",
         blocks=tuple(blocks),
         kind="looking",
         data=data,

@@ -88,9 +88,10 @@ def varied(tables: Tables, scorer: str) -> Claim:
         parts = [Part("", "not testable here")]
     else:
         sentence = (
-            f"By {who}, a function's heads in two halves of the scenes have a Jaccard index {signed(place['value'], 2)} above that of "
-            f"two functions' heads ({signed(place['low'], 2)} to {signed(place['high'], 2)}), and two functions differ by "
-            f"{signed(number['value'])} heads more than two halves of one ({signed(number['low'])} to {signed(number['high'])})."
+            f"By {who}, a function's heads in two halves of the scenes have a Jaccard index {signed(place['value'], 2)} "
+            f"above that of two functions' heads ({signed(place['low'], 2)} to {signed(place['high'], 2)}), and two functions "
+            f"differ by {signed(number['value'])} heads more than two halves of one ({signed(number['low'])} to "
+            f"{signed(number['high'])})."
         )
         # The effect shown is that of place, because numbers of heads are in another unit.
         parts = [_above_zero(place), _above_zero(number)]

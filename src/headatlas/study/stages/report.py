@@ -80,7 +80,8 @@ def _of_scorer(study: Study, scorer: str) -> list[dict[str, Any]]:
             write_whole(study.run.root / picture, encode(question.images[0]))
         about = {
             "scorer": scorer, "heads_of": function, "heads": str(heads), "random_heads": "" if random is None else str(random),
-            "edit": EDITS.get(operation, f"ablated by {operation!r}"), "selected": bool(kinds["only_spatial"][identity]), **counts,
+            "edit": EDITS.get(operation, f"ablated by {operation!r}"), "selected": bool(kinds["only_spatial"][identity]),
+            **counts,
         }  # fmt: skip
         shown.append({**_example(question, picture, before, after, control), **about})
     return shown
@@ -121,7 +122,7 @@ def kinds_of_change(before: pd.DataFrame, after: pd.DataFrame, control: pd.DataF
 
 
 def choose_examples(before: pd.DataFrame, kinds: pd.DataFrame, n: int) -> list[str]:
-    """Ids of `n` questions: up to half in which only spatial steps break, of as many types as possible; the rest in plain order."""
+    """Ids of `n` questions: up to half in which only spatial steps break, of different types first; the rest in plain order."""
     family = before.groupby("question", sort=False)["family"].first()
     clean = [q for q in kinds.index if kinds["only_spatial"][q]]
     repeated = family[clean].duplicated().to_numpy() if clean else np.zeros(0, bool)
