@@ -174,8 +174,9 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             drop = strength * rng.uniform(0.6, 1.3)
             for operation in ("scale", "zero", "mean"):
                 d = drop * (0.7 if operation == "mean" else 1.0)
-                negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L5.H0 L5.H1 L5.H2",
-                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05),
+                negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3,
+                                 "heads": "L5.H0 L5.H1 L5.H2", "before": 0.9, "after": 0.9 - d,
+                                 "drop": d, **_around(rng, d, 0.05),
                                  "random_drop": 0.04,
                                  "random_low": -0.01, "random_high": 0.11, "n_random": 40, "p": 1 / 41, "p_mcnemar": 0.0004,
                                  "match": "in the same layers",
