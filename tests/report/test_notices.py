@@ -2,8 +2,8 @@ import json
 
 import pandas as pd
 
-from headatlas.report import render_report
 from headatlas.report.notices import at_chance, notices
+from headatlas.report.render import build_page, to_html
 from headatlas.report.tables import read_run
 
 
@@ -20,7 +20,7 @@ def test_a_model_at_chance_gets_one_box_instead_of_findings(run_dir):
     (run_dir / "settings.json").write_text(
         json.dumps({**json.loads((run_dir / "settings.json").read_text()), "quick": True})
     )
-    text = render_report(run_dir).read_text(encoding="utf-8")
+    text = to_html(build_page(read_run(run_dir)))
     assert text.count('<aside class="notice') == 1
     assert "no better than guessing" in text
     assert "0.4 (95\u00a0% interval −2.0 to 3.0)" in text

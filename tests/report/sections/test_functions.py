@@ -37,7 +37,7 @@ def test_a_scorer_that_was_not_judged_names_those_that_were(run_dir):
     (run_dir / "claims.json").write_text(json.dumps(claims))
     (note,) = views_of(read_run(run_dir))["paper"]
     assert isinstance(note, Note)
-    assert note.text.endswith("Only heads found by Exact ablation were silenced and judged.")
+    assert note.text.endswith("Only heads found by Ablation were silenced and judged.")
 
 
 def test_a_gauge_puts_numbers_on_its_axis_and_leaves_out_what_is_not_known():
