@@ -12,7 +12,6 @@ from headatlas.intervention import (
     greedy_set,
     least_important,
     negative,
-    other_functions,
     pair_effects,
     random_sets,
 )
@@ -25,7 +24,6 @@ CALLS = {
     "ablate": lambda runner, heads: ablate(heads, "zero").fingerprint,
     "random_sets": lambda runner, heads: random_sets(heads, (4, 8), 5, exclude=heads),
     "least_important": lambda runner, heads: least_important(heads, 1),
-    "other_functions": lambda runner, heads: other_functions({FUNCTION: "L0.H0", "other": heads}, FUNCTION),
     "negative": lambda runner, heads: negative(runner, heads, FUNCTION, [], "zero")["drop"],
     "pairs": lambda runner, heads: pair_effects(runner, heads, FUNCTION, "zero", split="E").to_numpy().tolist(),
     "cumulative": lambda runner, heads: cumulative_curve(runner, heads, FUNCTION, operation="zero").to_numpy().tolist(),

@@ -1,8 +1,8 @@
-"""Control head sets: random sets matched to a set, least important heads, heads of other functions. Reproducible by seed."""
+"""Control head sets: random sets matched to a set, and the least important heads. Reproducible by seed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -136,15 +136,3 @@ def least_important(ranking: Heads, k: int) -> HeadSet:
     if k > len(ranking):
         raise HeadAtlasError(f"k must be at most the {len(ranking)} ranked heads, got {k}")
     return HeadSet(sorted(ranking[len(ranking) - k :]), reason=f"{k} least important")
-
-
-def other_functions(sets: Mapping[str, Heads], function: str) -> HeadSet:
-    """The heads of all functions but `function`, without those that it selected too.
-
-    Raises:
-        HeadAtlasError: `sets` has no entry for `function`.
-    """
-    if function not in sets:
-        raise HeadAtlasError(f"function must be one of {', '.join(sets)}, which have head sets; got {function!r}")
-    others = {head for name, heads in sets.items() if name != function for head in as_heads(heads)}
-    return HeadSet(sorted(others - set(as_heads(sets[function]))), reason=f"heads of other functions than {function}")
