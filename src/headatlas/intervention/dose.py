@@ -42,7 +42,7 @@ def dose_curve(
     Args:
         runner: evaluates conditions, cached.
         ranking: all heads, most important for `function` first.
-        function: whose steps are looked at.
+        function: the function whose steps are measured.
         ks: doses; 0 is the bare model.
         operation, means, scope: as in `negative`.
         n_random: random sets for each dose, uniform over all heads. They depend only on the seed, k and the number of heads,

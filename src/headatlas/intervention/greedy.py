@@ -57,7 +57,7 @@ def greedy_set(
     Args:
         runner: evaluates conditions, cached; forced mode.
         candidates: heads to choose from, such as a function's selected heads.
-        function: whose steps are looked at (primary function).
+        function: the primary function of the steps that are measured.
         share: share of the mean drop in gold log-probability without all candidates that the set must reach, in (0, 1].
         operation, means, scope: as in `negative`.
         split: split to choose on; never E.

@@ -51,7 +51,7 @@ def negative(
     Args:
         runner: evaluates conditions, cached.
         heads: the function's heads. Without heads nothing changes: drop 0, no p.
-        function: whose steps are looked at (primary function).
+        function: the primary function of the steps that are measured.
         controls: random head sets of the same size, see `random_sets`.
         operation: `mean`, `zero` or `scale`, see `ablate`.
         means: mean z from split P, needed by `mean`.

@@ -53,7 +53,7 @@ def pair_effects(
     Args:
         runner: evaluates conditions, cached; forced mode.
         heads: two heads or more; k heads are k (k + 1) / 2 conditions.
-        function: whose steps are looked at.
+        function: the function whose steps are measured.
         operation, means, scope: as in `negative`.
         split: evaluated split.
         n_boot, seed: of the interaction's 95 % interval over scenes.

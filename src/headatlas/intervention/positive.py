@@ -87,7 +87,7 @@ def positive(
         runner: evaluates conditions, cached.
         heads: heads to steer.
         directions: of all heads, from split P.
-        function: whose steps are looked at.
+        function: the function whose steps are measured.
         alpha: strength, from `tune`.
         shuffled: directions of permuted labels (`directions(shuffle=...)`), for the arm `shuffled`.
         random_heads: head sets (`random_sets`), steered along their own directions, for the arm `random_heads`.

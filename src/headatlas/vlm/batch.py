@@ -260,7 +260,7 @@ def _processed(
             )
     except MemoryError:
         raise
-    except Exception as error:  # processors raise whatever their arithmetic does: division by zero, index, ...
+    except Exception as error:  # processors can raise any error: division by zero, index, ...
         if images is not None:
             raise HeadAtlasError(f"{vlm.family}'s processor fails: {type(error).__name__}: {_line(error)}") from error
         made = vlm.tokenizer(texts, **options)
