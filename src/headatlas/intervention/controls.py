@@ -62,7 +62,8 @@ def random_sets(
     if match == "layer_norm" and (norms is None or norms.shape != tuple(grid_shape)):
         got = "none" if norms is None else str(norms.shape)
         raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, got {got}")
-    heads, layers, per_layer = as_heads(heads), *grid_shape
+    heads = as_heads(heads)
+    layers, per_layer = grid_shape
     for head in heads:
         if head.tower != "L" or head.layer >= layers or head.head >= per_layer:
             raise HeadAtlasError(f"head {head} lies outside the language tower of {layers} layers x {per_layer} heads")
