@@ -55,7 +55,7 @@ CONTROLLED = "E[:150]"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the study that a world is put through: those of a study's defaults."""
+    """Sizes of the study of a world, by default those of a study."""
 
     questions: int = 750
     n_random: int = 100
@@ -70,10 +70,10 @@ def calibrate(
     sizes: Sizes | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Draw worlds, study each, and say of every claim what was true and what was found.
+    """Draw worlds, study each, and compare the verdict on every claim with the truth.
 
     Args:
-        seeds: a world of each kind is drawn for each.
+        seeds: one world of each kind is drawn for each seed.
         scorer: name of a scorer that works on synthetic worlds.
         kinds: kinds of world, see `synthetic.KINDS`.
         sizes: of the studies.
@@ -95,7 +95,7 @@ def calibrate(
 
 
 def rates(found: pd.DataFrame) -> pd.DataFrame:
-    """Of the rows of `calibrate`: how often each claim is supported where it is true and where it is false.
+    """How often each claim is supported where it is true and where it is false, from the rows of `calibrate`.
 
     Returns:
         One row a claim and truth: claim, true, supported (share with its Wilson interval low, high), contradicted, inconclusive,
@@ -195,6 +195,6 @@ def _steering(
 
 
 def is_calibrated(table: pd.DataFrame, false: float = 0.05, true: float = 0.8) -> pd.Series:
-    """Of the rows of `rates`: whether each claim meets its aim, at most `false` where false and at least `true` where true."""
+    """Whether each row of `rates` meets its aim: supported in at most `false` where false, in at least `true` where true."""
     meets = np.where(table["true"], table["supported"] >= true, table["supported"] <= false)
     return pd.Series(meets, index=table.index, name="calibrated")

@@ -1,17 +1,16 @@
-"""Synthetic worlds: activations and answers drawn from a stated model, so that thousands of studies of known truth are cheap.
+"""Synthetic worlds: activations and answers drawn from simple rules, so that many studies with known truth are cheap.
 
-Every step has a margin, drawn once; its answer is right if the margin stays above 0, and the log-probability of the gold answer
-is that of a logistic unit at the margin. Ablating heads lowers margins by the rule of the world:
+Every step has a margin, drawn once. Its answer is right if the margin is above 0, and the log-probability of the gold answer is
+log sigmoid(margin). Ablating heads lowers margins by the rules of the world:
 
-* a *single* head carries its function alone; of a *redundant* set any head is enough, so that only the whole set's removal does
-  damage; of a *distributed* set each head carries an equal share;
-* *format* heads make the answers of every function unreadable;
-* *diffuse* damage is done by any head alike, in proportion to how many are gone.
+* a *single* head carries its function alone; of a *redundant* set any head is enough, so only removing the whole set does damage;
+  of a *distributed* set each head carries an equal share;
+* removing *format* heads makes the answers of every function unreadable;
+* *diffuse* damage is in proportion to the number of heads removed, whichever they are.
 
-A head's z tells a step's function where the head carries it, and in decoys, from which a function can be decoded and whose
-removal does nothing. Every other head carries noise. In worlds with a response to steering, z of carrying heads also tells,
-along a direction of each head, whether the step is answered right. Nothing here is a network: such worlds test what is done
-with numbers, not how they are read from a model.
+A step's function can be decoded from the z of heads that carry it, and from *decoys*, whose removal does nothing. All other heads
+have noise. In worlds about steering, z of the carriers also tells whether the step is answered right. There is no network: such
+worlds test the statistics, not how activations are read from a model.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ SPLIT_SHARES = {"P": 0.4, "S": 0.3, "T": 0.1, "E": 0.2}
 
 @dataclass(frozen=True)
 class Rules:
-    """What a synthetic world is like.
+    """The rules of a synthetic world.
 
     Attributes:
         shape: (layers, heads).
         carriers: by function its role (`single`, `redundant`, `distributed`) and heads.
-        decoys: by function heads from which it can be decoded and which do nothing.
+        decoys: by function, heads from which it can be decoded although they have no effect.
         format_heads: heads whose removal makes answers of all functions unreadable.
         diffuse: damage of removing all heads that is shared equally between them, in units of the margin.
         ability: mean margin; 1.3 gives 90 % right answers, -0.7 about 24 %.
@@ -57,7 +56,7 @@ class Rules:
             points from wrong to right answers ("along"), or as much as it is long, whatever its direction ("any").
         response: size of that effect, in units of the margin, if every carrier's z moves by 1.
         evidence: how far apart z of right and of wrong answers is in carriers.
-        questions: how many, over all splits.
+        questions: number of questions in all splits.
     """
 
     shape: tuple[int, int] = (6, 8)
@@ -79,7 +78,7 @@ class SyntheticWorld:
     """A world drawn from `Rules`: its activations, its answers under ablation, and its truth; the same for the same seed."""
 
     size = 8
-    """Numbers of a head's z."""
+    """Dimensions of a head's z."""
 
     def __init__(self, rules: Rules, seed: int = 0) -> None:
         self.rules, self.seed = rules, seed
@@ -149,12 +148,12 @@ class SyntheticWorld:
 
     @cached_property
     def vlm(self) -> SyntheticModel:
-        """What stands for the model."""
+        """Stands in for the model."""
         return SyntheticModel(self.rules.shape, f"synthetic-{digest(self.seed, repr(self.rules))}")
 
     @cached_property
     def data(self) -> SyntheticData:
-        """What stands for the questions."""
+        """Stands in for the dataset."""
         return SyntheticData(self.steps)
 
     def evaluate(self, vlm: Any, questions: Sequence[Any], **options: Any) -> pd.DataFrame:
@@ -210,7 +209,7 @@ class SyntheticWorld:
 
 @dataclass(frozen=True)
 class SyntheticActivations:
-    """What scorers read of `Activations`, in memory."""
+    """Activations in memory, with the interface that scorers use."""
 
     steps: pd.DataFrame
     array: Float32[np.ndarray, "N L H D"]
@@ -222,7 +221,7 @@ class SyntheticActivations:
 
 
 class SyntheticModel:
-    """What `Runner` and scorers need of a VLM."""
+    """A stand-in for a VLM with the interface that `Runner` and scorers use."""
 
     def __init__(self, shape: tuple[int, int], name: str) -> None:
         self.name = self.fingerprint = name
@@ -258,7 +257,7 @@ class _Question:
 
 
 class SyntheticData:
-    """What `Runner` needs of a dataset."""
+    """A stand-in for a dataset with the interface that `Runner` uses."""
 
     def __init__(self, steps: pd.DataFrame) -> None:
         self._steps = steps
@@ -274,7 +273,7 @@ class SyntheticData:
 
 
 def _steps(rules: Rules, rng: np.random.Generator) -> pd.DataFrame:
-    """Five to seven steps a question, of functions in random order; answers say nothing of the function."""
+    """Five to seven steps for each question, with functions in random order; answers do not depend on the function."""
     rows = []
     bounds = np.cumsum([round(share * rules.questions) for share in SPLIT_SHARES.values()])
     for q in range(rules.questions):
@@ -359,4 +358,4 @@ KINDS: dict[str, str] = {
     "any push": "z tells right answers from wrong ones, and moving it in any direction makes more of them right",
     "read only": "z tells right answers from wrong ones, and moving it changes nothing",
 }
-"""Kinds of synthetic world, and what is true in each."""
+"""Kinds of synthetic world, each with a description."""
