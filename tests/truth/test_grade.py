@@ -1,5 +1,7 @@
 """Grades against a truth made by hand, and null worlds of a real model."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import Scores
+from headatlas.truth.chart import grading_figures, save_grading_charts
 from headatlas.truth.grade import Case, grade_case, null_case, ranked_against, summary
 from headatlas.truth.page import grading_page
 
@@ -48,6 +51,17 @@ def test_functions_without_a_planted_head_are_left_out_of_planted_worlds(grades)
     planted = grades[grades["kind"] == "planted"]
     assert set(planted["function"]) == {FUNCTIONS[0]}
     assert set(grades[grades["kind"] == "twin"]["function"]) == set(FUNCTIONS)
+
+
+def test_the_charts_show_what_was_measured_and_nothing_else(grades, tmp_path):
+    found, false = grading_figures(grades, "null")
+    rows = {name: json.dumps(figure.charts[0].spec) for name, figure in (("found", found), ("false", false))}
+    assert "F1 of the selected set" in rows["found"]
+    assert "untrained twin" in rows["false"]
+    assert grading_figures(grades[grades["kind"] == "twin"], "null")[0].name == "grading_null"
+    written = save_grading_charts(grades, tmp_path, "null")
+    assert [path.name for path in written] == ["grading.svg", "grading.png", "grading_null.svg", "grading_null.png"]
+    assert "Exact ablation" in (tmp_path / "grading.svg").read_text()
 
 
 def test_the_page_has_every_scorer_and_role(grades):
