@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headatlas.cogvsr import CogVSR
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import Scores
@@ -14,8 +15,8 @@ from headatlas.truth.grade import Case, grade_case, null_case, ranked_against, s
 from headatlas.truth.page import grading_page
 
 
-def case(truth):
-    return Case("made", "planted", None, None, truth, {FUNCTIONS[0]: "redundant"})
+def case(truth, vlm, data):
+    return Case("made", "planted", vlm, data, truth, {FUNCTIONS[0]: "redundant"})
 
 
 def test_rankings():
@@ -26,7 +27,12 @@ def test_rankings():
 
 
 @pytest.fixture
-def grades():
+def data(tiny_questions):
+    return CogVSR.from_questions(tiny_questions)
+
+
+@pytest.fixture
+def grades(tiny_vlm, data):
     truth = np.zeros((8, 2, 3), bool)
     truth[0, 0, :2] = True
     values, p = np.zeros((8, 2, 3)), np.ones((8, 2, 3))
@@ -36,8 +42,8 @@ def grades():
         "ablation": Scores("ablation", values, pvalues=p),
         "random": Scores("random", np.random.default_rng(0).random((8, 2, 3))),
     }
-    null = Case("twin of made", "twin", None, None)
-    return pd.concat([grade_case(case(truth), scores, ("null",)), grade_case(null, scores, ("null",))])
+    null = Case("twin of made", "twin", tiny_vlm, data)
+    return pd.concat([grade_case(case(truth, tiny_vlm, data), scores, ("null",)), grade_case(null, scores, ("null",))])
 
 
 def test_selected_sets_are_compared_with_the_truth(grades):
