@@ -24,7 +24,7 @@ Corners = tuple[float, float, float, float]
 
 
 def tokens_of(vlm: LoadedModel, batch: Batch, row: int) -> ImageTokens:
-    """Where the image tokens of one row look, in the order of `batch.image_mask[row]`.
+    """The regions that the image tokens of one row show, in the order of `batch.image_mask[row]`.
 
     Raises `HeadAtlasError` for a family whose entry has no `image_grid`, and where the picture is not in the text.
     """

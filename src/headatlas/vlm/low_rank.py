@@ -63,7 +63,7 @@ def lora_config(ranks: Mapping[str, int], scales: Mapping[str, float] | None = N
 
 @contextmanager
 def adapted(vlm: LoadedModel, config: Any) -> Iterator[dict[str, Any]]:
-    """Within, the layers that `config` names are wrapped by peft's; gives the wrapper of each by path.
+    """Within the block, the layers that `config` names are wrapped by peft; gives the wrapper of each by path.
 
     Raises:
         HeadAtlasError: the model has adapters already.
@@ -88,7 +88,7 @@ def adapted(vlm: LoadedModel, config: Any) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def updated(vlm: LoadedModel, updates: LowRank) -> Iterator[None]:
-    """Within, each layer computes W x + B A x."""
+    """Within the block each layer computes W x + B A x."""
     if not updates:
         yield
         return

@@ -1,4 +1,4 @@
-"""`HeadRecipe`: a change of heads that was found to help, saved so that it can be used without the study that found it.
+"""`HeadRecipe`: a fitted change of heads, saved so that it can be used without the study that found it.
 
 A recipe is a folder: `recipe.json` (model, method, heads, strengths, evidence), `recipe.safetensors` (its numbers) and
 `README.md`, a card for people. It belongs to one model, and is refused on any other.
@@ -42,14 +42,14 @@ class HeadRecipe:
     """Edits of heads, low-rank updates of layers, or both, for one model.
 
     Attributes:
-        method: what made it, such as `gain`.
+        method: the method that made it, such as `gain`.
         model: the name that the model was loaded by.
         identity: the parts of the model's identity in `OF_MODEL`.
         edits: applied by `vlm.edit`; keys of attention edits are `"image"`.
         scope: of the edits.
         low_rank: A and B by path of the linear layer.
         settings: how it was made, such as the tuned strength.
-        evidence: rows of what it gained where it was evaluated: plain numbers and texts by column.
+        evidence: its measured gains, as rows of plain numbers and texts by column.
     """
 
     method: str
@@ -173,7 +173,7 @@ class HeadRecipe:
         return made
 
     def card(self) -> str:
-        """Markdown for people: what it is, what it gained, how to use it."""
+        """The card as Markdown: description, measured gains, use."""
         lines = [
             f"# {self.method} for {self.model}", "",
             f"A head recipe of HeadAtlas: {len(self.heads)} heads, {self.heads}.", "",
