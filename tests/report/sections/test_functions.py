@@ -41,7 +41,7 @@ def test_a_scorer_that_was_not_judged_names_those_that_were(run_dir):
 
 
 def test_a_gauge_puts_numbers_on_its_axis_and_leaves_out_what_is_not_known():
-    gauge = Gauge(-10, 30, 10, "", low=-20, high=40)
+    gauge = Gauge(-10.0, 30.0, 10.0, "", low=-20.0, high=40.0)
     assert (gauge.at(gauge.value), gauge.at(gauge.low), gauge.at(gauge.high)) == (50, 0, 100)
     assert gauge.at(gauge.control) is None
-    assert Gauge(0, 0, 1, "").at(1) is None
+    assert Gauge(0.0, 0.0, 1.0, "").at(1.0) is None
