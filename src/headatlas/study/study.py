@@ -5,6 +5,7 @@ What is shared is loaded on first use, so that a resumed run, or one stage calle
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections import Counter
 from functools import cached_property
@@ -21,6 +22,8 @@ from jaxtyping import Float32
 from headatlas.activations import Activations
 from headatlas.cluster import Workers
 from headatlas.cogvsr import CogVSR
+from headatlas.cogvsr.enough import cannot_run, scenes_per_split, too_few
+from headatlas.cogvsr.functions import FUNCTIONS, TASK
 from headatlas.cogvsr import load as load_data
 from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder
@@ -35,6 +38,8 @@ from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import JUDGED, Settings
 from headatlas.vlm import VLM, load_vlm
+
+log = logging.getLogger("headatlas")
 
 SPLITS = ("P", "S", "T", "E")
 
@@ -139,6 +144,17 @@ class Study:
         return again
 
     @cached_property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that steps of the data have as their primary one, in the order of `FUNCTIONS`."""
+        there = set(self.whole.steps()["function"])
+        return tuple(name for name in FUNCTIONS if name in there)
+
+    @cached_property
+    def one_task(self) -> bool:
+        """Whether nobody has named the functions of the questions, so that they are studied as one function."""
+        return bool((self.whole.steps()["kind"] == TASK).all())
+
+    @cached_property
     def acts(self) -> Activations:
         """The captured activations."""
         return Activations.open(self.store.at("capture").where)
@@ -236,6 +252,8 @@ class Study:
             HeadAtlasError: the model or the dataset cannot be loaded, a split is missing, or another process has just begun
                 a run in the same folder. Nothing is written then.
         """
+        for sentence in self.check_data():  # before the model is loaded
+            log.warning("%s", sentence)
         record = {
             "settings": self._identity(),
             "batch_size": self.settings.batch_size,
@@ -243,9 +261,29 @@ class Study:
             "model": _model_record(self.vlm),
             "data_fingerprint": self.whole.fingerprint,
         }
-        self._per_split(self.whole)
         self.run.begin(record)
         self._record = self.run.record()
+
+    def check_data(self) -> list[str]:
+        """What the questions are too few for, one sentence a split; needs no model.
+
+        Raises:
+            HeadAtlasError: the dataset cannot be loaded, it lacks a split, it has too few pictures to compute a study, or only
+                some of its steps have a named function.
+        """
+        self._per_split(self.whole)
+        steps = self.whole.steps()
+        unnamed = (steps["kind"] == TASK).to_numpy()
+        if unnamed.any() and not unnamed.all():
+            first = steps["question"][unnamed].iloc[0]
+            raise HeadAtlasError(
+                f"{int(unnamed.sum())} of {len(steps)} steps have no named function, the first is of question {first!r}: name the "
+                "functions of all steps or of none"
+            )
+        scenes = scenes_per_split(steps)
+        if fault := cannot_run(scenes):
+            raise HeadAtlasError(fault)
+        return too_few(scenes)
 
     def forget(self) -> None:
         """Drop activations, means and atlas, so that they are read again after a stage has rewritten them."""
@@ -335,6 +373,8 @@ class Study:
                 "questions": per_split,
             },
             "source": source,
+            "functions": "one task" if self.one_task else list(self.functions),
+            "too_few": self.check_data(),
             "model_fingerprint": self.vlm.fingerprint,
             "family": config.model_type,
             "shape": [layers, heads],
