@@ -1,4 +1,4 @@
-"""Many edits on many questions with one shared bare pass: each condition computes only what it changes."""
+"""Run many edits on many questions with one shared bare pass; each condition computes only what it changes."""
 
 from headatlas.engine.naive import step_by_step
 from headatlas.engine.sweep import Sweep, sweep

@@ -1,4 +1,4 @@
-"""Many conditions on many conversations: the exact answers under each, at a fraction of the passes.
+"""Sweeps: the exact answers to many conversations under many conditions, for a fraction of the passes.
 
 Every batch of conversations is run bare once and recorded; each condition then computes only what it changes (`branch.py`,
 `resume.py`). The results are those of `naive.step_by_step`, up to rounding. Models that cannot be resumed are run in full for
@@ -41,15 +41,15 @@ from headatlas.vlm.stack import Stack, Unfit, stack_of
 log = logging.getLogger("headatlas")
 
 BRANCH_TOKENS = 192
-"""Branch positions in one row: more of them share a copy of the prefix, fewer need a smaller tree mask."""
+"""Most branch positions in one row: more share a copy of the prefix, but need a larger tree mask."""
 
 SLACK = {torch.float32: 2e-3, torch.float64: 1e-6}
-"""Largest difference, relative, between a bare answer's log-probability in the resumed pass and in the full pass."""
+"""Largest relative difference between a bare answer's log-probability in the resumed pass and in the full pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What the model says under C conditions at the N answers of all conversations, conversation by conversation, turn by turn.
+    """The model's answers under C conditions at the N answers of all conversations, conversation by conversation, turn by turn.
 
     Attributes:
         logprob: sum of the gold tokens' log-probabilities, end of turn included, nats.
@@ -148,7 +148,7 @@ def sweep(
 
 
 def _why(error: Unfit | RuntimeError) -> str:
-    """Why the engine cannot run this model, empty if the error is of another kind."""
+    """Why the engine cannot run this model; empty if the error has another cause."""
     if isinstance(error, Unfit):
         return str(error)
     return "its blocks, on several devices, cannot be called alone" if "on the same device" in str(error) else ""
@@ -185,24 +185,27 @@ class _Job:
             attention = None
             if _edits_attention(self.conditions[some[0]]):
                 attention = AttentionPlan(vlm, self.conditions[some[0]], batch, rows, self.scope)
-            found = (
+            result = (
                 branch(recording, there, plan, start, self.scope, attention)
                 if branched
                 else resume(recording, there, plan, start, where, attention)
             )
-            finite = found.logprob.isfinite().all(1).tolist()
+            finite = result.logprob.isfinite().all(1).tolist()
             if not all(finite):
                 bad = some[finite.index(False)]
-                if branched and len(some) > 1:  # branches in one row spoil each other: infinity times a masked 0 is NaN
+                if branched and len(some) > 1:
+                    # a branch that is not finite spoils the others in its row: infinity times a masked 0 is NaN
                     alone = (compile_group(vlm.heads, [self.conditions[c]], rows) for c in some)
-                    said = (branch(recording, there, one, start, self.scope).logprob for one in alone)
-                    bad = next((c for c, one in zip(some, said, strict=True) if not bool(one.isfinite().all())), bad)
+                    logprobs = (branch(recording, there, one, start, self.scope).logprob for one in alone)
+                    bad = next(
+                        (c for c, one in zip(some, logprobs, strict=True) if not bool(one.isfinite().all())), bad
+                    )
                 raise not_finite(vlm, f"a log-probability under the edit {_named(self.conditions[bad])}")
-            out.put(some, rows, batch, found)
+            out.put(some, rows, batch, result)
         out.put([c for c, s in enumerate(self.starts) if s is None], rows, batch, outcome)
 
     def _groups(self, order: list[int], width: int | None) -> list[tuple[int, list[int]]]:
-        """Conditions with the same first block, as many together as fit; one by one if each needs a pass of its own."""
+        """Groups of conditions with the same first block, as many as fit in one row; one by one if each needs its own pass."""
         size = 1 if width is None else max(1, BRANCH_TOKENS // width)
         groups: list[tuple[int, list[int]]] = []
         for c in order:
@@ -218,20 +221,20 @@ class _Job:
         return groups
 
     def _check(self, recording: Recording, answers: Answers, bare: Outcome) -> None:
-        """Resume the bare pass at its first block and check that it ends with the same answers."""
+        """Resume the bare pass at its first block and check that it gives the same answers."""
         nothing = GroupPlan({}, 1)
         if self.scope in BRANCHED:
-            found = branch(recording, answers, nothing, 0, self.scope)
+            resumed = branch(recording, answers, nothing, 0, self.scope)
         else:
-            found = resume(recording, answers, nothing, 0, None)
-        off = (found.logprob - bare.logprob).abs() / bare.logprob.abs().clamp(min=1)
+            resumed = resume(recording, answers, nothing, 0, None)
+        off = (resumed.logprob - bare.logprob).abs() / bare.logprob.abs().clamp(min=1)
         slack = SLACK.get(self.vlm.dtype, 0.1)
         if not float(off.max()) <= slack:
             raise Unfit(f"its bare pass, resumed at the first block, ends {float(off.max()):.1g} nats off")
 
 
 def logits_outcome(logits: Float[Tensor, "K V"], answers: Answers) -> Outcome:
-    """What a model says at the answers of a batch, from its logits at the real positions, row by row."""
+    """The predictions at the answers of a batch, from logits at the real positions, row by row."""
     gold = answers.gold[answers.real].to(logits.device)
     valid = None
     if answers.valid is not None:
@@ -240,7 +243,7 @@ def logits_outcome(logits: Float[Tensor, "K V"], answers: Answers) -> Outcome:
 
 
 def _where_not_finite(recording: Recording, batch: Batch) -> str:
-    """What is not finite in a bare pass: z of the first such layer at a predicting position, else the logits."""
+    """The first part of a bare pass that is not finite: z of a layer at a predicting position, or the logits."""
     where = batch.predict_mask()
     for layer, z in enumerate(recording.z):
         if not bool(z[where.to(z.device)].isfinite().all()):
@@ -273,7 +276,7 @@ class _Table:
         self._done, self._total = 0, n_conditions * len(conversations)
 
     def ask(self, valid: Sequence[frozenset[int]] | None) -> None:
-        """Note the valid first tokens of all answers."""
+        """Set the valid first tokens of all answers."""
         self.valid: np.ndarray | None = None
         if valid is None:
             return
@@ -297,7 +300,7 @@ class _Table:
         return answers.with_valid(self._which[place], self._sets)
 
     def put(self, conditions: list[int] | None, rows: list[int], batch: Batch, outcome: Outcome) -> None:
-        """Add the results of one batch under some conditions, or under none (the bare model); one result may be of several."""
+        """Add the results of one batch under some conditions, or under none (the bare model); one result may be for several."""
         which = [len(self.text) - 1] if conditions is None else conditions
         if not which:
             return

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from headatlas.explaining.explanation import Explanation
 
 SHOWN = 6
-"""Heads that the page shows with a picture."""
+"""Number of heads that the page shows with a picture."""
 LOOKS = 0.05
-"""Share of a head's attention on the picture from which its map is shown; a map of less would mislead."""
+"""A head's map is shown only if at least this share of its attention is on the picture; else it would mislead."""
 SIDE = 300
 """Longer side of the page's pictures, pixels."""
 

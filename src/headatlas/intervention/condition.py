@@ -1,8 +1,8 @@
 """`Condition` (edits, their scope, and how questions are shown) and `Runner`, which evaluates conditions and caches the answers.
 
-A condition is declarative (edits, scope, arm), so its answers are a function of the model, the data and the condition. The
-runner stores every answers table under a digest of all that decides it, sealed against damage and written in one step: a
-process killed at any moment loses at most the conditions it was evaluating.
+A condition only describes edits, scope and arm, so its answers are a function of the model, the data and the condition. The
+runner stores every answers table under a digest of everything it depends on, with a digest of its content, in one step: a process
+that is killed loses at most the conditions that it was evaluating.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from headatlas.storage import DamagedError, is_sealed
 log = logging.getLogger("headatlas")
 
 GROUP_SIZES = {"all": 32, "image": 32, "prompt": 32, "answer": 256, "last": 256}
-"""Conditions of a scope that share a bare pass: what a killed run loses at most."""
+"""Largest number of conditions that share a bare pass, and so that a killed run can lose."""
 
 CACHE_VERSION = 3
-"""Raised when the meaning of an answers table changes, so that older caches are not read."""
+"""Increased when the meaning of an answers table changes, so that older caches are not read."""
 
 ORIGINAL = "original"
 """The arm in which a question is shown as it is."""
@@ -44,11 +44,11 @@ ORIGINAL = "original"
 
 @runtime_checkable
 class Editable(Protocol):
-    """What the runner needs of a `VLM`: an identity that covers all that decides its answers, and editing."""
+    """The interface of a `VLM` that the runner uses: an identity on which its answers depend, and editing."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the answers could."""
+        """A text that changes whenever the answers could change."""
         ...
 
     def edit(self, *edits: Any, scope: str = "all", rows: Any = None) -> AbstractContextManager[Any]:
@@ -92,7 +92,7 @@ class Condition:
     @property
     def fingerprint(self) -> str:
         """Hex digest of heads, factors, shifts, scope and arm: equal iff the condition does the same thing."""
-        # Without an edit the scope means nothing: bare models of any scope share one cache entry.
+        # Without edits the scope has no effect, so bare models of all scopes share one cache entry.
         scope = self.scope if self.edits else "all"
         return digest(scope, self.arm, *(edit.fingerprint for edit in self.edits))
 
@@ -150,7 +150,7 @@ class Runner:
         return f"Runner({model!r}, {self.data!r}, {self.mode}, {self.context} context, answers in {str(where)!r})"
 
     def key(self, condition: Condition, split: str = "E") -> str:
-        """Hex digest of all that decides the answers of a condition on a split: the name of their file in the cache."""
+        """Hex digest of everything on which the answers of a condition on a split depend; their file's name in the cache."""
         return self._key(condition, split, self._identity())
 
     def run(self, condition: Condition, split: str = "E") -> pd.DataFrame:
@@ -201,8 +201,8 @@ class Runner:
     # -- identity --------------------------------------------------------------------------------------------------
 
     def _identity(self) -> tuple[str, ...]:
-        """What decides answers besides condition and split; computed once a call, as the model may change between calls."""
-        # Edits that the caller has opened around the runner count too.
+        """Everything on which answers depend besides condition and split; computed anew in each call, as the model may change."""
+        # This includes edits that the caller has made active.
         around = tuple(getattr(self.vlm, "edits_key", ()))
         evaluate = self._evaluate
         own = "" if evaluate is None else f"{evaluate.__module__}.{getattr(evaluate, '__qualname__', evaluate)}"
@@ -237,7 +237,7 @@ class Runner:
     # -- evaluating ------------------------------------------------------------------------------------------------
 
     def _run_missing(self, missing: dict[str, Condition], split: str, identity: tuple[str, ...]) -> Iterator[str]:
-        """Evaluate conditions and store their answers; gives their keys as they are done."""
+        """Evaluate conditions, store their answers, and yield their keys as they are done."""
         rest = dict(missing)
         if self.workers is not None:
             for key in self._on_workers({k: one for k, one in rest.items() if self._shares(one)}, split, identity):
@@ -255,12 +255,12 @@ class Runner:
                 yield key
 
     def _shares(self, condition: Condition) -> bool:
-        """Whether the engine can read its answers off passes that conditions share."""
+        """Whether the engine can compute its answers from shared passes."""
         plain = self._evaluate is None and self.mode == "forced" and not getattr(self.vlm, "edited", True)
         return plain and bool(condition.edits)
 
     def _shared_passes(self, some: dict[str, Condition], split: str) -> dict[str, Callable[[], pd.DataFrame]]:
-        """What builds the answers table of each of some conditions of one scope and arm."""
+        """Functions that build the answers tables of conditions of one scope and arm."""
         from headatlas.intervention.batched_answers import answer_conditions
 
         first = next(iter(some.values()))
@@ -272,7 +272,7 @@ class Runner:
         return {key: partial(answers.__getitem__, i) for i, key in enumerate(some)}
 
     def _on_workers(self, rest: dict[str, Condition], split: str, identity: tuple[str, ...]) -> Iterator[str]:
-        """Let workers answer conditions that share passes, store their answers, and give their keys as they are done."""
+        """Let workers answer conditions that share passes, store their answers, and yield their keys as they are done."""
         from headatlas.intervention.sharding import Group, answer_on_workers
 
         groups, named = [], []
@@ -316,7 +316,7 @@ class Runner:
         return partial(evaluate_on_workers, self.workers)
 
     def _seeing(self) -> AbstractContextManager[Any]:
-        """Within, a picture goes through the vision tower once, however many conditions show it."""
+        """Within the block a picture goes through the vision tower only once, even if many conditions show it."""
         if not hasattr(self.vlm, "model"):
             return nullcontext()
         if self._vision is None:

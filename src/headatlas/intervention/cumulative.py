@@ -1,7 +1,7 @@
 """Cumulative curves: a ranking is removed head by head, at every dose from none to the top k.
 
-The dose curve (`dose.py`) compares a few doses with controls; this gives the whole curve of one ranking, from which rankings are
-compared: with a better one accuracy falls earlier. The doses share the bare model's passes.
+The dose curve (`dose.py`) compares a few doses with controls. This is the whole curve of one ranking, by which rankings are
+compared: with a better one, accuracy falls earlier. The doses share the bare model's passes.
 """
 
 from __future__ import annotations

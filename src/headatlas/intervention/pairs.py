@@ -1,7 +1,7 @@
 """Pairs of heads: the effect of removing two heads beyond the effects of removing each alone.
 
-interaction = drop(a and b) - drop(a) - drop(b), in nats of the gold answer's log-probability. It is positive if the two are
-redundant (each hides the loss of the other) and negative if they depend on each other (losing one is already enough).
+interaction = drop(a and b) - drop(a) - drop(b), in nats of the gold answer's log-probability. It is positive if the two heads are
+redundant (each can replace the other) and negative if each needs the other (losing one is already enough).
 """
 
 from __future__ import annotations

@@ -137,17 +137,17 @@ def positive(
 
 
 def _one(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int, seed: int) -> dict[str, float]:
-    found = effect(before, after, rows, n_boot, seed)
+    result = effect(before, after, rows, n_boot, seed)
     return {
-        "before": found.before,
-        "after": found.after,
-        "gain": found.change,
-        "low": found.low,
-        "high": found.high,
-        "p": found.p_mcnemar,
-        "unparsable_after": found.unparsable_after,
+        "before": result.before,
+        "after": result.after,
+        "gain": result.change,
+        "low": result.low,
+        "high": result.high,
+        "p": result.p_mcnemar,
+        "unparsable_after": result.unparsable_after,
         "n_draws": 1,
-        "n": found.n,
+        "n": result.n,
     }
 
 

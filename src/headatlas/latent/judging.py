@@ -44,13 +44,13 @@ OFF_TASK = "off_task"
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What `judge` found.
+    """The result of `judge`.
 
     Attributes:
         tables: `methods`, `method_gains`, `method_controls` and `method_strengths`, as `headatlas.results` declares them.
         methods: the methods as fitted and tuned, by name.
         answers: answers tables of split E in gold context: "" for the unchanged model, and each method.
-        recipes: of the methods that can be kept, with their rows of `methods` as evidence.
+        recipes: head recipes of the methods that can be saved, with their rows of `methods` as evidence.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -82,7 +82,7 @@ def judge(
     Args:
         inputs: model, data, activations and heads.
         names: registered methods.
-        draws: fits of each control with other random numbers.
+        draws: number of fits of each control, each with other random numbers.
         own_context: also let the model answer after its own earlier answers.
         n_boot: resamples of the intervals.
 
@@ -129,7 +129,7 @@ def judge(
 
 def control_inputs(inputs: MethodInputs, fitted: Method, kind: str, draws: int) -> list[MethodInputs]:
     """The inputs from which a method is fitted as a control of itself, one for each draw."""
-    made = []
+    fits = []
     for draw in range(1 if kind in REFERENCE or kind == "image_twice" else draws):
         some = replace(inputs, control=kind, seed=inputs.seed + 1000 * (draw + 1))
         if kind == "all_heads":
@@ -139,14 +139,14 @@ def control_inputs(inputs: MethodInputs, fitted: Method, kind: str, draws: int) 
             chosen = HeadSet(getattr(fitted, "heads", ()))
             other = matched_heads(chosen, inputs.vlm.heads.shape, np.random.default_rng([some.seed, 7]))
             some = replace(some, heads=dict.fromkeys(SPATIAL, other))
-        made.append(some)
-    return made
+        fits.append(some)
+    return fits
 
 
 def matched_heads(chosen: HeadSet, shape: tuple[int, int], rng: np.random.Generator) -> HeadSet:
-    """As many random heads, none of them chosen: of the same layer where it has others, else of the nearest layer that has.
+    """As many random heads outside `chosen`: each from the same layer, or from the nearest layer that has heads left.
 
-    Fewer where fewer than half of all heads are left.
+    Fewer if more than half of all heads are chosen.
     """
     free = [
         Head(layer, head) for layer in range(shape[0]) for head in range(shape[1]) if Head(layer, head) not in chosen
@@ -164,8 +164,8 @@ def matched_heads(chosen: HeadSet, shape: tuple[int, int], rng: np.random.Genera
 def score_change(
     before: pd.DataFrame, after: pd.DataFrame, rows: Bool[np.ndarray, " N"] | None = None, n_boot: int = 10_000
 ) -> Estimate:
-    """The paired change of accuracy with its interval and p; without `rows` that of the spatial score: the mean of both spatial
-    functions' accuracies. Scenes are resampled."""
+    """The paired change of accuracy on `rows` with its interval and p; without `rows`, the change of the spatial score, which is
+    the mean of both spatial functions' accuracies. Scenes are resampled."""
     check_paired(before, after)
     difference = after["correct"].to_numpy(float) - before["correct"].to_numpy(float)
     scene = before["scene"].to_numpy()
@@ -176,8 +176,8 @@ def score_change(
 
 
 def clustered_mcnemar(before: pd.DataFrame, after: pd.DataFrame, rows: Bool[np.ndarray, " N"]) -> float:
-    """Two-sided p that as many steps become right as become wrong, scenes being independent (Durkalski et al. 2003): each scene
-    gives (won - lost) / its steps. 1 where nothing changed."""
+    """McNemar's test for clustered data (Durkalski et al. 2003): two-sided p that as many steps become right as become wrong.
+    Each scene gives (won - lost) / its number of steps. 1 if nothing changed."""
     check_paired(before, after)
     difference = (after["correct"].to_numpy(float) - before["correct"].to_numpy(float))[rows]
     by_scene = pd.Series(difference).groupby(before["scene"].to_numpy()[rows]).mean().to_numpy()
@@ -186,7 +186,7 @@ def clustered_mcnemar(before: pd.DataFrame, after: pd.DataFrame, rows: Bool[np.n
 
 
 class _Refused(Exception):
-    """With a method the model's processor refuses some questions; the text says why."""
+    """The model's processor refuses some questions as the method shows them; the text says why."""
 
 
 class _Nothing:
@@ -241,12 +241,12 @@ def _gains(bare: _Run, runs: dict[str, _Run], n_boot: int) -> pd.DataFrame:
                 continue
             for group, some in groups_of(before).items():
                 on = spatial(before) if some is None else some
-                found = score_change(before, after, some, n_boot)
+                change = score_change(before, after, some, n_boot)
                 was = _level(before, some)
                 rows.append(
                     {
-                        "method": name, "context": context, "group": group, "before": was, "after": was + found.value,
-                        "gain": found.value, "low": found.low, "high": found.high, "p": clustered_mcnemar(before, after, on),
+                        "method": name, "context": context, "group": group, "before": was, "after": was + change.value,
+                        "gain": change.value, "low": change.low, "high": change.high, "p": clustered_mcnemar(before, after, on),
                         "unparsable_before": float(before["unparsable"].to_numpy(float)[on].mean()),
                         "unparsable_after": float(after["unparsable"].to_numpy(float)[on].mean()), "n": int(on.sum()),
                     }
@@ -266,7 +266,7 @@ def _controls(
 ) -> pd.DataFrame:
     rows = []
     for (name, kind), drawn in controls.items():
-        # Draws are averaged step by step, so that their number does not make the control more certain than its scenes.
+        # Draws are averaged step by step: more draws must not narrow the interval, which comes from the scenes.
         average = bare.assign(correct=np.mean([table["correct"].to_numpy(float) for table in drawn], axis=0))
         beyond = score_change(average, runs[name].gold, n_boot=n_boot)
         rows.append(
@@ -347,14 +347,14 @@ def _verdict(row: pd.Series, method: Method, controls: pd.DataFrame) -> str:
         return "it has no control to be compared with"
     lost = mine[~mine["beaten"].astype(bool)]
     return "; ".join(
-        f"{one['control']} gains {100 * one['gain']:.1f} points, it gains {100 * one['beyond']:.1f} more "
+        f"its control {one['control']} gains {100 * one['gain']:.1f} points; the method gains {100 * one['beyond']:.1f} more "
         f"({100 * one['low']:.1f} to {100 * one['high']:.1f})"
         for _, one in lost.iterrows()
     )
 
 
 def _recipes(vlm: Any, methods: dict[str, Method], table: pd.DataFrame) -> dict[str, HeadRecipe]:
-    made = {}
+    recipes = {}
     columns = [
         "method",
         "before",
@@ -374,14 +374,14 @@ def _recipes(vlm: Any, methods: dict[str, Method], table: pd.DataFrame) -> dict[
             continue
         try:
             recipe: HeadRecipe = make(vlm)
-        except HeadAtlasError:  # changes nothing, or cannot be kept
+        except HeadAtlasError:  # changes nothing, or has no recipe
             continue
         rows = [
             {key: _plain(value) for key, value in row.items()}
             for row in table.loc[table["method"] == name, columns].to_dict("records")
         ]
-        made[name] = replace(recipe, evidence=tuple(rows))
-    return made
+        recipes[name] = replace(recipe, evidence=tuple(rows))
+    return recipes
 
 
 def _plain(value: Any) -> Any:

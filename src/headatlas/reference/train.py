@@ -103,7 +103,7 @@ class Trainer:
                 self.optimizer = self._optimizer()
             self.checkpoint()
             if self._team.first:
-                # Kept so that later stages can be repeated with other settings.
+                # Each stage's last checkpoint is kept, so that later stages can be repeated with other settings.
                 name = STAGES[self.stage - 1]
                 shutil.copytree(self.work / "checkpoint", self.work / f"after_{name}", dirs_exist_ok=True)
 
@@ -214,7 +214,7 @@ class Trainer:
         with self._autocast():
             states = hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
             loss = answer_loss(self.model, states, ids, batch.weights[mine])
-        # Each process's mean loss is weighted by its share of the total weight.
+        # The mean loss of each process counts by its share of the total weight.
         share = float(batch.weights[mine].sum() / batch.weights.sum())
         return loss * share, {"kind": batch.kind}
 
@@ -226,10 +226,10 @@ class Trainer:
             with self._autocast():
                 pixels = to_float(self.processor, np.array(self.held_out.pixels))
                 features = torch.cat([self.features(part) for part in pixels.split(64)])
-            _, found = self.heads(features, labels)
+            _, measured = self.heads(features, labels)
         else:
-            found = lookups(self) if STAGES[self.stage] == "lookup" else accuracies(self)
-        self._log(held_out={name: round(value, 3) for name, value in found.items()})
+            measured = lookups(self) if STAGES[self.stage] == "lookup" else accuracies(self)
+        self._log(held_out={name: round(value, 3) for name, value in measured.items()})
 
     @torch.no_grad()
     def _scale_features(self) -> None:
@@ -264,7 +264,7 @@ def train(
         recipe: the settings.
         work: folder for checkpoints and log.
         out: where the finished model goes.
-        processes: they share every batch. Another number rounds differently and so gives slightly different weights.
+        processes: number of processes, which share every batch. Weights depend slightly on it, by rounding.
         progress: see `headatlas.progress`; losses and accuracies are in `log.jsonl`.
         scenes: folder of the rendered scenes, by default `work`; one folder serves all families.
 

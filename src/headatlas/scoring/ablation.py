@@ -33,8 +33,8 @@ Pool = Literal["heads", "max", "none"]
 
 N_NULL = 500
 MARGIN = {"logprob": 0.05, "accuracy": 0.02}
-"""Losses up to this count as none, in nats or as a share of steps: a trained model moves a little with any head, and a test
-against 0 would find more heads the more questions there are."""
+"""Losses up to this count as none, in nats or as a share of steps. Removing any head changes a trained model a little, so a
+test against 0 would find more heads the more questions there are."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,7 +175,7 @@ def sign_flip_p(
     spread = np.sqrt((sums**2).sum(0))
     spread[spread == 0] = np.inf
     observed, drawn = sums.sum(0) / spread, null * (sizes.sum() / spread)
-    # Rounding must not decide ties between an observed mean and its own unflipped null.
+    # Ties between an observed mean and its own unflipped null must not be decided by rounding.
     observed = observed - 1e-6
     if pool == "heads":
         ordered = np.sort(drawn.ravel())

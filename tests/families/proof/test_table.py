@@ -50,10 +50,10 @@ def test_one_failing_tower_fails_the_cell():
     assert "**fails** 5e-01" in row
 
 
-def test_a_norm_that_was_set_aside_stands_in_the_cell():
-    aside = result("heads", "holds", 0.0, "the norm over all heads before W_O set aside")
-    told = markdown([FamilyReport("kosmos-2", checks=[aside])], {})
-    assert "| holds 0, norm aside |" in told
+def test_a_norm_that_was_removed_is_named_in_the_cell():
+    result_without_norm = result("heads", "holds", 0.0, "without the norm over all heads before W_O")
+    told = markdown([FamilyReport("kosmos-2", checks=[result_without_norm])], {})
+    assert "| holds 0, without norm |" in told
 
 
 def test_reasons_stay_one_line_of_plain_text():

@@ -1,4 +1,4 @@
-"""`headatlas models`: the families that are proven to work, and the heads of one model."""
+"""`headatlas models`: check model families, and list the heads of one model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that HeadAtlas handles every model family of transformers: small models, inputs, checks, and the table of results."""
+"""Check that HeadAtlas finds, reads and edits the heads of every model family of transformers, on small random models."""
 
 from headatlas.families.proof.build import MODEL_TYPES, tiny_config, tiny_model
 from headatlas.families.proof.inputs import InputMaker

@@ -37,7 +37,7 @@ def tiny_model(family: str, seed: int = 0, config: PreTrainedConfig | None = Non
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # The class by name: AutoModel does not build every family that its own list names.
+        # The class is looked up by name, because AutoModel cannot build every family in its own list.
         model = (
             getattr(transformers, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family])
             ._from_config(config or tiny_config(family))
@@ -49,10 +49,10 @@ def tiny_model(family: str, seed: int = 0, config: PreTrainedConfig | None = Non
 
 @torch.no_grad()
 def rescale(model: nn.Module) -> None:
-    """Draw weights so large that every layer changes the output: with the usual 0.02 a head's effect is lost in rounding.
+    """Draw larger weights, so that every layer changes the output: with the usual 0.02 a head's effect is lost in rounding.
 
-    Matrices get entries of variance 1 / fan-in, embeddings of standard deviation 0.7; biases and norms get some noise; gates
-    and layer scales that start at or near zero are opened.
+    Entries of matrices get variance 1 / fan-in, embeddings standard deviation 0.7, biases and norms some noise. Gates and
+    layer scales that start at or near zero get larger values.
     """
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point():

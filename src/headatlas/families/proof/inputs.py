@@ -1,9 +1,8 @@
 """Make inputs for a small model: token ids with the right number of image tokens, and the family's image inputs.
 
-The picture goes through the family's own image processor class where it has one, with sizes taken from the configuration;
-the number of image tokens is counted from the image features that the model itself makes. Other inputs that a forward asks
-for (token types, masks, the decoder's tokens, boxes) are filled in by the name they have in its signature. What no rule can
-know is in the family's entry (`TinyModel`).
+The picture goes through the family's own image processor class where there is one, with sizes taken from the configuration.
+The number of image tokens is that of the model's own image features. Other arguments of the forward pass (token types, masks,
+the decoder's tokens, boxes) are filled in by their names. What no rule can know is in the family's entry (`TinyModel`).
 """
 
 import inspect
@@ -29,11 +28,11 @@ Inputs = dict[str, Any]
 LENGTHS = (9, 6)
 """Number of plain tokens of each of the two rows."""
 IMAGE_AT = 3
-"""How many plain tokens come before the image."""
+"""Number of plain tokens before the image."""
 
 
 class InputMaker:
-    """Makes the same two rows every time: separately, as a batch, padded on either side, with one image each or without.
+    """Makes the same two rows every time: one by one or as a batch, padded on either side, with or without an image each.
 
     `with_images` raises `HeadAtlasError` with the reason where the family's image inputs cannot be made.
     """
@@ -78,13 +77,13 @@ class InputMaker:
             self._own = self.pixels(rows)
             inputs |= self._own
         inputs = self._extras(inputs)
-        if not self.pads_text:  # the encoder reads pictures alone, and the tokens are the decoder's
+        if not self.pads_text:  # the encoder reads only pictures, so the tokens are the decoder's
             inputs = {k: v for k, v in inputs.items() if k not in ("input_ids", "attention_mask") or k in self._own}
         return inputs
 
     @property
     def pads_text(self) -> bool:
-        """Whether rows can have different lengths; in an encoder-decoder that reads only pictures they cannot."""
+        """Whether rows can have different lengths; False for an encoder-decoder that reads only pictures."""
         return not self.encoder_decoder or self.model.get_encoder().main_input_name == "input_ids"  # pyright: ignore[reportAttributeAccessIssue]
 
     def lengths(self, rows: Sequence[int] = (0, 1)) -> list[int]:
@@ -113,7 +112,7 @@ class InputMaker:
 
     @property
     def image_token(self) -> int | None:
-        """The id of the token that stands for a piece of the image."""
+        """The id of the image token."""
         if self.tiny.image_token is not None:
             return self.tiny.image_token
         for config in (self.model.config, self.model.config.get_text_config()):
@@ -139,14 +138,14 @@ class InputMaker:
         return {k: v.to(dtype) if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in inputs.items()}
 
     def _declared(self, rows: Sequence[int]) -> Inputs:
-        made: Inputs = {}
+        image_inputs: Inputs = {}
         for name, shape in self.tiny.pixels.items():
             if callable(shape):
-                made[name] = shape(len(rows))
+                image_inputs[name] = shape(len(rows))
                 continue
             each = [torch.randn(*shape, generator=torch.Generator().manual_seed(7 + row)) for row in rows]
-            made[name] = torch.stack(each)
-        return made
+            image_inputs[name] = torch.stack(each)
+        return image_inputs
 
     def _processed(self, pictures: list[Image.Image]) -> Inputs:
         name = self.tiny.image_processor or _processor_name(self.family, self.model.config)
@@ -156,14 +155,14 @@ class InputMaker:
         settings = {**_sizes_for(kind, self.model.config), **self.tiny.image_settings}
         processor: Any = kind(**settings)
         images: Any = [[picture] for picture in pictures] if self.tiny.nested_images else pictures
-        made = processor(images=images, return_tensors="pt")
-        made = made if hasattr(made, "items") else {"pixel_values": made}
+        inputs = processor(images=images, return_tensors="pt")
+        inputs = inputs if hasattr(inputs, "items") else {"pixel_values": inputs}
         # A processor's mask over patches is not the mask over the text's tokens.
         own = self.pads_text
-        return {k: v for k, v in made.items() if k in self.accepts and not (own and k == "attention_mask")}
+        return {k: v for k, v in inputs.items() if k in self.accepts and not (own and k == "attention_mask")}
 
     def _expand(self, pixels: Inputs) -> list[int]:
-        """The image's tokens in a row's text."""
+        """The image tokens of a row's text."""
         token = self.image_token
         declared = self.tiny.n_image_tokens
         n = self._count_features(pixels) if declared is None else declared
@@ -241,7 +240,7 @@ def _sizes_for(kind: type, config: Any) -> dict[str, Any]:
     return settings
 
 
-# What a forward may need besides tokens and pictures, by its name in the signature; made from the inputs so far.
+# Further arguments of the forward pass by name, each computed from the inputs so far.
 
 
 def _image_positions(maker: InputMaker, inputs: Inputs) -> Tensor:
@@ -264,7 +263,7 @@ def _n_rows(inputs: Inputs) -> int:
 
 
 def _tile_mask(maker: InputMaker, inputs: Inputs) -> Tensor | None:
-    """The picture fills the first of its tiles."""
+    """A mask by which the picture fills only the first tile."""
     if not maker.images:
         return None
     mask = torch.zeros(*inputs["input_ids"].shape, 1, inputs["pixel_values"].shape[2], dtype=torch.long)

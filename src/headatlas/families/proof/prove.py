@@ -42,13 +42,13 @@ class FamilyReport:
         model: the class that was built.
         status: `proven` (every check of every tower holds or does not apply), `language proven` (the same without the vision
             tower, for the reason given), `fails`, or `refused` (nothing could be checked, for the reason given).
-        reason: why it is not plainly proven.
+        reason: why the status is not `proven`.
         towers: for each tower its `layers`, its `sizes` (pairs heads, d_head) and the `names` of its sites.
         skipped: attention-like modules that are not addressed, each with its reason.
         checks: one result for each check and tower.
         inputs: `image` or `text`: what the checks ran on.
         processor: results with its own processor (`ProcessorReport` as a dictionary); empty for a family checked without one.
-        seconds: how long it took.
+        seconds: duration of the checks.
     """
 
     family: str
@@ -121,7 +121,7 @@ def _check(report: FamilyReport, seed: int) -> None:
     try:
         report.checks = [result.to_json() for result in _results(model, grid, maker, tiny.discrete)]
     except Exception as error:
-        report.status, report.reason = "fails", f"a check broke: {error_text(error)}"
+        report.status, report.reason = "fails", f"a check raised an error: {error_text(error)}"
         return
     failed = [c for c in report.checks if c["verdict"] == "fails"]
     unread = [c["tower"] for c in report.checks if c["check"] == "zero" and c["verdict"] != "holds"]
@@ -146,7 +146,7 @@ def _check(report: FamilyReport, seed: int) -> None:
 
 
 def _runs(model: Any, maker: InputMaker) -> str:
-    """ "" if a forward gives finite logits, else why not."""
+    """Why a forward pass gives no finite logits; "" if it does."""
     try:
         logits = model(**maker([0])).logits
     except Exception as error:
@@ -164,8 +164,8 @@ def _called(model: Any, grid: HeadGrid, maker: InputMaker) -> HeadGrid:
 def _without_idle(grid: HeadGrid, idle: Mapping[str, str]) -> HeadGrid:
     """The grid without the sites of modules declared idle, which are listed as skipped with the reason."""
     reasons = tuple(f"{path}: {reason}" for path, reason in idle.items())
-    kept = tuple(s for s in grid.sites if not s.owner.startswith(tuple(f"{path}." for path in idle)))
-    return HeadGrid(kept, grid.language, grid.skipped + reasons)
+    addressed = tuple(s for s in grid.sites if not s.owner.startswith(tuple(f"{path}." for path in idle)))
+    return HeadGrid(addressed, grid.language, grid.skipped + reasons)
 
 
 def _results(model: Any, grid: HeadGrid, maker: InputMaker, discrete: bool) -> list[Result]:

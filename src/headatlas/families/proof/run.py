@@ -105,7 +105,7 @@ class _Worker:
         )
 
     def ask(self, family: str, limit: float) -> dict[str, Any] | str:
-        """The report as a dictionary, or why there is none."""
+        """The family's report as a dictionary, or the reason why there is none."""
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -164,7 +164,7 @@ def load(path: Path) -> tuple[list[FamilyReport], dict[str, Any]]:
 
 def _serve() -> None:
     """Check the families named on stdin, one per line."""
-    out, sys.stdout = sys.stdout, sys.stderr  # what a model prints is not a report
+    out, sys.stdout = sys.stdout, sys.stderr  # so that what a model prints is not taken for a report
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     for line in sys.stdin:

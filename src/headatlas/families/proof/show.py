@@ -49,7 +49,7 @@ def show(name: str, trust_remote_code: bool = False) -> list[str]:
 
 
 def _pictures(vlm: "VLM") -> list[str]:
-    """Where pictures are in the text, and how many tokens two samples take."""
+    """Lines about image tokens: how they are found, and their number for two sample pictures."""
     from headatlas.vlm import Conversation, Turn, encode
 
     lines = [f"image tokens: {vlm.picture_path}"]
@@ -81,7 +81,7 @@ def _supported(vlm: "VLM") -> list[str]:
 
 
 def _family_pictures(name: str, across: bool) -> list[str]:
-    """The family's image tokens, as far as they are known without a checkpoint."""
+    """A line about the family's image tokens, as far as they are known without a checkpoint."""
     entry = family_of(name).tiny_processor
     if across:
         return ["image tokens: the picture reaches the text by cross-attention; scope image is refused"]

@@ -1,9 +1,9 @@
 """Make a family's default configuration small.
 
-Widths, head counts, vocabularies and expert counts become small; *which kinds of layer there are* stays: of a stack whose
-per-layer lists (layer types, dense or sparse, rotary or not) and layer indices (cross attention, full attention, deepstack)
-tell N kinds apart, the first layer of each kind is kept. Grouped-query ratios, a head size that is not hidden / heads, and
-the inner sizes of latent attention keep their relation. What no rule can know is in the family's entry (`TinyModel.config`).
+Widths, head counts, vocabularies and expert counts become small, but every *kind* of layer stays: if per-layer lists (layer
+types, dense or sparse, rotary or not) and layer indices (cross attention, full attention, deepstack) distinguish N kinds, the
+first layer of each kind is kept. Grouped-query ratios, a head size other than hidden / heads, and the proportions of latent
+attention are kept. What no rule can know is in the family's entry (`TinyModel.config`).
 """
 
 import re
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 VOCAB = 128
-"""Tokens 20..99 are plain words; special tokens with larger ids are given new ones from 100 on."""
+"""Tokens 20..99 are plain words; special tokens with larger ids get new ids from 100 on."""
 FIRST_SPECIAL = 100
 PLAIN = (20, 100)
 HIDDEN, HEADS, INNER = 64, 4, 96
 SAME, OTHER = 16, 24
-"""The head size where the default has hidden / heads, and where it has another one."""
+"""Head sizes of the small model: where the default is hidden / heads, and where it is not."""
 
 LAYERS = (
     *("num_hidden_layers", "depth", "num_layers", "encoder_layers", "decoder_layers", "layers", "n_layers"),
@@ -59,7 +59,7 @@ SIZES: dict[str, int] = {
         "laurel_rank": 8,
     },
 }
-"""The small value of a size with this name; smaller defaults stay."""
+"""Sizes of the small model by name; defaults that are smaller stay."""
 INNER_SIZES = re.compile(r"(^|_)(intermediate_size|ffn_dim|d_ff|mlp_dim|expert_dim)|intermediate_size(_mlp)?$")
 INDEX_LISTS = re.compile(r"(_indexes|_indices|_idxs|^cross_attention_layers|^moe_layers|^rope_scaling_layers)$")
 TOKENS = re.compile(r"(token_ids?|token_index|_start_id|_end_id|_newline_id|image_patch_id)$")
@@ -119,20 +119,20 @@ def _fewer_layers(tiny: dict[str, Any]) -> None:
             )
             for i in range(n)
         ]
-        kept = sorted({kinds.index(kind) for kind in kinds})[:6]
-        # A lone kind is kept twice; a stack of several kinds must end as it did, for some end in a special layer.
-        kept = kept if len(kept) > 1 else [kept[0], kept[0] + 1]
+        layers = sorted({kinds.index(kind) for kind in kinds})[:6]
+        # A single kind is kept twice. The last layer of several kinds stays the last: in some families it is a special one.
+        layers = layers if len(layers) > 1 else [layers[0], layers[0] + 1]
         for name, values in per_layer.items():
-            tiny[name] = [values[i] for i in kept]
+            tiny[name] = [values[i] for i in layers]
         for name, values in indices.items():
-            tiny[name] = [new for new, old in enumerate(kept) if old in [j % n for j in values]]
+            tiny[name] = [new for new, old in enumerate(layers) if old in [j % n for j in values]]
         if apart:
-            tiny["per_layer_config"] = {new: _apart(apart[old], tiny) for new, old in enumerate(kept) if old in apart}
-        tiny[key] = len(kept)
+            tiny["per_layer_config"] = {new: _apart(apart[old], tiny) for new, old in enumerate(layers) if old in apart}
+        tiny[key] = len(layers)
 
 
 def _apart(layer: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    """The values that one layer has for itself, made small; where they differ from the stack's, they still do."""
+    """One layer's own values, made small; where they differ from those of the stack, they still differ."""
     tiny = _shrink(layer)
     for key in (*COUNTS, "num_key_value_heads"):
         if key in layer and layer[key] != whole.get(key):
@@ -158,7 +158,7 @@ def _smaller_heads(tiny: dict[str, Any]) -> None:
         if isinstance(tiny.get(key), int):
             tiny[key] = HEADS
     for key, value in groups:
-        # Grouped queries wherever the family can have them, also where its default has not; latent attention has none.
+        # Grouped queries wherever the family supports them, even if its default has none. Latent attention has none.
         tiny[key] = 1 if value == 1 else HEADS if "kv_lora_rank" in tiny else 2
     old = tiny.get("head_dim")
     if isinstance(old, int) and heads and hidden and "kv_lora_rank" not in tiny:
@@ -174,7 +174,7 @@ def _smaller_heads(tiny: dict[str, Any]) -> None:
 
 
 def _latent_heads(tiny: dict[str, Any]) -> None:
-    """Latent attention (MLA): the head sizes that are sums or copies of others stay so."""
+    """Latent attention (MLA): head sizes that are sums or copies of others remain so."""
     rope, nope = tiny.get("qk_rope_head_dim", 0), tiny.get("qk_nope_head_dim", 0)
     new_rope, new_nope = min(rope, SIZES["qk_rope_head_dim"]), min(nope, SIZES["qk_nope_head_dim"])
     for part in _ropes(tiny):

@@ -31,8 +31,8 @@ then checked in float32:
 
 * **sum**: the sum over heads of W_O's columns times z, plus the bias, equals the output of the projection.
 * **heads**: silencing head h inside the attention kernel (torch's own call) sets slice h of z to zero and changes no other slice.
-  This shows, independently of HeadAtlas, how many heads there are and in which order. "Norm aside": a norm over all heads follows
-  the kernel, so that each head scales the others; it was removed for this check, and edits act after it.
+  This shows, independently of HeadAtlas, how many heads there are and in which order. "Without norm": a norm over all heads
+  follows the kernel, so that each head scales the others; it was removed for this check, and edits act after it.
 * **zero**: the logits with a head edited to zero equal those with its columns of W_O set to zero; both differ from the bare
   model's.
 * **no-op**: hooks without effect leave the logits bit for bit the same.
@@ -104,13 +104,13 @@ conversations with pictures of different sizes, and one without a picture, go th
 
 
 def _processors(reports: Sequence[FamilyReport]) -> list[str]:
-    found = [report for report in reports if report.processor]
-    if not found:
+    checked = [report for report in reports if report.processor]
+    if not checked:
         return []
     columns = ("image token", "image tokens", "spans", "located", "scope image", "sides", "alone", "steps", "cache")
-    lines = [_PROCESSOR_HEAD, f"**{sum(not r.processor['problem'] for r in found)} of {len(found)} hold.**", ""]
+    lines = [_PROCESSOR_HEAD, f"**{sum(not r.processor['problem'] for r in checked)} of {len(checked)} hold.**", ""]
     lines += ["| family | processor | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
-    for report in found:
+    for report in checked:
         result = report.processor
         sizes = ", ".join(f"{size}: {n}" for size, n in result["image_tokens"].items())
         spans = f"{result['spans']}, {result['ends']} end" if result["spans"] else ""
@@ -121,7 +121,7 @@ def _processors(reports: Sequence[FamilyReport]) -> list[str]:
             result["located"], result["scope_image"], *differences, "" if wrong is None else f"{wrong:.0f}",
         ]  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    broken = [f"* **{r.family}**: {_plain(r.processor['problem'])}" for r in found if r.processor["problem"]]
+    broken = [f"* **{r.family}**: {_plain(r.processor['problem'])}" for r in checked if r.processor["problem"]]
     return [*lines, *(["", "What does not hold:", "", *broken] if broken else [])]
 
 
@@ -150,19 +150,19 @@ def _sites(report: FamilyReport) -> str:
 
 
 def _cell(report: FamilyReport, check: str) -> str:
-    found = [c for c in report.checks if c["check"] == check]
-    if not found:
+    results = [c for c in report.checks if c["check"] == check]
+    if not results:
         return ""
-    verdicts = {c["verdict"] for c in found}
+    verdicts = {c["verdict"] for c in results}
     if check.startswith("attention"):
-        verdicts = {c["verdict"] for c in found if c["tower"] == "L" or c["verdict"] == "fails"}
+        verdicts = {c["verdict"] for c in results if c["tower"] == "L" or c["verdict"] == "fails"}
     verdict = "fails" if "fails" in verdicts else "holds" if "holds" in verdicts else "not applicable"
-    largest = max((c["difference"] for c in found if c["difference"] is not None), default=None)
+    largest = max((c["difference"] for c in results if c["difference"] is not None), default=None)
     number = "" if largest is None or verdict == "not applicable" else f" {largest:.0e}" if largest else " 0"
-    aside = ", norm aside" if any("set aside" in c["reason"] for c in found) else ""
-    other = sorted(c["tower"] for c in found if c["tower"] not in ("", "L") and c["verdict"] == "not applicable")
+    suffix = ", without norm" if any("without the norm" in c["reason"] for c in results) else ""
+    other = sorted(c["tower"] for c in results if c["tower"] not in ("", "L") and c["verdict"] == "not applicable")
     without = f", not {', '.join(other)}" if other and check.startswith("attention") and verdict == "holds" else ""
-    return MARKS[verdict] + number + aside + without
+    return MARKS[verdict] + number + suffix + without
 
 
 def _remarks(report: FamilyReport) -> list[str]:

@@ -1,4 +1,5 @@
-"""Stage `data`: the questions are built or read, those that the model cannot be asked are listed, and their wording is tried."""
+"""Stage `data`: build or read the questions, list those that the model cannot be asked, and test what their wording gives
+away."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def run(study: Study) -> None:
 
 
 def _surface(study: Study) -> pd.DataFrame:
-    """How well words alone predict a step's function and a question's answer, fitted on split P and tried on split E."""
+    """How well words alone predict a step's function and a question's answer, fitted on split P and evaluated on split E."""
     fit, test = study.data.split("P"), study.data.split("E")
     steps = function_from_text(fit.steps(), test.steps())
     tables = [steps, answer_without_image(fit.without_images(), test.without_images())]

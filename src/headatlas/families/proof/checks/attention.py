@@ -1,10 +1,10 @@
-"""Checks of attention rows: read beside the model's own kernel, compared with it, and edited.
+"""Checks of attention rows: that they are read correctly beside the model's own kernel, and edited correctly.
 
-* `attention`: rows of every head and query sum to 1 (less the sink's share); a . V is what the kernel gave out, and z where the
-  family does not gate or norm z behind it; where the family has eager code, the rows are its own weights; reading leaves every
-  bit of the logits.
-* `attention edit`: edits that change nothing leave every bit; a bias on one key, and a key blocked, at one head of every layer
-  give the logits that the family gives when the same is done to the input of its own eager softmax.
+* `attention`: the rows of every head and query sum to 1 (less a sink's share). a . V equals the kernel's output, and z, unless
+  the family gates or normalises the output before W_O. Where the family has eager code, the rows equal its weights. Reading
+  leaves the logits bit for bit the same.
+* `attention edit`: edits without effect leave the logits bit for bit the same. A bias on one key, and a blocked key, at one
+  head of every layer give the same logits as the family's eager code with the same change at the input of its softmax.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ BETA = 1.5
 
 
 def check_attention(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) -> Result:
-    """Rows of every head and query of a tower against the kernel's output, z and the family's own eager weights."""
+    """Compare the rows of every head and query of a tower with the kernel's output, z and the family's eager weights."""
     sites = grid.tower(tower)
     bare = forward()
     worst, remarks = 0.0, []
@@ -66,7 +66,7 @@ def check_attention(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) 
             handle.remove()
     if gated:
         remarks.append(
-            f"z is not the kernel's output itself in {len(gated)} of {len(sites)} layers (gate, norm or windows)"
+            f"z differs from the kernel's output in {len(gated)} of {len(sites)} layers (gate, norm or windows)"
         )
     if not torch.equal(bare, read):
         return Result("attention", tower, "fails", difference(bare, read), "reading changes the logits")
@@ -78,11 +78,11 @@ def check_attention(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) 
     reason = "; ".join(remarks)
     if worst <= CLOSE:
         return Result("attention", tower, "holds", worst, reason)
-    return Result("attention", tower, "fails", worst, f"rows do not give what the kernel gives ({worst:.1e}); {reason}")
+    return Result("attention", tower, "fails", worst, f"a . V differs from the kernel's output ({worst:.1e}); {reason}")
 
 
 def check_rows(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) -> tuple[Result, Result]:
-    """Both checks of one tower; not applicable where its attention is refused by name."""
+    """Both checks of one tower; not applicable where attention cannot be read, with the reason."""
     try:
         return check_attention(forward, model, grid, tower), check_attention_edit(forward, model, grid, tower)
     except HeadAtlasError as error:
@@ -96,7 +96,7 @@ def check_rows(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) -> tu
 def _eager_gap(
     forward: Forward, model: Any, sites: tuple[Site, ...], rows: dict[Site, list[Tensor]], bare: Tensor
 ) -> float | str:
-    """The largest difference between rows and the family's own eager weights; why they cannot be compared."""
+    """The largest difference between rows and the family's eager weights, and why they cannot be compared, if so."""
     gaps: list[float] = []
     calls = {site: iter(each) for site, each in rows.items()}
 
@@ -118,16 +118,16 @@ def _eager_gap(
 
 @contextmanager
 def eager(model: Any) -> Iterator[None]:
-    """Within, the model runs its own eager code."""
-    found = (getattr(module, "config", None) for module in model.modules())
-    configs = {id(config): config for config in found if isinstance(config, PreTrainedConfig)}
-    kept = [(config, config.__dict__.get("_attn_implementation_internal")) for config in configs.values()]
-    for config, _ in kept:
+    """Within the block the model runs its own eager code."""
+    named = (getattr(module, "config", None) for module in model.modules())
+    configs = {id(config): config for config in named if isinstance(config, PreTrainedConfig)}
+    before = [(config, config.__dict__.get("_attn_implementation_internal")) for config in configs.values()]
+    for config, _ in before:
         config.__dict__["_attn_implementation_internal"] = "eager"
     try:
         yield
     finally:
-        for config, value in kept:
+        for config, value in before:
             config.__dict__["_attn_implementation_internal"] = value
 
 
@@ -138,7 +138,7 @@ def everything(call: AttentionCall) -> tuple[list[int], Tensor]:
 
 
 def check_attention_edit(forward: Forward, model: Any, grid: HeadGrid, tower: Tower) -> Result:
-    """Attention edits of one head in every layer against the same done to the input of the family's own eager softmax."""
+    """Compare attention edits of one head in every layer with the same change at the input of the family's eager softmax."""
     sites = grid.tower(tower)
     heads = [f"{tower}{site.layer}.H{site.layer % site.n_heads}" for site in sites]
     bare = forward()
@@ -167,7 +167,7 @@ def check_attention_edit(forward: Forward, model: Any, grid: HeadGrid, tower: To
         with eager(model), _SoftmaxEdit(model, grid, sites, edit, key) as reference:
             wanted = forward()
         if reference.shifted and edit.kind == "scale":
-            continue  # it is not the logits themselves that the softmax is given
+            continue  # the softmax gets something other than the attention logits
         if not reference.done:
             return Result("attention edit", tower, "not applicable", None, "no eager softmax to compare with")
         gaps.append(difference(edited, wanted))
@@ -181,18 +181,18 @@ def check_attention_edit(forward: Forward, model: Any, grid: HeadGrid, tower: To
 
 
 def _width(edit: AttentionEdit, forward: Forward, model: Any, sites: tuple[Site, ...]) -> list[AttentionEdit]:
-    """The edit as one a layer: a mask over keys has each layer's own width outside the language model."""
+    """The edit as one edit per layer: outside the language model, layers differ in their number of keys."""
     if sites[0].tower == "L":
         return [edit]
     widths: dict[Site, int] = {}
     with observed(model, sites, lambda site, call: widths.update({site: call.n_keys})):
         forward()
-    made = []
+    edits = []
     for site, head in zip(sites, edit.heads, strict=True):
         mask = torch.zeros(widths[site], dtype=torch.bool)
         mask[edit.keys[0]] = True
-        made.append(AttentionEdit(type(edit.heads)([head]), edit.kind, mask, edit.amount, edit.others, edit.name))
-    return made
+        edits.append(AttentionEdit(type(edit.heads)([head]), edit.kind, mask, edit.amount, edit.others, edit.name))
+    return edits
 
 
 def _seen_key(forward: Forward, model: Any, sites: tuple[Site, ...]) -> int:
@@ -211,7 +211,7 @@ def _seen_key(forward: Forward, model: Any, sites: tuple[Site, ...]) -> int:
 
 
 class _SoftmaxEdit(TorchFunctionMode):
-    """The same edit done to the input of the softmax that eager code calls, at head `layer % n_heads` of each layer."""
+    """Applies an edit to the input of the softmax that eager code calls, at head `layer % n_heads` of each layer."""
 
     def __init__(
         self, model: nn.Module, grid: HeadGrid, sites: tuple[Site, ...], edit: AttentionEdit, key: int
@@ -241,8 +241,8 @@ class _SoftmaxEdit(TorchFunctionMode):
             return func(*args, **kwargs)
         self.done = True
         self.shifted |= bool((logits.amax(-1) == 0).all())
-        made = func(self._edited(site, logits), *args[1:], **kwargs)
-        return torch.nan_to_num(made)  # a query with no other key sees nothing
+        weights = func(self._edited(site, logits), *args[1:], **kwargs)
+        return torch.nan_to_num(weights)  # a query whose only key is blocked gets no weights
 
     def _edited(self, site: Site, logits: Tensor) -> Tensor:
         head, key = site.layer % site.n_heads, self._key

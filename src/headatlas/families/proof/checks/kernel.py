@@ -83,7 +83,7 @@ class KernelCalls(TorchFunctionMode):
     def kernel_of(self, site: Site) -> tuple[str, set[int]]:
         """The kernel that makes z in `site`, and the head counts of its calls.
 
-        Where both kinds are called, the softmax belongs to something else (an indexer, a router): fused is z's.
+        Where both kinds are called, z comes from the fused kernel; the softmax belongs to an indexer or a router.
         """
         kernel = "sdpa" if any(name == "sdpa" for name, _ in self.calls[site]) else "softmax"
         return kernel, {heads for name, heads in self.calls[site] if name == kernel}

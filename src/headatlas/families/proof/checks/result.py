@@ -20,7 +20,7 @@ class Result:
         tower: `L`, `V`, `X`, `E`, `C` or `""`.
         verdict: `holds`, `fails` or `not applicable`.
         difference: the largest difference measured, as a share of the largest value compared; None if nothing was compared.
-        reason: why not, or a remark.
+        reason: why it does not hold or apply, or a remark.
     """
 
     check: str
@@ -46,6 +46,6 @@ def worst(check: str, tower: str, results: list[Result]) -> Result:
 
 
 def _joined(reasons: list[str]) -> str:
-    """Different reasons, three of them at most, and how many more there are."""
+    """The different reasons: at most three, and the number of others."""
     known = list(dict.fromkeys(reason for reason in reasons if reason))
     return "; ".join([*known[:3], *([f"and {len(known) - 3} more"] if len(known) > 3 else [])])

@@ -1,12 +1,12 @@
 """Checks of whole runs under an edit: padded rows, decoding with a cache, and the attention kernel in use.
 
-* `ragged left`, `ragged right`: two rows of different length, padded together, each with an edit of its own, give at their own
-  tokens the logits that each gives alone.
+* `ragged left`, `ragged right`: two rows of different length in one padded batch, each with its own edit, give the same logits
+  as each row alone.
 * `cache`: greedy decoding of several tokens under an edit gives the same logits and tokens with a KV cache as without.
 * `kernel`: the same calls of the attention kernel are made with hooks as without, and the configuration still names it.
 
-Where the *bare* model already gives different logits (because it ignores padding, for example), a comparison under an edit says
-nothing about the edit: then the check is not applicable, with the bare model's difference.
+If the *bare* model already gives different logits (because it ignores padding, for example), a comparison under an edit cannot
+test the edit: the check is then not applicable, and the reason names the bare model's difference.
 """
 
 from collections.abc import Sequence
@@ -34,12 +34,12 @@ def two_edits(grid: HeadGrid) -> tuple[Edit, Edit]:
 
 
 def check_ragged(model: nn.Module, grid: HeadGrid, maker: InputMaker, side: str) -> Result:
-    """Both rows padded on `side`, each under its own edit, against each row alone under that edit."""
+    """Compare two rows padded on `side`, each under its own edit, with each row alone under that edit."""
     name = f"ragged {side}"
     edits = two_edits(grid)
     batch = maker((0, 1), side)
     if not maker.pads_text:
-        return Result(name, "", "not applicable", None, "the text is one decoder prefix of fixed length")
+        return Result(name, "", "not applicable", None, "the decoder reads a prefix of fixed length")
     tried: list[float] = []
     for positions in (False, True):
         if positions and not maker.takes_positions:
@@ -98,7 +98,7 @@ def _edited(model: nn.Module, grid: HeadGrid, edits: Any) -> Any:
 
 
 def check_cache(model: Any, grid: HeadGrid, maker: InputMaker) -> Result:
-    """Greedy decoding under an edit, with a cache and without."""
+    """Compare greedy decoding under an edit with a cache and without."""
     inputs = maker([0])
     if not hasattr(model, "generate") or not model.can_generate():
         return Result("cache", "", "not applicable", None, "the family does not generate tokens one by one")
@@ -142,7 +142,7 @@ def decode(model: Any, inputs: Inputs, cache: bool, banned: list[int]) -> tuple[
 
 
 def check_kernel(model: Any, grid: HeadGrid, inputs: Inputs) -> Result:
-    """The attention kernel that the model would use is the one it uses under an edit."""
+    """Check that the model uses the same attention kernel under an edit as without."""
     before = _kernels(model)
     with KernelCalls(model, grid) as bare:
         model(**inputs)

@@ -1,10 +1,10 @@
-"""Checks of every site: z is the heads' separate output, and editing a head equals cutting its weights.
+"""Checks of every site: z is each head's own output, and setting a head to zero equals zeroing its columns of W_O.
 
-* `sum`: the sum over heads of W_O's columns times z, plus the bias, is what the output projection gave.
-* `heads`: silencing head h in the attention kernel itself empties slice h of z and leaves every other slice alone. It is the
-  only check that notices a wrong head count or order, because it asks the kernel and not HeadAtlas.
-* `zero`: the model's logits with one head edited to zero are those with its columns of W_O zeroed; and both differ from the
-  bare model's, as otherwise the comparison says nothing.
+* `sum`: the sum over heads of W_O's columns times z, plus the bias, equals the output of the projection.
+* `heads`: silencing head h in the attention kernel itself sets slice h of z to zero and changes no other slice. It is the
+  only check that notices a wrong number or order of heads, because it does not depend on how HeadAtlas found them.
+* `zero`: the logits with one head edited to zero equal those with its columns of W_O zeroed. Both must differ from the bare
+  model's logits, or the comparison would show nothing.
 
 Every check runs on every head of every site.
 """
@@ -40,7 +40,7 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 
 def check_sum(forward: Forward, grid: HeadGrid) -> Iterator[tuple[Site, Result]]:
-    """Head-sum identity at each site: `sum_h W_O[:, h] z_h + b` against the projection's own output."""
+    """Head-sum identity at each site: compare `sum_h W_O[:, h] z_h + b` with the output of the projection."""
     seen = watch(forward, grid)
     for site in grid.sites:
         if site not in seen:
@@ -58,7 +58,7 @@ def check_sum(forward: Forward, grid: HeadGrid) -> Iterator[tuple[Site, Result]]
 
 
 def check_heads(forward: Forward, model: nn.Module, grid: HeadGrid) -> Iterator[tuple[Site, Result]]:
-    """Each head of the grid is the attention kernel's head of the same number, and no other's."""
+    """Check that every head of the grid is the attention kernel's head of the same number."""
     bare = {site: hidden for site, (hidden, _) in watch(forward, grid).items()}
     with KernelCalls(model, grid) as calls:
         forward()
@@ -70,31 +70,29 @@ def check_heads(forward: Forward, model: nn.Module, grid: HeadGrid) -> Iterator[
             seen = ", ".join(map(str, sorted(counts)))
             yield site, Result("heads", site.tower, "fails", None, f"the kernel in {site.owner} has {seen} heads")
         else:
-            why = "silencing one head in the kernel does not empty its slice of z alone"
+            why = "silencing one head in the kernel changes other slices of z than its own"
             heads = range(site.n_heads)
             result = _close(
                 "heads", site, max(_leak(forward, model, grid, site, kernel, h, bare[site]) for h in heads), why
             )
             norms = _norms_over_heads(model, site)
             if result.verdict == "fails" and norms:
-                with _set_aside(norms):
+                with _removed(norms):
                     plain = watch(forward, grid)[site][0]
                     leak = max(_leak(forward, model, grid, site, kernel, h, plain) for h in heads)
-                result = replace(
-                    _close("heads", site, leak, why), reason="the norm over all heads before W_O set aside"
-                )
+                result = replace(_close("heads", site, leak, why), reason="without the norm over all heads before W_O")
             yield site, result
 
 
 def _norms_over_heads(model: nn.Module, site: Site) -> list[nn.Module]:
-    """Norms in the attention that are as wide as all heads together: after the kernel they scale every head alike."""
+    """Norms in the attention module that are as wide as all heads together: they let each head scale all others."""
     width = site.n_heads * site.d_head
     norms = [m for m in model.get_submodule(site.owner).children() if "norm" in type(m).__name__.lower()]
     return [m for m in norms if isinstance(w := getattr(m, "weight", None), Tensor) and w.numel() == width]
 
 
 @contextmanager
-def _set_aside(norms: list[nn.Module]) -> Iterator[None]:
+def _removed(norms: list[nn.Module]) -> Iterator[None]:
     handles = [norm.register_forward_hook(lambda module, args, out: args[0]) for norm in norms]
     try:
         yield
@@ -106,7 +104,7 @@ def _set_aside(norms: list[nn.Module]) -> Iterator[None]:
 def _leak(
     forward: Forward, model: nn.Module, grid: HeadGrid, site: Site, kernel: str, head: int, bare: Tensor
 ) -> float:
-    """How much more than its own slice of z a silenced head changes, as a share of the largest z; infinite if not its own."""
+    """How much a silenced head changes other slices of z, as a share of the largest z; infinite if its own slice is not zero."""
     with KernelCalls(model, grid, (site, kernel, head)):
         silenced = watch(forward, grid)[site][0]
     if silenced.shape != bare.shape:
@@ -120,7 +118,7 @@ def _leak(
 
 
 def check_zero(forward: Forward, model: nn.Module, grid: HeadGrid) -> Iterator[tuple[Site, Result]]:
-    """One head edited to zero against its columns of W_O zeroed, on the logits."""
+    """Compare the logits with one head edited to zero with those with its columns of W_O zeroed."""
     bare = forward()
     for site in grid.sites:
         differences, effects = [], []
@@ -148,7 +146,7 @@ def check_zero(forward: Forward, model: nn.Module, grid: HeadGrid) -> Iterator[t
 
 
 def _unread(forward: Forward, site: Site, bare: Tensor) -> bool:
-    """Whether strong noise on this layer's output leaves the logits unchanged (the model reads an earlier layer)."""
+    """Whether strong noise on this layer's output leaves the logits unchanged, because the model reads an earlier layer."""
 
     def noise(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
         return out + 10 * torch.randn_like(out)
@@ -169,7 +167,7 @@ def _close(check: str, site: Site, value: float, why: str = "differs") -> Result
 def watch(forward: Forward, grid: HeadGrid) -> dict[Site, tuple[Tensor, Tensor]]:
     """Record the input `[..., H*D]` and output `[..., out]` of each site's projection in its first call.
 
-    In a looped layer later calls read what the first one wrote, so that a silenced head is seen in every other.
+    Only the first call of a looped layer is recorded: in later calls a silenced head would show in all slices.
     """
     seen: dict[Site, tuple[Tensor, Tensor]] = {}
 
@@ -200,10 +198,10 @@ def _matrix(site: Site) -> tuple[Tensor, bool] | None:
 
 def _parts(site: Site, z: Tensor) -> Tensor | None:
     """`sum_h W_O[:, h] z_h + b` for z `[n, H, D]`, head by head."""
-    found = _matrix(site)
-    if found is None:
+    matrix = _matrix(site)
+    if matrix is None:
         return None
-    weight = found[0].T if found[1] else found[0]
+    weight = matrix[0].T if matrix[1] else matrix[0]
     columns = weight.unflatten(1, (site.n_heads, site.d_head))  # [out, H, D]
     summed = torch.stack([z[:, h] @ columns[:, h].T for h in range(site.n_heads)]).sum(0)
     bias = getattr(getattr(site.module, "linear", site.module), "bias", None)
@@ -212,11 +210,11 @@ def _parts(site: Site, z: Tensor) -> Tensor | None:
 
 @contextmanager
 def columns_cut(site: Site, heads: list[int]) -> Iterator[None]:
-    """Within, the columns of W_O that belong to `heads` are 0."""
-    found = _matrix(site)
-    assert found is not None, site.name
-    weight, turned = found
-    kept = weight.detach().clone()
+    """Within the block the columns of W_O that belong to `heads` are 0."""
+    matrices = _matrix(site)
+    assert matrices is not None, site.name
+    weight, turned = matrices
+    original = weight.detach().clone()
     with torch.no_grad():
         view = weight.T if turned else weight
         for head in heads:
@@ -225,11 +223,11 @@ def columns_cut(site: Site, heads: list[int]) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            weight.copy_(kept)
+            weight.copy_(original)
 
 
 def check_no_op(forward: Forward, model: nn.Module, grid: HeadGrid) -> Result:
-    """Hooks without effect at every site, and readers beside them, leave the logits bit for bit the same."""
+    """Check that hooks without effect and readers at every site leave the logits bit for bit the same."""
 
     bare = forward()
     towers: list[Tower] = [tower for tower in TOWERS if grid.tower(tower)]

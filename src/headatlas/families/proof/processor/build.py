@@ -43,7 +43,7 @@ def tiny_processor_of(family: str) -> TinyProcessor:
 def build_tokenizer(entry: TinyProcessor) -> PreTrainedTokenizerFast:
     """A tokenizer of the family's kind with its special tokens, trained on CogVSR's sentences."""
     core = _trained(entry.sentencepiece, entry.special_tokens)
-    if entry.bos is not None:  # as in the checkpoints: the tokenizer itself adds the beginning of text
+    if entry.bos is not None:  # as in the checkpoints, where the tokenizer adds the beginning-of-text token
         bos_id = core.token_to_id(entry.bos)
         core.post_processor = processors.TemplateProcessing(
             single=f"{entry.bos} $A", pair=f"{entry.bos} $A {entry.bos} $B", special_tokens=[(entry.bos, bos_id)]

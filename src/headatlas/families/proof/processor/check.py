@@ -1,7 +1,7 @@
-"""Check a family's own processor: pictures of two sizes and CogVSR conversations, into batches and through the model.
+"""Check a family's own processor with CogVSR conversations about pictures of two sizes.
 
-What a batch says is compared with the model itself: where the picture's features are is read off the embeddings that reach the
-language model, not off token ids.
+A batch's image positions are compared with those at which the embeddings that reach the language model are not those of the
+token ids.
 """
 
 import tempfile
@@ -36,14 +36,15 @@ class ProcessorReport:
         processor: its class.
         placeholder: the token that stands for a piece of a picture, "" where there is none.
         image_tokens: by picture size (`112x112`), how many positions of the text hold the picture.
-        spans: `found/asked` answers whose tokens spell them, over both sides of padding.
-        ends: of the spans found, how many end in an end-of-turn token.
-        located: `text` if the batch's image positions are those where the model puts the picture, `cross-attention` if it puts
-            the picture nowhere in the text and the batch says so.
-        scope_image: `edits` if an edit there changes z exactly there, `refused` if the picture is not in the text.
-        differences: largest difference of each comparison, relative to the largest logit: `sides` of padding, `alone` a row
-            by itself, `text` a conversation without a picture in a list with others against by itself, `steps` one pass against
-            step by step, `cache` generated tokens that differ.
+        spans: `right/all`: answers whose tokens decode to them, over both sides of padding.
+        ends: how many of these end in an end-of-turn token.
+        located: `text` if the batch's image positions are those where the model puts the picture, `cross-attention` if the
+            picture is nowhere in the text and the batch marks no position.
+        scope_image: `edits` if an edit at the image positions changes z there and nowhere else, `refused` if the picture is
+            not in the text.
+        differences: the largest difference of each comparison, relative to the largest logit. `sides`: padding left and
+            right; `alone`: a row in a batch and by itself; `text`: a conversation without a picture among others and by
+            itself; `steps`: one pass and step by step. `cache` is the number of generated tokens that differ.
         problem: what does not hold, "" if everything does.
     """
 
@@ -79,7 +80,7 @@ def check_processor(family: str, seed: int = 0) -> ProcessorReport:
 
 
 def sample(n: int = 3) -> list[Conversation]:
-    """Whole conversations of CogVSR, ragged, on pictures of the two sizes in turn."""
+    """Whole conversations of CogVSR of different lengths, about pictures of the two sizes in turn."""
     return [
         conversation(question, images=(picture.resize(SIZES[i % 2]),))
         for i, (question, picture) in enumerate(_drawn(n))
@@ -119,16 +120,16 @@ def _spans(vlm: VLM, chats: Sequence[Conversation], batches: Sequence[Batch], re
             for turn, (start, end), ended in zip(chat.turns, batch.spans[row], batch.ends[row], strict=True):
                 tokens = batch.ids[row, start:end].tolist()
                 stops = tokens[-1] in vlm.end_ids
-                said = vlm.tokenizer.decode(tokens[:-1] if stops else tokens, clean_up_tokenization_spaces=False)
+                text = vlm.tokenizer.decode(tokens[:-1] if stops else tokens, clean_up_tokenization_spaces=False)
                 asked += 1
-                found += "".join(said.split()) == "".join((turn.answer or "").split()) and stops == ended
+                found += "".join(text.split()) == "".join((turn.answer or "").split()) and stops == ended
                 report.ends += stops
     report.spans = f"{found}/{asked}"
-    return "" if found == asked else f"{asked - found} of {asked} spans do not spell their answers"
+    return "" if found == asked else f"{asked - found} of {asked} spans do not decode to their answers"
 
 
 def _located(vlm: VLM, batches: Sequence[Batch], report: ProcessorReport) -> list[str]:
-    """Compare the batch's image positions with those where the language model gets other embeddings than its tokens'."""
+    """Compare the batch's image positions with those where the language model's input is not the embedding of the token."""
     problems = []
     for batch in batches:
         seen: list[Tensor] = []
@@ -163,7 +164,7 @@ def _same(name: str, a: Tensor, b: Tensor, report: ProcessorReport) -> str:
 
 
 def _without_pictures(vlm: VLM, chats: Sequence[Conversation], report: ProcessorReport) -> str:
-    """A conversation without a picture, in one list with others, is read and generated as by itself."""
+    """Check that a conversation without a picture gets the same answers in a list with others as by itself."""
     bare = Conversation((), chats[0].turns)
     together, alone = read(vlm, [chats[1], bare, chats[0]])[1], read(vlm, [bare])[0]
     largest = max(abs(a.logprob - b.logprob) / max(abs(b.logprob), 1.0) for a, b in zip(together, alone, strict=True))
@@ -177,7 +178,7 @@ def _without_pictures(vlm: VLM, chats: Sequence[Conversation], report: Processor
 
 
 def _steps(vlm: VLM, chats: Sequence[Conversation], right: Batch, whole: Tensor, report: ProcessorReport) -> str:
-    """Each step alone, open, gives the same first token's logits as the one pass over everything."""
+    """Check that each step alone gives the same logits of the answer's first token as the pass over all steps."""
     at = 0
     for row, chat in enumerate(chats):
         opened = [
@@ -187,18 +188,18 @@ def _steps(vlm: VLM, chats: Sequence[Conversation], right: Batch, whole: Tensor,
         batch = encode(vlm, opened, generation_prompt=True)
         final = torch.zeros_like(batch.mask)
         final[:, -1] = True
-        said = logits_at(vlm, batch, final, range(len(opened)))
+        logits = logits_at(vlm, batch, final, range(len(opened)))
         firsts = []
         for start, end in right.spans[row]:
             firsts.append(whole[at])
             at += end - start
-        if problem := _same("steps", torch.stack(firsts), said, report):
+        if problem := _same("steps", torch.stack(firsts), logits, report):
             return problem
     return ""
 
 
 def _cache(vlm: VLM, chats: Sequence[Conversation], report: ProcessorReport) -> str:
-    """Greedy decoding with a cache equals decoding without, and its first token is the argmax of a plain forward pass."""
+    """Check that greedy decoding is the same with a cache as without, and begins with the argmax of a plain forward pass."""
     opened = [Conversation(chat.images, (Turn(chat.turns[0].user),)) for chat in chats]
     batch = encode(vlm, opened, generation_prompt=True)
     final = torch.zeros_like(batch.mask)
@@ -208,20 +209,20 @@ def _cache(vlm: VLM, chats: Sequence[Conversation], report: ProcessorReport) -> 
     inputs.pop("position_ids", None)
     pad = vlm.tokenizer.pad_token_id
     with torch.inference_mode():
-        said = [
+        outputs = [
             vlm.model.generate(
                 **inputs, do_sample=False, max_new_tokens=3, min_new_tokens=3, use_cache=cached, pad_token_id=pad
             )
             for cached in (True, False)
         ]
     length = batch.ids.shape[1]
-    differ = int((said[0][:, length:] != said[1][:, length:]).sum())
+    differ = int((outputs[0][:, length:] != outputs[1][:, length:]).sum())
     report.differences["cache"] = float(differ)
     stops = torch.tensor(sorted(vlm.end_ids))
     plain = ~torch.isin(first, stops)  # with `min_new_tokens` an end of turn cannot come first
-    if bool((said[0][:, length] != first)[plain].any()):
+    if bool((outputs[0][:, length] != first)[plain].any()):
         return "generate does not begin with the argmax of a plain forward"
-    return f"{differ} of {said[0][:, length:].numel()} generated tokens differ without a cache" if differ else ""
+    return f"{differ} of {outputs[0][:, length:].numel()} generated tokens differ without a cache" if differ else ""
 
 
 def _scope_image(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
@@ -258,7 +259,7 @@ def _scope_image(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
 
 
 def _across(vlm: VLM, batch: Batch, report: ProcessorReport) -> str:
-    """The picture reaches the answers: the cross-attention heads have an effect on them."""
+    """Check that editing the cross-attention heads changes the answers."""
     every, rows = batch.predict_mask(), range(len(batch.starts))
     before = logits_at(vlm, batch, every, rows)
     with vlm.edit(zero(HeadSet(vlm.heads.heads("X")))):
