@@ -16,7 +16,10 @@ ENOUGH: dict[str, tuple[int, str]] = {
     "P": (20, "to estimate the means that ablation puts in a head's place, and to fit probes"),
     "S": (15, "for one head in 784 to be told from chance by flipping the signs of pictures (2^-15 < 0.05 / 784)"),
     "T": (10, "to tune strengths"),
-    "E": (60, "for a fall of 10 points to be told from none (six changed answers, all in one direction, have p = 0.03)"),
+    "E": (
+        60,
+        "for a fall of 10 points to be told from none (six changed answers, all in one direction, have p = 0.03)",
+    ),
 }
 """Pictures for verdicts that can come out either way, and what for."""
 
@@ -32,12 +35,14 @@ def scenes_per_split(steps: pd.DataFrame) -> dict[str, int]:
 
 def cannot_run(scenes: Mapping[str, int]) -> str:
     """Why a study of so many pictures cannot be run, in one line; empty if it can."""
-    short = [f"{split} has {scenes[split]} and needs {least}" for split, least in LEAST.items() if scenes[split] < least]
+    short = [
+        f"{split} has {scenes[split]} and needs {least}" for split, least in LEAST.items() if scenes[split] < least
+    ]
     if not short:
         return ""
     return (
-        f"a study needs pictures in every split: {'; '.join(short)}. Splits that are dealt need 10 different pictures in all to run, "
-        f"and about {_total()} for verdicts"
+        f"a study needs pictures in every split: {'; '.join(short)}. Splits that are dealt need 10 different pictures in all to "
+        f"run, and about {_total()} for verdicts"
     )
 
 

@@ -1,7 +1,7 @@
 """Turn a row of somebody's own questions into a draft: `{image, question, answer}` and whatever else is known.
 
-`FIELDS` lists the fields and the other names under which they are found; `docs/data.md` describes them. What a row does not say is
-found out (the type of the answer), dealt later (the split) or left open (the cognitive function, see `cogvsr.functions.TASK`).
+`FIELDS` lists the fields and the other names under which they are found; `docs/data.md` describes them. What a row does not say
+is found out (the type of the answer), dealt later (the split) or left open (the function, see `cogvsr.functions.TASK`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _LETTERS = tuple("ABCDEFGHIJ")
 _FUNCTION_OF = {re.sub(r"\W+", "_", title.lower()): name for name, title in TITLES.items()} | {f: f for f in FUNCTIONS}
 
 Pictured = Callable[[Any, str], Picture]
-"""Makes a picture of what a row holds (a path, an address, base64 text, bytes, an image); the second argument is a name for it."""
+"""Makes a picture of what a row holds (a path, an address, base64 text, bytes, an image), and gives it a name."""
 
 
 def drafts_of(rows: Iterable[tuple[str, Mapping[str, Any]] | LeftOut], pictured: Pictured) -> Iterator[Draft | LeftOut]:
@@ -149,7 +149,9 @@ def _asked(part: Mapping[str, Any], what: str, row: Mapping[str, Any]) -> Asked:
     try:
         made = asked(text, answer, options)
     except Unusable as error:
-        raise Unusable(f"field answer: {error}; write the text of one option, or its letter (A is the first)") from error
+        raise Unusable(
+            f"field answer: {error}; write the text of one option, or its letter (A is the first)"
+        ) from error
     kind = part.get("answer_type")
     if kind is None or kind == made.answer_type:
         return made
@@ -185,7 +187,9 @@ def _options(part: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(value, Mapping):
         value = [value[name] for name in sorted(value)]
     if not isinstance(value, (list, tuple)) or len(value) < 2:
-        raise Unusable(f'field options: must be a list of two or more texts, such as ["left", "right"], got {value!r:.60}')
+        raise Unusable(
+            f'field options: must be a list of two or more texts, such as ["left", "right"], got {value!r:.60}'
+        )
     found = tuple(words(one) if isinstance(one, bool) else _plain(one) for one in value)
     if not all(found):
         raise Unusable(f"field options: must hold texts or numbers, got {list(value)!r:.60}")
@@ -239,7 +243,9 @@ def _steps(row: Mapping[str, Any], question: Asked, functions: tuple[str, ...]) 
         except Unusable as error:
             raise Unusable(f"step {i + 1}: {error}") from error
     if sum(step.kind == TASK for step in made) not in (0, len(made)):
-        raise Unusable(f"field steps: every step needs a function, or none, got {[step.functions for step in made]!r:.80}")
+        raise Unusable(
+            f"field steps: every step needs a function, or none, got {[step.functions for step in made]!r:.80}"
+        )
     last = made[-1]
     if last.answer.casefold() != question.answer.casefold():
         raise Unusable(f"the last step must end in the answer {question.answer[:40]!r}, got {last.answer[:40]!r}")
@@ -269,7 +275,9 @@ def _split(row: Mapping[str, Any]) -> Any:
     if value is None:
         return ""
     if value not in SPLITS:
-        raise Unusable(f"field split: must be {', '.join(SPLITS)}, got {value!r:.40}; leave it out to have splits dealt")
+        raise Unusable(
+            f"field split: must be {', '.join(SPLITS)}, got {value!r:.40}; leave it out to have splits dealt"
+        )
     return value
 
 
@@ -278,7 +286,9 @@ def _boxes(part: Mapping[str, Any]) -> tuple[Box, ...]:
     value = _json(value) if isinstance(value, str) else value
     if value is None:
         return ()
-    if isinstance(value, Mapping) or (isinstance(value, (list, tuple)) and all(isinstance(one, (int, float)) for one in value)):
+    if isinstance(value, Mapping) or (
+        isinstance(value, (list, tuple)) and all(isinstance(one, (int, float)) for one in value)
+    ):
         value = [value]
     if not isinstance(value, (list, tuple)):
         raise Unusable(f"field boxes: must be a list of [x0, y0, x1, y1], got {value!r:.60}")
@@ -296,7 +306,8 @@ def _box(value: Any) -> Box:
     x0, y0, x1, y1 = (float(one) for one in corners)
     if max(x0, y0, x1, y1) > 1:
         raise Unusable(
-            f"field boxes: must be shares of the picture, 0 to 1, got {list(corners)!r:.60}; divide x by its width, y by its height"
+            f"field boxes: must be shares of the picture, 0 to 1, got {list(corners)!r:.60}; divide x by its width, y by its "
+            "height"
         )
     try:
         return Box(x0=x0, y0=y0, x1=x1, y1=y1)
@@ -311,7 +322,9 @@ def _objects(row: Mapping[str, Any]) -> tuple[SceneObject, ...]:
     if value is None:
         return ()
     if not isinstance(value, (list, tuple)) or not all(isinstance(one, Mapping) for one in value):
-        raise Unusable(f'field objects: must be a list of {{"name": "cup", "box": [x0, y0, x1, y1]}}, got {value!r:.60}')
+        raise Unusable(
+            f'field objects: must be a list of {{"name": "cup", "box": [x0, y0, x1, y1]}}, got {value!r:.60}'
+        )
     known = set(SceneObject.model_fields) - {"id", "cls", "box"}
     made = []
     for i, one in enumerate(value):

@@ -35,28 +35,34 @@ def own_tables(origin: Origin) -> list[Path]:
     """
     if origin.file is not None:
         if origin.file.suffix.lower() in (".xlsx", ".xls", ".pkl"):
-            raise HeadAtlasError(f"{origin.file}: must be a .jsonl, .json, .csv, .tsv or .parquet file; save it as one of these")
+            raise HeadAtlasError(
+                f"{origin.file}: must be a .jsonl, .json, .csv, .tsv or .parquet file; save it as one of these"
+            )
         return [origin.file]
     samples = origin.files("*samples*.jsonl")
     if samples:
         return samples
-    found = {pattern: [path for path in origin.files(pattern) if not _NOT_TABLES.search(path.name)] for pattern in PATTERNS}
+    found = {
+        pattern: [path for path in origin.files(pattern) if not _NOT_TABLES.search(path.name)] for pattern in PATTERNS
+    }
     kinds = [paths for paths in found.values() if paths]
     if not kinds:
         raise HeadAtlasError(
-            f"{origin.root}: must hold a table of questions ({', '.join(PATTERNS)}), found none; write questions.jsonl with one line "
-            'a question: {"image": "a.jpg", "question": "Is the cup left of the plate?", "answer": "yes"}'
+            f"{origin.root}: must hold a table of questions ({', '.join(PATTERNS)}), found none; write questions.jsonl with one "
+            'line a question: {"image": "a.jpg", "question": "Is the cup left of the plate?", "answer": "yes"}'
         )
     if len(kinds) > 1:
         names = ", ".join(paths[0].name for paths in kinds)
-        raise HeadAtlasError(f"{origin.root}: holds tables of several kinds ({names}): name the file to read instead of the folder")
+        raise HeadAtlasError(
+            f"{origin.root}: holds tables of several kinds ({names}): name the file to read instead of the folder"
+        )
     return kinds[0]
 
 
 @importer(
     NAME,
-    title="own questions",
-    home="your files",
+    title="your files",
+    home="-",
     licence="as you say",
     shareable=False,
     steps="one",
@@ -87,7 +93,10 @@ def _rows(path: Path, stem: bool) -> Iterator[tuple[str, Mapping[str, Any]] | Le
                 fields["image"] = by_index[image]
             if "index" in fields and ("prediction" in fields or _is_vlmevalkit(fields)):
                 fields.pop("split", None)  # dev or test of the benchmark
-        if stem and (name := next((fields[key] for key in FIELDS["id"] if fields.get(key) is not None), None)) is not None:
+        if (
+            stem
+            and (name := next((fields[key] for key in FIELDS["id"] if fields.get(key) is not None), None)) is not None
+        ):
             fields["id"] = f"{path.stem}-{name}"
         if "id" in fields or "index" in fields or "question_id" in fields:
             _add_picture_by_id(fields)

@@ -40,7 +40,11 @@ def is_own(path: Path) -> bool:
     except HeadAtlasError:
         return False
     # A row without one of CogVSR's own fields, but with something that only own questions have.
-    return first is not None and not _OF_COGVSR & set(first) and ("question" in first or "image" in first or "doc" in first)
+    return (
+        first is not None
+        and not _OF_COGVSR & set(first)
+        and ("question" in first or "image" in first or "doc" in first)
+    )
 
 
 def validate_own(path: Path, images: Sequence[Path], counted: Checked) -> Iterator[Fault]:
@@ -53,14 +57,26 @@ def validate_own(path: Path, images: Sequence[Path], counted: Checked) -> Iterat
     report = Report(NAME, NAME, str(path), "", False, 0, None)
     drafts = read_drafts(own(origin), NAME, report)
     pictures = Pictures([*images, origin.root], None)
-    kept = with_images([draft for draft in drafts if not any(p.url for p in draft.pictures)], None, 0, pictures, report, None)
+    kept = with_images(
+        [draft for draft in drafts if not any(p.url for p in draft.pictures)], None, 0, pictures, report, None
+    )
     counted.questions = len(kept) + sum(any(p.url for p in draft.pictures) for draft in drafts)
     faults = [Fault(one.key, "", one.reason) for one in report.left_out]
     faults += [
-        Fault(one.key, "image", f"{one.reason}; name the folder of the pictures with --images, or write a path relative to it")
+        Fault(
+            one.key,
+            "image",
+            f"{one.reason}; name the folder of the pictures with --images, or write a path relative to it",
+        )
         for one in report.missing
     ]
     if not counted.questions and not faults:
-        faults.append(Fault(str(path), "", 'no question in it; write lines such as {"image": "a.jpg", "question": ..., "answer": ...}'))
+        faults.append(
+            Fault(
+                str(path),
+                "",
+                'no question in it; write lines such as {"image": "a.jpg", "question": ..., "answer": ...}',
+            )
+        )
     counted.faults = len(faults)
     yield from faults

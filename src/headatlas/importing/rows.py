@@ -79,5 +79,3 @@ def _pictured(value: Any, name: str) -> Picture:
         path = Path(value).expanduser()
         return Picture(str(path), read=lambda: read_image(path))
     raise Unusable(f"field image: must be a PIL image, a path, bytes or a uint8 array, got a {type(value).__name__}")
-
-

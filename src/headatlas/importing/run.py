@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from headatlas.cogvsr import files
+from headatlas.cogvsr.functions import TASK
 from headatlas.cogvsr.schema import Question, Split
 from headatlas.cogvsr.validate import fault_of
 from headatlas.errors import HeadAtlasError
@@ -138,7 +139,7 @@ def write_drafts(
     split_of = _splits(kept, parts, shares, report.seed)
     report.groups = len(set(parts.values()))
     report.questions = len(kept)
-    report.decomposed = sum(draft.steps[0].kind != WHOLE for draft, _ in kept)
+    report.decomposed = sum(len(d.steps) > 1 or d.steps[0].kind not in (WHOLE, TASK) for d, _ in kept)
     counts = Counter(split_of.values())
     order = [split for split in (*shares, *counts) if split in shares or counts[split]]
     report.splits = {split: counts[split] for split in dict.fromkeys(order)}

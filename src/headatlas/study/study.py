@@ -22,9 +22,9 @@ from jaxtyping import Float32
 from headatlas.activations import Activations
 from headatlas.cluster import Workers
 from headatlas.cogvsr import CogVSR
+from headatlas.cogvsr import load as load_data
 from headatlas.cogvsr.enough import cannot_run, scenes_per_split, too_few
 from headatlas.cogvsr.functions import FUNCTIONS, TASK
-from headatlas.cogvsr import load as load_data
 from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder
 from headatlas.heads import HeadSet
@@ -79,7 +79,7 @@ class Study:
         store: str | Path | None = None,
     ) -> None:
         self.settings, self.run, self.workers = settings, RunDir(out), workers
-        self._progress = progress
+        self.progress = progress
         self._record = self.run.record()
         self._check_settings()
         self.store = self._store(None if store is None else str(store))
@@ -232,8 +232,8 @@ class Study:
 
     def report(self, what: str, done: int, total: int) -> None:
         """Call the progress callback, if there is one."""
-        if self._progress is not None:
-            self._progress(what, done, total)
+        if self.progress is not None:
+            self.progress(what, done, total)
 
     # -- identity --------------------------------------------------------------------------------------------------
 
@@ -277,8 +277,8 @@ class Study:
         if unnamed.any() and not unnamed.all():
             first = steps["question"][unnamed].iloc[0]
             raise HeadAtlasError(
-                f"{int(unnamed.sum())} of {len(steps)} steps have no named function, the first is of question {first!r}: name the "
-                "functions of all steps or of none"
+                f"{int(unnamed.sum())} of {len(steps)} steps have no named function, the first is of question {first!r}: name "
+                "the functions of all steps or of none"
             )
         scenes = scenes_per_split(steps)
         if fault := cannot_run(scenes):

@@ -18,7 +18,9 @@ from headatlas.cli.registry import command
 def from_(
     source: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A .jsonl, .json, .csv, .tsv or .parquet file, or the folder that holds it."),
+        typer.Argument(
+            metavar="FILE", help="A .jsonl, .json, .csv, .tsv or .parquet file, or the folder that holds it."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the dataset; its report is written next to it.")],
     images: Annotated[
@@ -55,7 +57,9 @@ def from_(
     print_report(report, out, as_json)
     steps = load(out).steps()
     if (steps["kind"] == TASK).any():
-        typer.echo("no cognitive functions are named: a study treats the questions as one function, this task", err=True)
+        typer.echo(
+            "no cognitive functions are named: a study treats the questions as one function, this task", err=True
+        )
     scenes = scenes_per_split(steps)
     if fault := cannot_run(scenes):
         typer.echo(f"too few pictures for a study: {fault}", err=True)

@@ -154,7 +154,8 @@ def validate(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A dataset (.jsonl, .parquet, a folder with them), or own questions as `data from` reads them."
+            metavar="FILE",
+            help="A dataset (.jsonl, .parquet, a folder with them), or own questions as `data from` reads them.",
         ),
     ],
     images: Annotated[

@@ -20,7 +20,9 @@ def run(study: Study) -> None:
     """Write results/activation.csv; arms in which the model cannot be asked all questions have no rows."""
     detector = get_detector(study.settings.detector)
     if not any(detector(question) for question in study.data.split("E")):
-        log.warning("activation is left out: detector %r finds nothing in the pictures of split E", study.settings.detector)
+        log.warning(
+            "activation is left out: detector %r finds nothing in the pictures of split E", study.settings.detector
+        )
         study.run.write_table("activation", RESULTS["activation"].empty())
         return
     every = {name: arm for name, arm in arms(detector).items() if study.shows(name)}
