@@ -127,14 +127,14 @@ def test_functions_of_all_or_of_none():
 def test_mistakes_in_python_are_one_line(tmp_path):
     with pytest.raises(HeadAtlasError, match=r"row 1: field answer: is missing.*\(and 1 more of 3 rows\)"):
         ha.cogvsr.from_rows([{**ROW, "image": picture(0)}, {"image": picture(1), "question": "?"}, {}])
-    with pytest.raises(HeadAtlasError, match="no such file|cannot be read"):
+    with pytest.raises(HeadAtlasError, match="cannot be read"):
         ha.cogvsr.from_rows([{**ROW, "image": tmp_path / "none.png"}])
     with pytest.raises(HeadAtlasError, match="headatlas data from"):
         ha.cogvsr.from_rows("questions.jsonl")
     with pytest.raises(HeadAtlasError, match="at least one question"):
         ha.cogvsr.from_rows([])
     shared = [{**ROW, "image": picture(0), "split": split, "id": split} for split in "PE"]
-    with pytest.raises(HeadAtlasError, match="'P' and 'E' share a picture or a group"):
+    with pytest.raises(HeadAtlasError, match="share a picture or a group, so they must be in one split"):
         ha.cogvsr.from_rows(shared)
 
 

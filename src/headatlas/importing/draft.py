@@ -67,7 +67,7 @@ ODD = (Exception,)
 
 def left_out(key: str, error: Exception) -> LeftOut:
     """The record whose reading raised `error`, with the reason in one line."""
-    reason = " ".join(str(error).split())[:200]
+    reason = " ".join(str(error).split())[:400]
     return LeftOut(
         key, reason if isinstance(error, Unusable) else f"not of the set's form ({type(error).__name__}: {reason})"
     )

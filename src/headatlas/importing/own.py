@@ -68,7 +68,7 @@ def drafts_of(rows: Iterable[tuple[str, Mapping[str, Any]] | LeftOut], pictured:
             continue
         where, fields = row
         try:
-            made.append(_draft(number, fields, pictured))
+            made.append(_draft(number, where, fields, pictured))
         except ODD as error:
             made.append(left_out(where, error))
     drafts = [one for one in made if isinstance(one, Draft)]
@@ -81,9 +81,9 @@ def drafts_of(rows: Iterable[tuple[str, Mapping[str, Any]] | LeftOut], pictured:
     yield from made
 
 
-def _draft(number: int, row: Mapping[str, Any], pictured: Pictured) -> Draft:
+def _draft(number: int, where: str, row: Mapping[str, Any], pictured: Pictured) -> Draft:
     name = _plain(_value(row, "id"))
-    key = name or f"row{number:06d}"
+    key = name or where
     pictures = _pictures(row, key, pictured)
     question = _asked(row, "question", row)
     functions = _functions(row)
@@ -123,9 +123,10 @@ def _plain(value: Any) -> str:
 
 
 def _missing(row: Mapping[str, Any], what: str, example: str) -> Unusable:
-    names = [str(name) for name in row]
+    names = [str(name) for name, value in row.items() if value is not None]
     has = ", ".join(names[:8]) or "nothing"
-    return Unusable(f"field {what}: is missing{near(what, names)}; write {example} (the row has {has:.120})")
+    meant = near(what, [name for name in names if not any(name in known for known in FIELDS.values())])
+    return Unusable(f"field {what}: is missing{meant}; write {example} (the row has {has:.120})")
 
 
 # -- the question --------------------------------------------------------------------------------------------------------

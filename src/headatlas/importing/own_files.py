@@ -23,6 +23,9 @@ PATTERNS = ("*.jsonl", "*.csv", "*.tsv", "*.json", "*.parquet")
 _NOT_TABLES = re.compile(r"(_results|\.import|_acc|_score|config)\.(json|csv|tsv)$|^results\.json$", re.IGNORECASE)
 """Names of what evaluations write beside their questions."""
 
+_ENCODED = ("iVBOR", "/9j/", "R0lG", "UklGR", "Qk", "SUkq", "TU0A")
+"""How the base64 text of PNG, JPEG, GIF, WebP, BMP and TIFF begins."""
+
 _INDEX = 64
 """VLMEvalKit: an `image` of at most as many characters is the index of the row that holds the picture."""
 
@@ -164,7 +167,7 @@ def pictured_in(root: Path) -> Pictured:
         text = str(value).strip()
         if re.match(r"https?://", text):
             return Picture(re.split(r"[?#]", text)[0].rsplit("/", 1)[-1] or name, url=text)
-        if text.startswith("data:") or (len(text) > 300 and re.fullmatch(r"[A-Za-z0-9+/=\s]+", text[:300])):
+        if text.startswith("data:") or (len(text) > _INDEX and text.startswith(_ENCODED)):
             return spool.picture(name, "".join(text.split()) if not text.startswith("data:") else text)
         path = Path(text)
         if path.is_absolute() and path.is_relative_to(root.absolute()):
