@@ -12,13 +12,15 @@ import pandas as pd
 LEAST: dict[str, int] = {"P": 2, "S": 2, "T": 1, "E": 2}
 """Pictures without which a study cannot be computed: cross-validation and intervals need two."""
 
+# S: a head is told from chance by flipping the signs of pictures; with 15, 2^-15 < 0.05 / 784 heads. E: 10 points of 60 pictures are
+# six changed answers; if all change in one direction, p = 0.03.
 ENOUGH: dict[str, tuple[int, str]] = {
     "P": (20, "to estimate the means that ablation puts in a head's place, and to fit probes"),
-    "S": (15, "for one head in 784 to be told from chance by flipping the signs of pictures (2^-15 < 0.05 / 784)"),
+    "S": (15, "to tell a head from chance"),
     "T": (10, "to tune strengths"),
     "E": (
         60,
-        "for a fall of 10 points to be told from none (six changed answers, all in one direction, have p = 0.03)",
+        "to tell a fall of 10 points from none",
     ),
 }
 """Pictures for verdicts that can come out either way, and what for."""

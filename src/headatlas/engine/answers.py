@@ -149,6 +149,15 @@ def collect(
     return Outcome(sums, wrong == 0, best, valid)
 
 
+def logits_outcome(logits: Float[Tensor, "K V"], answers: Answers) -> Outcome:
+    """The predictions at the answers of a batch, from logits at the real positions, row by row."""
+    gold = answers.gold[answers.real].to(logits.device)
+    valid = None
+    if answers.valid is not None:
+        valid = valid_logprob(logits, answers.valid[answers.real].to(logits.device), answers)[None]
+    return collect(logits.argmax(1)[None], gold_logprob(logits, gold)[None], answers, valid)
+
+
 def not_finite(vlm: VLM, what: str) -> HeadAtlasError:
     """The error for `what`, such as "z of layer 3", being NaN or infinite."""
     return HeadAtlasError(

@@ -17,11 +17,13 @@ from headatlas import stats
 from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.controls import LEAST
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.negative import joint_interval
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 from headatlas.results import RESULTS
 
 SPARSE = 0.1

@@ -9,9 +9,11 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import effect, of_function
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 COLUMNS = ["scorer", "heads_of", "steps_of", "k", "drop", "low", "high", "n"]
 

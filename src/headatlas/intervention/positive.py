@@ -10,9 +10,11 @@ import pandas as pd
 from headatlas import stats
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.directions import Directions
 from headatlas.intervention.effects import Rows, change, effect, of_function, spatial
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 GRID = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Strengths tried, in standard deviations; 0.1 is the paper's."""

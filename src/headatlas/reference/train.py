@@ -194,12 +194,13 @@ class Trainer:
         self.optimizer.step()
         return {"loss": round(float(loss.detach()), 5), "rate": round(rate, 6), "norm": round(float(norm), 3), **facts}
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """bfloat16 arithmetic within the block, where the recipe asks for it."""
         return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16)
 
     def _vision_loss(self) -> tuple[Tensor, dict[str, Any]]:
         scenes = self.sampler.patches(self.step, self.recipe.vision_batch)[self._team.rank :: self._team.size]
-        with self._autocast():
+        with self.autocast():
             features = self.features(to_float(self.processor, self.pool.images(scenes)))
         loss, accuracy = self.heads(features, torch.from_numpy(self.pool.patches[scenes]))
         return loss / self._team.size, {field: round(value, 3) for field, value in accuracy.items()}
@@ -211,7 +212,7 @@ class Trainer:
         ids = batch.ids[mine]
         pixels = None if batch.blind else to_float(self.processor, self.pool.images(batch.scenes[mine]))
         frozen = self.recipe.frozen(stage, self.step)
-        with self._autocast():
+        with self.autocast():
             states = hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
             loss = answer_loss(self.model, states, ids, batch.weights[mine])
         # The mean loss of each process counts by its share of the total weight.
@@ -223,7 +224,7 @@ class Trainer:
         self.model.eval()
         if STAGES[self.stage] == "vision":
             labels = torch.from_numpy(self.held_out.patches)
-            with self._autocast():
+            with self.autocast():
                 pixels = to_float(self.processor, np.array(self.held_out.pixels))
                 features = torch.cat([self.features(part) for part in pixels.split(64)])
             _, measured = self.heads(features, labels)

@@ -22,9 +22,10 @@ from jaxtyping import Bool, Float, Float32, Int
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
+from headatlas.intervention.runner import Runner
 from headatlas.progress import Progress
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.intervention.condition import Runner
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means
+from headatlas.intervention.runner import Runner
 from headatlas.progress import Progress
 from headatlas.results.sweeps import SWEEP_TABLES
 from headatlas.scoring.ablation import SingleHeadDamage, single_head_damage

@@ -15,8 +15,8 @@ import numpy as np
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
-from headatlas.intervention.condition import Runner
 from headatlas.intervention.operations import Means, mean_z
+from headatlas.intervention.runner import Runner
 from headatlas.scoring.ablation import N_NULL, Pool, SingleHeadDamage, sign_flip_p, sign_flips, single_head_damage
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, check_contrast, labels_of, scorer
 

@@ -6,17 +6,13 @@ Model, data, activations and atlas are loaded on first use, so that a resumed ru
 from __future__ import annotations
 
 import logging
-import platform
 from collections import Counter
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-import torch
-import transformers
 from jaxtyping import Float32
 
 from headatlas.activations import Activations
@@ -252,8 +248,9 @@ class Study:
             HeadAtlasError: the model or the dataset cannot be loaded, a split is missing, or another process has just begun
                 a run in the same folder. Nothing is written then.
         """
-        for sentence in self.check_data():  # before the model is loaded
-            log.warning("%s", sentence)
+        few = self.check_data()  # before the model is loaded
+        if few and self._record is None:
+            log.warning("few pictures, so verdicts can hardly be reached: %s", " ".join(few))
         record = {
             "settings": self._identity(),
             "batch_size": self.settings.batch_size,
@@ -271,7 +268,7 @@ class Study:
             HeadAtlasError: the dataset cannot be loaded, it lacks a split, it has too few pictures to compute a study, or only
                 some of its steps have a named function.
         """
-        self._per_split(self.whole)
+        per_split(self.whole)
         steps = self.whole.steps()
         unnamed = (steps["kind"] == TASK).to_numpy()
         if unnamed.any() and not unnamed.all():
@@ -345,52 +342,16 @@ class Study:
             )
         return Folder.of(noted or wanted or self.run.root)
 
-    def _per_split(self, data: CogVSR) -> dict[str, int]:
-        """Questions in each split; `HeadAtlasError` if one has none."""
-        per_split = {name: data.splits.get(name, 0) for name in SPLITS}
-        missing = [name for name, count in per_split.items() if not count]
-        if missing:
-            raise HeadAtlasError(
-                f"the dataset has no question in split {', '.join(missing)}: a study needs {', '.join(SPLITS)}"
-            )
-        return per_split
 
-    def write_settings(self) -> None:
-        """Write settings.json: the settings, model, data and versions."""
-        layers, heads = self.vlm.heads.shape
-        config = cast(Any, self.vlm.model).config
-        per_split = self._per_split(self.data)
-        settings = self.settings.model_dump(mode="json")
-        source = settings.pop("data")
-        record = {
-            **settings,
-            "data": {
-                "source": source,
-                "n": len(self.data),
-                "left_out": len(self.whole) - len(self.data),
-                "seed": self.settings.seed,
-                "fingerprint": self.whole.fingerprint,
-                "questions": per_split,
-            },
-            "source": source,
-            "functions": "one task" if self.one_task else list(self.functions),
-            "too_few": self.check_data(),
-            "model_fingerprint": self.vlm.fingerprint,
-            "family": config.model_type,
-            "shape": [layers, heads],
-            "kv_heads": getattr(config.get_text_config(), "num_key_value_heads", None),
-            "d_head": self.vlm.heads.d_head,
-            "dtype": str(self.vlm.dtype).removeprefix("torch."),
-            "device": self.vlm.device.type,
-            "threads": torch.get_num_threads(),
-            "versions": {
-                "headatlas": version("headatlas"),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "python": platform.python_version(),
-            },
-        }
-        self.run.write_json("settings.json", record)
+def per_split(data: CogVSR) -> dict[str, int]:
+    """The number of questions in each split that a study needs; `HeadAtlasError` if one has none."""
+    counts = {name: data.splits.get(name, 0) for name in SPLITS}
+    missing = [name for name, count in counts.items() if not count]
+    if missing:
+        raise HeadAtlasError(
+            f"the dataset has no question in split {', '.join(missing)}: a study needs {', '.join(SPLITS)}"
+        )
+    return counts
 
 
 def _loaded(folder: Path, fingerprint: str) -> CogVSR | None:
