@@ -116,7 +116,7 @@ def check_contrast(inputs: ScoringInputs, scorer: str) -> None:
         labels = inputs.labels(split)
         if (labels == labels[0]).all():
             raise UnscorableError(
-                f"scorer {scorer!r} compares steps of different functions, and all steps of split {split} have the same"
+                f"{scorer!r} compares steps of different functions, and all steps of split {split} have the same"
             )
 
 
