@@ -304,7 +304,7 @@ def _box(value: Any) -> Box:
         or not all(isinstance(one, (int, float)) and math.isfinite(one) for one in corners)
     ):
         raise Unusable(f"field boxes: must hold [x0, y0, x1, y1], got {value!r:.60}")
-    x0, y0, x1, y1 = (float(one) for one in corners)
+    x0, y0, x1, y1 = (float(one) for one in corners if one is not None)
     if max(x0, y0, x1, y1) > 1:
         raise Unusable(
             f"field boxes: must be shares of the picture, 0 to 1, got {list(corners)!r:.60}; divide x by its width, y by its "

@@ -139,10 +139,9 @@ def write_drafts(
     split_of = _splits(kept, parts, shares, report.seed)
     report.groups = len(set(parts.values()))
     report.questions = len(kept)
-    report.decomposed = sum(len(d.steps) > 1 or d.steps[0].kind not in (WHOLE, TASK) for d, _ in kept)
+    report.decomposed = sum(any(step.kind not in (WHOLE, TASK) for step in d.steps) for d, _ in kept)
     counts = Counter(split_of.values())
-    order = [split for split in (*shares, *counts) if split in shares or counts[split]]
-    report.splits = {split: counts[split] for split in dict.fromkeys(order)}
+    report.splits = {**dict.fromkeys(shares, 0), **counts}
     # Removed first, so that an interrupted import does not leave the report of an earlier one.
     report_path(out).unlink(missing_ok=True)
     files.write(_rows(kept, report.importer, parts, split_of, list(report.splits)), out)
