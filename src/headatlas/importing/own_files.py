@@ -69,7 +69,7 @@ def own_tables(origin: Origin) -> list[Path]:
     licence="as you say",
     shareable=False,
     steps="one",
-    tested_on="real files",
+    tested_on="documented form",
 )
 def own(origin: Origin) -> Iterator[Draft | LeftOut]:
     """Rows with image, question and answer, and whatever else they say; see docs/data.md."""
