@@ -3,7 +3,7 @@ import pytest
 from headatlas.cogvsr import CogVSR
 from headatlas.errors import HeadAtlasError
 from headatlas.study import make_settings
-from headatlas.study.plan import plan
+from headatlas.study.plan import _stages, plan
 from headatlas.study.stages import STAGES
 from headatlas.study.study import GIVEN, Study
 
@@ -37,10 +37,13 @@ def test_every_stage_has_a_cost_or_says_that_it_has_none(made):
 
 
 def test_more_work_costs_more(made, tiny_vlm, data, tmp_path):
-    more = plan(opened(tmp_path / "run", tiny_vlm, data, n_random=5000))
-    of = {stage.name: stage.seconds for stage in more.stages}
-    was = {stage.name: stage.seconds for stage in made.stages}
-    assert of["ablate"] > 5 * was["ablate"]
+    def seconds(**options):
+        study = opened(tmp_path / "run", tiny_vlm, data, **options)
+        return {name: cost for name, _, cost in _stages(study, made.speed, made.questions, {"P": 9, "S": 9})}
+
+    few, many = seconds(), seconds(n_random=5000)
+    assert many["ablate"] > 5 * few["ablate"]
+    assert many["evaluate"] == few["evaluate"]
 
 
 def test_too_few_pictures_are_refused_without_the_model(tiny_questions, tmp_path):

@@ -250,6 +250,7 @@ def _stages(
         "ablate", f"up to {conditions:,} sets of heads silenced",
         judged * (swept(len(FUNCTIONS) + doses, evaluated) + swept(negative + concentration, controlled)),
     )  # fmt: skip
+    yield "look", "attention in a few questions", 40 * speed.forced
     directions = 2 + settings.n_directions + 2 * settings.n_steer
     yield (
         "steer", f"up to {judged * len(spatial) * (directions + len(settings.alphas)):,} directions",
@@ -257,7 +258,6 @@ def _stages(
     )  # fmt: skip
     yield "activate", f"{evaluated:,} questions shown in up to {arms} ways", arms * evaluated * speed.forced
     yield "methods", *_methods(settings, speed, counts)
-    yield "look", "attention in a few questions", 40 * speed.forced
     yield "examples", "answers before and after", evaluated * speed.forced
     yield "claims", "read tables", 1.0
     yield "report", "draw the page", 15.0
