@@ -5,6 +5,7 @@
 """
 
 from headatlas.results import methods as _methods  # registers its tables  # noqa: F401
+from headatlas.results import towers as _towers  # noqa: F401
 from headatlas.results.table import LIMITS, RESULTS, Column, Kind, Table, load, read_csv, validate
 from headatlas.results.tables import FUNCTION, SCORER, VERDICTS, N
 

@@ -96,6 +96,7 @@ def multihead(
     """
     if inputs.vlm is None or inputs.data is None:
         raise HeadAtlasError("scorer 'multihead' runs the model; pass vlm= and data= to score()")
+    inputs.only_language("multihead")
     if min(screens, halves) < 24 or questions < 1:
         raise HeadAtlasError(
             f"screens and halves must be 24 or more and questions 1 or more, got {screens}, {halves} and {questions}"
