@@ -18,9 +18,7 @@ import argparse
 import contextlib
 import copy
 import importlib.util
-import io
-import subprocess
-import sys
+import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
@@ -119,13 +117,26 @@ def names() -> list[str]:
     return ["bare", "headatlas", "eager", *(name for name, module in peers if importlib.util.find_spec(module))]
 
 
-def memory(name: str, options: argparse.Namespace, length: int) -> float:
-    """MiB that one call adds to the process that has made the model."""
-    command = [sys.executable, __file__, "--one", name, "--tokens", str(length), "--layers", str(options.layers)]
-    ran = subprocess.run([*command, "--queries", str(options.queries)], capture_output=True, text=True)
-    if ran.returncode:
-        raise SystemExit(f"{name}: {ran.stderr[-2000:]}")
-    return float(ran.stdout.splitlines()[-1])
+def memory(at: Race, name: str) -> float:
+    """MiB that one call adds, in a process of its own, forked before anything else was run."""
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=_peak, args=(at, name, theirs))
+    child.start()
+    try:
+        theirs.close()
+        return ours.recv() / 2**20
+    except EOFError:
+        return float("nan")
+    finally:
+        child.join()
+
+
+@torch.inference_mode()
+def _peak(at: Race, name: str, pipe: Any) -> None:
+    contender = at.contender(name)
+    before = peak_bytes()
+    contender()
+    pipe.send(peak_bytes() - before)
 
 
 @torch.inference_mode()
@@ -136,20 +147,13 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--queries", type=int, default=16, help="predicting positions")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--one", choices=["bare", "headatlas", "eager", "vlmprobe", "nnsight"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.one:
-        contender = Race(options.layers, options.tokens[0], options.queries).contender(options.one)
-        before = peak_bytes()
-        with contextlib.redirect_stdout(io.StringIO()):
-            contender()
-        print((peak_bytes() - before) / 2**20)
-        return
     print("| T | contender | seconds | x bare | largest difference | MiB beyond the weights |")
     print("|---:|---|---:|---:|---:|---:|")
     for length in options.tokens:
         at = Race(options.layers, length, options.queries)
+        peaks = {name: memory(at, name) for name in names()}
         contenders = {name: at.contender(name) for name in names()}
         own = contenders["eager"]()
         off = {}
@@ -159,10 +163,8 @@ def main() -> None:
                 off[name] = max(float((a - b).abs().max()) for a, b in zip(made, own, strict=True))
         for line in race(str(length), contenders, "bare", options.rounds, off):
             gap = "" if line.off is None else f"{line.off:.1e}"
-            peak = memory(line.name, options, length)
-            print(
-                f"| {length} | {line.name} | {line.seconds:.2f} | {line.ratio:.2f} | {gap} | {peak:.0f} |", flush=True
-            )
+            cells = line.name, f"{line.seconds:.2f}", f"{line.ratio:.2f}", gap, f"{peaks[line.name]:.0f}"
+            print(f"| {length} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
