@@ -39,6 +39,10 @@ JUDGED = ("specificity", "paper")
 """The finder that wins on planted worlds (docs/grading.md), and the paper's choice beside it."""
 
 
+QUICK_SCORERS = ("specificity", "ablation", "attention", "linear", "paper")
+"""The scorers of a quick study; a full one also looks for heads that stand in for each other."""
+
+
 class Settings(BaseModel):
     """What a study does; shares are in 0..1."""
 
@@ -50,7 +54,7 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = Field(("specificity", "ablation", "attention", "linear", "paper"), min_length=1)
+    scorers: tuple[str, ...] = Field((*QUICK_SCORERS, "multihead"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     judged: tuple[str, ...] = ()
     """Names of the scorers whose heads are ablated, steered and judged; empty: `JUDGED`, those
@@ -207,7 +211,9 @@ def make_settings(model: str, *, preset: str = "strict", quick: bool = False, **
     """
     if preset not in _PRESETS:
         raise HeadAtlasError(f"preset must be one of {', '.join(_PRESETS)}; got {preset!r}{near(preset, [*_PRESETS])}")
-    values = _PRESETS[preset] | (_QUICK if quick else {}) | _given(chosen)
+    values = (
+        ({"scorers": QUICK_SCORERS} if quick else {}) | _PRESETS[preset] | (_QUICK if quick else {}) | _given(chosen)
+    )
     return _valid({"model": model, "preset": preset, "quick": quick, **values})
 
 
