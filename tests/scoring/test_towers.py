@@ -6,10 +6,10 @@ import torch
 
 import headatlas as ha
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import Head, HeadSet, ZReader, zero
 from headatlas.intervention import Runner
 from headatlas.intervention.towers import tower_means, towers_of
+from headatlas.proof.processor import write_checkpoint
 from headatlas.scoring import Atlas
 from headatlas.vlm import conversation, encode, load_vlm
 

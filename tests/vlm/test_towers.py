@@ -8,8 +8,8 @@ from PIL import Image
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
 from headatlas.families.image_grid import image_tokens
-from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import AttentionReader, edit_heads, zero
+from headatlas.proof.processor import write_checkpoint
 from headatlas.vlm import Conversation, Turn, encode, load_vlm
 from headatlas.vlm.image_tokens import cross_tokens_of
 

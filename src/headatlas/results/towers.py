@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from headatlas.results.columns import FUNCTION, N, add, interval
 from headatlas.results.table import Column
-from headatlas.results.tables import FUNCTION, N, add, interval
 
 TOWER = Column(
     "tower", "text", "L language model, V vision tower, X cross-attention, C connector", values=("L", "V", "X", "C")

@@ -1,13 +1,13 @@
-"""A6: what each head contributes when many are ablated at once, and which heads stand in for each other.
+"""The scorer `multihead` (A6): the contribution of each head when many are ablated at once, and redundant groups of heads.
 
-Every reading is of the gold answer's log-probability *among valid answers*: less the log of the mass on the first tokens of valid
-answers (`scoring.valid_answers`). A fall of that mass is damage to the answer *format*: the model no longer answers this type of
-question, and what it says tells nothing about the function. Each reading counts by the mass that is left.
+Damage is measured on the gold answer's log-probability *among valid answers*: its log-probability minus the log of the mass on
+the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass is *format* damage: the model no longer gives an
+answer of this type, so its answer shows nothing about the function. Each measurement is weighted by the remaining mass.
 
 1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated; ridge regressions give each
-   head's share of the damage to each function, whole, and of the format damage.
+   head's share of the total damage to each function, and of the format damage.
 2. Backbone: heads whose share for the *median* function is `GENERAL` or more. Every step needs them, to read its words or to
-   answer at all: without them the model is broken, not a function. They stay intact from here on, and are not scored.
+   answer at all: removing them breaks the model, not one function. They stay intact from here on, and are not scored.
 3. Halves: halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads matters.
    Weighted ridge regressions of the damage on the halves give the scores.
 4. Each head alone, and the groups of heads that stand in for each other (`scoring.redundancy`).
@@ -38,7 +38,7 @@ from headatlas.vlm.evaluate import evaluate
 
 SHARES = (0.12, 0.25, 0.5)
 CLIP = -8.0
-"""Log-probabilities below are counted as this, nats: a wrong answer can be only so wrong."""
+"""Log-probabilities are clipped at this value, nats, so that very wrong answers do not dominate."""
 GENERAL = 0.2
 """Nats that a head must cost the median function, in random subsets, to belong to the backbone."""
 TOP = 32
@@ -50,7 +50,7 @@ RIDGE = 1.0
     "multihead",
     title="damage in random halves",
     label="Many heads (A6)",
-    description="What a head adds to the damage that the loss of half of all heads does to a function's steps.",
+    description="How much a head adds to the damage to a function's steps when half of all heads are ablated.",
     unit="nats",
     least=0.02,
     twin=False,
@@ -164,7 +164,7 @@ def multihead(
 
 
 class _Readings:
-    """Readings of some questions under ablated sets of heads."""
+    """Damage to some questions under ablated sets of heads."""
 
     def __init__(
         self, inputs: ScoringInputs, questions: Sequence[Any], operation: str, means: Any, scope: str, batch_size: int
@@ -176,29 +176,29 @@ class _Readings:
         self.table = evaluate(inputs.vlm, questions, batch_size=batch_size)
 
     def damage(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Under each set of heads, `[R, N]` each: the damage among valid answers, the format damage (both nats), the mass left on
-        valid answers, and the damage to the gold answer as a whole (nats)."""
+        """For each set of heads, `[R, N]` each: the damage among valid answers, the format damage (both nats), the remaining mass
+        on valid answers, and the total damage to the gold answer (nats)."""
         sets = [_heads(mask, self._heads) for mask in masks]
         conditions = [[ablate(heads, self._operation, self._means)] if heads else [] for heads in sets]
 
-        def told(what: str, done: int, total: int, /) -> None:
+        def report(what: str, done: int, total: int, /) -> None:
             self.inputs.report("multihead", done, total)
 
-        made = sweep(self.inputs.vlm, self._chats, conditions, self._scope, self._batch_size, told, self._valid)
-        assert made.valid is not None
-        left, before = made.valid[:-1], made.valid[-1]
-        among = np.maximum(made.logprob - left, CLIP)
+        result = sweep(self.inputs.vlm, self._chats, conditions, self._scope, self._batch_size, report, self._valid)
+        assert result.valid is not None
+        left, before = result.valid[:-1], result.valid[-1]
+        among = np.maximum(result.logprob - left, CLIP)
         return (
-            np.maximum(made.bare[0] - before, CLIP)[None] - among,
+            np.maximum(result.bare[0] - before, CLIP)[None] - among,
             np.minimum(before[None] - left, -CLIP),
             np.exp(np.minimum(left, 0.0)),
-            np.maximum(made.bare[0], CLIP)[None] - np.maximum(made.logprob, CLIP),
+            np.maximum(result.bare[0], CLIP)[None] - np.maximum(result.logprob, CLIP),
         )
 
     def joint(self, sets: Iterable[np.ndarray], rows: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " R"]:
-        """The mean damage of each set of heads among valid answers, on some steps, weighted by the mass left, nats."""
-        made, _, mass, _ = self.damage(sets)
-        return (made * mass)[:, rows].sum(1) / np.maximum(mass[:, rows].sum(1), 1e-9)
+        """The mean damage of each set of heads among valid answers, on some steps, weighted by the remaining mass, nats."""
+        among, _, mass, _ = self.damage(sets)
+        return (among * mass)[:, rows].sum(1) / np.maximum(mass[:, rows].sum(1), 1e-9)
 
 
 def _by_function(
@@ -244,7 +244,7 @@ def _redundant(
 
 
 def _heads(chosen: np.ndarray, heads: int) -> HeadSet:
-    """A set from a mask over all heads, or from their numbers."""
+    """A head set from a mask over all heads, or from their numbers."""
     numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
     return HeadSet(_head(int(i), heads) for i in numbers)
 
