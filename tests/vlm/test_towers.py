@@ -108,7 +108,7 @@ def test_tokens_of_llama4_are_where_the_processor_puts_the_pixels(tmp_path, size
     grid = family_of("llama4").image_grid
 
     def tiles(image):
-        made = processor.image_processor(images=[image], return_tensors="np")["pixel_values"]
+        made = processor.image_processor(images=[image], return_tensors="pt")["pixel_values"].float().numpy()
         return made.reshape(-1, *made.shape[-3:])
 
     plain = Image.fromarray(np.full((size[1], size[0], 3), 30, np.uint8))

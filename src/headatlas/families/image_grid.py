@@ -261,9 +261,10 @@ def canvas_then_whole(processor: Any, config: Any, size: tuple[int, int], n: int
     return [*_tiles(rows, columns, side, (width, height)), Part(side, side)]
 
 
-def _of_white(processor: Any, size: tuple[int, int]) -> Any:
+def _of_white(processor: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
     """What the image processor makes of a white picture of this size: whatever is not white is padding."""
-    return processor.image_processor(images=[Image.new("RGB", size, "white")], return_tensors="np")
+    made = processor.image_processor(images=[Image.new("RGB", size, "white")], return_tensors="pt")
+    return {name: value.float().numpy() for name, value in made.items() if hasattr(value, "float")}
 
 
 def _extent(tiles: Float[np.ndarray, "n c h w"], rows: int, columns: int) -> tuple[float, float]:
