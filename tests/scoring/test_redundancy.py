@@ -103,7 +103,7 @@ def singles(masks):
     return masks @ SINGLES
 
 
-@pytest.mark.parametrize("spare", [2, 4, 5])
+@pytest.mark.parametrize("spare", [2, 3, 4])
 def test_ten_heads_are_one_group_however_many_are_spare(spare):
     """Any `spare` of them cost nothing: no pair shows it, and with half of them missing the curve may be straight."""
     world = World(lambda masks: 0.3 * np.maximum(masks[:, TEN].sum(1) - spare, 0), singles)

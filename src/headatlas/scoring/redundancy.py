@@ -12,7 +12,7 @@ A head whose work others do as well costs nothing alone. So for each function:
    not told apart.
 4. A group is kept if it costs more than its heads one by one.
 
-A group of which much more than half can be spared costs little in any half, and is not found.
+A group of which half or more can be spared costs little in most halves, and may not be found.
 
 Halves come with their complements, and are balanced where heads are few (`halves_of`), so that what two heads cost together
 cannot pass for the share of a third. What three and more cost together still can; columns that belong to no head show how much.
