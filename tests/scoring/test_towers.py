@@ -95,7 +95,7 @@ def test_scores_are_the_losses_of_single_heads_and_carry_the_tower(tiny_vlm, tin
         after = ha.evaluate(tiny_vlm, questions)
     assert values[1, 0] == pytest.approx((before["logprob"] - after["logprob"])[steps].mean(), abs=1e-4)
     assert {head.tower for head in atlas.ranking("spatial_perception", "specificity")} == {"V"}
-    assert atlas.heads("spatial_perception", "ablation", "top_k").towers() == ("V",)
+    assert atlas.heads("spatial_perception", "ablation", "top_k", k=2).towers() == ("V",)
     again = Atlas.load(atlas.save(tmp_path))
     assert again.ranking("spatial_perception") == atlas.ranking("spatial_perception")
 
