@@ -105,6 +105,6 @@ def test_means_in_place_of_vision_heads(tiny_vlm, tiny_questions, acts):
     before = ha.evaluate(tiny_vlm, questions)
     with tiny_vlm.edit(mean(HeadSet([head]), values)):
         after = ha.evaluate(tiny_vlm, questions)
-    steps = before["functions"].str.split("|").map(lambda names: "decision_making" in names)
+    steps = before["functions"].str.split("|").map(lambda names: "information_extraction" in names)
     wanted = (before["logprob"] - after["logprob"])[steps].mean()
-    assert atlas.of().of("decision_making")[0, 1] == pytest.approx(wanted, abs=1e-4)
+    assert atlas.of().of("information_extraction")[0, 1] == pytest.approx(wanted, abs=1e-4)
