@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL, TASK_TITLE, TITLES
 from headatlas.formatting import (
     MISSING,
     becomes,
@@ -32,8 +32,8 @@ from headatlas.formatting import (
 __all__ = [
     "CONTEXTS", "GROUPS", "INPUT_ARMS", "METRICS", "MISSING", "OPERATIONS", "SELECTORS", "SETS", "SHORT_FUNCTIONS",
     "STEERING_ARMS", "TARGETS", "VERDICTS", "becomes", "count", "functions_in_order", "group", "in_order", "interval", "known",
-    "listing", "number", "p_value", "percent", "plain", "points", "scorer", "scorer_names", "scorer_title", "scorers_in_order",
-    "seconds", "short", "with_interval",
+    "listing", "number", "one_task", "p_value", "percent", "plain", "points", "scorer", "scorer_names", "scorer_title",
+    "scorers_in_order", "seconds", "short", "with_interval",
 ]  # fmt: skip
 
 SHORT_FUNCTIONS = {
@@ -158,11 +158,25 @@ def scorer_title(name: str) -> str:
     return _scorers.get().get(name, ("", ""))[1] or plain(name)
 
 
+_functions: ContextVar[Mapping[str, str]] = ContextVar("functions", default=MappingProxyType({}))
+"""Names of functions in place of their own, for the study whose page is being built."""
+
+
+@contextmanager
+def one_task(applies: bool) -> Iterator[None]:
+    """Within the block, if it applies, the function under which questions without functions are stored is called this task."""
+    token = _functions.set({SPATIAL[0]: TASK_TITLE, "spatial": TASK_TITLE} if applies else {})
+    try:
+        yield
+    finally:
+        _functions.reset(token)
+
+
 def group(name: str) -> str:
     """The name for people of a function, of `final` and `spatial`, or of a type of question."""
-    return plain(name, {**TITLES, **GROUPS})
+    return plain(name, {**TITLES, **GROUPS, **_functions.get()})
 
 
 def short(name: str) -> str:
     """A function's name in one word, for the axes of matrices."""
-    return plain(name, {**SHORT_FUNCTIONS, **GROUPS})
+    return plain(name, {**SHORT_FUNCTIONS, **GROUPS, **_functions.get()})

@@ -10,6 +10,7 @@ import pandas as pd
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.report import words
 from headatlas.report.blocks import all_scorers, headline_selector
+from headatlas.report.one_task import is_one_task
 from headatlas.report.page import Bar, Figure, PerScorer, Section, Shot, Story
 from headatlas.report.registry import section
 from headatlas.report.sections.examples import image_uri
@@ -94,7 +95,11 @@ def _heads(run: Run, scorer: str, function: str, row: Any) -> list[str]:
 
 def _which(run: Run, function: str, heads: list[str]) -> str:
     one = len(heads) == 1
-    return f"Of the {_total(run)} {words.count(len(heads))} {'stands' if one else 'stand'} out for {PLAIN[function]}:"
+    return f"Of the {_total(run)} {words.count(len(heads))} {'stands' if one else 'stand'} out for {_plain(run, function)}:"
+
+
+def _plain(run: Run, function: str) -> str:
+    return words.group(function).lower() if is_one_task(run) else PLAIN[function]
 
 
 def _total(run: Run) -> str:

@@ -37,7 +37,7 @@ def examples(study: Study) -> None:
 @stage("claims", command="report", needs=("select", "ablate", "steer", "activate"), uses=lambda study: codes(CLAIMS))
 def claims(study: Study) -> None:
     """Write claims.json."""
-    verdicts = judge(study.run.read_table, study.judged)
+    verdicts = judge(study.run.read_table, study.judged, study.one_task)
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
