@@ -11,7 +11,7 @@ from headatlas.cogvsr.functions import SPATIAL
 from headatlas.report import words
 from headatlas.report.blocks import all_scorers, headline_selector
 from headatlas.report.one_task import is_one_task
-from headatlas.report.page import Bar, Figure, PerScorer, Section, Shot, Story
+from headatlas.report.page import Bar, Block, Figure, PerScorer, Section, Shot, Story
 from headatlas.report.registry import section
 from headatlas.report.sections.examples import image_uri
 from headatlas.report.sections.heads import function_map, map_ramp, selected_heads
@@ -36,7 +36,7 @@ WHY_OPEN = {
 @section("story", order=-10)
 def story_section(run: Run) -> Section:
     """The opening, once for each scorer."""
-    views = {scorer: (_story(run, scorer),) for scorer in all_scorers(run)}
+    views: dict[str, tuple[Block, ...]] = {scorer: (_story(run, scorer),) for scorer in all_scorers(run)}
     return Section(
         id="story",
         title="In short",
