@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 from headatlas.families import counts_positions, family_of
 from headatlas.heads import AttentionEdit, Edit, HeadGrid, edit_heads, find_heads
@@ -453,3 +454,6 @@ def _for_rows(active: _Active, rows: Sequence[int]) -> Any:
     if max(rows) >= given:
         raise HeadAtlasError(f"edits must be for {max(rows) + 1} rows or more, got {given}")
     return [[edit.at_row(row) for edit in (active.edits if active.rows is None else active.rows[row])] for row in rows]
+
+
+__getattr__ = old_names(__name__)
