@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, Timeout
 
+from headatlas.annotate.llm.server_errors import BROKEN_OFF
 from headatlas.errors import HeadAtlasError
 from headatlas.storage import file_lock
 
@@ -78,7 +79,7 @@ class ReplyCache:
         if row is None or [type(value) for value in row] != [str, str, str, int, int]:
             return None
         reply = Reply(*row)
-        return None if reply.finish == "error" else reply  # stored by versions that took a provider's error for a reply
+        return None if reply.finish in BROKEN_OFF else reply  # stored by versions that took these for replies
 
     def put(self, key: str, reply: Reply, asked: str, prompt: str) -> None:
         """Store a reply; when this returns, it is on the disk.
