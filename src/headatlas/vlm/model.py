@@ -22,7 +22,7 @@ from torch import nn
 from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 from headatlas.families import counts_positions, family_of
-from headatlas.heads import AttentionEdit, Edit, HeadGrid, edit_heads, find_heads
+from headatlas.heads import AttentionEdit, Edit, HeadGrid, edit_heads, find_heads, uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.pictures import open_picture
 from headatlas.vlm import identity
@@ -340,7 +340,8 @@ class VLM:
 
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
-        """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""
+        """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call. A compiled
+        model runs uncompiled, because hooks do not act reliably in compiled code."""
         if self._deciding:  # what was opened before is in force already
             forget_positions(self._model)
             yield
@@ -349,6 +350,7 @@ class VLM:
         try:
             forget_positions(self._model)
             with ExitStack() as stack:
+                stack.enter_context(uncompiled(self._model))
                 waiting = [active for active in self._active if active.deferred]
                 if waiting:
                     positions = batch.positions
