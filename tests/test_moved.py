@@ -22,7 +22,7 @@ with warnings.catch_warnings(record=True) as said:
     from headatlas.storage import Folder
 from headatlas.annotate.llm import structured
 from headatlas import reference as new
-from headatlas.families.proof.processor import write_checkpoint
+from headatlas.proof.processor import write_checkpoint
 from headatlas.folder import Folder as NewFolder
 from headatlas.pictures import open_picture
 assert read_record is structured.read_record
@@ -37,7 +37,7 @@ print([str(one.message) for one in said if one.category is DeprecationWarning])
     ("old", "new"),
     [
         ("headatlas.models.real.build", MOVED["headatlas.models.real"] + ".build"),
-        ("headatlas.models.table", "headatlas.families.proof.table"),
+        ("headatlas.models.table", "headatlas.proof.table"),
         ("headatlas.vlm", None),
         ("headatlas.reference", None),
     ],

@@ -22,13 +22,13 @@ MOVED = {
     "headatlas.cogvsr.judge": "headatlas.annotate.judge",
     "headatlas.llm": "headatlas.annotate.llm",
     "headatlas.review": "headatlas.annotate.review",
-    "headatlas.models": "headatlas.families.proof",
-    "headatlas.models.real": "headatlas.families.proof.processor",
+    "headatlas.models": "headatlas.proof",
+    "headatlas.models.real": "headatlas.proof.processor",
     "headatlas.vlm.reference": "headatlas.reference",
     "headatlas.vlm.along": "headatlas.vlm.positions",
     "headatlas.vlm.manners": "headatlas.families",
     "headatlas.models.adapters": "headatlas.families",
-    "headatlas.models.family": "headatlas.families.proof.prove",
+    "headatlas.models.family": "headatlas.proof.prove",
     "headatlas.models.real.families": "headatlas.families",
     "headatlas.cogvsr.scenes.families": "headatlas.scenes.question_types",
     "headatlas.activations.spread": "headatlas.activations.sharding",
@@ -51,13 +51,13 @@ RENAMED = {
     "headatlas.storage": {"Folder": "headatlas.folder.Folder"},
     "headatlas.stats": {"bh": "headatlas.stats.benjamini_hochberg"},
     "headatlas.cogvsr.rows": {"encode_image": "headatlas.pictures.encode"},
-    "headatlas.families.proof.processor": {
-        "RealReport": "headatlas.families.proof.processor.check.ProcessorReport",
-        "check_real": "headatlas.families.proof.processor.check.check_processor",
-        "write_real": "headatlas.families.proof.processor.build.write_checkpoint",
+    "headatlas.proof.processor": {
+        "RealReport": "headatlas.proof.processor.check.ProcessorReport",
+        "check_real": "headatlas.proof.processor.check.check_processor",
+        "write_real": "headatlas.proof.processor.build.write_checkpoint",
     },
-    "headatlas.families.proof.processor.build": {
-        "write_real": "headatlas.families.proof.processor.build.write_checkpoint",
+    "headatlas.proof.processor.build": {
+        "write_real": "headatlas.proof.processor.build.write_checkpoint",
     },
 }
 """Names that modules of today had in 0.1, and where their things are now."""

@@ -1,5 +1,5 @@
-"""Which heads are latent, in three parts: decodable above null and untrained twin; without effect, alone and in their group; and
-recruited, which means that a method gives them an effect.
+"""Find latent heads. A head is latent if three conditions hold: the function is decodable from it above the null and the
+untrained twin; removing it has no effect, alone and with its group; and a method *recruits* it, that is, gives it an effect.
 
 The group of a function's idle heads is the largest set of them, the least effective first, that can be removed
 together while the loss stays within +-delta of zero (found by bisection on split S). A head that can be removed alone
@@ -41,13 +41,13 @@ Losses = Callable[[HeadSet], pd.DataFrame]
 
 @dataclass(frozen=True, eq=False)
 class LatentInputs:
-    """What latent heads are found from.
+    """Inputs of `latent_table`.
 
     Attributes:
         vlm, data: model and questions; split S is used.
         decodable: scores of the linear probe, with p-values.
         effect: scores of exact single-head ablation, with per-step values, in nats.
-        means: mean z of every head over split P, put in the place of removed heads.
+        means: mean z of every head over split P, which replaces the z of removed heads.
         methods: fitted methods that may recruit heads.
         twin: scores of the linear probe on the untrained twin (`twin_scores`); None leaves that comparison out.
         functions: which functions.
@@ -100,7 +100,7 @@ _OWN = [name for name in RESULTS["latent"].names if name != "latent"]
 
 
 def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.DataFrame:
-    """The first two parts of the definition, for the heads from which `function` is decodable."""
+    """The first two conditions, for the heads from which `function` is decodable."""
     c, delta = function_index(check_function(function)), DELTA["logprob"]
     try:
         alone = equivalence_p(inputs.effect, function, delta)
@@ -134,7 +134,7 @@ def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.Data
 
 
 def removable_group(ordered: Sequence[Head], losses: Losses, function: str, delta: float) -> HeadSet:
-    """The longest run of heads from the first that can be removed together without effect, by bisection."""
+    """The longest prefix of `ordered` that can be removed together without effect, found by bisection."""
     low, high = 0, len(ordered)
     while low < high:
         middle = (low + high + 1) // 2
@@ -146,7 +146,7 @@ def removable_group(ordered: Sequence[Head], losses: Losses, function: str, delt
 
 
 def loss_of(losses: Losses, heads: HeadSet, function: str, delta: float) -> tuple[float, float]:
-    """What the function's steps lose without some heads (mean, nats), and the equivalence test's p."""
+    """The mean loss of the function's steps without some heads (nats), and the p of the equivalence test."""
     values, scenes = _lost(losses(HeadSet(())), losses(heads), function)
     return float(values.mean()), stats.tost(values, scenes, delta)
 
@@ -159,12 +159,12 @@ def _lost(before: pd.DataFrame, after: pd.DataFrame, function: str) -> tuple[Flo
 
 
 def _recruit(inputs: LatentInputs, table: pd.DataFrame, losses: Losses, questions: Sequence[Any]) -> None:
-    """Fill in the third part: for idle heads, the method under which their effect rises most."""
+    """Fill in the third condition: for idle heads, the method under which their effect rises most."""
     idle = table[table["idle"].astype(bool)]
     heads = HeadSet(Head(int(layer), int(h)) for layer, h in zip(idle["layer"], idle["head"], strict=True))
     if not heads:
         return
-    found: dict[str, list[Estimate]] = {}
+    changes: dict[str, list[Estimate]] = {}
     effects: dict[str, list[float]] = {}
     for name, method in inputs.methods.items():
         touched = heads & HeadSet(getattr(method, "heads", ()))
@@ -177,18 +177,18 @@ def _recruit(inputs: LatentInputs, table: pd.DataFrame, losses: Losses, question
             for head in touched:
                 with inputs.vlm.edit(ablate(HeadSet((head,)), "mean", means)):
                     without[head] = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
-        found[name], effects[name] = [], []
+        changes[name], effects[name] = [], []
         for _, row in idle.iterrows():
             head = Head(int(row["layer"]), int(row["head"]))
             if head not in without:
-                found[name].append(Estimate(np.nan, np.nan, np.nan, 0))
+                changes[name].append(Estimate(np.nan, np.nan, np.nan, 0))
                 effects[name].append(np.nan)
                 continue
             bare, scenes = _lost(losses(HeadSet(())), losses(HeadSet((head,))), row["function"])
             now, _ = _lost(base, without[head], row["function"])
-            found[name].append(stats.paired_bootstrap(bare, now, scenes, n=inputs.n_boot))
+            changes[name].append(stats.paired_bootstrap(bare, now, scenes, n=inputs.n_boot))
             effects[name].append(float(now.mean()))
-    for name, estimates in found.items():
+    for name, estimates in changes.items():
         # One-sided: half of the two-sided p where the effect rises.
         p = np.array([e.p / 2 if e.value > 0 else 1 - e.p / 2 for e in estimates])
         q = stats.benjamini_hochberg(p)
@@ -199,7 +199,7 @@ def _recruit(inputs: LatentInputs, table: pd.DataFrame, losses: Losses, question
 
 
 def _means(inputs: LatentInputs) -> Means:
-    """Mean z of every head as it is now, over questions of split P."""
+    """Mean z of every head under the active method, over questions of split P."""
     questions = list(inputs.data.split("P"))[:32]
     return mean_z(capture(inputs.vlm, questions, ("all",), batch_size=inputs.batch_size), "P")
 
