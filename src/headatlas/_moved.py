@@ -51,6 +51,11 @@ RENAMED = {
     "headatlas.storage": {"Folder": "headatlas.folder.Folder"},
     "headatlas.stats": {"bh": "headatlas.stats.benjamini_hochberg"},
     "headatlas.cogvsr.rows": {"encode_image": "headatlas.pictures.encode"},
+    "headatlas.intervention.condition": {"Runner": "headatlas.intervention.runner.Runner"},
+    "headatlas.proof": {
+        "check_real": "headatlas.proof.processor.check.check_processor",
+        "write_real": "headatlas.proof.processor.build.write_checkpoint",
+    },
     "headatlas.proof.processor": {
         "RealReport": "headatlas.proof.processor.check.ProcessorReport",
         "check_real": "headatlas.proof.processor.check.check_processor",
