@@ -153,6 +153,13 @@ def test_mistakes_are_one_line(tiny_vlm, recipe, tmp_path):
     (folder / "recipe.json").write_text(json.dumps(record))
     with pytest.raises(HeadAtlasError, match="damaged: its numbers"):
         HeadRecipe.load(folder)
+    for key in record:
+        for odd in ({k: v for k, v in record.items() if k != key}, record | {key: 3}, record | {key: ["x"]}):
+            (folder / "recipe.json").write_text(json.dumps(odd))
+            try:
+                HeadRecipe.load(folder)
+            except HeadAtlasError as error:
+                assert len(str(error).splitlines()) == 1
     (folder / "recipe.json").write_text("{")
     with pytest.raises(HeadAtlasError, match="cannot be read"):
         HeadRecipe.load(folder)
