@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -155,13 +154,11 @@ def file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
         OSError: it cannot be made.
     """
     options = {"timeout": 0, "is_singleton": True, **options}
-    lock: filelock.BaseFileLock = filelock.FileLock(path, **options)
+    # Newer releases of filelock fall back by themselves, but remove a lock file that another process holds.
+    strict = {"fallback_to_soft": False} if hasattr(filelock.BaseFileLock, "fallback_to_soft") else {}
+    lock: filelock.BaseFileLock = filelock.FileLock(path, **options, **strict)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # newer releases of filelock do the same by themselves, and say so
-            lock.acquire()
+        lock.acquire()
     except (NotImplementedError, OSError) as error:
         if isinstance(error, TimeoutError) or (isinstance(error, OSError) and error.errno not in _NO_LOCKS):
             raise
