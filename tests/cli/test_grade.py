@@ -12,14 +12,16 @@ from headatlas.truth import load_world
 
 def test_calibrate_writes_verdicts_rates_and_a_page(tmp_path):
     headatlas("calibrate", "--out", tmp_path, "--seeds", "1", "--questions", "80")
-    assert set(pd.read_csv(tmp_path / "rates.csv")["claim"]) == {"C1", "C2", "C3", "C5a"}
-    assert len(pd.read_csv(tmp_path / "verdicts.csv")) == 8 * 4
+    assert set(pd.read_csv(tmp_path / "rates.csv")["claim"]) == {"C1", "C2", "C3", "C4", "C5a", "C5b"}
+    assert len(pd.read_csv(tmp_path / "verdicts.csv")) == 8 * 4 + 7
     assert "| claim | it is |" in (tmp_path / "calibration.md").read_text()
 
 
 def test_mistakes_are_found_before_anything_runs(tmp_path):
     with pytest.raises(HeadAtlasError, match="linear"):
         headatlas("grade", "--out", tmp_path, "--scorers", "lineer")
+    with pytest.raises(HeadAtlasError, match="must each name at least one"):
+        headatlas("grade", "--out", tmp_path, "--selectors", " ,")
     with pytest.raises(HeadAtlasError, match=r"a folder with truth\.json, got 'ref-llava'"):
         headatlas("grade", "--out", tmp_path, "--world", "ref-llava", "--scorers", "random", "--n", "40")
     (tmp_path / "layout.json").write_text("{}")
@@ -39,3 +41,4 @@ def test_a_world_is_planted_verified_and_graded(tmp_path):
     cheap = ("--scorers", "linear,random", "--n", "40")
     headatlas("grade", "--out", graded, "--world", world, "--null", "ref-llava:twin", *cheap)
     assert "Linear probe (A2)" in (graded / "grading.md").read_text()
+    assert "<svg" in (graded / "grading.svg").read_text()

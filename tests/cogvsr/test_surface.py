@@ -93,7 +93,7 @@ def test_it_is_deterministic():
 def test_bad_input_is_named():
     with pytest.raises(HeadAtlasError, match="text_of_step"):
         function_from_text(pd.DataFrame({"gold": ["x"]}), steps(3, 0, leak=True))
-    with pytest.raises(HeadAtlasError, match="none in common"):
+    with pytest.raises(HeadAtlasError, match="in common, got none"):
         answer_without_image(questions(3, 0)[:1], questions(3, 0)[1:2])
 
 

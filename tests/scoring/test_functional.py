@@ -62,7 +62,7 @@ def test_bounds_have_the_coverage_they_claim_with_scenes_of_several_steps():
 def test_mistakes_are_one_line():
     scores = made([1.0])
     with pytest.raises(HeadAtlasError, match="least must be >= 0, got -1"):
-        select(scores, "spatial_perception", "functional", least=-1)
+        select(scores, "spatial_perception", "functional", least=-1.0)
     bare = Scores("ablation", scores.values, pvalues=scores.pvalues)
     with pytest.raises(HeadAtlasError, match="least needs per-step scores"):
         select(bare, "spatial_perception", "functional", least=0.1)

@@ -85,6 +85,9 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
     class Activations:
         steps, tokens = None, ("gold",)
 
+        def z(self, tokens, rows=None):
+            raise AssertionError
+
     data = Data(tiny_questions)
     inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=data, n_null=50)
     made = get_scorer("multihead")(inputs, operation="zero", screens=24, halves=24)

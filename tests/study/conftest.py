@@ -1,6 +1,9 @@
 """One small but whole study of the shipped VLM, run once for all tests of this room."""
 
+import shutil
+
 import pytest
+from filelock import FileLock
 
 from headatlas.study import make_settings, open_study, run_stages
 
@@ -24,8 +27,15 @@ def small():
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, worker_id):
+    """Run directory of the finished study. The test processes share the run; each has a copy of its own."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "finished-study"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            made = base / "study-in-the-making"
+            run_stages(open_study(make_settings(MODEL, **SMALL), made))
+            made.rename(shared)
     out = tmp_path_factory.mktemp("study") / "run"
-    study = open_study(make_settings(MODEL, **SMALL), out)
-    run_stages(study)
+    shutil.copytree(shared, out)
     return out

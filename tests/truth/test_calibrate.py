@@ -32,8 +32,11 @@ def test_a_model_at_chance_cannot_be_tested(found):
 
 def test_every_kind_has_a_truth_and_a_line_in_the_page(found):
     assert set(TRUTH) == set(KINDS) == set(found["kind"])
+    assert set(found["claim"]) == {"C1", "C2", "C3", "C4", "C5a", "C5b"}
     page = calibration_page(found)
     assert all(kind in page for kind in KINDS)
+    helped = next(line for line in page.splitlines() if line.startswith("| *helped*"))
+    assert helped.split("|")[2:-1] == [" " * 2] * 3 + [" 100 % (true) "] + [" " * 2] * 2
 
 
 def test_rates_and_aims():

@@ -1,18 +1,22 @@
 """Grades against a truth made by hand, and null worlds of a real model."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from headatlas.cogvsr import CogVSR
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import Scores
+from headatlas.truth.chart import grading_figures, save_grading_charts
 from headatlas.truth.grade import Case, grade_case, null_case, ranked_against, summary
 from headatlas.truth.page import grading_page
 
 
-def case(truth):
-    return Case("made", "planted", None, None, truth, {FUNCTIONS[0]: "redundant"})
+def case(truth, vlm, data):
+    return Case("made", "planted", vlm, data, truth, {FUNCTIONS[0]: "redundant"})
 
 
 def test_rankings():
@@ -23,7 +27,12 @@ def test_rankings():
 
 
 @pytest.fixture
-def grades():
+def data(tiny_questions):
+    return CogVSR.from_questions(tiny_questions)
+
+
+@pytest.fixture
+def grades(tiny_vlm, data):
     truth = np.zeros((8, 2, 3), bool)
     truth[0, 0, :2] = True
     values, p = np.zeros((8, 2, 3)), np.ones((8, 2, 3))
@@ -33,8 +42,8 @@ def grades():
         "ablation": Scores("ablation", values, pvalues=p),
         "random": Scores("random", np.random.default_rng(0).random((8, 2, 3))),
     }
-    null = Case("twin of made", "twin", None, None)
-    return pd.concat([grade_case(case(truth), scores, ("null",)), grade_case(null, scores, ("null",))])
+    null = Case("twin of made", "twin", tiny_vlm, data)
+    return pd.concat([grade_case(case(truth, tiny_vlm, data), scores, ("null",)), grade_case(null, scores, ("null",))])
 
 
 def test_selected_sets_are_compared_with_the_truth(grades):
@@ -48,6 +57,17 @@ def test_functions_without_a_planted_head_are_left_out_of_planted_worlds(grades)
     planted = grades[grades["kind"] == "planted"]
     assert set(planted["function"]) == {FUNCTIONS[0]}
     assert set(grades[grades["kind"] == "twin"]["function"]) == set(FUNCTIONS)
+
+
+def test_the_charts_show_what_was_measured_and_nothing_else(grades, tmp_path):
+    found, false = grading_figures(grades, "null")
+    rows = {name: json.dumps(figure.charts[0].spec) for name, figure in (("found", found), ("false", false))}
+    assert "F1 of the selected set" in rows["found"]
+    assert "untrained twin" in rows["false"]
+    assert grading_figures(grades[grades["kind"] == "twin"], "null")[0].name == "grading_null"
+    written = save_grading_charts(grades, tmp_path, "null")
+    assert [path.name for path in written] == ["grading.svg", "grading.png", "grading_null.svg", "grading_null.png"]
+    assert "Exact ablation" in (tmp_path / "grading.svg").read_text()
 
 
 def test_the_page_has_every_scorer_and_role(grades):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
-from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import Head, HeadSet, steer
 from headatlas.intervention import Condition, ablate
 from headatlas.truth.synthetic import KINDS, Rules, SyntheticWorld, drawn
 
@@ -57,14 +58,46 @@ def test_every_kind_has_all_splits_and_functions_and_disjoint_heads(kind):
     assert set(world.steps["split"]) == {"P", "S", "T", "E"}
     assert set(world.steps["function"]) == set(FUNCTIONS)
     heads = [head for _, some in world.rules.carriers.values() for head in some]
+    if world.rules.shown:
+        assert set(world.rules.shown) == {"boxes+mask", "random_boxes"}
     assert len(set(heads)) == (3 if kind == "shared" else len(heads))
     assert world.truth.sum() == len(heads)
 
 
-def test_only_ablations_are_known():
+def test_steering_moves_only_what_the_rules_say():
+    u = lambda world: torch.from_numpy(world._toward_right)  # noqa: E731
+    gains = {}
+    for kind in ("steerable", "any push", "read only"):
+        world = drawn(kind, 0, 600)
+        heads = HeadSet(world.rules.carriers[F][1])
+        sigma = torch.ones(world.rules.shape)
+        rows = world.runner().baseline("E")["function"] == F
+        for name, direction in (("toward", u(world)), ("away", -u(world))):
+            after = world.runner().run(Condition("", (steer(heads, direction, 2.0, sigma),)), "E")
+            gains[kind, name] = (after["logprob"] - world.runner().baseline("E")["logprob"])[rows].mean()
+            other = (after["logprob"] - world.runner().baseline("E")["logprob"])[~rows].mean()
+            assert abs(other) < 0.1
+    assert gains["steerable", "toward"] > 0.2 > -0.2 > gains["steerable", "away"]
+    assert gains["any push", "toward"] > 0.2
+    assert gains["any push", "away"] > 0.2
+    assert max(abs(gains["read only", way]) for way in ("toward", "away")) < 0.1
+
+
+def test_pictures_help_spatial_steps_as_the_rules_say():
+    world = drawn("helped", 0, 600)
+    tables = {arm: world.shown_as(arm) for arm in ("original", "boxes+mask", "random_boxes")}
+    spatial = tables["original"]["function"].isin(SPATIAL)
+    gain = {arm: (table["correct"].mean(), table["correct"][spatial].mean()) for arm, table in tables.items()}
+    assert gain["boxes+mask"][1] > gain["original"][1] + 0.05
+    assert abs(gain["random_boxes"][1] - gain["original"][1]) < 0.05
+    same = [(table["correct"] == tables["original"]["correct"])[~spatial].mean() for table in tables.values()]
+    assert min(same) > 0.9
+
+
+def test_other_edits_are_refused():
     world = drawn("planted", 0, 80)
     with (
-        pytest.raises(HeadAtlasError, match="must be ablations"),
+        pytest.raises(HeadAtlasError, match="by ablation or by steering"),
         world.vlm.edit(type("Edit", (), {"factor": 2.0})()),
     ):
         pass

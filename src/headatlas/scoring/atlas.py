@@ -196,8 +196,6 @@ def score(
             if "unexpected keyword argument" in str(error):
                 raise HeadAtlasError(f"scorer {name!r}: {error}") from error
             raise
-        if not isinstance(atlas.scores[name], Scores):
-            raise HeadAtlasError(f"scorer {name!r} must return Scores, got a {type(atlas.scores[name]).__name__}")
         if grid is not None and atlas.scores[name].shape != grid:
             raise HeadAtlasError(
                 f"scorer {name!r} must return scores of {grid[0]} layers x {grid[1]} heads, as captured; "

@@ -236,8 +236,11 @@ class Scorer:
         return f"<Scorer {self.name!r}: {self.label}>"
 
     def __call__(self, inputs: ScoringInputs, **options: Any) -> Scores:
-        """Score every head for every function."""
-        return self.function(inputs, **options)
+        """Score every head for every function. Raises `HeadAtlasError` if the scorer's function returns anything but `Scores`."""
+        scored = self.function(inputs, **options)
+        if not isinstance(scored, Scores):
+            raise HeadAtlasError(f"scorer {self.name!r} must return Scores, got a {type(scored).__name__}")
+        return scored
 
 
 SCORERS: Registry[Scorer] = Registry("scorer", ("headatlas.scoring.*",), of=Scorer)

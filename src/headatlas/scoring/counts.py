@@ -75,7 +75,7 @@ def counts_table(
 
 def differences(
     one: Bool[np.ndarray, "B F L H"], two: Bool[np.ndarray, "B F L H"], present: Bool[np.ndarray, " F"]
-) -> dict[str, Float[np.ndarray, " B"]]:
+) -> dict[str, Float[np.ndarray, " _kept"]]:
     """How much more functions differ from each other than from themselves in the other half, by split: place and number.
 
     Splits in which fewer than `LEAST_FUNCTIONS` functions have heads in both halves are left out; empty if that is more than

@@ -61,14 +61,14 @@ def calibration_page(found: pd.DataFrame) -> str:
         lines.append(
             f"| {row['claim']} | {truth} | {share} | {others} | {row['worlds']} | {'yes' if meets[i] else 'no'} |"
         )
-    lines += ["", "| kind of world | " + " | ".join(sorted(found["claim"].unique())) + " |"]
-    lines.append("|" + "---|" * (1 + found["claim"].nunique()))
+    claims = sorted(found["claim"].unique())
+    lines += ["", "| kind of world | " + " | ".join(claims) + " |", "|" + "---|" * (1 + len(claims))]
     for kind, some in found.groupby("kind", sort=False):
-        cells = []
-        for _, own in some.groupby("claim", sort=True):
+        cells = dict.fromkeys(claims, "")
+        for claim, own in some.groupby("claim"):
             share = (own["verdict"] == "supported").mean()
-            cells.append(f"{100 * share:.0f} % ({'true' if own['true'].iloc[0] else 'false'})")
-        lines.append(f"| *{kind}*: {KINDS[str(kind)]} | " + " | ".join(cells) + " |")
+            cells[str(claim)] = f"{100 * share:.0f} % ({'true' if own['true'].iloc[0] else 'false'})"
+        lines.append(f"| *{kind}*: {KINDS[str(kind)]} | " + " | ".join(cells.values()) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,26 +9,31 @@ log sigmoid(margin). Ablating heads lowers margins by the rules of the world:
 * *diffuse* damage is in proportion to the number of heads removed, whichever they are.
 
 A step's function can be decoded from the z of heads that carry it, and from *decoys*, whose removal does nothing. All other heads
-have noise. There is no network: such worlds test the statistics, not how activations are read from a model.
+have noise. In worlds about steering, z of the carriers also tells whether the step is answered right. There is no network: such
+worlds test the statistics, not how activations are read from a model.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
-from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.intervention import Runner
 from headatlas.intervention.condition import digest
+
+ABLATES = 0.5
+"""An edit with a smaller factor ablates its heads."""
 
 SPLIT_SHARES = {"P": 0.4, "S": 0.3, "T": 0.1, "E": 0.2}
 
@@ -45,7 +50,12 @@ class Rules:
         diffuse: damage of removing all heads that is shared equally between them, in units of the margin.
         ability: mean margin; 1.3 gives 90 % right answers, -0.7 about 24 %.
         carried: damage of losing a function's carriers, in units of the margin.
-        noise: spread of the change in a step's margin for each removed head.
+        noise: spread of the change in a step's margin for each removed head, each vector added and each picture shown.
+        shown: by arm, what showing the question so adds to the margin of spatial steps (`shown_as`).
+        steered: what adding a vector to z of a function's carriers does to its margin: nothing (""), as much as the vector
+            points from wrong to right answers ("along"), or as much as it is long, whatever its direction ("any").
+        response: size of that effect, in units of the margin, if every carrier's z moves by 1.
+        evidence: how far apart z of right and of wrong answers is in carriers.
         questions: number of questions in all splits.
     """
 
@@ -57,6 +67,10 @@ class Rules:
     ability: float = 1.3
     carried: float = 2.5
     noise: float = 0.1
+    shown: Mapping[str, float] = field(default_factory=dict)
+    steered: Literal["", "along", "any"] = ""
+    response: float = 0.0
+    evidence: float = 0.0
     questions: int = 800
 
 
@@ -101,10 +115,35 @@ class SyntheticWorld:
             rows = self._function == FUNCTIONS.index(name)
             for head in chosen:
                 z[rows, head.layer, head.head] += rng.normal(size=self.size).astype(np.float32)
-        return SyntheticActivations(self.steps.assign(**self._answers(frozenset(), slice(None))), z)
+        answers = self._answers((), slice(None))
+        if self.rules.evidence:
+            for name, (_, heads) in self.rules.carriers.items():
+                rows = self._function == FUNCTIONS.index(name)
+                sign = np.where(answers["correct"][rows], 0.5, -0.5).astype(np.float32)[:, None]
+                for head in heads:
+                    z[rows, head.layer, head.head] += (
+                        self.rules.evidence * sign * self._toward_right[head.layer, head.head]
+                    )
+        return SyntheticActivations(self.steps.assign(**answers), z)
+
+    @cached_property
+    def _toward_right(self) -> Float32[np.ndarray, "L H D"]:
+        """Unit directions from wrong answers to right ones."""
+        drawn = np.random.default_rng([self.seed, 5]).normal(size=(*self.rules.shape, self.size)).astype(np.float32)
+        return drawn / np.linalg.norm(drawn, axis=-1, keepdims=True)
+
+    def shown_as(self, arm: str, split: str = "E") -> pd.DataFrame:
+        """The answers table of a split with the questions shown as `arm`, one of `rules.shown`; unedited for "original"."""
+        rows = (self.steps["split"] == split).to_numpy()
+        gain = np.zeros(int(rows.sum()))
+        if arm != "original":
+            spatial = np.isin(self._function[rows], [FUNCTIONS.index(name) for name in SPATIAL])
+            changed = np.random.default_rng([self.seed, 6, *arm.encode()]).normal(size=len(self.steps))[rows]
+            gain = np.where(spatial, self.rules.shown[arm], 0.0) + self.rules.noise * changed
+        return self.steps[rows].assign(**self._answers((), rows, gain)).reset_index(drop=True)
 
     def runner(self) -> Runner:
-        """Evaluates conditions in this world; edits are read as ablations of their heads."""
+        """Evaluates conditions in this world: heads that are ablated (a factor near 0) or steered (a vector added to z)."""
         return Runner(self.vlm, self.data, evaluate=self.evaluate)
 
     @cached_property
@@ -119,15 +158,19 @@ class SyntheticWorld:
 
     def evaluate(self, vlm: Any, questions: Sequence[Any], **options: Any) -> pd.DataFrame:
         """The answers table of some questions under the model's open edits; as `vlm.evaluate`."""
-        gone = frozenset(head for edit in self.vlm.active for head in edit.heads)
         wanted = {question.id for question in questions}
         rows = self.steps["question"].isin(wanted).to_numpy()
-        return self.steps[rows].assign(**self._answers(gone, rows)).reset_index(drop=True)
+        return self.steps[rows].assign(**self._answers(self.vlm.active, rows)).reset_index(drop=True)
 
-    def _answers(self, gone: frozenset[Head], rows: Any) -> dict[str, np.ndarray]:
+    def _answers(
+        self, edits: Sequence[Any], rows: Any, gain: Float[np.ndarray, " N"] | float = 0.0
+    ) -> dict[str, np.ndarray]:
+        """Answers under edits; `gain` is added to the margins."""
         rules, function = self.rules, self._function[rows]
+        gone = frozenset(head for edit in edits if edit.factor < ABLATES for head in edit.heads)
         numbers = [head.layer * rules.shape[1] + head.head for head in sorted(gone)]
         margin = self._margin[rows] - self._jitter[rows][:, numbers].sum(1)
+        margin = margin + gain + self._pushed(edits, function)
         margin = margin - rules.diffuse * len(gone) / (rules.shape[0] * rules.shape[1])
         for name, (role, heads) in rules.carriers.items():
             share = len(gone & set(heads)) / len(heads)
@@ -141,6 +184,27 @@ class SyntheticWorld:
             "unparsable": unreadable,
             "logprob": -np.logaddexp(0.0, -3.0 * margin),
         }
+
+    def _pushed(self, edits: Sequence[Any], function: np.ndarray) -> Float[np.ndarray, " N"]:
+        """What vectors added to z do to the margins of steps: noise of its own for every edit, and what the rules say."""
+        out = np.zeros(len(function))
+        for edit in edits:
+            if edit.factor < ABLATES:
+                continue
+            own = np.random.default_rng([self.seed, 7, int(edit.fingerprint[:12], 16)])
+            out += self.rules.noise * own.normal(size=len(out))
+            if not self.rules.steered:
+                continue
+            shift = np.asarray(edit.shift, dtype=np.float32)
+            for name, (_, heads) in self.rules.carriers.items():
+                moved = [shift[head.layer, head.head] for head in heads if head in edit.heads]
+                if self.rules.steered == "along":
+                    toward = [self._toward_right[head.layer, head.head] for head in heads if head in edit.heads]
+                    size = sum(float(v @ u) for v, u in zip(moved, toward, strict=True))
+                else:
+                    size = sum(float(np.linalg.norm(v)) for v in moved)
+                out[function == FUNCTIONS.index(name)] += self.rules.response * size / len(heads)
+        return out
 
 
 @dataclass(frozen=True)
@@ -166,10 +230,14 @@ class SyntheticModel:
 
     @contextmanager
     def edit(self, *edits: Any, scope: str = "all", rows: Any = None) -> Iterator[SyntheticModel]:
-        """Heads are ablated while the context is open. Raises `HeadAtlasError` for an edit that is no ablation."""
+        """Heads are edited while the context is open.
+
+        Raises `HeadAtlasError` for an edit that neither ablates heads nor adds one vector to their z.
+        """
         for edit in edits:
-            if not getattr(edit, "factor", 1.0) < 0.5:
-                raise HeadAtlasError(f"edits of a synthetic world must be ablations, got {edit}")
+            factor, shift = getattr(edit, "factor", math.nan), getattr(edit, "shift", None)
+            if not (factor < ABLATES or (factor == 1.0 and shift is not None and shift.ndim == 3)):
+                raise HeadAtlasError(f"a synthetic world must be edited by ablation or by steering, got {edit}")
         self.active = edits
         try:
             yield self
@@ -234,6 +302,9 @@ def drawn(kind: str, seed: int, questions: int = 800, shape: tuple[int, int] = (
         return tuple(sorted(next(free) for _ in range(n)))
 
     base: dict[str, Any] = {"shape": shape, "questions": questions}
+    if kind in EFFECTS:
+        carriers = {name: ("distributed", take(2)) for name in FUNCTIONS}
+        return SyntheticWorld(Rules(carriers=carriers, ability=HEADROOM, **EFFECTS[kind], **base), seed)
     sizes = {"planted": (1, 1, 3, 3, 2, 2, 3, 3), "equal": (2,) * 8, "many": (4, 4, 1, 1, 1, 1, 1, 1)}
     if kind in sizes:
         roles = {"planted": ("single", "distributed"), "equal": ("distributed",), "many": ("distributed",)}[kind]
@@ -256,6 +327,20 @@ def drawn(kind: str, seed: int, questions: int = 800, shape: tuple[int, int] = (
     return SyntheticWorld(Rules(ability=-0.7, decoys={name: take(1) for name in FUNCTIONS}, **base), seed)
 
 
+HEADROOM = 0.7
+"""Mean margin where something is to be gained: 76 % right answers."""
+
+EFFECTS: dict[str, dict[str, Any]] = {
+    "helped": {"shown": {"boxes+mask": 0.5, "random_boxes": 0.0}},
+    "any picture": {"shown": {"boxes+mask": 0.5, "random_boxes": 0.5}},
+    "unhelped": {"shown": {"boxes+mask": 0.0, "random_boxes": 0.0}},
+    "misled": {"shown": {"boxes+mask": 0.0, "random_boxes": -0.5}},
+    "steerable": {"steered": "along", "response": 0.4, "evidence": 1.5},
+    "any push": {"steered": "any", "response": 0.4, "evidence": 1.5},
+    "read only": {"evidence": 1.5},
+}
+"""Rules of the worlds in which something may improve answers: pictures with marks, or steering."""
+
 KINDS: dict[str, str] = {
     "planted": "every function is carried by heads of its own, spatial ones by the fewest",
     "equal": "every function is carried by two heads of its own",
@@ -265,5 +350,12 @@ KINDS: dict[str, str] = {
     "format": "three heads carry the form of answers, none a function",
     "diffuse": "every head carries an equal share of every function",
     "chance": "the model cannot do the task; functions can be decoded from decoys",
+    "helped": "boxes and masks at the right places help spatial steps, others do not",
+    "any picture": "boxes help wherever they are",
+    "unhelped": "boxes and masks change single answers, and none for the better on average",
+    "misled": "boxes and masks do not help, and boxes at random places hurt",
+    "steerable": "z tells right answers from wrong ones, and moving it that way makes more of them right",
+    "any push": "z tells right answers from wrong ones, and moving it in any direction makes more of them right",
+    "read only": "z tells right answers from wrong ones, and moving it changes nothing",
 }
 """Kinds of synthetic world, each with a description."""

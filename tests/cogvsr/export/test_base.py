@@ -29,5 +29,5 @@ def test_a_failure_leaves_what_was_there(data, tmp_path, monkeypatch):
 
 
 def test_an_unknown_format_names_the_known(data, tmp_path):
-    with pytest.raises(HeadAtlasError, match="format must be one of hub, cogqa, jsonl; got 'csv'"):
+    with pytest.raises(HeadAtlasError, match="format must be one of cogqa, hub, jsonl; got 'csv'"):
         export(data, "csv", tmp_path / "out")

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 
+from headatlas.report import words
 from headatlas.report.page import Figure, Note, Table
 from headatlas.report.sections.looking import looking_section
 from headatlas.report.tables import read_run
@@ -50,7 +51,9 @@ def test_a_scorer_that_was_left_out_is_one_line(run_dir):
     pd.DataFrame([{**row, "left_out": "no step of split S has boxes"}]).to_csv(
         run_dir / "results" / "scorers.csv", index=False
     )
-    made = looking_section(read_run(run_dir))
+    run = read_run(run_dir)
+    with words.scorer_names(run.tables["scorers"]):
+        made = looking_section(run)
     assert [block.text for block in made.blocks] == ["Attention (A5) was left out: no step of split S has boxes."]
     assert made.data == {"questions": [], "cards": []}
 

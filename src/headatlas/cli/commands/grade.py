@@ -15,7 +15,9 @@ PANEL = "Truth"
 
 @command("grade", panel=PANEL, order=10)
 def grade(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for grades.csv, summary.csv and grading.md.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for grades.csv, summary.csv, grading.md and charts.")
+    ],
     world: Annotated[
         list[str] | None,
         typer.Option("--world", help="A planted world: shipped name or folder. [default: all that ship]"),
@@ -42,11 +44,15 @@ def grade(
     from headatlas import shipped
     from headatlas.errors import HeadAtlasError
     from headatlas.scoring import SCORERS, SELECTORS
+    from headatlas.truth.chart import save_grading_charts
     from headatlas.truth.grade import grade_case, null_case, planted_case, scored, summary
     from headatlas.truth.page import grading_page
 
-    names = [SCORERS[name].name for name in _parts(scorers)]
-    chosen = _parts(selectors)
+    names, chosen = [SCORERS[name].name for name in _parts(scorers)], _parts(selectors)
+    if not names or not chosen:
+        raise HeadAtlasError(
+            f"--scorers and --selectors must each name at least one, got {scorers!r} and {selectors!r}"
+        )
     for name in chosen:
         SELECTORS[name]  # an unknown one is refused before anything is run
     worlds = list(world) if world else list(shipped.worlds())
@@ -66,6 +72,7 @@ def grade(
     grades.to_csv(out / "grades.csv", index=False)
     summary(grades).to_csv(out / "summary.csv", index=False)
     (out / "grading.md").write_text(grading_page(grades), encoding="utf-8")
+    save_grading_charts(grades, out, "functional" if "functional" in chosen else chosen[0])
     print(summary(grades).round(3).to_string(index=False))
     print(out)
 
