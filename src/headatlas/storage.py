@@ -155,7 +155,7 @@ def file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
     """
     options = {"timeout": 0, "is_singleton": True, **options}
     # Newer releases of filelock fall back by themselves, but remove a lock file that another process holds.
-    strict = {"fallback_to_soft": False} if hasattr(filelock.BaseFileLock, "fallback_to_soft") else {}
+    strict: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.BaseFileLock, "fallback_to_soft") else {}
     lock: filelock.BaseFileLock = filelock.FileLock(path, **options, **strict)
     try:
         lock.acquire()

@@ -203,7 +203,8 @@ def attention(
     }  # fmt: skip
     with folder.locked("attention"):
         _check_settings(folder, settings)
-        there = {unit: digests for unit in range(units) if (digests := _intact(folder, unit, settings)) is not None}
+        found = {unit: _intact(folder, unit, settings) for unit in range(units)}
+        there = {unit: known for unit, known in found.items() if known is not None}
         digests: dict[str, str] = {}
         done = 0
         for unit, size, made in _units(vlm, data, there, seed, options, workers):
