@@ -217,6 +217,9 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
     }
 
 
+BEYOND = ("beyond", "beyond_low", "beyond_high")
+
+
 def _looking_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, list[dict]]:
     gaze, groups = [], []
     for function in SPATIAL:
@@ -245,6 +248,8 @@ def _looking_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[st
                 **bounds,
                 "n": 210,
             }
+            whole = {"beyond": 0.31, "beyond_low": 0.2, "beyond_high": 0.4} if part == "all" else {}
+            row |= {"match": "in the same layers" if part == "random" else None, **dict.fromkeys(BEYOND), **whole}
             groups.append({**row, "loss": 3 * drop, "unparsable_after": 0.0, "p": 0.05 if part == "all" else None})
     return {"gaze": gaze, "groups": groups}
 

@@ -20,6 +20,7 @@ from headatlas.report import words
 from headatlas.report.blocks import all_scorers
 from headatlas.report.charts.theme import CONFIG, printable
 from headatlas.report.export import VEGA_LITE, save_figures, write_text
+from headatlas.report.one_task import for_the_task, is_one_task, only_the_task
 from headatlas.report.page import Page
 from headatlas.report.registry import build_sections
 from headatlas.report.summary import summarise
@@ -51,8 +52,8 @@ def write_page(page: Page, folder: Path) -> Path:
 
 def build_page(run: Run) -> Page:
     """The page of a study's report, as plain records."""
-    with words.scorer_names(run.tables["scorers"]):
-        return _build(run)
+    with words.scorer_names(run.tables["scorers"]), words.one_task(is_one_task(run)):
+        return _build(only_the_task(run) if is_one_task(run) else run)
 
 
 def _build(run: Run) -> Page:
@@ -60,9 +61,11 @@ def _build(run: Run) -> Page:
     # Altair's schema checks would take 90 % of the time; tests make them for every kind of chart.
     with debug_mode(False):
         sections = build_sections(run)
+    if is_one_task(run):
+        sections = for_the_task(sections, run)
     model = str(settings.get("model") or run.path.name)
     return Page(
-        title=f"The spatial heads of {model}",
+        title=f"The heads of {model} for one task" if is_one_task(run) else f"The spatial heads of {model}",
         subtitle="A HeadAtlas study: which attention heads of this vision-language model do the spatial work, are they causal, "
         "and does acting on them help?",
         facts=_facts(settings),

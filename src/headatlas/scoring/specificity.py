@@ -18,7 +18,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.intervention.operations import Means, mean_z
 from headatlas.intervention.runner import Runner
 from headatlas.scoring.ablation import N_NULL, Pool, SingleHeadDamage, sign_flip_p, sign_flips, single_head_damage
-from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
+from headatlas.scoring.base import PerSample, Scores, ScoringInputs, check_contrast, labels_of, scorer
 
 LEAST = 0.05
 """Specific losses up to this many nats count as none."""
@@ -57,10 +57,14 @@ def specificity(
     """
     if inputs.vlm is None or inputs.data is None:
         raise HeadAtlasError("scorer 'specificity' runs the model; pass vlm= and data= to score()")
+    check_contrast(inputs, "specificity")
     if operation == "mean" and means is None:
         means = mean_z(inputs.activations, inputs.fit)
     run = runner or Runner(inputs.vlm, inputs.data, None, batch_size=batch_size)
-    damage = single_head_damage(run, inputs.vlm.heads.shape, operation, means, inputs.on, scope, inputs.report)
+    grid, tower = inputs.vlm.heads, inputs.tower
+    damage = single_head_damage(
+        run, grid.padded(tower)[:2], operation, means, inputs.on, scope, inputs.report, grid.heads(tower)
+    )
     return replace(contrast(damage, inputs.n_null, inputs.seed, pool, LEAST), name="specificity")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from headatlas.cogvsr.functions import SPATIAL, TITLES
+from headatlas.cogvsr.functions import SPATIAL, TASK_TITLE, TITLES
 from headatlas.intervention import Condition, ablate
 from headatlas.pictures import encode
 from headatlas.report import render_report
@@ -43,7 +43,7 @@ def examples(study: Study) -> None:
 @stage("claims", command="report", needs=("select", "ablate", "steer", "activate"), uses=lambda study: codes(CLAIMS))
 def claims(study: Study) -> None:
     """Write claims.json."""
-    verdicts = judge(study.run.read_table, study.judged)
+    verdicts = judge(study.run.read_table, study.judged, study.one_task)
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
@@ -68,7 +68,8 @@ def _strongest(study: Study) -> tuple[str, Condition] | None:
     words = {"mean": "replaced by their mean", "zero": "set to zero", "scale": "scaled by 0.001"}.get(
         operation, f"ablated by {operation!r}"
     )
-    name = f"heads {row['heads']} ({TITLES[row['function']].lower()}) {words}"
+    title = TASK_TITLE if study.one_task else TITLES[row["function"]]
+    name = f"heads {row['heads']} ({title.lower()}) {words}"
     return name, Condition(name, (ablate(heads, operation, study.means),))
 
 
