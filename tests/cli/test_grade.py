@@ -41,4 +41,4 @@ def test_a_world_is_planted_verified_and_graded(tmp_path):
     cheap = ("--scorers", "linear,random", "--n", "40")
     headatlas("grade", "--out", graded, "--world", world, "--null", "ref-llava:twin", *cheap)
     assert "Linear probe (A2)" in (graded / "grading.md").read_text()
-    assert "<svg" in (graded / "grading.svg").read_text()
+    assert "<svg" in (graded / "grading_null.svg").read_text()
