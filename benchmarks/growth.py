@@ -19,6 +19,7 @@ from headatlas.heads import HeadSet, zero
 from headatlas.vlm import VLM, Conversation, conversation
 from headatlas.vlm.batch import encode
 from headatlas.vlm.data import windows
+from headatlas.vlm.pixels import PixelCache
 from headatlas.vlm.read import by_length
 
 SIZES = (32, 128, 512, 2048)

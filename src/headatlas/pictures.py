@@ -135,7 +135,7 @@ def orientation(image: Image.Image) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about broken EXIF blocks
             found = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # a broken EXIF block says nothing about the pixels
+    except Exception:  # the pixels may be intact although the EXIF block is broken
         return 1
     return int(found) if isinstance(found, int) and 1 <= found <= 8 else 1
 

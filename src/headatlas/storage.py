@@ -87,7 +87,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir() and not path.is_symlink():
-            path.rmdir()  # an empty folder in the file's place; any other is left alone and named
+            path.rmdir()  # an empty folder in the file's place; for any other an error names it
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:

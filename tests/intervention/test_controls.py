@@ -3,7 +3,7 @@ import pytest
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention import least_important, other_functions, random_sets
+from headatlas.intervention import least_important, random_sets
 
 SHAPE = (4, 8)
 CHOSEN = HeadSet([Head(1, 0), Head(1, 5), Head(3, 2)])
@@ -87,12 +87,10 @@ def test_an_empty_set_has_no_control():
     assert random_sets(HeadSet(), SHAPE, 3) == []
 
 
-def test_least_and_others():
+def test_the_least_important_are_the_last():
     ranking = [Head(0, 2), Head(0, 1), Head(0, 0)]
     assert set(least_important(ranking, 2)) == {Head(0, 0), Head(0, 1)}
     assert len(least_important(ranking, 0)) == 0
-    sets = {"a": HeadSet([Head(0, 0), Head(0, 1)]), "b": HeadSet([Head(0, 1), Head(0, 2)])}
-    assert set(other_functions(sets, "a")) == {Head(0, 2)}
 
 
 def test_mistakes_are_one_line():
@@ -104,5 +102,3 @@ def test_mistakes_are_one_line():
         random_sets(CHOSEN, (2, 8), 1)
     with pytest.raises(HeadAtlasError, match="at most the 1"):
         least_important([Head(0, 0)], 2)
-    with pytest.raises(HeadAtlasError, match="got 'c'"):
-        other_functions({}, "c")

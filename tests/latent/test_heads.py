@@ -66,4 +66,3 @@ def test_mistakes_are_one_line(decodable, effect):
         latent_heads(Scores("x", np.zeros((8, 3, 2)), pvalues=np.ones((8, 3, 2))), effect, SPATIAL)
     with pytest.raises(HeadAtlasError, match="at least 2 questions with a step of math_reasoning are needed, got 0"):
         latent_heads(decodable, effect, "math_reasoning")
-    assert FUNCTIONS[0] == SPATIAL

@@ -1,4 +1,4 @@
-"""CogVSR: spatial questions told in steps, each step marked with the cognitive functions it needs. No torch in this room."""
+"""CogVSR: spatial questions in steps, each marked with the cognitive functions that it needs. This room does not import torch."""
 
 from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TITLES, check_function
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Step

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float
 from headatlas.engine import sweep
 from headatlas.errors import HeadAtlasError
 from headatlas.explaining.alternatives import answered
-from headatlas.heads import Edit, Head, HeadSet, mean, zero
+from headatlas.heads import Edit, HeadSet, mean, zero
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.operations import Means
 from headatlas.progress import Progress
 from headatlas.vlm.chat import Conversation
@@ -80,7 +81,7 @@ class HeadEffects:
         )
 
 
-def removal(heads: HeadSet | Sequence[Head], means: Means | None = None) -> Edit:
+def removal(heads: Heads, means: Means | None = None) -> Edit:
     """The edit that removes heads: z set to 0, or to its mean where means are given."""
     return zero(heads) if means is None else mean(heads, means)
 
@@ -90,7 +91,7 @@ def head_effects(
     chat: Conversation,
     answers: Sequence[str],
     said: str,
-    heads: HeadSet,
+    heads: Heads,
     means: Means | None = None,
     max_new_tokens: int = 16,
     progress: Progress | None = None,
@@ -110,6 +111,7 @@ def head_effects(
     Raises:
         HeadAtlasError: no heads, or `said` is not among the answers.
     """
+    heads = as_heads(heads)
     if not heads or said not in answers:
         raise HeadAtlasError(f"heads must not be empty and said must be one of the answers, got {heads!r} and {said!r}")
     chats = [answered(chat, text) for text in answers]

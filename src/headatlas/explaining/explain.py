@@ -54,7 +54,7 @@ def explain(
         progress: called as `progress(what, done, total)`.
 
     Raises:
-        HeadAtlasError: an empty question or answer, active edits, a model that says nothing and no `answer`, or a picture or
+        HeadAtlasError: an empty question or answer, active edits, an empty answer of the model and no `answer`, or a picture or
             text that cannot be read.
     """
     if not question.strip():

@@ -26,6 +26,7 @@ from headatlas.engine import sweep
 from headatlas.explaining.alternatives import answered
 from headatlas.explaining.effects import HeadEffects, log_odds, removal
 from headatlas.heads import Head, HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.operations import Means
 from headatlas.progress import Progress
 from headatlas.vlm.chat import Conversation
@@ -88,7 +89,7 @@ def find_groups(
     vlm: VLM,
     chat: Conversation,
     effects: HeadEffects,
-    candidates: HeadSet | None = None,
+    candidates: Heads | None = None,
     most: int = 6,
     n_search: int = 40,
     among: int = 8,
@@ -111,7 +112,7 @@ def find_groups(
         seed: of the random sets.
         progress: called as `progress("groups", done, total)`; the total is the most that can be needed.
     """
-    pool = list(candidates or effects.heads)
+    pool = list(effects.heads if candidates is None else as_heads(candidates)) or list(effects.heads)
     total = most * len(pool) + n_search + most * (most + 3) // 2 + 2 * n_random + among * (among - 1) // 2
     joint = _Joint(vlm, chat, effects, means, progress, total)
     single = dict(zip(effects.heads, effects.effect.tolist(), strict=True))

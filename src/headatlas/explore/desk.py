@@ -125,7 +125,7 @@ class Desk:
         }  # fmt: skip
 
     def attention(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
-        """Attention of every head of the language model from one token, under the changes in force."""
+        """Attention of every head of the language model from one token, under the active changes."""
         chat = self.chat(request.asked)
         queries: Any = "predict" if request.position is None else [request.position]
         with mixed(self.vlm, request.changes, self.run):

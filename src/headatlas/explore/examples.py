@@ -14,7 +14,7 @@ from headatlas.vlm.chat import conversations
 from headatlas.vlm.model import VLM
 
 QUESTIONS = 48
-"""Questions of the data that are looked at."""
+"""Number of questions of the data that are tried."""
 SHOWN = 8
 
 

@@ -47,7 +47,7 @@ def known(vlm: VLM, heads: Sequence[str]) -> HeadSet:
 
 @contextmanager
 def mixed(vlm: VLM, changes: Sequence[Change], run: RunFacts | None) -> Iterator[None]:
-    """Within the block all changes are in force, in the order of the page."""
+    """Within the block all changes are active, in the order of the page."""
     edits = [(edit_of(change, vlm, run), change.scope) for change in changes]
     with ExitStack() as stack:
         for edit, scope in edits:

@@ -127,7 +127,7 @@ class JobRequest(_Record):
     position: int | None = Field(default=None, ge=0)
     """Of `attention`: the token that looks; None: the one that begins the answer."""
     changes: tuple[Change, ...] = Field(default=(), max_length=MOST_CHANGES)
-    """Of `mix`, and of `attention`: what is in force."""
+    """For `mix` and `attention`: the active changes."""
 
     @model_validator(mode="after")
     def _complete(self) -> JobRequest:

@@ -2,7 +2,7 @@
 
 from headatlas.intervention.concentration import concentration
 from headatlas.intervention.condition import ORIGINAL, Condition
-from headatlas.intervention.controls import MATCHES, least_important, other_functions, random_sets
+from headatlas.intervention.controls import MATCHES, least_important, random_sets
 from headatlas.intervention.cumulative import cumulative_curve
 from headatlas.intervention.damage import damage_matrix, matrix, specificity
 from headatlas.intervention.directions import Directions, directions
@@ -43,7 +43,6 @@ __all__ = [
     "mean_z",
     "negative",
     "of_function",
-    "other_functions",
     "pair_effects",
     "positive",
     "random_sets",

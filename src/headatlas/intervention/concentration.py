@@ -17,6 +17,7 @@ from headatlas import stats
 from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import Head, HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.controls import LEAST
 from headatlas.intervention.effects import of_function
@@ -35,7 +36,7 @@ MOST = 0.75
 
 def concentration(
     runner: Runner,
-    rankings: Mapping[str, Sequence[Head]],
+    rankings: Mapping[str, Heads],
     shape: tuple[int, int],
     doses: Sequence[int],
     operation: str = "mean",
@@ -71,7 +72,7 @@ def concentration(
     before = runner.baseline(split)
     every = HeadSet([Head(layer, head) for layer in range(shape[0]) for head in range(shape[1])])
     most = doses[-1]
-    sets = {(name, k): HeadSet(sorted(ranking[:k])) for name, ranking in rankings.items() for k in doses}
+    sets = {(name, k): HeadSet(sorted(as_heads(ranking)[:k])) for name, ranking in rankings.items() for k in doses}
     chosen = [every, *sets.values()]
     conditions = [Condition(f"{operation} {len(one)} best heads", (ablate(one, operation, means),)) for one in chosen]
     tables = runner.run_many(conditions, split, progress)

@@ -1,14 +1,15 @@
-"""Control head sets: random sets matched to a set, least important heads, heads of other functions. Reproducible by seed."""
+"""Control head sets: random sets matched to a set, and the least important heads. Reproducible by seed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
+from headatlas.heads.address import Heads, as_heads
 
 MATCHES = ("uniform", "layer", "layer_norm")
 NEAREST_SHARE = 1 / 3
@@ -22,13 +23,13 @@ TRIES = 30
 
 
 def random_sets(
-    heads: HeadSet,
+    heads: Heads,
     grid_shape: tuple[int, int],
     n: int,
     match: str = "layer",
     norms: Float[np.ndarray, "L H"] | None = None,
     rng: np.random.Generator | int = 0,
-    exclude: Iterable[Head] = (),
+    exclude: Heads = (),
     least: int = LEAST,
 ) -> list[HeadSet]:
     """Draw up to `n` different random head sets of the size of `heads`, none of which shares a head with it.
@@ -61,6 +62,7 @@ def random_sets(
     if match == "layer_norm" and (norms is None or norms.shape != tuple(grid_shape)):
         got = "none" if norms is None else str(norms.shape)
         raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, got {got}")
+    heads = as_heads(heads)
     layers, per_layer = grid_shape
     for head in heads:
         if head.tower != "L" or head.layer >= layers or head.head >= per_layer:
@@ -69,7 +71,7 @@ def random_sets(
         return []
     rng = np.random.default_rng(rng)
     every = [Head(layer, head) for layer in range(layers) for head in range(per_layer)]
-    own, others = set(heads), set(exclude) - set(heads)
+    own, others = set(heads), set(as_heads(exclude)) - set(heads)
     widths = [layers] if match == "uniform" else [*range(layers)]
     best: list[HeadSet] = []
     for banned, width in [(others, w) for w in widths] + ([(set(), w) for w in widths] if others else []):
@@ -125,24 +127,13 @@ def _reason(match: str, width: int, layers: int, functional: bool) -> str:
     return f"random, {where}{norm}" + ("; heads of other functions included" if functional else "")
 
 
-def least_important(ranking: Sequence[Head], k: int) -> HeadSet:
+def least_important(ranking: Heads, k: int) -> HeadSet:
     """The last `k` heads of a ranking (most important first).
 
     Raises:
         HeadAtlasError: fewer than `k` heads are ranked.
     """
+    ranking = as_heads(ranking)
     if k > len(ranking):
         raise HeadAtlasError(f"k must be at most the {len(ranking)} ranked heads, got {k}")
     return HeadSet(sorted(ranking[len(ranking) - k :]), reason=f"{k} least important")
-
-
-def other_functions(sets: Mapping[str, HeadSet], function: str) -> HeadSet:
-    """The heads of all functions but `function`, without those that it selected too.
-
-    Raises:
-        HeadAtlasError: `sets` has no entry for `function`.
-    """
-    if function not in sets:
-        raise HeadAtlasError(f"function must be one of {', '.join(sets)}, which have head sets; got {function!r}")
-    others = {head for name, heads in sets.items() if name != function for head in heads}
-    return HeadSet(sorted(others - set(sets[function])), reason=f"heads of other functions than {function}")

@@ -6,14 +6,13 @@ compared: with a better one, accuracy falls earlier. The doses share the bare mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import interval, of_function
 from headatlas.intervention.operations import Means, ablate
@@ -25,7 +24,7 @@ COLUMNS = ["scorer", "function", "k", "head", "accuracy", "low", "high", "drop",
 
 def cumulative_curve(
     runner: Runner,
-    ranking: Sequence[Head],
+    ranking: Heads,
     function: str,
     most: int | None = None,
     operation: str = "mean",
@@ -47,6 +46,7 @@ def cumulative_curve(
     Raises:
         HeadAtlasError: `most` is more than the ranking holds, or no step of the function.
     """
+    ranking = as_heads(ranking)
     top = len(ranking) if most is None else most
     if not 0 <= top <= len(ranking):
         raise HeadAtlasError(f"most must be from 0 to {len(ranking)} heads, got {top}")

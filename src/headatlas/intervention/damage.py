@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import effect, of_function
 from headatlas.intervention.operations import Means, ablate
@@ -20,7 +20,7 @@ COLUMNS = ["scorer", "heads_of", "steps_of", "k", "drop", "low", "high", "n"]
 
 def damage_matrix(
     runner: Runner,
-    sets: Mapping[str, HeadSet],
+    sets: Mapping[str, Heads],
     operation: str = "mean",
     means: Means | None = None,
     scorer: str = "",
@@ -46,12 +46,10 @@ def damage_matrix(
         a function has no step.
     """
     before = runner.baseline(split)
-    named = [function for function in FUNCTIONS if function in sets]
+    named = {function: as_heads(sets[function]) for function in FUNCTIONS if function in sets}
     conditions = [
-        Condition(
-            f"{operation} {len(sets[f])} heads of {f}", (ablate(sets[f], operation, means),) if sets[f] else (), scope
-        )
-        for f in named
+        Condition(f"{operation} {len(heads)} heads of {f}", (ablate(heads, operation, means),) if heads else (), scope)
+        for f, heads in named.items()
     ]
     rows = []
     for heads_of, after in zip(named, runner.run_many(conditions, split, progress), strict=True):

@@ -19,7 +19,8 @@ from jaxtyping import Bool, Float, Float32
 from headatlas.activations.store import ActivationsLike
 from headatlas.cogvsr.functions import check_function
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Edit, HeadSet, steer
+from headatlas.heads import Edit, steer
+from headatlas.heads.address import Heads
 from headatlas.intervention.operations import split_rows
 
 MIN_EACH = 10
@@ -51,7 +52,7 @@ class Directions:
         """Whether there is a direction."""
         return not self.reason
 
-    def edit(self, heads: HeadSet, alpha: float) -> Edit:
+    def edit(self, heads: Heads, alpha: float) -> Edit:
         """The edit z + alpha * sigma * u in `heads`.
 
         Raises:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.controls import least_important
 from headatlas.intervention.effects import interval, of_function
@@ -23,7 +24,7 @@ COLUMNS = ["scorer", "function", "k", "set", "accuracy", "low", "high", "unparsa
 
 def dose_curve(
     runner: Runner,
-    ranking: Sequence[Head],
+    ranking: Heads,
     function: str,
     ks: Sequence[int],
     operation: str = "mean",
@@ -41,7 +42,7 @@ def dose_curve(
     Args:
         runner: evaluates conditions, cached.
         ranking: all heads, most important for `function` first.
-        function: whose steps are looked at.
+        function: the function whose steps are measured.
         ks: doses; 0 is the bare model.
         operation, means, scope: as in `negative`.
         n_random: random sets for each dose, uniform over all heads. They depend only on the seed, k and the number of heads,
@@ -58,6 +59,7 @@ def dose_curve(
     Raises:
         HeadAtlasError: a dose is negative or larger than the ranking.
     """
+    ranking = as_heads(ranking)
     wrong = [k for k in ks if not 0 <= k <= len(ranking)]
     if wrong:
         raise HeadAtlasError(f"doses must be between 0 and {len(ranking)} heads, got {wrong[0]}")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means, ablate
@@ -41,7 +42,7 @@ class Minimal:
 
 def greedy_set(
     runner: Runner,
-    candidates: HeadSet,
+    candidates: Heads,
     function: str,
     share: float = 0.8,
     operation: str = "mean",
@@ -56,7 +57,7 @@ def greedy_set(
     Args:
         runner: evaluates conditions, cached; forced mode.
         candidates: heads to choose from, such as a function's selected heads.
-        function: whose steps are looked at (primary function).
+        function: the primary function of the steps that are measured.
         share: share of the mean drop in gold log-probability without all candidates that the set must reach, in (0, 1].
         operation, means, scope: as in `negative`.
         split: split to choose on; never E.
@@ -66,6 +67,7 @@ def greedy_set(
     Raises:
         HeadAtlasError: split E, no candidates, a share outside (0, 1], or no steps.
     """
+    candidates = as_heads(candidates)
     if split.startswith("E"):
         raise HeadAtlasError("heads must not be chosen on split E, on which they are evaluated: use 'S' or 'T'")
     if not candidates or not 0 < share <= 1:

@@ -20,6 +20,7 @@ from headatlas import stats
 from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import effect, of_function
 from headatlas.intervention.operations import Means, ablate
@@ -33,7 +34,7 @@ N_JOINT = 2_000
 
 def negative(
     runner: Runner,
-    heads: HeadSet,
+    heads: Heads,
     function: str,
     controls: Sequence[HeadSet],
     operation: str = "mean",
@@ -50,7 +51,7 @@ def negative(
     Args:
         runner: evaluates conditions, cached.
         heads: the function's heads. Without heads nothing changes: drop 0, no p.
-        function: whose steps are looked at (primary function).
+        function: the primary function of the steps that are measured.
         controls: random head sets of the same size, see `random_sets`.
         operation: `mean`, `zero` or `scale`, see `ablate`.
         means: mean z from split P, needed by `mean`.
@@ -66,6 +67,7 @@ def negative(
         `random_low`, `random_high` their 2.5 and 97.5 % quantiles. `beyond` = drop - random_drop, scenes and sets resampled
         together; `p` = (1 + #{random drop >= drop}) / (R + 1). NaN where there is nothing to test.
     """
+    heads = as_heads(heads)
     before = runner.baseline(split)
     rows = of_function(before, function)
     k = len(heads)

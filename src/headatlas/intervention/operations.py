@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int
 from headatlas.activations.store import ActivationsLike
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Edit, HeadSet, mean, scale, zero
+from headatlas.heads.address import Heads, as_heads
 from headatlas.registry import Registry
 
 Means = Float32[np.ndarray, "L H D"]
@@ -32,13 +33,13 @@ OPERATIONS.add("zero", lambda heads, means: zero(heads))
 OPERATIONS.add("mean", lambda heads, means: mean(heads, torch.from_numpy(_needed(means))))
 
 
-def ablate(heads: HeadSet, operation: str = "mean", means: Means | None = None) -> Edit:
+def ablate(heads: Heads, operation: str = "mean", means: Means | None = None) -> Edit:
     """The edit that removes `heads`: `scale` by 0.001, `zero`, or `mean` (z replaced by `means`, which it needs).
 
     Raises:
         HeadAtlasError: unknown operation, or `mean` without means.
     """
-    return OPERATIONS[operation](heads, means)
+    return OPERATIONS[operation](as_heads(heads), means)
 
 
 def mean_z(acts: ActivationsLike, split: str = "P", tokens: str | None = None) -> Means:

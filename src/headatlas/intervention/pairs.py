@@ -14,6 +14,7 @@ import pandas as pd
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import interval, of_function
 from headatlas.intervention.operations import Means, ablate
@@ -37,7 +38,7 @@ COLUMNS = [
 
 def pair_effects(
     runner: Runner,
-    heads: HeadSet,
+    heads: Heads,
     function: str,
     operation: str = "mean",
     means: Means | None = None,
@@ -52,7 +53,7 @@ def pair_effects(
     Args:
         runner: evaluates conditions, cached; forced mode.
         heads: two heads or more; k heads are k (k + 1) / 2 conditions.
-        function: whose steps are looked at.
+        function: the function whose steps are measured.
         operation, means, scope: as in `negative`.
         split: evaluated split.
         n_boot, seed: of the interaction's 95 % interval over scenes.
@@ -65,6 +66,7 @@ def pair_effects(
     Raises:
         HeadAtlasError: fewer than two heads, or no step of the function.
     """
+    heads = as_heads(heads)
     if len(heads) < 2:
         raise HeadAtlasError(f"pairs need at least two heads, got {len(heads)}")
     before = runner.baseline(split)

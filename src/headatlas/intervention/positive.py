@@ -10,6 +10,7 @@ import pandas as pd
 from headatlas import stats
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.directions import Directions
 from headatlas.intervention.effects import Rows, change, effect, of_function, spatial
@@ -27,8 +28,8 @@ COLUMNS = [
 
 def tune(
     runner: Runner,
-    heads: HeadSet,
-    found: Directions,
+    heads: Heads,
+    directions: Directions,
     function: str,
     grid: Sequence[float] = GRID,
     scorer: str = "",
@@ -44,13 +45,14 @@ def tune(
     Raises:
         HeadAtlasError: tuning on split E, an empty grid or head set, or no direction.
     """
+    heads = as_heads(heads)
     if split == "E":
         raise HeadAtlasError("a strength must not be tuned on split 'E', on which it is evaluated: use split='T'")
     if not grid or not heads:
         raise HeadAtlasError(f"tuning needs strengths and heads, got {len(grid)} strengths and {len(heads)} heads")
     strengths = sorted(grid)
     conditions = [
-        Condition(f"steer {function} by {alpha:g}", (found.edit(heads, alpha),), scope) for alpha in strengths
+        Condition(f"steer {function} by {alpha:g}", (directions.edit(heads, alpha),), scope) for alpha in strengths
     ]
     tables = runner.run_many(conditions, split, progress)
     accuracies = [float(table["correct"].to_numpy(float)[of_function(table, function)].mean()) for table in tables]
@@ -65,8 +67,8 @@ def tune(
 
 def positive(
     runner: Runner,
-    heads: HeadSet,
-    found: Directions,
+    heads: Heads,
+    directions: Directions,
     function: str,
     alpha: float,
     shuffled: Sequence[Directions] = (),
@@ -84,8 +86,8 @@ def positive(
     Args:
         runner: evaluates conditions, cached.
         heads: heads to steer.
-        found: their directions, from split P.
-        function: whose steps are looked at.
+        directions: of all heads, from split P.
+        function: the function whose steps are measured.
         alpha: strength, from `tune`.
         shuffled: directions of permuted labels (`directions(shuffle=...)`), for the arm `shuffled`.
         random_heads: head sets (`random_sets`), steered along their own directions, for the arm `random_heads`.
@@ -105,14 +107,15 @@ def positive(
     Raises:
         HeadAtlasError: there is no direction, or no head.
     """
+    heads = as_heads(heads)
     if not heads:
         raise HeadAtlasError(f"no heads of {function} to steer: {heads.reason}")
     rng = np.random.default_rng([seed, 1])
-    single = {"steer": found, "flipped": found.flipped()}
+    single = {"steer": directions, "flipped": directions.flipped()}
     draws: dict[str, list[tuple[Directions, HeadSet]]] = {
-        "random_direction": [(found.random(rng), heads) for _ in range(n_random)],
+        "random_direction": [(directions.random(rng), heads) for _ in range(n_random)],
         "shuffled": [(other, heads) for other in shuffled if other.usable],
-        "random_heads": [(found, others) for others in random_heads],
+        "random_heads": [(directions, others) for others in random_heads],
     }
 
     def condition(arm: str, direction: Directions, chosen: HeadSet) -> Condition:

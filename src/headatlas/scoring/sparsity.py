@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.heads import HeadSet
+from headatlas.heads.address import Heads, as_heads
 from headatlas.scoring.base import Scores
 from headatlas.scoring.select import select
 from headatlas.stats import effective_number, gini
@@ -65,19 +65,21 @@ def selection_table(scores: Scores, selectors: Iterable[str] = ("null", "elbow",
     return pd.DataFrame(rows, columns=["scorer", "function", "selector", "count", "share", "heads", "reason"])
 
 
-def centroid(heads: HeadSet, n_layers: int) -> float:
+def centroid(heads: Heads, n_layers: int) -> float:
     """Mean relative depth of the heads, 0 (first layer) .. 1 (last); NaN for an empty set."""
-    if not len(heads):
+    heads = as_heads(heads)
+    if not heads:
         return float("nan")
     return float(np.mean([head.layer for head in heads])) / max(n_layers - 1, 1)
 
 
-def jaccard(a: HeadSet, b: HeadSet, total: int) -> tuple[float, float]:
+def jaccard(a: Heads, b: Heads, total: int) -> tuple[float, float]:
     """Jaccard index 0..1 of two sets out of `total` heads, and corrected for chance (0 as expected at random, 1 equal).
 
     corrected = (J - E) / (1 - E), with E the mean Jaccard of random sets of these sizes (the overlap is hypergeometric).
     NaN when both sets are empty, or when both hold every head.
     """
+    a, b = as_heads(a), as_heads(b)
     union = len(a | b)
     if not union:
         return float("nan"), float("nan")

@@ -8,18 +8,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, Site
+from headatlas.heads import Site
+from headatlas.heads.address import Heads, as_heads
 from headatlas.vlm import VLM
 
 
 @torch.no_grad()
-def scale_output(vlm: VLM, heads: Iterable[Head], factor: float) -> None:
+def scale_output(vlm: VLM, heads: Heads, factor: float) -> None:
     """Multiply the output projection's columns of some heads by `factor`, in place.
 
     Args:
@@ -31,7 +32,7 @@ def scale_output(vlm: VLM, heads: Iterable[Head], factor: float) -> None:
         HeadAtlasError: no heads, a head that does not exist, a factor that is not finite, or an output projection that is
             not a plain linear layer (a quantised one).
     """
-    chosen = sorted(set(heads))
+    chosen = sorted(as_heads(heads))
     if not chosen:
         raise HeadAtlasError("scale_output needs at least one head, got none")
     if not torch.isfinite(torch.tensor(float(factor))):

@@ -1,15 +1,7 @@
-"""Turn conversations into one batch of tensors, with the token span of every answer.
-
-Families expand an image placeholder into 64 to thousands of tokens, with row and column markers between them, but all images
-are in front of the first user turn. So spans are found on the *unexpanded* text, by tokenizing prefixes of it, and shifted by
-the number of tokens that the expansion added. Then everything is verified on the expanded tokens: each prompt's tokens are a
-prefix of the conversation's, the tail is the same token by token, and each span decodes to its answer.
-"""
+"""Turn conversations into one batch of tensors, with the token span of every answer (`spans.py`)."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +12,7 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation
+from headatlas.vlm.spans import find_spans, one_line, tokenized
 from headatlas.vlm.transcript import transcripts
 
 if TYPE_CHECKING:
@@ -192,7 +185,7 @@ def _encode(vlm: LoadedModel, conversations: Sequence[Conversation], generation_
     except HeadAtlasError:
         raise
     except Exception as error:  # a template is a program of the checkpoint's
-        raise HeadAtlasError(f"{vlm.family}'s chat template fails: {_line(error)}") from error
+        raise HeadAtlasError(f"{vlm.family}'s chat template fails: {one_line(error)}") from error
     # A template that writes the beginning-of-text token itself must not get a second one from the tokenizer.
     bos = vlm.tokenizer.bos_token
     special = not (bos and texts[0].startswith(bos))
@@ -201,37 +194,11 @@ def _encode(vlm: LoadedModel, conversations: Sequence[Conversation], generation_
     if side == "left":
         _positions_of_left_padding(vlm, inputs, mask)
 
-    plain = _tokenized(vlm, texts, special)
-    pieces, owners = [], []
-    for row, chat in enumerate(conversations):
-        for turn, prompt in enumerate(prompts[row]):
-            if chat.turns[turn].answer is None:
-                continue
-            close, ended = _close(vlm, texts[row], prompt, chat.turns[turn].answer or "", turn)
-            pieces += [prompt, texts[row][:close]]
-            owners.append((row, turn, ended))
-    tokenized = _tokenized(vlm, pieces, special) if pieces else []
-
-    first_real = mask.int().argmax(1).tolist()
-    n_real = mask.sum(1).tolist()
-    spans: list[list[tuple[int, int]]] = [[] for _ in conversations]
-    ends: list[list[bool]] = [[] for _ in conversations]
-    for i, (row, turn, ended) in enumerate(owners):
-        before, upto = tokenized[2 * i], tokenized[2 * i + 1]
-        whole = plain[row]
-        if whole[: len(before)] != before or whole[: len(upto)] != upto or len(upto) <= len(before):
-            raise HeadAtlasError(
-                f"{vlm.family}: the prompt of turn {turn} must be a token prefix of the conversation, got a tokenizer that "
-                f"joins its end with the answer {conversations[row].turns[turn].answer!r}"
-            )
-        shift = first_real[row] + n_real[row] - len(whole)
-        spans[row].append((len(before) + shift, len(upto) + shift))
-        ends[row].append(ended)
-
-    for row, chat in enumerate(conversations):
-        start = first_real[row]
-        real = ids[row, start : start + n_real[row]].tolist()
-        _verify(vlm, chat, real, plain[row], [(a - start, b - start) for a, b in spans[row]], ends[row])
+    first_real, n_real = mask.int().argmax(1).tolist(), mask.sum(1).tolist()
+    real = [ids[row, start : start + n].tolist() for row, (start, n) in enumerate(zip(first_real, n_real, strict=True))]
+    answers = find_spans(vlm, conversations, texts, prompts, real, special)
+    spans = [[(a + start, b + start) for a, b, _ in row] for row, start in zip(answers, first_real, strict=True)]
+    ends = [[ended for _, _, ended in row] for row in answers]
     if vlm.chat_format.two_way_prefix:
         _types_of_prefix(inputs, [row[0][0] if row else ids.shape[1] for row in spans])
     return Batch(
@@ -255,24 +222,26 @@ def _processed(
     options = {"return_tensors": "pt", "padding": True, "padding_side": side, "add_special_tokens": special}
     try:
         with vlm.pixels.installed(vlm.processor):
-            made = vlm.processor(
+            encoded = vlm.processor(
                 text=[text.removesuffix(vlm.chat_format.appended) for text in texts], images=images, **options
             )
     except MemoryError:
         raise
-    except Exception as error:  # processors raise whatever their arithmetic does: division by zero, index, ...
+    except Exception as error:  # processors can raise any error: division by zero, index, ...
         if images is not None:
-            raise HeadAtlasError(f"{vlm.family}'s processor fails: {type(error).__name__}: {_line(error)}") from error
-        made = vlm.tokenizer(texts, **options)
+            raise HeadAtlasError(
+                f"{vlm.family}'s processor fails: {type(error).__name__}: {one_line(error)}"
+            ) from error
+        encoded = vlm.tokenizer(texts, **options)
     # Labels are for training: with them the model would compute a loss over logits that are not kept.
-    return {name: value for name, value in made.items() if value is not None and name != "labels"}
+    return {name: value for name, value in encoded.items() if value is not None and name != "labels"}
 
 
 def _refuse_special_tokens(vlm: LoadedModel, conversations: Sequence[Conversation]) -> None:
     """Raise if the words of a turn contain a special token, which the model would read as the end of a turn or as an image."""
     texts = [text for chat in conversations for turn in chat.turns for text in (turn.user, turn.answer) if text]
     special = _special_tokens(vlm)
-    for text, tokens in zip(texts, _tokenized(vlm, texts, False) if texts else (), strict=True):
+    for text, tokens in zip(texts, tokenized(vlm, texts, False) if texts else (), strict=True):
         for token in tokens:
             if token in special and special[token] in text:
                 raise HeadAtlasError(
@@ -290,70 +259,6 @@ def _special_tokens(vlm: LoadedModel) -> dict[int, str]:
     # Some tokenizers call an ordinary word or sign special ("!" for padding).
     names = {name for name in names if len(name) > 2 and not name.isalnum()}
     return {token: name for name in names if isinstance(token := tokenizer.convert_tokens_to_ids(name), int)}
-
-
-def _close(vlm: LoadedModel, text: str, prompt: str, answer: str, turn: int) -> tuple[int, bool]:
-    """Where in `text` the answer ends, including an end-of-turn token after it; and whether there is such a token."""
-    at = len(prompt)
-    blank = len(text[at:]) - len(text[at:].lstrip())
-    words = answer.strip()
-    if words and text.startswith(words, at + blank):
-        at += blank + len(words)
-    elif words:
-        raise HeadAtlasError(
-            f"{vlm.family}'s chat template does not write the answer of turn {turn} where the model would: it must write "
-            f"{words!r}, got {text[at : at + 40]!r}"
-        )
-    end = re.match(r"\s*", text[at:])
-    assert end is not None
-    for token in vlm.end_tokens:
-        for start in (at, at + end.end()):
-            if text.startswith(token, start):
-                return start + len(token), True
-    return at, False
-
-
-def _verify(
-    vlm: LoadedModel,
-    chat: Conversation,
-    real: list[int],
-    plain: list[int],
-    spans: list[tuple[int, int]],
-    ends: list[bool],
-) -> None:
-    """Raise unless, on the expanded tokens, every span decodes to its answer and its end of turn."""
-    if not spans:
-        return
-    first = spans[0][0]
-    shift = len(real) - len(plain)
-    if real[first - 1 :] != plain[first - 1 - shift :]:
-        raise HeadAtlasError(
-            f"{vlm.family}: its processor changes tokens behind the images, so answers cannot be found"
-        )
-    for turn, ((start, end), ended) in enumerate(zip(spans, ends, strict=True)):
-        body = real[start : end - 1] if ended else real[start:end]
-        spelled = vlm.tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        wanted = chat.turns[turn].answer or ""
-        if _letters(spelled) != _letters(wanted) or (ended and real[end - 1] not in vlm.end_ids):
-            raise HeadAtlasError(
-                f"{vlm.family}: the tokens of turn {turn} must spell {wanted!r} and end the turn, got {spelled!r}"
-            )
-
-
-def _letters(text: str) -> str:
-    """The text without blanks, in the form to which tokenizers normalise Unicode."""
-    return "".join(unicodedata.normalize("NFKC", text).split())
-
-
-def _tokenized(vlm: LoadedModel, texts: list[str], special: bool) -> list[list[int]]:
-    try:
-        return vlm.tokenizer(list(texts), add_special_tokens=special, padding=False, truncation=False)["input_ids"]
-    except (TypeError, ValueError) as error:  # half of a surrogate pair, for example
-        raise HeadAtlasError(f"{vlm.family}'s tokenizer cannot read the text: {_line(error)}") from error
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _images(conversations: Sequence[Conversation]) -> list[Any] | None:

@@ -1,4 +1,4 @@
-"""The protocols `Questions` and `SplitQuestions`, and helpers that read questions piece by piece."""
+"""The protocol `Questions`, and helpers that read questions piece by piece."""
 
 from __future__ import annotations
 
@@ -22,20 +22,6 @@ class Questions(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Any]: ...
-
-
-@runtime_checkable
-class SplitQuestions(Protocol):
-    """Questions with splits and a fingerprint of their content, such as a `CogVSR`."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever a question does."""
-        ...
-
-    def split(self, name: str) -> Any:
-        """The questions of one split."""
-        ...
 
 
 def windows(data: Questions, size: int, skip: int = 0) -> Iterator[list[Question]]:

@@ -200,7 +200,7 @@ def greedy_config(vlm: EditableModel, max_new_tokens: int, **more: Any) -> Gener
 
 @contextmanager
 def only_settings(model: Any, config: GenerationConfig) -> Iterator[None]:
-    """Within, the model's generation settings are `config`: `generate` fills whatever a call leaves open from the model's."""
+    """Within the block the model's generation settings are `config`, from which `generate` takes what a call does not set."""
     owners = [part for part in model.modules() if isinstance(vars(part).get("generation_config"), GenerationConfig)]
     before = [part.generation_config for part in owners]
     try:

@@ -41,12 +41,12 @@ class Block:
         arguments = dict(kwargs)
         arguments.update(zip(names, args, strict=False))
         hidden = arguments.pop(names[0])
-        # By position or by keyword is the same to the block; keywords can be looked at by name.
+        # The block accepts arguments by position or by keyword; keywords can be found by name.
         return hidden, Call((), arguments) if len(args) <= len(names) else Call(tuple(args[1:]), dict(kwargs))
 
     @contextmanager
     def watched(self) -> Iterator[Seen]:
-        """Within the context, what goes into the block and comes out of it is recorded."""
+        """Within the block, the input and output of this decoder block are recorded."""
         seen = Seen()
         projected: list[Tensor] = []
 

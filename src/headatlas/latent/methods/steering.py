@@ -130,7 +130,7 @@ class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
         rows = split_rows(acts, "P")
         wanted = acts.steps["function"].isin(SPATIAL).to_numpy()[rows]
         if wanted.all() or not wanted.any():
-            self.directions, self.reason = {}, "split P must have spatial and other steps to tell them apart"
+            self.directions, self.reason = {}, "split P must have spatial and other steps to fit the probe"
             return
         tokens = next((name for name in ("last", "predict") if name in acts.tokens), next(iter(acts.tokens)))
         z = np.asarray(acts.z(tokens, rows=rows), dtype=np.float32)
