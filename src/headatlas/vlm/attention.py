@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from headatlas.families.image_grid import ImageTokens
 from headatlas.heads import AttentionReader, AttentionRows, Head, HeadSet
 from headatlas.heads.address import Heads
 from headatlas.vlm.batch import encode
+from headatlas.vlm.finite import require_finite
+from headatlas.vlm.forward import logits_at
 from headatlas.vlm.image_tokens import corners_of, tokens_of
 
 if TYPE_CHECKING:
@@ -199,8 +200,7 @@ def attention_map(
     where = _query_mask(batch, queries)
     seen: list[AttentionRows] = []
     reader = AttentionReader(vlm.model, vlm.heads, chosen, where[None].to(vlm.device), seen.append)
-    with vlm.running(batch, [0]) if vlm.edited else nullcontext(), reader:
-        vlm.model(**batch.to(vlm.device, vlm.dtype), use_cache=False)
+    require_finite(vlm, logits_at(vlm, batch, batch.predict_mask(), [0], reader), batch, [0])
     length = int(real.sum())
     weights = np.zeros((len(chosen), int(where.sum()), length), np.float32)
     index = {head: i for i, head in enumerate(chosen)}
@@ -218,7 +218,7 @@ def attention_map(
         placed = tokens_of(vlm, batch, 0)
     except HeadAtlasError as error:
         why = str(error)
-    picture = chat.images[0] if chat.images else None
+    picture = chat.images[0].copy() if chat.images else None  # as it was read
     return AttentionMap(chosen, weights, tokens, asked, positions, picture, placed, why)
 
 
