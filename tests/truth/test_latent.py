@@ -8,6 +8,7 @@ import headatlas as ha
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
+from headatlas.truth import load_world
 from headatlas.truth.latent import LatentWorld, draw, grade_latent, latent_rates, latent_world
 
 
@@ -21,7 +22,7 @@ def test_surgery_makes_heads_faint_whose_effect_is_known():
     faint, restored = world.accuracy["spatial_perception"]
     assert faint < restored - 0.2
     assert "L5.H7" in repr(world)
-    whole = ha.load_vlm(str(ha.truth.load_world("planted-llava-1").path), device="cpu")
+    whole = ha.load_vlm(str(load_world("planted-llava-1").path), device="cpu")
     site = world.vlm.heads.tower("L")[5].module.weight
     own = whole.heads.tower("L")[5].module.weight
     d = world.vlm.heads.tower("L")[5].d_head
@@ -51,7 +52,7 @@ def grades():
     truth[FUNCTIONS.index(SPATIAL[0]), 0, :2] = True
 
     class Vlm:
-        class heads:  # noqa: N801
+        class heads:
             shape = (2, 4)
 
     accuracy = dict.fromkeys(SPATIAL, (0.4, 0.9))
