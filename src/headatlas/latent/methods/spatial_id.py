@@ -2,8 +2,8 @@
 
 Models bind places to words: the state of "car" in the middle of the network holds in which part of the picture the car is. The
 *spatial ID* of a cell of a grid over the picture is what the states of words of things in that cell have in common: their mean,
-each word's own mean taken out, minus the mean over cells. The ID of the cell that a detector finds a thing in is added to the states
-of its words, with a length in multiples of the state's own. Layer and length are tuned on split T.
+each word's own mean taken out, minus the mean over cells. The ID of the cell that a detector finds a thing in is added to the
+states of its words, with a length in multiples of the state's own. Layer and length are tuned on split T.
 """
 
 from __future__ import annotations
