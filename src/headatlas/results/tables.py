@@ -130,6 +130,19 @@ add(
     key="function layer head",
 )  # fmt: skip
 add(
+    "recruitment", "How heads are scored with a helping method in force, by the same scorers, nulls and selector as before.",
+    Column("method", "text", "name of the method"),
+    Column("scorer", "text", "name of the scorer; `frozen_probe`: AUC of a linear probe that was fitted on the original model"),
+    FUNCTION,
+    Column("layer", "count", "layer of the head, from 0"),
+    Column("head", "count", "head within its layer, from 0"),
+    Column("before", "number", "score in the original model, in the scorer's unit"),
+    Column("after", "number", "score with the method"),
+    Column("found_before", "flag", "whether the study's selector takes the head in the original model"),
+    Column("found_after", "flag", "whether it takes the head with the method"),
+    key="method scorer function layer head",
+)  # fmt: skip
+add(
     "overlap", "How far the selected heads of two functions are the same.",
     SCORER,
     Column("function_a", "text", "one function"),
