@@ -9,7 +9,8 @@ from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.truth import load_world
-from headatlas.truth.latent import LatentWorld, draw, grade_latent, latent_rates, latent_world
+from headatlas.truth.latent import LatentWorld, draw, grade_latent, latent_rates, latent_world, parse_latent
+from headatlas.truth.page import latent_page
 
 
 def test_surgery_makes_heads_faint_whose_effect_is_known():
@@ -33,6 +34,14 @@ def test_surgery_makes_heads_faint_whose_effect_is_known():
 def test_mistakes_are_one_line():
     with pytest.raises(HeadAtlasError, match=r"factor must be from 0 to 0.5, got 2"):
         latent_world("ref-llava", factor=2)
+
+
+def test_a_world_is_named_by_model_layout_and_factor():
+    assert parse_latent("ref-gemma:1:0.1") == ("ref-gemma", 1, 0.1)
+    assert parse_latent("C:/models/mine:2:0") == ("C:/models/mine", 2, 0.0)
+    for text in ("ref-gemma", "ref-gemma:1", "ref-gemma:one:0.1"):
+        with pytest.raises(HeadAtlasError, match="must be MODEL:LAYOUT:FACTOR"):
+            parse_latent(text)
 
 
 def test_layouts_draw_few_of_the_needed_heads():
@@ -71,6 +80,12 @@ def test_what_was_found_is_compared_with_the_truth(grades):
     row = grades(0.05).iloc[0]
     assert (row["true"], row["found"], row["hits"], row["false"]) == ("L0.H0 L0.H1", "L0.H0 L0.H2 L1.H3", 1, 1)
     assert latent_rates(grades(0.05)) == {"recall": 0.5, "false_discoveries": pytest.approx(1 / 3)}
+
+
+def test_the_page_has_both_rates(grades):
+    page = latent_page(grades(0.05))
+    assert "Recall 0.50, false discoveries 0.33." in page
+    assert "| 1 of 2 | 1 |" in page
 
 
 def test_nothing_found_among_distractors_is_right(grades):

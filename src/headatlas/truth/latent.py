@@ -77,6 +77,21 @@ class LatentWorld:
         return "\n".join(lines)
 
 
+def parse_latent(text: str) -> tuple[str, int, float]:
+    """(model, layout, factor) of a text such as "ref-gemma:1:0.1".
+
+    Raises:
+        HeadAtlasError: it is of another form.
+    """
+    model, layout, factor = (text.rsplit(":", 2) + ["", ""])[:3]
+    try:
+        return model, int(layout), float(factor)
+    except ValueError as error:
+        raise HeadAtlasError(
+            f"a latent world must be MODEL:LAYOUT:FACTOR, such as ref-gemma:1:0.1; got {text!r}"
+        ) from error
+
+
 def latent_world(
     model: str, layout: int = 0, factor: float = 0.05, heads: HeadSet | None = None, n: int = 100, seed: int = 0
 ) -> LatentWorld:
