@@ -83,7 +83,7 @@ def parse_latent(text: str) -> tuple[str, int, float]:
     Raises:
         HeadAtlasError: it is of another form.
     """
-    model, layout, factor = (text.rsplit(":", 2) + ["", ""])[:3]
+    model, layout, factor = [*text.rsplit(":", 2), "", ""][:3]
     try:
         return model, int(layout), float(factor)
     except ValueError as error:

@@ -30,8 +30,8 @@ def grade(
         list[str] | None,
         typer.Option(
             "--latent",
-            help="A latent world, as MODEL:LAYOUT:FACTOR (a seed, and what the drawn heads' output is multiplied by). Other worlds "
-            "are then left out unless they are given too.",
+            help="A latent world, as MODEL:LAYOUT:FACTOR (a seed, and what the output of the drawn heads is multiplied by). Other "
+            "worlds are then left out unless they are given too.",
         ),
     ] = None,
     scorers: Annotated[str, typer.Option(help="Names of scorers, separated by commas.")] = (
