@@ -30,7 +30,7 @@ def grade(
         list[str] | None,
         typer.Option(
             "--latent",
-            help="A latent world, as MODEL:LAYOUT:FACTOR (a seed, and what the output of the drawn heads is multiplied by). Other "
+            help="A latent world, as MODEL:LAYOUT:FACTOR (a seed, and the factor of the drawn heads). Other "
             "worlds are then left out unless they are given too.",
         ),
     ] = None,
