@@ -51,13 +51,13 @@ def owlv2(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("owlv2")
     letters = "abcdefghijklmnopqrstuvwxyz"
-    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, "!": 2}
+    vocabulary = {"!": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}  # a text that begins with 0 is masked
     vocabulary |= {c: 3 + i for i, c in enumerate(letters)} | {f"{c}</w>": 40 + i for i, c in enumerate(letters)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token="!")
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {"vocab_size": 80, "max_position_embeddings": 16, "pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1}
+    text = {"vocab_size": 80, "max_position_embeddings": 16, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = Owlv2Config(
         text_config=sizes | text, vision_config=sizes | {"image_size": 32, "patch_size": 32 // GRID}, projection_dim=16
     )
@@ -95,7 +95,7 @@ def grounding_dino(tmp_path_factory):
         out_features=["stage2", "stage3", "stage4"],
     )  # fmt: skip
     config = GroundingDinoConfig(
-        backbone_config=eyes, text_config=text, d_model=16, encoder_layers=1, encoder_ffn_dim=16, encoder_attention_heads=2,
+        backbone_config=eyes, text_config=text, d_model=32, encoder_layers=1, encoder_ffn_dim=16, encoder_attention_heads=2,
         decoder_layers=1, decoder_ffn_dim=16, decoder_attention_heads=2, num_queries=6, max_text_len=32,
         disable_custom_kernels=True,
     )  # fmt: skip
