@@ -6,7 +6,7 @@ import configparser
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SAYS = {
+MEANING = {
     "cli": "commands: parse, call, print",
     "explore": "the live page",
     "explaining": "the heads behind one answer",
@@ -22,7 +22,8 @@ SAYS = {
     "cluster": "shards on devices and machines",
     "reference": "the VLMs that ship, and their training",
     "vlm": "load, chat, batch, read, generate, evaluate",
-    "families": "what model families need, and the proof",
+    "proof": "checks of every model family",
+    "families": "what model families need",
     "annotate": "steps by an LLM, judged, reviewed",
     "importing": "outside datasets, one file a set",
     "scenes": "rendered scenes with exact truth",
@@ -31,11 +32,14 @@ SAYS = {
     "heads": "find, read and edit heads and attention",
     "results": "every results table once",
     "pictures": "open pictures safely, upright, in RGB",
+    "folder": "folders on disk or object storage",
+    "local_page": "serve a page on this machine",
     "registry": "named extension points",
     "progress": "the progress protocol",
     "shipped": "names of the VLMs that ship",
+    "stopping": "stop signals",
     "stats": "bootstrap, tests, corrections",
-    "storage": "whole files on disk or object storage",
+    "storage": "whole, sealed and locked files",
     "errors": "HeadAtlasError",
 }
 WIDTH, ROW, LEFT = 760, 34, 170
@@ -62,7 +66,7 @@ def draw() -> str:
         for number, name in enumerate(row):
             middle = y + ROW * number + ROW // 2 + 2
             parts.append(f'<text x="26" y="{middle}" class="name">{name}</text>')
-            parts.append(f'<text x="{LEFT}" y="{middle}" class="says">{SAYS[name]}</text>')
+            parts.append(f'<text x="{LEFT}" y="{middle}" class="says">{MEANING[name]}</text>')
         y += height
     style = (
         "text{font:15px system-ui,sans-serif;fill:#1f2933}.name{font-weight:600}.says{fill:#52606d}"

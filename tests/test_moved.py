@@ -27,7 +27,7 @@ print([str(one.message) for one in said if one.category is DeprecationWarning])
     ("old", "new"),
     [
         ("headatlas.models.real.build", MOVED["headatlas.models.real"] + ".build"),
-        ("headatlas.models.table", "headatlas.families.proof.table"),
+        ("headatlas.models.table", "headatlas.proof.table"),
         ("headatlas.vlm", None),
         ("headatlas.reference", None),
     ],

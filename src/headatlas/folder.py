@@ -1,7 +1,7 @@
-"""Folders on a disk or on object storage, and sealed tables in them.
+"""Folders on a disk or on object storage, and tables with checksums in them.
 
 `Folder` reads and writes single files under a path or an fsspec address (`s3://bucket/run`, `gs://...`, `memory://...`).
-`write_frame` and `read_frame` keep tables that notice every byte that was changed later.
+`write_frame` and `read_frame` store tables with a digest, so that any later change is noticed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A page that this machine serves to itself: a port on 127.0.0.1, and uvicorn until the process is interrupted."""
+"""Serve a page on 127.0.0.1 until the process is interrupted."""
 
 from __future__ import annotations
 

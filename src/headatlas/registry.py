@@ -25,7 +25,7 @@ from headatlas.errors import HeadAtlasError
 T = TypeVar("T")
 
 SHOWN = 12
-"""Names that `repr` of a registry shows."""
+"""Most names that `repr` of a registry shows."""
 
 
 def near(name: str, names: Sequence[str]) -> str:
@@ -52,7 +52,7 @@ class Registry(Mapping[str, T], Generic[T]):
     module in the order of its lines, then things from other packages by name. Without `modules` it is the order of registration.
 
     Args:
-        kind: what one of them is called in messages, such as `"scorer"`; its plural names the entry-point group,
+        kind: the name of one of them in messages, such as `"scorer"`; its plural names the entry-point group,
             `"headatlas.scorers"`.
         modules: modules that register the shipped things, imported in this order on first use. A name that ends in
             `".*"` stands for every module of that package, in alphabetical order.
@@ -134,7 +134,7 @@ class Registry(Mapping[str, T], Generic[T]):
         with self._lock:
             if self._discovered:
                 return
-            self._discovered = True  # set first: a module that is being imported may look its own registry up
+            self._discovered = True  # set first, because a module that is being imported may look up its own registry
             try:
                 shipped = [module for name in self._modules for module in _expand(name)]
                 for module in shipped:

@@ -1,4 +1,5 @@
-"""Where the shipped VLMs lie: the reference models (see `headatlas.reference`) and the planted worlds (`headatlas.truth`)."""
+"""Names and folders of the shipped VLMs: the reference models (see `headatlas.reference`) and the planted worlds
+(`headatlas.truth`)."""
 
 from __future__ import annotations
 

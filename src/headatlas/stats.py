@@ -155,8 +155,8 @@ def bootstrap_groups(
 def half_width(draws: Float[np.ndarray, "B ..."]) -> Float[np.ndarray, ...]:
     """Half a 95 % interval around the measured value: 1.96 bootstrap standard errors; NaN draws are left out.
 
-    For what resampling itself moves to one side (how many heads are above a limit, how steep a profile is, how strong a
-    correlation): there percentiles lie beside the measured value instead of around it.
+    For quantities that resampling biases (the number of heads above a limit, the slope of a profile, a correlation), whose
+    percentiles would not lie around the measured value.
     """
     known = np.isfinite(draws)
     count = np.maximum(known.sum(0), 1)
@@ -330,7 +330,7 @@ def _from_draws(value: float, draws: Float[np.ndarray, " n"], n: int, n_clusters
     if not len(draws):
         return Estimate(value, np.nan, np.nan, n)
     if np.ptp(draws) < _TIE and abs(value) > _TIE:
-        # Without any spread resampling says nothing of chance; the signs of the clusters do.
+        # Without any spread resampling gives no p, so a sign test on the clusters does.
         return Estimate(value, value, value, n, float(2.0 ** (1 - n_clusters)))
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     tail = min((draws <= _TIE).sum(), (draws >= -_TIE).sum())

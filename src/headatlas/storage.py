@@ -1,7 +1,7 @@
-"""Local files that are there whole or not at all: writing in one step, exchanging folders, seals against damage, locks.
+"""Safe local files: writing in one step, replacing folders, digests against damage, locks.
 
-`replacing` writes a whole folder anew, so that a crash at any moment leaves the old or the new one. `seal` notices every byte
-that was changed later. `safe_name` makes a file name of text that comes from data. `headatlas.folder` builds on it.
+`replacing` writes a folder so that a crash at any moment leaves either the old or the new one. `seal` adds a digest to a file, by
+which any later change is noticed. `safe_name` makes a file name from text in data. `headatlas.folder` builds on this module.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LOCK = ".headatlas.lock"
 """Name of the lock file in a folder that one process at a time may write to."""
 
 SEAL = b"sha256:" + b"0" * 64
-"""What a file that is to be sealed holds, once, where its digest goes."""
+"""Placeholder for the digest: a file to be sealed must hold it once."""
 
 _SEALED = re.compile(rb"sha256:([0-9a-f]{64})")
 
 
 class DamagedError(HeadAtlasError):
-    """A file is not what HeadAtlas wrote: cut off, changed or removed since. What it held can be computed again."""
+    """A file of HeadAtlas was cut off, changed or removed since it was written. Its content can be computed again."""
 
 
 def seal(data: bytes) -> bytes:
@@ -78,7 +78,7 @@ def write_error(path: str | Path, error: OSError) -> HeadAtlasError:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file of this machine in one step: whatever happens meanwhile, the old file or the new one is there.
+    """Write a file of this machine in one step: after a crash, either the old file or the new one is there.
 
     Raises:
         HeadAtlasError: it cannot be written, such as on a full disk; an earlier file stays as it is.
@@ -98,7 +98,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left half written directly in `folder`. No process may be writing there."""
+    """Remove unfinished files of killed processes directly in `folder`. No process may be writing there."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():
@@ -116,10 +116,10 @@ def remove_tree(path: Path) -> None:
 
 
 def safe_name(text: str) -> str:
-    """A file name for text from data, such as a question's id: no path, valid on every system, another one for other text.
+    """A file name for text from data, such as a question's id: not a path, valid on every system, and different for each text.
 
-    Short lower-case names of letters, digits, `_` and `-` stay as they are; of others what is harmless is kept, and 16 hex
-    digits of the whole text are added.
+    Short lower-case names of letters, digits, `_` and `-` stay as they are. Of other names the allowed characters are kept, and
+    16 hex digits of the whole text are added.
     """
     plain = re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text)
     if plain and not re.search(r"-[0-9a-f]{16}$", text) and not re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", text):
@@ -130,7 +130,7 @@ def safe_name(text: str) -> str:
 
 
 def beside(path: Path, ending: str) -> Path:
-    """What lies next to `path` under its name with `ending`: `data/vsr` and `.import.json` give `data/vsr.import.json`.
+    """The path next to `path` with `ending` added to its name: `data/vsr` and `.import.json` give `data/vsr.import.json`.
 
     Raises:
         HeadAtlasError: `path` is the root of a disk, which has no name.
@@ -147,7 +147,7 @@ _STAGED = ".headatlas-writing"
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the only lock of `path`, a file beside it; for writers, of this machine or of another that shares the disk.
+    """Hold the lock of `path`, a file next to it, against other writers on this machine or on others that share the disk.
 
     Nested use in one thread is fine: long work takes the lock before it begins, and what it calls takes it again. Parents of
     `path` that are missing are made, and removed again if nothing was written into them.
@@ -239,7 +239,7 @@ def _glob_escape(text: str) -> str:
 
 @contextmanager
 def lock_folder(folder: Path, what: str) -> Iterator[None]:
-    """Within, no other process may work in `folder`, which is made if it is missing; nested use in one process is fine.
+    """Within the block no other process can work in `folder`, which is made if it is missing; nested use in one process is fine.
 
     Unlike `locked`, the lock file is in the folder and stays there: the folder itself is not exchanged.
 

@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from headatlas.cli.app import make_app
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof import MODEL_TYPES, FamilyReport
-from headatlas.families.proof import run as module
+from headatlas.proof import MODEL_TYPES, FamilyReport
+from headatlas.proof import run as module
 
 
 @pytest.fixture

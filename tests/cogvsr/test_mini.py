@@ -12,7 +12,7 @@ def mini():
 
 
 def test_it_is_the_scenes_of_its_seed(mini):
-    """The shipped questions are what the source still makes; where it changes on purpose, `mini.make` is run again."""
+    """The shipped questions are what the source still makes; after a deliberate change, run `mini/make.py` again."""
     made = load("scenes", n=N, seed=SEED)
     assert mini.ids == made.ids
     for shipped, fresh in zip(mini, made, strict=True):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from headatlas.families import FAMILIES, ChatFormat, Family, TinyModel, counts_positions, family_of
-from headatlas.families.proof.build import MODEL_TYPES
+from headatlas.proof.build import MODEL_TYPES
 
 
 @pytest.fixture

@@ -144,13 +144,27 @@ def test_a_sweep_is_packed_without_loss(tiny_vlm, data):
     assert same.bare[2] == found.bare[2]
 
 
-def test_a_rerun_of_any_shard_is_told(tiny_vlm, data):
+def test_a_rerun_of_any_shard_is_named(tiny_vlm, data):
     one = sweep(tiny_vlm, [conversation(question) for question in data[:1]], [[]], "all")
     other = unpacked(packed(one))
     rerun = type(one)(other.logprob, other.exact, other.text, other.bare, other.turns, "rerun", "its blocks are odd")
     turns = [len(data[0].steps)] * 2
     whole = joined([([1], rerun), ([0], one)], turns)
     assert (whole.how, whole.reason, whole.turns) == ("rerun", "its blocks are odd", tuple(turns))
+
+
+def test_the_mass_on_valid_answers_is_packed_and_joined(tiny_vlm, data):
+    chats = [conversation(question) for question in data[:2]]
+    turns = [len(question.steps) for question in data[:2]]
+    valid = [frozenset({5 + i, 9}) for i in range(sum(turns))]
+    edits = [[zero(["L0.H0"])]]
+    whole = sweep(tiny_vlm, chats, edits, "all", valid=valid)
+    first = sweep(tiny_vlm, chats[:1], edits, "all", valid=valid[: turns[0]])
+    second = sweep(tiny_vlm, chats[1:], edits, "all", valid=valid[turns[0] :])
+    both = joined([([1], unpacked(packed(second))), ([0], unpacked(packed(first)))], turns)
+    assert both.valid.shape == (2, sum(turns))
+    np.testing.assert_allclose(both.valid, whole.valid, atol=1e-5)
+    assert joined([([0], first), ([1], sweep(tiny_vlm, chats[1:], edits, "all"))], turns).valid is None
 
 
 @pytest.mark.parametrize(("mode", "context"), [("forced", "gold"), ("generate", "own")])

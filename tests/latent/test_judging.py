@@ -10,7 +10,8 @@ import pytest
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.latent import METHODS, Cost, judge, judging, method
-from headatlas.latent.judging import clustered_mcnemar, matched_heads, score_change
+from headatlas.latent.judging import matched_heads
+from headatlas.latent.method_tables import clustered_mcnemar, score_change
 from headatlas.results import validate
 
 FUNCTIONS = ("spatial_perception", "relational_reasoning", "math_reasoning")

@@ -64,7 +64,7 @@ def test_every_kind_has_all_splits_and_functions_and_disjoint_heads(kind):
 def test_only_ablations_are_known():
     world = drawn("planted", 0, 80)
     with (
-        pytest.raises(HeadAtlasError, match="knows ablations only"),
+        pytest.raises(HeadAtlasError, match="must be ablations"),
         world.vlm.edit(type("Edit", (), {"factor": 2.0})()),
     ):
         pass

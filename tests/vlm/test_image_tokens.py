@@ -7,8 +7,8 @@ from PIL import Image
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
-from headatlas.families.proof.processor import processor_families, write_checkpoint
 from headatlas.heads import edit_heads, zero
+from headatlas.proof.processor import processor_families, write_checkpoint
 from headatlas.vlm import Conversation, Turn, encode, load_vlm
 from headatlas.vlm.image_tokens import corners_of, in_box, tokens_of
 

@@ -7,9 +7,9 @@ from PIL import Image
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import Head, HeadSet, patch, scale, zero
 from headatlas.pictures import open_picture
+from headatlas.proof.processor import write_checkpoint
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import Conversation, Turn, conversation
 from headatlas.vlm.forward import logits_at

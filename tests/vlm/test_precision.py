@@ -5,8 +5,8 @@ import torch
 
 from headatlas.activations import capture
 from headatlas.errors import HeadAtlasError
-from headatlas.families.proof.processor import write_checkpoint
 from headatlas.heads import HeadSet, ZReader, mean, scale, zero
+from headatlas.proof.processor import write_checkpoint
 from headatlas.vlm import conversation, encode, generate, load_vlm, read
 from headatlas.vlm.forward import logits_at
 

@@ -1,8 +1,8 @@
-"""What every head looks at at every step of a dataset: summaries of attention rows, captured like z, resumable.
+"""Summaries of the attention of every head at every step of a dataset, captured like z, and resumable.
 
-One teacher-forced pass a question with the model's own kernels. At the positions that predict a step's answer each head's row is
-read and summed up at once, so memory does not grow with the dataset or the length of the text. Units of questions are written
-whole, by this process or by workers; a run that was killed goes on where it was.
+One teacher-forced pass for each question, with the model's own kernels. At the positions that predict a step's answer each head's
+row is read and summarised at once, so memory does not grow with the dataset or the length of the text. Questions are written in
+units, by this process or by workers; a run that was killed continues where it stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ QueryPositions = Literal["last", "predict"]
 mean row)."""
 
 FORMAT = 2
-"""Raised when the files or the meaning of a summary change."""
+"""Increased when the files or the meaning of a summary change."""
 
 
 class AttentionSummaries:
@@ -109,7 +109,8 @@ class AttentionSummaries:
         raise AssertionError(step)
 
     def table(self, function: str | None = None) -> pd.DataFrame:
-        """Means over the steps with boxes, or those of one function: one row a head, the most attention on the target first."""
+        """Means over all steps with boxes, or those of one function: one row for each head, ordered by attention on the
+        target."""
         rows = (~np.isnan(self["target"])).any((1, 2))
         if function is not None:
             rows &= self.steps["functions"].str.split("|").map(lambda names: function in names).to_numpy()
@@ -137,15 +138,15 @@ def attention(
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> AttentionSummaries:
-    """Summaries of what heads of the language model look at at every step, in gold context.
+    """Summarise the attention of the language model's heads at every step, in gold context.
 
     Args:
         vlm: the model; its active edits apply.
-        data: a dataset of questions; steps with `boxes` tell where their evidence lies.
+        data: a dataset of questions; the `boxes` of a step are the places of the things that it asks about.
         queries: query positions, see `QueryPositions`.
-        out: a new folder, or that of the same summaries begun before: then it goes on where it was.
+        out: a new folder, or that of the same summaries begun before, which are then continued.
         heads: of the language model; by default all.
-        rows: also keep the rows themselves (float32; their size grows with heads, query positions and tokens).
+        rows: also store the rows themselves (float32; their size grows with heads, query positions and tokens).
         batch_size: questions per forward.
         seed: of the random boxes.
         progress: called as `progress("attention", done, total)` in questions.
@@ -250,7 +251,7 @@ def attention_unit(
     drawn = [[_drawn(boxes, q, k, rng) for k in range(len(boxes[q]))] for q in range(len(questions))]
     layers, width = vlm.heads.shape
     arrays = {name: np.full((int(starts[-1]), layers, width), np.nan, np.float32) for name in SUMMARIES}
-    kept: dict[int, np.ndarray] = {}
+    stored: dict[int, np.ndarray] = {}
     records: list[list[dict[str, Any]]] = [[] for _ in questions]
 
     def work(numbers: list[int], batch: Batch) -> None:
@@ -262,7 +263,7 @@ def attention_unit(
             logits = logits_at(vlm, batch, batch.predict_mask(), numbers, reader)
         for name, values in summary.values.items():
             arrays[name][places] = values
-        kept.update(zip(places, summary.rows(), strict=rows))
+        stored.update(zip(places, summary.rows(), strict=rows))
         for number, readouts in zip(numbers, readouts_of(vlm, batch, logits), strict=True):
             records[number] = rows_of(
                 questions[number],
@@ -274,7 +275,7 @@ def attention_unit(
     in_batches(vlm, chats, batch_size, work)
     raw = None
     if rows:
-        ordered = [kept[place] for place in range(int(starts[-1]))]
+        ordered = [stored[place] for place in range(int(starts[-1]))]
         raw = {
             "shapes": np.array([each.shape for each in ordered], np.int64).reshape(-1, 3),
             "weights": np.concatenate([each.ravel() for each in ordered]) if ordered else np.zeros(0, np.float32),
@@ -307,7 +308,7 @@ def _drawn(boxes: list[list[Corners]], question: int, step: int, rng: np.random.
 
 
 def mean_of_known(values: Float[np.ndarray, "N L H"]) -> Float[np.ndarray, "L H"]:
-    """The mean over the first axis, leaving out NaN; NaN where nothing is known."""
+    """The mean over the first axis without NaN; NaN where all are NaN."""
     counts = (~np.isnan(values)).sum(0)
     return np.divide(np.nansum(values, axis=0), counts, out=np.full(values.shape[1:], np.nan), where=counts > 0)
 

@@ -1,8 +1,8 @@
-"""Capture: one teacher-forced pass a question, the mean z of every step and what the model would answer, resumable.
+"""Capture, resumable: one teacher-forced pass for each question, which gives the mean z of every step and the model's answers.
 
-Questions are processed in units of `UNIT`, in the order of the data. A unit's z is written first, then its answers, in one
-step and with a digest of the z: a unit is done when its answers are there and its z still has that digest. Units are written by
-a thread while the model runs the next one, or they run on several workers (`sharding.py`).
+Questions are processed in units of `UNIT`, in the order of the data. A unit's z is written first, then its answers, in one step
+and with a digest of the z. A unit is done if its answers are there and its z still has that digest. Units are written by a thread
+while the model runs the next one, or they run on several workers (`sharding.py`).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from headatlas.vlm.data import Questions, fingerprint_of, steps_of, windows
 from headatlas.vlm.model import VLM
 
 UNIT = 64
-"""Questions that are done or not done together. Part of the file format: a resumed run must cut the data alike."""
+"""Questions of a unit. It is part of the file format: a resumed run must have the same units."""
 
 BEGUN = "begun.parquet"
-"""The file that is there until the first capture into a folder ends."""
+"""A file that exists until the first capture into a folder ends."""
 
 FORMAT = 2
-"""Raised when the files or the meaning of z change, so that older captures are not continued."""
+"""Increased when the files or the meaning of z change, so that older captures are not continued."""
 
 
 def capture(
@@ -64,11 +64,11 @@ def capture(
         vlm: the model; its active edits apply, and z is that after them.
         data: a `CogVSR` or any other dataset of questions.
         tokens: one selection or several of gold | predict | last | first | all.
-        out: a new folder, or that of the same capture begun before, which is then continued; units of it that were
-            damaged are computed again. A path, or an address that fsspec knows, such as `s3://bucket/run`. None: a
-            temporary folder, removed with the result.
+        out: a new folder, or that of the same capture begun before, which is then continued; damaged units are computed again.
+            A path, or an address that fsspec knows, such as `s3://bucket/run`. None: a temporary folder, removed with the
+            result.
         batch_size: questions per forward.
-        arm: what is shown instead of the images, and said before the question (SHA); `arm_name` names it in the settings.
+        arm: gives the images and the text before the question that are shown instead (SHA); `arm_name` names it in the settings.
         progress: called as `progress("capture", done, total)`, in questions, those done before included.
         workers: processes on several devices or machines (`headatlas.cluster`) that run units instead of this one; all of
             them must see `out`. The result is the same.
@@ -121,7 +121,7 @@ class _Capture:
     batch_size: int
     arm: Arm | None
     kept: bool = False
-    """Whether the folder holds anything of use: a unit, or a capture that is not this one."""
+    """Whether the folder holds a finished unit, or another capture."""
 
     def run(self, data: Questions, n: int, progress: Progress | None, workers: Workers | None) -> None:
         """Run the units that are not done, and write `steps.parquet`."""
@@ -194,7 +194,7 @@ class _Capture:
                 self.folder.local.rmdir()
 
     def _part(self, unit: int) -> dict[str, Any] | None:
-        """What was noted with the answers of a unit; None if they are missing or damaged."""
+        """The metadata stored with the answers of a unit; None if they are missing or damaged."""
         try:
             return read_frame(self.folder, _part(unit))[1]
         except (FileNotFoundError, DamagedError):
@@ -204,7 +204,7 @@ class _Capture:
         return slice(self.starts[unit * UNIT], self.starts[min((unit + 1) * UNIT, len(self.starts) - 1)])
 
     def _digests(self, unit: int) -> dict[str, str]:
-        """Digests of the z of a unit as it is in the folder; empty if it cannot be read."""
+        """Digests of a unit's z in the folder; empty if it cannot be read."""
         try:
             return {name: z_digest(self.arrays[name][self._rows(unit)]) for name in self.settings["tokens"]}
         except Exception:  # zarr raises errors of every kind for a file that was cut off

@@ -1,6 +1,6 @@
-"""From z at all tokens to one mean for each step, layer by layer, while the model runs.
+"""Reduce z at all tokens to one mean for each step, layer by layer, while the model runs.
 
-Only the selected tokens are read, inside the hook, and turned into float32 means: nothing of size [B, T] outlives a layer.
+The selected tokens are averaged inside the hook, in float32, so that nothing of size [B, T] is kept longer than a layer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is kept of an attention row, and the sums that make it.
+"""The summaries of an attention row, and how they are computed.
 
-Sinks (VAR, arXiv 2503.03321): some tokens, in the picture too, get attention whatever is asked. Their hidden states have one
-huge feature, the same as the first token's. A head that looks at such a patch is not said to look at what lies there.
+Sinks (VAR, arXiv 2503.03321) are tokens, also of the picture, that get attention whatever is asked. Their hidden states have a
+very large feature, the same as the first token's. Attention on such a patch is not counted as attention on the thing there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SUMMARIES = (
         "localisation",
     ),
 )
-"""What is kept of a row.
+"""The summaries of a row.
 
 * `image`: the mass on the image tokens.
 * `target`, `random`, `foreign`: the mass on the patches (`ImageTokens.touching`) of the step's own boxes; of as many boxes of the
@@ -47,17 +47,17 @@ SUMMARIES = (
   tokens that are sinks do not count in them.
 * `question`, `first`: the mass on the words of the step's own turn, and on the first token.
 * `sink`: the share of a learned sink, 0 in most families.
-* `image_sink`: the mass on image tokens that are sinks (`sink_tokens`): heads park attention there whatever is asked.
+* `image_sink`: the mass on image tokens that are sinks (`sink_tokens`).
 * `entropy`: of the row, nats.
 * `top_in_target`: 1 if the most attended key is one of the target's patches, else 0.
-* `localisation`: spatial entropy of the map on the picture, nats: low where it is one spot (arXiv 2503.06287).
+* `localisation`: spatial entropy of the map on the picture, nats; low if it is one spot (arXiv 2503.06287).
 
 NaN where a step has no boxes, or a row no mass on the image."""
 
 N_RANDOM, N_FOREIGN = 16, 4
 
 SINK = 20.0
-"""How many times its token's RMS a feature must be to make a sink."""
+"""A feature marks a sink if it is at least so many times its token's RMS."""
 
 Corners = list[tuple[float, float, float, float]]
 
@@ -67,7 +67,7 @@ def sink_tokens(
 ) -> Bool[Tensor, "B T"]:
     """Tokens with a feature of at least `least` times the token's RMS where the first token has one too.
 
-    Features that pass it at more than half of a row's tokens are no sign of a sink. A model of width d < `least`^2 has none.
+    Features that are so large at more than half of a row's tokens do not count. A model of width d < `least`^2 has no sinks.
 
     Args:
         hidden: input of a block.
@@ -85,7 +85,7 @@ def sink_tokens(
 
 
 class RowSummary:
-    """Sums up the rows of a batch layer by layer as they are read.
+    """Summarises the rows of a batch, layer by layer, as they are read.
 
     Args:
         vlm: the model.
@@ -93,7 +93,7 @@ class RowSummary:
         steps: (row, turn) of each step.
         drawn: of each step its own boxes, `N_RANDOM` random sets and sets of other questions; empty without boxes.
         queries: see `activations.attention.QueryPositions`.
-        keep: whether `rows` gives the rows themselves.
+        keep: whether the rows themselves are kept, for `rows`.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class RowSummary:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within, the input of every block is seen, by which sinks are told apart."""
+        """Within the block the input of every block is read, from which sinks are found."""
 
         def hook(layer: int) -> Any:
             def see(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -154,13 +154,13 @@ class RowSummary:
             yield
 
     def _sinks(self, layer: int) -> Tensor | None:
-        """Which tokens of each row are sinks among the image's, `[B, T]`; None where none is."""
+        """The image tokens of each row that are sinks, bool `[B, T]`; None if there are none."""
         hidden = self._hidden.pop(layer, None)
         if hidden is None:
             return None
-        found = sink_tokens(hidden, self._starts.to(hidden.device), self._real.to(hidden.device))
-        found &= self._image.to(hidden.device)
-        return found if bool(found.any()) else None
+        sinks = sink_tokens(hidden, self._starts.to(hidden.device), self._real.to(hidden.device))
+        sinks &= self._image.to(hidden.device)
+        return sinks if bool(sinks.any()) else None
 
     def __call__(self, rows: AttentionRows) -> None:
         """Take the rows of one layer, `[B, H, Q, K]`."""
@@ -178,19 +178,19 @@ class RowSummary:
         mean = torch.stack(
             [weights[row][:, self._places[s]].mean(1) for s, (row, _) in enumerate(self._steps)]
         )  # [S, H, K]
-        made = (mean @ features).cpu()  # [S, H, f]
-        on_sinks = torch.zeros_like(made[..., 0]) if parked is None else (mean @ parked[..., None])[..., 0].cpu()
-        share = made[..., 3 + 1 : 3 + 1 + N_RANDOM].mean(-1)
-        foreign = made[..., 4 + N_RANDOM :]
-        n_foreign = torch.tensor(self._n_foreign, dtype=made.dtype)[:, None]
+        image_maps = (mean @ features).cpu()  # [S, H, f]
+        on_sinks = torch.zeros_like(image_maps[..., 0]) if parked is None else (mean @ parked[..., None])[..., 0].cpu()
+        share = image_maps[..., 3 + 1 : 3 + 1 + N_RANDOM].mean(-1)
+        foreign = image_maps[..., 4 + N_RANDOM :]
+        n_foreign = torch.tensor(self._n_foreign, dtype=image_maps.dtype)[:, None]
         blank = torch.where(self._boxed, 0.0, torch.nan)[:, None]
         top = mean.argmax(-1)
         own = features[:, :, 3]
         put = {
-            "image": made[..., 0],
-            "question": made[..., 1],
-            "first": made[..., 2],
-            "target": made[..., 3] + blank,
+            "image": image_maps[..., 0],
+            "question": image_maps[..., 1],
+            "first": image_maps[..., 2],
+            "target": image_maps[..., 3] + blank,
             "random": share + blank,
             "foreign": foreign.sum(-1) / n_foreign,  # NaN where there is none
             "sink": (1 - mean.sum(-1)).cpu(),
@@ -203,7 +203,7 @@ class RowSummary:
             self.values[name][:, layer, list(rows.heads)] = value.numpy()
 
     def rows(self) -> list[Float32[np.ndarray, "n Q K"]]:
-        """The rows of each step, of all heads read, over its conversation's real tokens; none unless they were to be kept."""
+        """The rows of each step, of all heads read, over the conversation's real tokens; empty unless `keep` was set."""
         return [] if self._raw is None else [np.concatenate(each) for each in self._raw]
 
     def _localised(self, mean: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Units of a capture on several workers.
 
 A worker writes the chunks of z that lie completely in its unit, independently of the other workers. It returns the rows at the
-unit's two ends, whose chunks belong to its neighbours too, and the unit's answers; the driver alone writes these. A unit counts
-as done once its answers are written, so whatever was lost before that runs again.
+unit's two ends, whose chunks it shares with its neighbours, and the unit's answers; only the driver writes these. A unit is done
+once its answers are written, so a unit that was lost before runs again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from headatlas.vlm.model import VLM
 
 @dataclass(frozen=True, eq=False)
 class UnitResult:
-    """What a worker returns of a unit.
+    """The result of a unit that a worker returns.
 
     Attributes:
         ends: rows that the driver writes: token selection, first row, z.

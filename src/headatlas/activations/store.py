@@ -1,8 +1,8 @@
 """`Activations`: the mean z of every step, and the answers that the same pass read, on disk.
 
-A folder holds `z.zarr` (see `arrays.py`), `parts/` (the answers of each finished unit of questions, written after the unit's
-z) and, when all units are done, `steps.parquet`. The Parquet files are sealed and carry the settings of the capture and a
-digest of each unit's z, so that whatever was damaged later is noticed when it is read.
+A folder holds `z.zarr` (see `arrays.py`), `parts/` (the answers of each finished unit of questions, written after the unit's z)
+and, when all units are done, `steps.parquet`. The Parquet files hold the settings of the capture, a digest of each unit's z and a
+digest of their own content, so that damage is noticed when they are read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Rows = np.ndarray | Sequence[int] | slice | None
 
 @runtime_checkable
 class ActivationsLike(Protocol):
-    """What scorers, means and directions read of `Activations`; tests and other sources may bring their own."""
+    """The interface of `Activations` that scorers, means and directions use; other classes may provide it."""
 
     @property
     def steps(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Token selections: the tokens of a step over which its z is averaged, each a run of consecutive tokens."""
+"""Token selections: the consecutive tokens of a step over which its z is averaged."""
 
 from __future__ import annotations
 

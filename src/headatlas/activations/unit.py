@@ -1,4 +1,4 @@
-"""One unit of a capture: the passes over its questions, and what is gathered in them.
+"""One unit of a capture: the passes over its questions, and the z and answers that they give.
 
 A unit is batched by itself, so its z does not depend on which process, or which attempt, computes it.
 """

@@ -1,7 +1,6 @@
-"""Where the answers of a batch are predicted, and what a model answers there.
+"""The positions of a batch that predict answers, and the model's predictions there.
 
-Predicting positions are laid out as one rectangle `[B, M]`, row by row, in order; shorter rows are filled up with their last
-position.
+The positions form one rectangle `[B, M]`, row by row, in order; shorter rows are filled with their last position.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Answers:
         start: position of the answer's first predicting position (its last prompt token), [B, M].
         gold: the token to be predicted, [B, M].
         n: number of answers.
-        valid: where the mass on valid first tokens is wanted: the row of `sets` at each answer's first position, else -1, [B, M].
+        valid: at each answer's first position the row of `sets` whose mass is wanted, elsewhere -1, [B, M]; None if none is.
         sets: sets of tokens over the vocabulary, [S, V].
     """
 
@@ -76,7 +75,7 @@ def answers_of(batch: Batch) -> Answers:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What the model says under G conditions at the n answers of a batch.
+    """The model's predictions under G conditions at the n answers of a batch.
 
     Attributes:
         logprob: sum of the gold tokens' log-probabilities, nats.
@@ -92,7 +91,7 @@ class Outcome:
 
 
 def outcome_of(tail: Callable[[Tensor], Tensor], hidden: Float[Tensor, "B G M d"], answers: Answers) -> Outcome:
-    """What the model says under G conditions, from the output of the last block at the predicting positions."""
+    """The predictions under G conditions, from the output of the last block at the predicting positions."""
     groups = hidden.shape[1]
     real = answers.real.to(hidden.device)
     flat = hidden.transpose(0, 1)[:, real]  # [G, K, d]
@@ -148,6 +147,15 @@ def collect(
     if valid is not None:
         valid = torch.zeros_like(sums).index_add_(1, answer, valid.double().cpu())
     return Outcome(sums, wrong == 0, best, valid)
+
+
+def logits_outcome(logits: Float[Tensor, "K V"], answers: Answers) -> Outcome:
+    """The predictions at the answers of a batch, from logits at the real positions, row by row."""
+    gold = answers.gold[answers.real].to(logits.device)
+    valid = None
+    if answers.valid is not None:
+        valid = valid_logprob(logits, answers.valid[answers.real].to(logits.device), answers)[None]
+    return collect(logits.argmax(1)[None], gold_logprob(logits, gold)[None], answers, valid)
 
 
 def not_finite(vlm: VLM, what: str) -> HeadAtlasError:

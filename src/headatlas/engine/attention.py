@@ -1,7 +1,7 @@
-"""Attention edits of one condition, in force while the blocks of a batch are called one by one.
+"""Attention edits of one condition while the blocks of a batch are called one by one.
 
-The blocks run outside the model's own forward, so where their queries and keys lie in the sequence is given here: the whole
-sequence in `resume.py`; in `branch.py` the predicting positions, whose keys are the shared T and then their own.
+The blocks run outside the model's own forward, so the places of their queries and keys are given here: the whole sequence in
+`resume.py`; in `branch.py` the predicting positions, whose keys are the T keys of the bare pass and then their own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from headatlas.vlm.model import VLM
 
 @dataclass(frozen=True, eq=False)
 class _AnswerPositions:
-    """What `Positions` is to a whole sequence: `image` over all keys `[B, T + M]`, `last` over the queries `[B, M]`."""
+    """The counterpart of `Positions` for a branch: `image` over all keys `[B, T + M]`, `last` over the queries `[B, M]`."""
 
     image: Tensor
     last: Tensor
@@ -60,16 +60,16 @@ class AttentionPlan:
         return site in self.sites
 
     def over_sequence(self) -> AbstractContextManager[Any]:
-        """In force for blocks that are called on the whole sequence."""
+        """Within the block the edits act on blocks that are called on the whole sequence."""
         positions = self._batch.positions
         return self._in_force(self._edits, _Where(positions, self._scope, Window(0, self._batch.ids.shape[1])))
 
     def over_answers(self, answers: Answers) -> AbstractContextManager[Any]:
-        """In force for blocks that are called on the predicting positions, with the T keys of the bare pass before their own."""
+        """Within the block the edits act on blocks called on the predicting positions, after the T keys of the bare pass."""
         at = answers.at.cpu()
         image = self._batch.image_mask
         positions = _AnswerPositions(torch.cat([image, image.gather(1, at)], 1), at == answers.start.cpu())
-        scope: Scope = "last" if self._scope == "last" else "all"  # every query is one of an answer
+        scope: Scope = "last" if self._scope == "last" else "all"  # every query predicts an answer
         where = _Where(positions, scope, Window(0, at.shape[1]))
         return self._in_force([_on_branch(edit, at) for edit in self._edits], where)
 
@@ -80,12 +80,12 @@ class AttentionPlan:
 
 
 def _of_rows(edit: AttentionEdit, rows: Sequence[int]) -> AttentionEdit:
-    """The edit of some conversations of those its keys are given for."""
+    """The edit for some of the conversations for which its keys are given."""
     return edit if edit.rows is None else replace(edit, keys=edit.keys[list(rows)])
 
 
 def _on_branch(edit: AttentionEdit, at: Tensor) -> AttentionEdit:
-    """Keys over the sequence `[B|1, T]` as keys over it and the predicting positions behind it, which are all words."""
+    """Keys over the sequence `[B|1, T]` as keys over the sequence and the predicting positions after it, which are all text."""
     edit = replace(edit, queries=None)
     if not isinstance(edit.keys, Tensor) or edit.heads.towers() != ("L",):
         return edit

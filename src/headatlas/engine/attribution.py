@@ -1,9 +1,9 @@
 """Attribution patching: the cost of ablating each head, estimated for all heads in a few passes.
 
 To first order, replacing head j's z by v changes m, the gold answer's log-probability, by sum_t (v_j - z_j(t)) . dm/dz_j(t)
-(AtP; Nanda 2023, Kramar et al. 2403.00745). One forward and one backward an answer of a conversation give this for all heads
-at once. With several `steps` the gradient is averaged along the way from z to (1 - reach) z + reach v of all heads together
-(integrated gradients in the manner of EAP-IG, Hanna et al. 2403.17806), which sees what saturates at the start.
+(AtP; Nanda 2023, Kramar et al. 2403.00745). One forward and one backward pass for each answer give this for all heads. With
+several `steps` the gradient is averaged on the path from z to (1 - reach) z + reach v of all heads together (integrated gradients
+as in EAP-IG, Hanna et al. 2403.17806), which also captures effects that are saturated at z.
 
 It is an estimate; `scoring.agreement` measures how well its ranking of heads agrees with exact ablation.
 """
@@ -46,8 +46,8 @@ def attributed_losses(
     Args:
         vlm: the model, without active edits.
         conversations: with an answer in every turn; N answers in all, conversation by conversation.
-        values: what z is replaced by, such as its mean; None: zero.
-        scope: where, one of `heads.SCOPES`; in `answer` and `last` at the answer's own positions only.
+        values: replacement of z, such as its mean; None: zero.
+        scope: where z is replaced, one of `heads.SCOPES`; in `answer` and `last` only at the answer's own positions.
         steps: points at which the gradient is taken; 1: at the bare model only.
         reach: how far towards `values` the points go, in (0, 1]; the first is always the bare model.
         batch_size: conversations a batch; gradients need several times the memory of a pass.
@@ -73,11 +73,11 @@ def attributed_losses(
     done = 0
 
     def work(rows: list[int], batch: Batch) -> None:
-        found = _batch(vlm, batch, goal, checked, np.arange(steps) / steps * reach)
+        losses = _batch(vlm, batch, goal, checked, np.arange(steps) / steps * reach)
         place = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
-        if not np.isfinite(found).all():
-            raise not_finite(vlm, f"the attribution of layer {_first_bad(found)}")
-        out[place] = found
+        if not np.isfinite(losses).all():
+            raise not_finite(vlm, f"the attribution of layer {_first_bad(losses)}")
+        out[place] = losses
         nonlocal done
         done += len(rows)
         if progress is not None:
@@ -173,7 +173,7 @@ def _first_bad(found: Float32[np.ndarray, "n L H"]) -> int:
 
 @contextmanager
 def _frozen(model: Any) -> Iterator[None]:
-    """Within, no weight needs a gradient: only z does."""
+    """Within the block no weight needs a gradient, only z."""
     needed = [weight for weight in model.parameters() if weight.requires_grad]
     for weight in needed:
         weight.requires_grad_(False)

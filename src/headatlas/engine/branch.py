@@ -1,10 +1,10 @@
 """Scopes `answer` and `last`: every answer under every condition is a branch off one bare pass.
 
-An edit of an answer's predicting positions changes nothing before them. So a step's prompt, the image and all earlier (gold)
-answers are as in the bare pass, and the edit of one answer is not seen by the next: this is the step-by-step definition. For a
-condition only the predicting positions are computed, from the output projection of the first block that it touches. The
-branches of many conditions, and of all answers of a question, are concatenated in one row; a tree mask says what each position
-sees: the shared keys before its answer, and the new keys of its own branch.
+An edit of an answer's predicting positions changes nothing before them. A step's prompt, the image and all earlier (gold) answers
+are therefore as in the bare pass, and the next step does not see the edit, as in the step-by-step definition. For a condition
+only the predicting positions are computed, starting at the output projection of the first block that it edits. The branches of
+many conditions, and of all answers of a question, are concatenated in one row. By a tree mask each position sees the shared keys
+before its answer and the new keys of its own branch.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ def branch(
     scope: str,
     attention: AttentionPlan | None = None,
 ) -> Outcome:
-    """What the model says under each of the G conditions of `plan`, all of which first touch block `start`.
+    """The predictions under each of the G conditions of `plan`, all of which first edit block `start`.
 
     Args:
         recording: the bare pass, with keys and values.
         answers: where answers are predicted.
         plan: the conditions.
-        start: first block that any of them touches.
+        start: first block that any of them edits.
         scope: `answer` (all predicting positions of the answer) or `last` (the first of them).
         attention: edits of attention of the one condition (G = 1).
 
     Raises:
-        Unfit: the model's blocks cannot be called for some positions alone.
+        Unfit: the model's blocks cannot be called for single positions.
     """
     with nullcontext() if attention is None else attention.over_answers(answers):
         return _branched(recording, answers, plan, start, scope, attention)
@@ -67,7 +67,7 @@ def _branched(
     hidden = take(recording.hidden[start], answers.at).repeat(1, groups, 1)
     for i in range(start, stack.last + 1):
         block, bare = stack.blocks[i], recording.calls[i]
-        # Nothing before the heads of the first block is edited: their z is the bare model's.
+        # Nothing before the heads of the first block is edited, so their z is that of the bare model.
         recorded = i == start and not (attention and block.site in attention)
         cross = block.site.tower == "X"
         replaced: dict[str, Any] = dict.fromkeys((*CACHE_NAMES, "attention_mask"))
@@ -136,7 +136,7 @@ def tree(allowed: Bool[Tensor, "B M T"], answers: Answers, groups: int) -> Bool[
     within = torch.take_along_dim(allowed, answers.at[:, None, :], 2)  # query m sees the position of key m
     same = answers.answer[:, :, None] == answers.answer[:, None, :]
     own = within & same & answers.real[:, None, :]  # [B, M, M]
-    # A position that only fills up its row sees itself, so that every query has a key.
+    # A position that only fills its row sees itself, so that every query has a key.
     own = own | (torch.eye(width, dtype=torch.bool, device=own.device) & ~answers.real[:, None, :])
     new = torch.zeros(batch, groups, width, groups, width, dtype=torch.bool, device=own.device)
     each = torch.arange(groups, device=own.device)

@@ -59,7 +59,7 @@ def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[in
 
 
 def first_block(conditions: Edits, grid: HeadGrid, index: dict[Site, int]) -> int | None:
-    """The first block that a condition touches, -1 if it touches a site outside the blocks; None if it has no heads."""
+    """The first block that a condition edits, -1 if it edits a site outside the blocks; None if it has no heads."""
     acting = [edit for edit in conditions if not (isinstance(edit, AttentionEdit) and edit.no_op)]
     touched = [index.get(grid.site(head), -1) for edit in acting for head in edit.heads]
     return min(touched) if touched else None

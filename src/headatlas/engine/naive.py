@@ -1,7 +1,7 @@
-"""The definition of an edit: every step is a conversation of its own, run in full, and edited where the scope says.
+"""The slow definition of an edit: every step is a conversation of its own, run in full, and edited as the scope says.
 
-Everything faster in this room is tested against it. In the scopes `answer` and `last` only the step that is read is edited,
-while the gold answers in its context are processed by the bare model. In the other scopes the context is edited too.
+The fast paths are tested against it. In the scopes `answer` and `last` only the step that is read is edited, while the gold
+answers in its context are processed by the bare model. In the other scopes the context is edited, too.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def step_by_step(
 
 
 def _last_alone(batch: Batch) -> Batch:
-    """The batch with only the last answer of each row counted as an answer."""
+    """The batch in which only the last answer of each row counts as an answer."""
     return replace(batch, spans=tuple(s[-1:] for s in batch.spans), ends=tuple(e[-1:] for e in batch.ends))

@@ -1,7 +1,7 @@
 """A recording of one bare forward of a batch: the inputs of every block, z, keys and values, and the output.
 
-Whatever a condition shares with the bare model is taken from here instead of being computed again. Memory: two tensors
-`[B, T, d]` for each block, and keys and values where they are needed.
+Conditions take from it what they share with the bare model instead of computing it again. Memory: two tensors `[B, T, d]` for
+each block, and keys and values if they are needed.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cache
         model: the whole VLM.
         stack: its blocks.
         inputs: on its device, as for `model(**inputs)`.
-        where: positions whose logits are wanted, bool [B, T].
-        cached: record keys and values too.
+        where: positions whose logits are recorded, bool [B, T].
+        cached: whether keys and values are recorded, too.
 
     Raises:
         Unfit: the model calls its blocks in a way that cannot be resumed.
@@ -101,7 +101,7 @@ def record(model: Any, stack: Stack, inputs: dict[str, Any], where: Where, cache
 
 
 def _check_tail(recording: Recording, model: Any, where: Where) -> None:
-    """Find what follows the blocks, and check that it gives the model's own logits."""
+    """Find the modules after the blocks, and check that they give the model's own logits."""
     assert recording.final is not None
     assert recording.logits is not None
     hidden = recording.final[where.to(recording.final.device)][:8]
@@ -109,8 +109,8 @@ def _check_tail(recording: Recording, model: Any, where: Where) -> None:
     text = model.config.get_text_config(decoder=True)
     for cap in (None, getattr(text, "final_logit_softcapping", None)):
         recording.cap = cap
-        found = recording.tail(hidden).to(wanted)
+        own = recording.tail(hidden).to(wanted)
         slack = 1e-3 if recording.final.dtype == torch.float32 else 5e-2
-        if float((found - wanted).abs().max()) <= slack * max(1.0, float(wanted.abs().max())):
+        if float((own - wanted).abs().max()) <= slack * max(1.0, float(wanted.abs().max())):
             return
-    raise Unfit("more than a norm and an output embedding lies between its last block and its logits")
+    raise Unfit("its logits are not computed from its last block by a norm and an output embedding alone")

@@ -1,9 +1,9 @@
-"""Scopes `all`, `image` and `prompt`: a condition resumes the bare pass where it first changes it.
+"""Scopes `all`, `image` and `prompt`: a condition resumes the bare pass at its first edit.
 
-Up to the output projection of the first block that a condition touches, everything is as in the bare pass. From there all
-positions are computed, up to the heads of the last block, after which only the predicting positions matter. One pass over the
-whole conversation agrees with the step-by-step definition, because with gold answers a position's tokens and edits do not depend
-on what follows it.
+Up to the output projection of the first block that a condition edits, everything is as in the bare pass. From there all positions
+are computed, up to the heads of the last block, and after them only the predicting positions. One pass over the whole
+conversation agrees with the step-by-step definition, because with gold answers the tokens and edits of a position do not depend
+on later ones.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def resume(
     where: Bool[Tensor, "B T"] | None,
     attention: AttentionPlan | None = None,
 ) -> Outcome:
-    """What the model says under the one condition of `plan`, which first touches block `start`.
+    """The predictions under the one condition of `plan`, which first edits block `start`.
 
     Args:
         recording: the bare pass.
         answers: where answers are predicted.
         plan: one condition (G = 1).
-        start: first block it touches.
-        where: positions it acts at; None for all.
+        start: first block that it edits.
+        where: positions at which it acts; None for all.
         attention: its edits of attention.
 
     Raises:
-        Unfit: the last block cannot be called for some positions alone.
+        Unfit: the last block cannot be called for single positions.
     """
     with nullcontext() if attention is None else attention.over_sequence():
         return _resumed(recording, answers, plan, start, where, attention)

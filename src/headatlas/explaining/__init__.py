@@ -1,4 +1,4 @@
-"""Explain one answer: which heads carry it, which of them hide behind each other, what they look at."""
+"""Explain one answer: which heads carry it, which of them are redundant, and what they look at."""
 
 from headatlas.explaining.alternatives import Alternative, alternatives, probabilities
 from headatlas.explaining.effects import HeadEffects, head_effects

@@ -64,10 +64,10 @@ def probabilities(vlm: VLM, chat: Conversation, texts: Sequence[str]) -> list[Al
     if not texts:
         return []
     refused: dict[int, str] = {}
-    found = read(vlm, [answered(chat, text) for text in texts], refused=refused)
+    readouts = read(vlm, [answered(chat, text) for text in texts], refused=refused)
     return [
         Alternative(text, row[-1].logprob)
-        for i, (text, row) in enumerate(zip(texts, found, strict=True))
+        for i, (text, row) in enumerate(zip(texts, readouts, strict=True))
         if i not in refused
     ]
 
@@ -82,8 +82,8 @@ def _continued(vlm: VLM, chat: Conversation, n: int, max_new_tokens: int) -> lis
     settings = greedy_config(vlm, max_new_tokens)
     fork: Any = LogitsProcessorList([_Fork(vlm)])
     with vlm.running(batch, [0] * n), only_settings(vlm.model, settings):
-        made = vlm.model.generate(**inputs, generation_config=settings, logits_processor=fork)
-    return [spell(vlm, row) for row in made.sequences[:, batch.ids.shape[1] :].tolist()]
+        generated = vlm.model.generate(**inputs, generation_config=settings, logits_processor=fork)
+    return [spell(vlm, row) for row in generated.sequences[:, batch.ids.shape[1] :].tolist()]
 
 
 class _Fork(LogitsProcessor):

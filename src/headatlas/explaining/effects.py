@@ -1,7 +1,7 @@
-"""The exact effect of every single head on one answer: one bare pass, one resumed pass a head.
+"""The exact effect of every single head on one answer: one bare pass, and one resumed pass for each head.
 
-The effect is the fall of the answer's log-odds, log p - log(1 - p). Unlike log p it does not vanish where the model is sure: with
-p = 0.9997 a head may take three quarters of the odds away and leave p = 0.999.
+The effect is the fall of the answer's log-odds, log p - log(1 - p). Unlike the fall of log p it does not vanish where the model
+is sure: if p is 0.9997, a head that carries three quarters of the odds leaves 0.999 when removed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from headatlas.vlm.generate import generate_answers
 from headatlas.vlm.model import VLM
 
 SURE = 3e-5
-"""Where an answer's probability is closer to 1 than this, float32 cannot tell how close."""
+"""If an answer's probability is closer to 1 than this, float32 is too coarse for 1 - p."""
 
 
 def log_odds(logprobs: Float[np.ndarray, "*some A"]) -> Float[np.ndarray, "*some"]:
     """log p - log(1 - p) of the first of A answers, nats, from their log-probabilities.
 
-    1 - p is what is left of p, or where p is within 3e-5 of 1 the sum of the other answers that were read.
+    If p is within 3e-5 of 1, the sum of the other answers' probabilities takes the place of 1 - p.
     """
     logp = np.minimum(logprobs[..., 0], 0.0)
     left = -np.expm1(logp)
@@ -48,8 +48,8 @@ class HeadEffects:
         answers: the A answers; the first is the one that is explained.
         bare: log-probability of each answer, nats.
         without: the same without each head.
-        changed: whether greedy decoding no longer gives the answer that the unedited model gives.
-        says: what the model says instead, greedily; where nothing changed, what it said.
+        changed: whether greedy decoding no longer gives the answer of the unedited model.
+        says: the model's greedy answer without each head.
     """
 
     heads: HeadSet
@@ -61,7 +61,8 @@ class HeadEffects:
 
     @property
     def effect(self) -> Float[np.ndarray, " H"]:
-        """Fall of the explained answer's log-odds, nats; below 0 where the answer gains. 0.7 nats halve the odds."""
+        """Fall of the explained answer's log-odds, nats; negative if the answer becomes more likely. A fall of 0.7 halves the
+        odds."""
         return log_odds(self.bare) - log_odds(self.without)
 
     def table(self) -> pd.DataFrame:
@@ -100,10 +101,10 @@ def head_effects(
         vlm: the model, without active edits.
         chat: a conversation whose last turn is open.
         answers: the answers to read; the first is the one that is explained.
-        said: what the unedited model says, one of `answers`.
+        said: the answer of the unedited model, one of `answers`.
         heads: the heads to remove, one at a time.
         means: mean z `[L, H, D]` to put in their place; None: 0.
-        max_new_tokens: tokens at most of what the model says where a head changes its answer.
+        max_new_tokens: most tokens of a changed answer.
         progress: called as `progress("heads", done, total)`.
 
     Raises:
@@ -113,18 +114,20 @@ def head_effects(
         raise HeadAtlasError(f"heads must not be empty and said must be one of the answers, got {heads!r} and {said!r}")
     chats = [answered(chat, text) for text in answers]
     report = None if progress is None else _in_heads(progress, len(chats))
-    found = sweep(vlm, chats, [[removal(HeadSet([head]), means)] for head in heads], progress=report)
-    last = np.cumsum(found.turns) - 1
+    result = sweep(vlm, chats, [[removal(HeadSet([head]), means)] for head in heads], progress=report)
+    last = np.cumsum(result.turns) - 1
     at = last[list(answers).index(said)]
-    changed = ~found.exact[:, at] if found.bare[1][at] else np.array([text != said for text in _text(found.text, at)])
+    changed = (
+        ~result.exact[:, at] if result.bare[1][at] else np.array([text != said for text in _text(result.text, at)])
+    )
     says = [said] * len(heads)
     which = np.flatnonzero(changed).tolist()
     if which:
         with vlm.edit(rows=[[removal(HeadSet([heads[i]]), means)] for i in which]):
-            told = generate_answers(vlm, [chat] * len(which), max_new_tokens)
-        for i, one in zip(which, told, strict=True):
+            answers_now = generate_answers(vlm, [chat] * len(which), max_new_tokens)
+        for i, one in zip(which, answers_now, strict=True):
             says[i] = one.text
-    return HeadEffects(heads, tuple(answers), found.bare[0][last], found.logprob[:, last], changed, tuple(says))
+    return HeadEffects(heads, tuple(answers), result.bare[0][last], result.logprob[:, last], changed, tuple(says))
 
 
 def _text(texts: list[list[str]], at: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""`explain`: one picture, one question, one answer, all heads."""
+"""`explain`: the effect of every head on the answer to one question about one picture."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def explain(
 ) -> Explanation:
     """Which heads carry the model's answer to one question about one picture.
 
-    Every head is removed alone and the exact change of the answer's log-probability is read; then heads are removed together,
-    to find those that hide behind each other. All of it shares one bare pass (`headatlas.engine`).
+    Every head is removed alone and the exact change of the answer's probability is computed. Then heads are removed together, to
+    find redundant ones. All of this shares one bare pass (`headatlas.engine`).
 
     Args:
         vlm: the model, without active edits.
@@ -48,7 +48,7 @@ def explain(
         answer: the answer to explain; None: the one that the model gives.
         heads: heads to remove; None: all heads of the language model and its cross-attention.
         groups: look for heads that matter together. Several times as many passes as the single effects.
-        n_alternatives: other answers that are read beside the explained one.
+        n_alternatives: number of other answers whose probability is computed, too.
         means: mean z `[L, H, D]` (`intervention.mean_z`) put in the place of removed heads; None: z = 0.
         max_new_tokens: tokens of an answer at most.
         progress: called as `progress(what, done, total)`.
@@ -91,16 +91,16 @@ def explain_chat(
     if answer is not None and not answer.strip():
         raise HeadAtlasError("answer must be a text, got an empty one")
     chosen = default_heads(vlm) if heads is None else HeadSet(heads)
-    said = generate_answers(vlm, [chat], max_new_tokens)[0].text
-    options = possible_answers(vlm, chat, said, answer, n_alternatives, max_new_tokens)
-    explained = answer.strip() if answer is not None else said
-    effects = head_effects(vlm, chat, [one.text for one in options], said, chosen, means, max_new_tokens, progress)
+    answered = generate_answers(vlm, [chat], max_new_tokens)[0].text
+    options = possible_answers(vlm, chat, answered, answer, n_alternatives, max_new_tokens)
+    explained = answer.strip() if answer is not None else answered
+    effects = head_effects(vlm, chat, [one.text for one in options], answered, chosen, means, max_new_tokens, progress)
     seen, why = _attention(vlm, chat, chosen)
-    found = None
+    joint = None
     if groups:
         candidates = _candidates(effects.effect, seen, chosen)
-        found = find_groups(vlm, chat, effects, candidates, means=means, progress=progress)
-    return Explanation(vlm, chat, explained, said, options, effects, found, seen, why, means)
+        joint = find_groups(vlm, chat, effects, candidates, means=means, progress=progress)
+    return Explanation(vlm, chat, explained, answered, options, effects, joint, seen, why, means)
 
 
 def possible_answers(
@@ -112,7 +112,9 @@ def possible_answers(
     """
     wanted = said if answer is None else answer.strip()
     if not wanted or not said:
-        raise HeadAtlasError("the model says nothing to this question: ask something else, or give it other words")
+        raise HeadAtlasError(
+            "the model gives an empty answer: reword the question, or give the answer to explain with answer="
+        )
     others = [one for one in alternatives(vlm, chat, n, max_new_tokens) if one.text not in (wanted, said)]
     first = probabilities(vlm, chat, list(dict.fromkeys([wanted, said])))
     if not first or first[0].text != wanted or said not in [one.text for one in first]:

@@ -1,4 +1,4 @@
-"""`Explanation`: what `explain` found about one answer, as tables, pictures and a page."""
+"""`Explanation`: the result of `explain`, with tables, pictures and a page."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Explanation:
     Attributes:
         question: the user's words.
         answer: the answer that is explained.
-        said: what the unedited model says.
+        said: the answer of the unedited model.
         picture: the first picture, or None.
         alternatives: answers with their probabilities, the explained one first.
-        effects: what every head alone does to each of them.
+        effects: the effect of every single head on each of them.
         groups: heads that matter together; None if they were not looked for.
     """
 
@@ -111,7 +111,7 @@ class Explanation:
         return HeadSet(list(self.table["head"]), f"by exact effect on the answer {self.answer!r}")
 
     def attention(self, head: Head | str | None = None) -> AttentionMap:
-        """What one head, or all, look at where the answer begins: `attention("L5.H3").overlay()`.
+        """Attention of one head, or of all, where the answer begins: `attention("L5.H3").overlay()`.
 
         Raises `HeadAtlasError` where the model's attention cannot be read, or for a head that was not asked for.
         """
@@ -124,8 +124,8 @@ class Explanation:
         return head_writes(self.vlm, self.chat, head, n)
 
     def without(self, heads: Heads) -> pd.DataFrame:
-        """What the model says without some heads: one row an answer, `before` and `after` (probabilities, 0..1), the answer
-        that it now gives among them; `attrs["says"]` is that answer."""
+        """The answers without some heads: one row an answer, with its probability (0..1) `before` and `after`. The model's new
+        answer is among the rows, and is `attrs["says"]`."""
         edit = removal(as_heads(heads), self._means)
         with self.vlm.edit(edit):
             says = generate(self.vlm, [self.chat])[0]

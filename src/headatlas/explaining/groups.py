@@ -1,11 +1,14 @@
-"""Heads that hide from single ablation: sets found by greedy removal, all pairs among the best, and random sets beside them.
+"""Find redundant heads, which have no effect when removed alone, by removing several heads at once.
 
-Two heads that do the same work hide each other: without one the other still does it, and neither has an effect alone. So heads
-are also removed together. (1) Greedily: the head whose removal hurts the answer most is removed, then the head that hurts most
-without it, and so on, until the model changes its answer. (2) At random, among all other heads: a greedy search cannot see three
-heads of which any one is enough. Of many random sets the most harmful is taken, and every head that it does not need is put
-back. (3) All pairs among the heads of both sets and those with the largest single effects: the interaction is the effect of
-removing both minus the sum of both effects. (4) Beside each set, random sets of its size from the same layers.
+If two heads do the same work, removing one has no effect, because the other still does it. So heads are also removed together:
+
+1. Greedily: the head whose removal harms the answer most is removed, then the one that harms it most in addition, and so on,
+   until the model changes its answer.
+2. At random, among all other heads, because the greedy search misses three heads of which any one is enough. The most harmful of
+   many random sets is taken, and every head that it does not need is put back.
+3. In pairs, among the heads of both sets and those with the largest single effects. The interaction is the effect of removing
+   both minus the sum of both effects.
+4. As controls, random sets of the same size from the same layers.
 
 The heads are chosen on the answer on which they are measured. This describes one answer; it is not a test.
 """
@@ -29,13 +32,13 @@ from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
 
 LEAST_GAIN = 0.05
-"""Nats that a further head must cost the answer for a set to grow."""
+"""A set grows by a further head only if that costs the answer so many nats more."""
 ENOUGH = 0.8
-"""Share of a random set's effect that must be left when heads that it does not need are put back."""
+"""Share of a random set's effect that must remain when heads that it does not need are put back."""
 HIDDEN = 0.25
-"""Nats of interaction from which two heads count as hiding each other."""
+"""Interaction, in nats, from which two heads count as redundant."""
 READ = 3
-"""Answers that are read under joint removal: the explained one and its likeliest rivals."""
+"""Number of answers read under joint removal: the explained one and the most likely others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +50,10 @@ class Groups:
             all k together, `alone` (the sum of their single effects), `p` of the answer (0..1), whether it is still the greedy
             answer (`kept`).
         sets: one row a set: `search` (`greedy` or `random`), `heads`, `effect`, `alone`, `p`, `kept`, and the effects of
-            `n_random` random sets of as many heads from the same layers as far as possible: their mean `random` and how many are
-            `as_large`.
-        pairs: `head_a`, `head_b`, `alone_a`, `alone_b`, `both`, `interaction` = both - alone_a - alone_b; above 0 the two
-            hide each other, below 0 they need each other. Largest first.
+            `n_random` random sets of as many heads, from the same layers as far as possible: their mean `random`, and the number
+            of those that are `as_large`.
+        pairs: `head_a`, `head_b`, `alone_a`, `alone_b`, `both`, `interaction` = both - alone_a - alone_b; above 0 the two are
+            redundant, below 0 each needs the other. Largest first.
     """
 
     path: pd.DataFrame
@@ -69,12 +72,12 @@ class Groups:
     def hidden(self) -> HeadSet:
         """Heads that matter more together than alone: of each pair with an interaction of at least 0.25 nats, those whose effect
         alone is less than half the interaction."""
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for row in self.pairs.to_dict("records"):
             for end in "ab":
                 if row["interaction"] >= HIDDEN and abs(row[f"alone_{end}"]) < row["interaction"] / 2:
-                    found[row[f"head_{end}"]] = None
-        return HeadSet(list(found), "an effect together, little alone")
+                    names[row[f"head_{end}"]] = None
+        return HeadSet(list(names), "an effect together, little alone")
 
     def __repr__(self) -> str:
         sets = "; ".join(f"{row['heads']} {row['effect']:+.2f} nats" for row in self.sets.to_dict("records"))
@@ -171,12 +174,12 @@ class _Joint:
         n = len(self._chats)
         report = None if self._progress is None else lambda what, done, total: self._tell(done // n)
         edits = [[removal(HeadSet(some), self._means)] for some in sets]
-        found = sweep(self._vlm, self._chats, edits, progress=report)
+        result = sweep(self._vlm, self._chats, edits, progress=report)
         self._done += len(sets)
-        last = np.cumsum(found.turns) - 1
-        fall = log_odds(found.bare[0][last]) - log_odds(found.logprob[:, last])
-        p = np.exp(found.logprob[:, last[0]])
-        return list(zip(fall.tolist(), p.tolist(), found.exact[:, last[0]].tolist(), strict=True))
+        last = np.cumsum(result.turns) - 1
+        fall = log_odds(result.bare[0][last]) - log_odds(result.logprob[:, last])
+        p = np.exp(result.logprob[:, last[0]])
+        return list(zip(fall.tolist(), p.tolist(), result.exact[:, last[0]].tolist(), strict=True))
 
     def end(self) -> None:
         """Report that all is done."""
@@ -195,9 +198,9 @@ def _greedy(joint: _Joint, pool: Sequence[Head], most: int) -> list[tuple[Head, 
     while len(steps) < min(most, len(pool)):
         chosen = [head for head, *_ in steps]
         rest = [head for head in pool if head not in chosen]
-        found = joint.effects([(*chosen, head) for head in rest])
-        best = int(np.argmax([effect for effect, _, _ in found]))
-        effect, p, kept = found[best]
+        outcomes = joint.effects([(*chosen, head) for head in rest])
+        best = int(np.argmax([effect for effect, _, _ in outcomes]))
+        effect, p, kept = outcomes[best]
         if effect < before + LEAST_GAIN:
             break
         steps.append((rest[best], effect, p, kept))
@@ -219,15 +222,15 @@ def _random(
     whole = max(effects)
     if whole < LEAST_GAIN:
         return []
-    kept = sets[int(np.argmax(effects))]
-    while len(kept) > 1:
-        found = joint.effects([[h for h in kept if h != out] for out in kept])
-        best = int(np.argmax([effect for effect, _, _ in found]))
-        if found[best][0] < ENOUGH * whole:
+    chosen = sets[int(np.argmax(effects))]
+    while len(chosen) > 1:
+        outcomes = joint.effects([[h for h in chosen if h != out] for out in chosen])
+        best = int(np.argmax([effect for effect, _, _ in outcomes]))
+        if outcomes[best][0] < ENOUGH * whole:
             break
-        kept.pop(best)
-    steps = joint.effects([kept[: k + 1] for k in range(len(kept))])
-    return [(head, *one) for head, one in zip(kept, steps, strict=True)]
+        chosen.pop(best)
+    steps = joint.effects([chosen[: k + 1] for k in range(len(chosen))])
+    return [(head, *one) for head, one in zip(chosen, steps, strict=True)]
 
 
 def _alike(

@@ -1,9 +1,9 @@
-"""What one head writes into the vocabulary: the tokens that its output raises and lowers directly.
+"""The direct effect of one head on the logits: the tokens that its output raises and lowers.
 
-A head adds W_O[:, h] z to the residual stream. Here that vector is taken out of the last block's output at the position that
-predicts the answer, and the model's own final norm and output embedding say what changes: a token's write is its logit with the
-head's output minus the logit without it, less the mean over the tokens that are likely there (with or without the head). What
-later layers do with it is not counted.
+A head adds W_O[:, h] z to the residual stream. That vector is subtracted from the last block's output at the position that
+predicts the answer, and the logits are computed again with the model's final norm and output embedding. A token's write is its
+logit with the head's output minus its logit without it, less the mean over the tokens that are likely there (with or without the
+head). Effects through later layers are not counted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from headatlas.vlm.model import VLM
 from headatlas.vlm.stack import Unfit, stack_of
 
 LIKELY = 100
-"""Tokens that are looked at: the most probable ones with the head, and the most probable ones without it."""
+"""Number of tokens compared: the most probable ones with the head, and the most probable ones without it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def head_writes(vlm: VLM, chat: Conversation, head: Head | str, n: int = 8) -> W
         recording = record(vlm.model, stack, batch.to(vlm.device, vlm.dtype), where, False)
         block = stack.index[site]
     except Unfit as error:
-        raise HeadAtlasError(f"what a head of {vlm.family} writes cannot be read: {error}") from error
+        raise HeadAtlasError(
+            f"the direct effect of a head of {vlm.family} on logits cannot be computed: {error}"
+        ) from error
     assert recording.final is not None
     final = recording.final[where.to(recording.final.device)][-1:]
     z = recording.z[block]
@@ -83,7 +85,7 @@ def head_writes(vlm: VLM, chat: Conversation, head: Head | str, n: int = 8) -> W
 
 
 def _written(projection: nn.Module, z: Float[Tensor, "1 HD"], head: int, d_head: int) -> Float[Tensor, "1 d"]:
-    """What the output projection makes of one head's z: its output for this head alone less its output for nothing."""
+    """One head's part of the output projection's output: that for its z alone less that for zero."""
     alone = torch.zeros_like(z)
     part = slice(head * d_head, (head + 1) * d_head)
     alone[:, part] = z[:, part]

@@ -7,7 +7,7 @@ import io
 import math
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import altair as alt
 import jinja2
@@ -20,32 +20,72 @@ from headatlas.heads import Head
 from headatlas.report.charts.theme import BLUE, CONFIG, ORANGE, RAMP, color_scale, printable
 
 if TYPE_CHECKING:
-    from headatlas.explaining.explanation import Explanation
+    from headatlas.explaining.alternatives import Alternative
+    from headatlas.explaining.effects import HeadEffects
+    from headatlas.explaining.groups import Groups
+    from headatlas.vlm.attention import AttentionMap
 
 SHOWN = 6
-"""Heads that the page shows with a picture."""
+"""Number of heads that the page shows with a picture."""
 LOOKS = 0.05
-"""Share of a head's attention on the picture from which its map is shown; a map of less would mislead."""
+"""A head's map is shown only if at least this share of its attention is on the picture; else it would mislead."""
 SIDE = 300
 """Longer side of the page's pictures, pixels."""
 
 
-def page(found: Explanation) -> str:
+class Explained(Protocol):
+    """The members of an `Explanation` that the page uses."""
+
+    vlm: Any
+    answer: str
+    said: str
+    alternatives: list[Alternative]
+    effects: HeadEffects
+    groups: Groups | None
+
+    @property
+    def question(self) -> str:
+        """The user's last words."""
+        ...
+
+    @property
+    def picture(self) -> Image.Image | None:
+        """The first picture."""
+        ...
+
+    @property
+    def p(self) -> float:
+        """Probability of the explained answer."""
+        ...
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a head."""
+        ...
+
+    def attention(self, head: Any = None) -> AttentionMap:
+        """Attention of one head, or of all."""
+        ...
+
+
+def page(explained: Explained) -> str:
     """The whole page."""
-    return _template("page.html.j2").render(body=_body(found), css=_css(), title=found.question)
+    return _template("page.html.j2").render(body=_body(explained), css=_css(), title=explained.question)
 
 
-def fragment(found: Explanation) -> str:
+def fragment(explained: Explained) -> str:
     """The same without the frame of a page, for notebooks."""
-    return f"<style>{_css()}</style>{_body(found)}"
+    return f"<style>{_css()}</style>{_body(explained)}"
 
 
-def chart(found: Explanation) -> Any:
+def chart(explained: Explained) -> Any:
     """The head grid by effect, and the answers with their probabilities."""
     rows = pd.DataFrame(
         [
             (head.tower, head.layer, head.head, float(effect), str(head), says)
-            for head, effect, says in zip(found.effects.heads, found.effects.effect, found.effects.says, strict=True)
+            for head, effect, says in zip(
+                explained.effects.heads, explained.effects.effect, explained.effects.says, strict=True
+            )
         ],
         columns=["tower", "layer", "head", "effect", "name", "says"],
     )
@@ -57,14 +97,14 @@ def chart(found: Explanation) -> Any:
         .encode(
             x=alt.X("head:O", title="head", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("layer:O", title="layer", sort=order),
-            color=alt.Color("effect:Q", scale=color_scale(_largest(found)), legend=alt.Legend(title=None)),
+            color=alt.Color("effect:Q", scale=color_scale(_largest(explained)), legend=alt.Legend(title=None)),
             tooltip=["name", alt.Tooltip("effect", format="+.3f"), "says"],
         )
         .properties(width=26 * rows["head"].nunique(), height=26 * len(order))
     )
-    answers = pd.DataFrame([(printable(one.text), one.p) for one in found.alternatives], columns=["answer", "p"])
+    answers = pd.DataFrame([(printable(one.text), one.p) for one in explained.alternatives], columns=["answer", "p"])
     bars = (
-        alt.Chart(answers, title=printable(found.question)[:60])
+        alt.Chart(answers, title=printable(explained.question)[:60])
         .mark_bar(cornerRadius=2, color=BLUE)
         .encode(
             x=alt.X("p:Q", title="probability", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
@@ -76,13 +116,13 @@ def chart(found: Explanation) -> Any:
     return alt.hconcat(grid, bars).configure(**{k: v for k, v in CONFIG.items() if k != "background"})
 
 
-def _body(found: Explanation) -> str:
-    table = found.table
-    largest = _largest(found)
+def _body(explained: Explained) -> str:
+    table = explained.table
+    largest = _largest(explained)
     layers: dict[str, list[dict[str, Any]]] = {}
-    effect = dict(zip(found.effects.heads, found.effects.effect.tolist(), strict=True))
-    changed = dict(zip(found.effects.heads, found.effects.changed.tolist(), strict=True))
-    for head in found.effects.heads.sorted():
+    effect = dict(zip(explained.effects.heads, explained.effects.effect.tolist(), strict=True))
+    changed = dict(zip(explained.effects.heads, explained.effects.changed.tolist(), strict=True))
+    for head in explained.effects.heads.sorted():
         cell = {
             "name": str(head),
             "x": head.head,
@@ -92,10 +132,10 @@ def _body(found: Explanation) -> str:
         layers.setdefault(f"{head.tower}{head.layer}", []).append({**cell, "changed": changed[head]})
     top = [row for row in table.head(SHOWN).to_dict("records") if row["effect"] > 0]
     for row in top:
-        row["picture"] = _overlay(found, row["head"]) if row["on_picture"] >= LOOKS else None
-        row["words"] = [] if row["picture"] else _words(found, row["head"])
+        row["picture"] = _overlay(explained, row["head"]) if row["on_picture"] >= LOOKS else None
+        row["words"] = [] if row["picture"] else _words(explained, row["head"])
         row["share"] = min(1.0, row["effect"] / top[0]["effect"])
-    groups = found.groups
+    groups = explained.groups
     sets = []
     for number, row in enumerate([] if groups is None else groups.sets.to_dict("records"), 1):
         steps = groups.path[groups.path["set"] == number].to_dict("records")  # pyright: ignore[reportOptionalMemberAccess]
@@ -106,12 +146,12 @@ def _body(found: Explanation) -> str:
         else [row for row in groups.pairs.head(5).to_dict("records") if row["interaction"] >= HIDDEN]
     )
     return _template("body.html.j2").render(
-        found=found,
-        picture=None if found.picture is None else _uri(_small(found.picture)),
+        found=explained,
+        picture=None if explained.picture is None else _uri(_small(explained.picture)),
         top=top,
         layers=layers,
-        widest=max(head.head for head in found.effects.heads) + 1,
-        n_changed=int(found.effects.changed.sum()),
+        widest=max(head.head for head in explained.effects.heads) + 1,
+        n_changed=int(explained.effects.changed.sum()),
         sets=sets,
         pairs=pairs,
         hidden="" if groups is None else str(groups.hidden),
@@ -130,18 +170,18 @@ def shade(value: float, largest: float) -> str:
     return "#" + "".join(f"{round(p + (q - p) * part):02x}" for p, q in zip(a, b, strict=True))
 
 
-def _largest(found: Explanation) -> float:
+def _largest(explained: Explained) -> float:
     """End of the colour scale: the third largest effect, so that one or two heads do not make all others pale."""
-    sizes = sorted(abs(found.effects.effect).tolist(), reverse=True)
+    sizes = sorted(abs(explained.effects.effect).tolist(), reverse=True)
     return max(sizes[min(2, len(sizes) - 1)], 0.05)
 
 
-def _words(found: Explanation, head: str) -> list[str]:
+def _words(explained: Explained, head: str) -> list[str]:
     """The tokens of the text that a head looks at most."""
     if Head.parse(head).tower != "L":
         return []
     try:
-        rows = found.attention(head).top_tokens(n=3)
+        rows = explained.attention(head).top_tokens(n=3)
     except HeadAtlasError:
         return []
     return [
@@ -150,10 +190,12 @@ def _words(found: Explanation, head: str) -> list[str]:
     ]
 
 
-def _overlay(found: Explanation, head: str) -> str | None:
+def _overlay(explained: Explained, head: str) -> str | None:
     try:
         return (
-            _uri(found.attention(head).overlay(side=SIDE)) if Head.parse(head).tower == "L" and found.picture else None
+            _uri(explained.attention(head).overlay(side=SIDE))
+            if Head.parse(head).tower == "L" and explained.picture
+            else None
         )
     except HeadAtlasError:  # the family's image tokens have no known place
         return None

@@ -1,4 +1,4 @@
-"""The live page: a model's heads on one answer, edited while you look; and the same as static files."""
+"""The live page, on which a model's heads are inspected and edited, and its export as static files."""
 
 from headatlas.explore.desk import Desk
 from headatlas.explore.export import export

@@ -1,4 +1,4 @@
-"""`Desk`: the model and its data, and the work that the page's jobs do with them. One job at a time (`jobs.py`)."""
+"""`Desk`: the model, its data, and the jobs of the page, which run one at a time (`jobs.py`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from headatlas.vlm.read import read
 ALTERNATIVES = 4
 MAX_NEW_TOKENS = 16
 TRIED = 8
-"""Questions that are tried for one that the model gets right, to open the page with."""
+"""Most questions that are tried to find one that the model answers right, with which the page opens."""
 
 
 class Desk:
@@ -118,14 +118,14 @@ class Desk:
         if len(effects.heads) > 128:
             order = np.argsort(-np.abs(effects.effect))[:64]
             candidates = effects.heads[:0] | [effects.heads[int(i)] for i in order]
-        found = find_groups(self.vlm, chat, effects, candidates, progress=progress)
+        result = find_groups(self.vlm, chat, effects, candidates, progress=progress)
         return {
-            "sets": _records(found.sets), "path": _records(found.path), "pairs": _records(found.pairs.head(8)),
-            "hidden": [str(head) for head in found.hidden],
+            "sets": _records(result.sets), "path": _records(result.path), "pairs": _records(result.pairs.head(8)),
+            "hidden": [str(head) for head in result.hidden],
         }  # fmt: skip
 
     def attention(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
-        """Where every head of the language model looks from one token, under the changes in force."""
+        """Attention of every head of the language model from one token, under the changes in force."""
         chat = self.chat(request.asked)
         queries: Any = "predict" if request.position is None else [request.position]
         with mixed(self.vlm, request.changes, self.run):
@@ -135,8 +135,8 @@ class Desk:
     def writes(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
         """The tokens that a head raises and lowers directly."""
         (head,) = known(self.vlm, [request.head or ""])
-        found = head_writes(self.vlm, self.chat(request.asked), head)
-        return {"head": str(head), "raised": found.raised, "lowered": found.lowered}
+        result = head_writes(self.vlm, self.chat(request.asked), head)
+        return {"head": str(head), "raised": result.raised, "lowered": result.lowered}
 
     def examples(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
         """The data's steps on which a head alone matters most, and those whose answer it changes."""
@@ -144,7 +144,7 @@ class Desk:
         return head_examples(self.vlm, self.pictures, head, progress)
 
     def mix(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
-        """Before and after the changes: what the model says, and the probabilities of all answers in either."""
+        """The model's answer and the probabilities of all answers, before and after the changes."""
         chat = self.chat(request.asked)
         before_said, before = self._answers(chat, ())
         progress("mix", 1, 3)
@@ -165,49 +165,50 @@ class Desk:
 
     def _effects(self, request: JobRequest, progress: Progress) -> tuple[Conversation, Any]:
         chat = self.chat(request.asked)
-        said = generate_answers(self.vlm, [chat], MAX_NEW_TOKENS)[0].text
-        options = possible_answers(self.vlm, chat, said, None, ALTERNATIVES, MAX_NEW_TOKENS)
+        answer = generate_answers(self.vlm, [chat], MAX_NEW_TOKENS)[0].text
+        options = possible_answers(self.vlm, chat, answer, None, ALTERNATIVES, MAX_NEW_TOKENS)
         texts = [one.text for one in options]
         heads = default_heads(self.vlm)
-        return chat, head_effects(self.vlm, chat, texts, said, heads, None, MAX_NEW_TOKENS, progress)
+        return chat, head_effects(self.vlm, chat, texts, answer, heads, None, MAX_NEW_TOKENS, progress)
 
     def _answers(self, chat: Conversation, changes: tuple[Change, ...]) -> tuple[str, dict[str, float]]:
         with mixed(self.vlm, changes, self.run):
-            said = generate_answers(self.vlm, [chat], MAX_NEW_TOKENS)[0].text
+            answer = generate_answers(self.vlm, [chat], MAX_NEW_TOKENS)[0].text
             options = {one.text: one.p for one in alternatives(self.vlm, chat, ALTERNATIVES, MAX_NEW_TOKENS)}
-            if said and said not in options:
-                options |= {one.text: one.p for one in probabilities(self.vlm, chat, [said])}
-        return said, options
+            if answer and answer not in options:
+                options |= {one.text: one.p for one in probabilities(self.vlm, chat, [answer])}
+        return answer, options
 
     def _more(self, chat: Conversation, changes: tuple[Change, ...], texts: list[str]) -> dict[str, float]:
         with mixed(self.vlm, changes, self.run):
             return {one.text: one.p for one in probabilities(self.vlm, chat, texts)}
 
     def _start(self) -> dict[str, Any]:
-        """The question that the page opens with: the first of a few spatial steps that the model gets right, if there is one."""
-        found = []
+        """The question with which the page opens: the first of a few spatial steps that the model answers right, if there is
+        one."""
+        spatial = []
         for number, question in enumerate(self.pictures.questions):
             for k, step in enumerate(question.steps):
                 if step.function in SPATIAL and step.needs_image:
-                    found.append({"picture": {"example": number}, "question": step.text, "step": k})
+                    spatial.append({"picture": {"example": number}, "question": step.text, "step": k})
                     break
-            if len(found) == TRIED:
+            if len(spatial) == TRIED:
                 break
-        for one in found:
+        for one in spatial:
             asked = Asked.model_validate(one)
             gold = self._gold(asked)
             if read(self.vlm, [answered(self.chat(asked), gold)])[0][-1].exact:
                 return one
         first = self.pictures.questions[0].steps[0].text
-        return found[0] if found else {"picture": {"example": 0}, "question": first, "step": 0}
+        return spatial[0] if spatial else {"picture": {"example": 0}, "question": first, "step": 0}
 
     def _gold(self, asked: Asked) -> str:
-        """The right answer of a step of the data, else nothing."""
+        """The right answer of a step of the data; empty for other questions."""
         return "" if asked.step is None else self.pictures.question(asked.picture).steps[asked.step].answer
 
 
 def attention_document(seen: AttentionMap) -> dict[str, Any]:
-    """Attention of all heads from one token: on the text's tokens and, where they have places, over the picture.
+    """Attention of all heads from one token: on the tokens of the text and, if their places are known, over the picture.
 
     Weights are bytes, each head's largest at 255, in base64; `mass` is the share on the picture, `peak` what 255 stands for.
     """

@@ -26,11 +26,11 @@ def head_examples(vlm: VLM, pictures: Pictures, head: Head, progress: Progress) 
         log-probability (nats) by function, and the `examples` with the largest fall.
     """
     some = [pictures.full(i) for i in range(min(QUESTIONS, len(pictures.questions)))]
-    found = sweep(vlm, conversations(some), [[zero(HeadSet([head]))]], progress=progress)
-    fall = found.bare[0] - found.logprob[0]
+    result = sweep(vlm, conversations(some), [[zero(HeadSet([head]))]], progress=progress)
+    fall = result.bare[0] - result.logprob[0]
     rows = [(i, k, step) for i, question in enumerate(some) for k, step in enumerate(question.steps)]
-    before, after = found.bare[2], found.text[0]
-    right, still = found.bare[1], found.exact[0]
+    before, after = result.bare[2], result.text[0]
+    right, still = result.bare[1], result.exact[0]
     by_function: dict[str, list[float]] = {}
     for (_, _, step), lost in zip(rows, fall.tolist(), strict=True):
         by_function.setdefault(step.function, []).append(lost)

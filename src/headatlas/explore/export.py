@@ -61,7 +61,7 @@ def export(desk: Desk, out: str | Path, n: int = 6, progress: Progress | None = 
 
 def _chosen(desk: Desk, n: int) -> list[Asked]:
     """One step a question: the first spatial one that needs the picture, else the first that needs it."""
-    found: list[tuple[bool, Asked]] = []
+    candidates: list[tuple[bool, Asked]] = []
     for number, question in enumerate(desk.pictures.questions):
         pictured = bool(desk.pictures.full(number).images)
         steps = [(k, step) for k, step in enumerate(question.steps) if step.needs_image and pictured]
@@ -69,8 +69,8 @@ def _chosen(desk: Desk, n: int) -> list[Asked]:
             wanted = "spatial_perception" if number % 2 == 0 else "relational_reasoning"
             k, step = next(((k, step) for k, step in steps if step.function == wanted), steps[0])
             asked = Asked(picture=Picture(example=number), question=step.text, step=k)
-            found.append((step.function != wanted, asked))
-    return [asked for _, asked in sorted(found, key=lambda pair: pair[0])[:n]]
+            candidates.append((step.function != wanted, asked))
+    return [asked for _, asked in sorted(candidates, key=lambda pair: pair[0])[:n]]
 
 
 def _case(desk: Desk, asked: Asked) -> dict[str, Any]:
@@ -80,8 +80,8 @@ def _case(desk: Desk, asked: Asked) -> dict[str, Any]:
     results = {kind: do(kind) for kind in ("ask", "attention", "effects", "groups")}
     effects = results["effects"]
     order = sorted(range(len(effects["heads"])), key=lambda i: -abs(effects["effect"][i]))
-    kept = {str(head) for head in default_heads(desk.vlm)} & {effects["heads"][i] for i in order[:MOST_WRITES]}
-    results["writes"] = {head: do("writes", head=head) for head in effects["heads"] if head in kept}
+    shown = {str(head) for head in default_heads(desk.vlm)} & {effects["heads"][i] for i in order[:MOST_WRITES]}
+    results["writes"] = {head: do("writes", head=head) for head in effects["heads"] if head in shown}
     results["ask"]["snippet"] = ""
     image = desk.pictures.image(asked.picture)
     assert image is not None

@@ -68,7 +68,7 @@ class Jobs:
         return job
 
     def wait(self, name: str, version: int, seconds: float) -> dict[str, Any] | None:
-        """The job's news as soon as it has changed since `version`, or after some seconds; None for an unknown job."""
+        """The job's state as soon as it has changed since `version`, or after some seconds; None for an unknown job."""
         with self._changed:
             job = self._jobs.get(name)
             if job is None:
@@ -116,7 +116,7 @@ class Jobs:
                 changes = {"state": "cancelled"}
             except HeadAtlasError as error:
                 changes = {"state": "failed", "error": str(error)}
-            except Exception as error:  # a model is a program of somebody else's: whatever it raises, the page goes on
+            except Exception as error:  # a model can raise any error, and the page must go on
                 log.exception("a job of the page failed")
                 changes = {"state": "failed", "error": f"the model failed ({type(error).__name__}: {_line(error)})"}
             with self._changed:

@@ -47,7 +47,7 @@ def known(vlm: VLM, heads: Sequence[str]) -> HeadSet:
 
 @contextmanager
 def mixed(vlm: VLM, changes: Sequence[Change], run: RunFacts | None) -> Iterator[None]:
-    """Within the context all changes are in force, the first one innermost in the order of the page."""
+    """Within the block all changes are in force, in the order of the page."""
     edits = [(edit_of(change, vlm, run), change.scope) for change in changes]
     with ExitStack() as stack:
         for edit, scope in edits:
@@ -89,13 +89,13 @@ def snippet(vlm: VLM, asked: Asked, changes: Sequence[Change], pictures: Picture
         lines += run.snippet(sorted({change.function for change in changes if change.kind == "steer"}))
     edits = [f"vlm.edit({_edit_code(change, vlm)}, scope={change.scope!r})" for change in changes]
     if asked.step is None:
-        said = f"print(vlm.answer(picture, {asked.question!r}))"
+        call = f"print(vlm.answer(picture, {asked.question!r}))"
     else:
-        said = f"print(generate(vlm, [conversation(question, upto={asked.step})])[0])"
-    lines += ["", f"{said}  # before"]
+        call = f"print(generate(vlm, [conversation(question, upto={asked.step})])[0])"
+    lines += ["", f"{call}  # before"]
     if edits:
         inside = "".join(f"    {edit},\n" for edit in edits)
-        lines.append(f"with (\n{inside}):\n{textwrap.indent(said, '    ')}  # after")
+        lines.append(f"with (\n{inside}):\n{textwrap.indent(call, '    ')}  # after")
     return "\n".join(lines) + "\n"
 
 
@@ -116,5 +116,5 @@ def _edit_code(change: Change, vlm: VLM) -> str:
 
 
 def _set(heads: str) -> str:
-    """Code of a set of heads: edits of attention and directions take no single text."""
+    """Code of a set of heads."""
     return heads if heads.startswith("vlm") else f"ha.HeadSet({heads})"

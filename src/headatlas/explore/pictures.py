@@ -1,4 +1,4 @@
-"""The pictures of the page: the data's, scenes, and uploads, which live in memory only."""
+"""The pictures of the page: those of the data, scenes, and uploads, which are kept in memory only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from headatlas.explore.requests import DrawnScene, Picture, Upload
 from headatlas.pictures import open_picture
 
 MOST_UPLOADS = 32
-"""Uploaded pictures that are kept; the oldest are forgotten first."""
+"""Uploaded pictures that are kept; the oldest are dropped first."""
 MOST_EXAMPLES = 200
 """Questions of the data that the page offers."""
 

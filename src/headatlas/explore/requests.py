@@ -1,4 +1,4 @@
-"""What the page may ask for, as pydantic models: everything has a size, and nothing becomes a path."""
+"""Requests of the page as pydantic models: every field has a limit, and no text becomes a path."""
 
 from __future__ import annotations
 

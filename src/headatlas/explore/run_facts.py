@@ -64,22 +64,22 @@ class RunFacts:
     def _selected(self) -> dict[str, dict[str, list[str]]]:
         """By scorer and function: the heads that the study's selector chose."""
         table = self.study.run.read_table("selection")
-        found: dict[str, dict[str, list[str]]] = {}
+        selected: dict[str, dict[str, list[str]]] = {}
         for row in table.to_dict("records"):
             if row["selector"] == self.study.settings.selector and isinstance(row["heads"], str):
-                found.setdefault(row["scorer"], {})[row["function"]] = row["heads"].split()
-        return found
+                selected.setdefault(row["scorer"], {})[row["function"]] = row["heads"].split()
+        return selected
 
     def _groups(self) -> list[dict[str, Any]]:
         """Redundant groups that the scorer `multihead` found: function, heads, joint damage and damage alone."""
-        found = []
+        groups = []
         for name, scores in self.atlas.scores.items():
             for function, group in (scores.info.get("groups") or {}).items():
                 if isinstance(group, dict) and group.get("heads"):
-                    found.append(
+                    groups.append(
                         {"scorer": name, "function": function, "title": TITLES.get(function, function), **group}
                     )
-        return found
+        return groups
 
     def _why_not(self, function: str) -> str:
         """Why there is no direction to steer along; empty if there is one."""

@@ -1,7 +1,7 @@
 """The server of the live page; the page itself is in `static/`.
 
-It gives out what the model, its data and a run say, and takes jobs. Only pages of this
-address are answered (`annotate.review.guard`).
+It serves facts about the model, its data and a run, and takes jobs. Only requests from pages of this address are answered
+(`annotate.review.guard`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from headatlas.local_page import HOST
 MOST_BYTES = 32 * 2**20
 """Bytes of a request at most: an upload in base64."""
 WAIT = 10.0
-"""Seconds that a question for news of a job waits at most."""
+"""Longest time, in seconds, that a request for a job's state waits."""
 
 SCRIPTS = ("base.js", "grid.js", "picture.js", "head.js", "mixer.js", "scene.js", "main.js")
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -89,7 +89,7 @@ class _Page:
         return JSONResponse(await run_in_threadpool(self._desk.pictures.suggestions, picture))
 
     def picture(self, request: Request) -> Response:
-        """A picture; which one is said by a JSON text in the query, because an image's address is all that a page can give."""
+        """A picture. The query holds JSON that names it, because a page can load an image only by its address."""
         try:
             picture = Picture.model_validate_json(request.query_params.get("which", "")[:4000])
         except ValidationError as error:
@@ -111,8 +111,8 @@ class _Page:
     def news(self, request: Request) -> Response:
         version = request.query_params.get("version", "-1")
         known = int(version) if version.lstrip("-").isdecimal() and len(version) < 12 else -1
-        found = self._jobs.wait(request.path_params["name"], known, WAIT)
-        return JSONResponse(found) if found is not None else _refused(404, "this job is not known any more: ask again")
+        state = self._jobs.wait(request.path_params["name"], known, WAIT)
+        return JSONResponse(state) if state is not None else _refused(404, "this job is not known any more: ask again")
 
     def cancel(self, request: Request) -> Response:
         return JSONResponse({"known": self._jobs.cancel(request.path_params["name"])})

@@ -1,4 +1,4 @@
-"""What HeadAtlas needs to know about model families, one entry per family; `proof/` checks every family."""
+"""Entries of model families: what HeadAtlas cannot find out from the model itself. `proof/` checks every family."""
 
 from headatlas.families.family import (
     FAMILIES,

@@ -18,13 +18,13 @@ from headatlas.registry import Registry
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a conversation with one family is written, if its processor and chat template do not determine it.
+    """How conversations with a family are written, where its processor and chat template are not enough.
 
     Attributes:
         template: the chat template (Jinja) for checkpoints without one.
-        appended: text that the processor appends to every input. HeadAtlas removes it first, so that it appears once.
-        two_way_prefix: the image and the first request are read in both directions (token type 0), all later tokens causally
-            (token type 1). The family's processor marks the whole text as prefix, which would show the model its own answers.
+        appended: text that the processor appends to every input. HeadAtlas removes it beforehand, so that it appears once.
+        two_way_prefix: the image and the first request attend in both directions (token type 0), all later tokens causally
+            (token type 1). The family's processor would mark the whole text as prefix, so that the model sees its answers.
     """
 
     template: str | None = None
@@ -34,12 +34,12 @@ class ChatFormat:
 
 @dataclass(frozen=True)
 class TinyModel:
-    """How to build the family's small random model, and inputs for it, where the generic rules do not suffice.
+    """How to build the family's small random model, and inputs for it, where the general rules are not enough.
 
     The rules are those of `proof/shrink.py` (sizes) and `proof/inputs.py` (inputs).
 
     Attributes:
-        config_arguments: arguments of the configuration class, where its defaults lack what every checkpoint has.
+        config_arguments: arguments of the configuration class that its defaults lack and every checkpoint has.
         config: values merged into the shrunken configuration, key by key.
         image_processor: the image processor class, where transformers lists none for the family.
         image_settings: its arguments, in addition to the sizes read from the configuration.
@@ -48,11 +48,11 @@ class TinyModel:
         pixels: image inputs without a processor, by name: the shape of one row (filled with noise), or a function of the
             number of rows.
         n_image_tokens: image tokens of one picture, where the model has no `get_image_features` to count them.
-        image_token: the token that stands for a piece of the image, where the configuration names none.
-        extra_tokens: a second special token and how often it follows the image's (of a video tower, for example).
-        idle: modules with attention that play no part in reading pictures and text, with the reason; they are not checked.
-        discrete: pictures become discrete codes, which silencing one head may leave unchanged.
-        vision_unproven: why the vision tower of real checkpoints differs from the small one.
+        image_token: the image token, where the configuration names none.
+        extra_tokens: a second special token and how often it follows the image tokens (that of a video tower, for example).
+        idle: modules with attention that are not used to read pictures and text, with the reason; they are not checked.
+        discrete: pictures become discrete codes, so silencing one head may change nothing.
+        vision_unproven: why the vision tower of real checkpoints differs from that of the small model.
         refused: why the family is not checked at all.
     """
 
@@ -80,16 +80,16 @@ class TinyProcessor:
         processor, image_processor, video_processor: names of transformers' classes.
         special_tokens: in the order of their ids.
         eos, pad, bos: the special tokens with these roles; None for a tokenizer without one.
-        template: the family's chat template; None where the class or HeadAtlas brings one.
+        template: the family's chat template; None where the class or HeadAtlas has one.
         end_tokens: tokens that end generation, by default `eos` alone.
         sentencepiece: whether the tokenizer is of the SentencePiece kind (blanks are `▁`) rather than byte-level.
-        added_tokens: ordinary tokens that are added whole.
-        named_tokens: special tokens by the names under which the processor asks the tokenizer for them.
-        config_tokens: keys of the model's configuration, and the tokens whose ids they are.
+        added_tokens: ordinary words that are single tokens.
+        named_tokens: special tokens by the attribute of the tokenizer from which the processor reads them.
+        config_tokens: keys of the model's configuration that hold token ids, and their tokens.
         image_settings: arguments of the image processor.
         settings: arguments of the processor.
         config: values merged into the small configuration.
-        placeholder: the token that stands for one piece of a picture in the text; None where none does.
+        placeholder: the image token, as it stands in the text; None for families without one.
     """
 
     processor: str
@@ -119,8 +119,8 @@ class Family:
         model_type: transformers' name of the family, `config.model_type`.
         chat: how its conversations are written.
         broken: releases of transformers that cannot run the family, and why.
-        own_positions: whether the model counts position ids itself when rows are padded on the left (multimodal rotary
-            positions). None: it does if it has a `get_rope_index`.
+        own_positions: whether the model computes position ids itself (multimodal rotary positions). None: it does if it has
+            a `get_rope_index`.
         image_grid: maps image tokens to boxes of the picture; None where no mapping is known.
         tiny_model: how to build the small model that is checked.
         tiny_processor: how to build its processor; None: the family is checked without one.
@@ -158,7 +158,7 @@ def family_of(model_type: str) -> Family:
 
 
 def counts_positions(model: Any) -> bool:
-    """Whether a model works its position ids out itself, from the attention mask.
+    """Whether a model computes its position ids itself, from the attention mask.
 
     Families with multimodal rotary positions do, and must not be given plain position ids.
     """

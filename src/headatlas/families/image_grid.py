@@ -1,4 +1,4 @@
-"""Which region of the picture each image token represents: one small function for each way of cutting a picture into patches."""
+"""Which region of the picture each image token shows. Each way of cutting a picture into patches has one function."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ WHOLE: View = (0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Part:
-    """Image tokens `rows x columns` over `view`; `tile` counts tiles from 0 and is -1 for the picture as a whole (a thumbnail).
+    """A grid of `rows x columns` image tokens over the region `view` of the picture.
 
-    `separators`: each row ends in one more image token, which stands for no patch; `end`: so does the part.
+    `tile` is the number of the tile, from 0, or -1 for the picture as a whole (a thumbnail). `separators`: every row ends in
+    one more image token, which shows no patch. `end`: the whole part ends in one.
     """
 
     rows: int
@@ -41,7 +42,7 @@ class ImageTokens:
     """The n image tokens of one conversation, in the order of the text.
 
     Attributes:
-        boxes: what each looks at, `[n, 4]` XYXY, 0..1, within the upright picture; NaN for row separators and padding.
+        boxes: the region that each token shows, `[n, 4]` XYXY, 0..1, of the upright picture; NaN for separators and padding.
         image: which picture, `[n]`.
         tile: which tile of it, `[n]`; -1 for the picture as a whole.
         row, column: place within the tile, `[n]`; -1 for separators.
@@ -57,7 +58,7 @@ class ImageTokens:
         return len(self.image)
 
     def touching(self, box: Sequence[float], image: int = 0, least: float = 0.1) -> Bool[np.ndarray, " n"]:
-        """The patches of a box: tokens whose overlap with the box is at least `least` of the smaller of the two areas."""
+        """The tokens on a box: those whose overlap with it is at least `least` times the smaller of the two areas."""
         x0, y0, x1, y1 = box
         area = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
         smaller = np.minimum(np.nan_to_num(area), (x1 - x0) * (y1 - y0))
@@ -65,7 +66,7 @@ class ImageTokens:
         return (overlap > 0) & (overlap >= least * smaller)
 
     def share_in(self, box: Sequence[float], image: int = 0) -> Float[np.ndarray, " n"]:
-        """The share of each token's own area that lies in `box` (XYXY, 0..1) of a picture; 0 elsewhere and for separators."""
+        """The share (0..1) of each token's area that lies in `box` (XYXY, 0..1) of a picture; 0 for separators."""
         x0, y0, x1, y1 = box
         left, top, right, bottom = self.boxes.T
         width = np.clip(np.minimum(right, x1) - np.maximum(left, x0), 0, None)
@@ -115,12 +116,12 @@ def _put(columns: list[list[Any]], *values: Any) -> None:
 
 
 def _processed(processor: Any, size: tuple[int, int], **options: Any) -> Any:
-    """What the image processor makes of a blank picture of this size."""
+    """The output of the image processor for a blank picture of this size."""
     return processor.image_processor(images=[Image.new("RGB", size)], **options)
 
 
 def one_square(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
-    """The picture stretched to a square, or its centre after the short side was scaled (CLIP), as one square of tokens."""
+    """One square of tokens over the picture stretched to a square, or over its centre (CLIP scales the short side and crops)."""
     side = math.isqrt(n)
     if side * side != n:
         raise HeadAtlasError(f"a picture must make a square number of tokens, got {n}")
@@ -128,7 +129,7 @@ def one_square(processor: Any, config: Any, size: tuple[int, int], n: int) -> li
 
 
 def centre_view(images: Any, size: tuple[int, int]) -> View:
-    """What is left of a picture `(width, height)` by an image processor that scales the short side and crops the centre."""
+    """The region of a picture `(width, height)` that remains if the short side is scaled and the centre cropped."""
     width, height = size
     target, crop = images.size, getattr(images, "crop_size", None)
     short = target.get("shortest_edge") if hasattr(target, "get") else getattr(target, "shortest_edge", None)
@@ -145,8 +146,8 @@ def centre_view(images: Any, size: tuple[int, int]) -> View:
 
 def merged_patches(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
     """Qwen and GLM: the picture is resized to a grid that depends on its size, and neighbouring patches are merged."""
-    made = _processed(processor, size, return_tensors="np")
-    _, rows, columns = (int(value) for value in made["image_grid_thw"][0])
+    encoded = _processed(processor, size, return_tensors="np")
+    _, rows, columns = (int(value) for value in encoded["image_grid_thw"][0])
     merge = processor.image_processor.merge_size
     return [Part(rows // merge, columns // merge)]
 
@@ -154,8 +155,8 @@ def merged_patches(processor: Any, config: Any, size: tuple[int, int], n: int) -
 def pixtral(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
     """Pixtral: the picture is resized to whole patches; rows are separated by tokens that are not image tokens."""
     patch = processor.patch_size * getattr(processor, "spatial_merge_size", 1)
-    made = _processed(processor, size, patch_size={"height": patch, "width": patch}, return_tensors="np")
-    height, width = (int(value) for value in made["image_sizes"][0])
+    encoded = _processed(processor, size, patch_size={"height": patch, "width": patch}, return_tensors="np")
+    height, width = (int(value) for value in encoded["image_sizes"][0])
     return [Part(height // patch, width // patch)]
 
 
@@ -182,8 +183,8 @@ def _tiles(rows: int, columns: int, side: int) -> list[Part]:
 
 def split_then_whole(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
     """Idefics3 and SmolVLM: tiles row by row, where the picture is large enough, then the whole picture."""
-    made = _processed(processor, size, return_row_col_info=True)
-    rows, columns = int(made["rows"][0][0]), int(made["cols"][0][0])
+    encoded = _processed(processor, size, return_row_col_info=True)
+    rows, columns = int(encoded["rows"][0][0]), int(encoded["cols"][0][0])
     side = math.isqrt(processor.image_seq_len)
     return [*_tiles(rows, columns, side), Part(side, side)] if rows and columns else [Part(side, side)]
 

@@ -26,12 +26,12 @@ encoder at once), `V` vision tower, `X` cross-attention layers of the language m
 in forward order)."""
 
 BATCH_TOWERS: tuple[Tower, ...] = ("L", "X", "E")
-"""Towers in which a row is a row of the batch; in the others a row is an image, a tile or a window."""
+"""Towers whose rows are the rows of the batch; in other towers a row is an image, a tile or a window."""
 TEXT_TOWERS: tuple[Tower, ...] = ("L", "X")
 """Towers whose tokens are the text positions that scopes refer to."""
 
 SHOWN = 12
-"""Heads that `repr` of a set shows."""
+"""Most heads that `repr` of a set shows."""
 
 Heads = Any
 """What `as_heads` accepts: `"L0.H7"`, several of them in one text, `Head`, `(0, 7)`, `(0, 7, "V")`, a set or an iterable."""

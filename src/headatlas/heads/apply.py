@@ -28,7 +28,7 @@ from headatlas.heads.scope import Positions, Scope, Window, check_scope, current
 
 
 class ActiveEdit:
-    """Edits that are in force.
+    """The edits that are active on a model.
 
     Attributes:
         positions: masks of the batch; set them before each batch unless the scope is `all`.
@@ -74,7 +74,7 @@ class LayerPlan:
 
     def to(self, z: Tensor) -> tuple[Tensor, Tensor | None]:
         """Factor and shift on the device and in the dtype of `z`; the conversion is kept."""
-        # What is made in inference mode cannot be used where gradients are wanted.
+        # Tensors made in inference mode cannot be used where gradients are needed.
         key = (z.device, z.dtype, torch.is_inference_mode_enabled())
         if self._converted is None or self._converted[0] != key:
             self._converted = key, (self.factor.to(z), None if self.shift is None else self.shift.to(z))
@@ -170,7 +170,7 @@ def edit_heads(
     scope: str = "all",
     positions: Positions | None = None,
 ) -> Iterator[ActiveEdit]:
-    """Put `edits` in force on `model` within the context; yields the `ActiveEdit`.
+    """Apply `edits` to `model` within the block; yields the `ActiveEdit`.
 
     In `generate`, the masks are those of the prompt: they are cut to the first forward, and every token that is decoded later
     counts as an `answer` (and `last`) position.

@@ -18,7 +18,7 @@ RowHeadArray = Float[np.ndarray, "B L H D"] | Float[Tensor, "B L H D"]
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """z' = `factor` * z + `shift` at `heads`; all other heads are left as they are.
+    """z' = `factor` * z + `shift` at `heads`; all other heads are unchanged.
 
     Attributes:
         heads: where the edit acts.
@@ -57,7 +57,7 @@ class Edit:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of all that decides the edit's effect: heads, factor, and shift in float32."""
+        """Hex digest of everything on which the edit's effect depends: heads, factor, and shift in float32."""
         digest = hashlib.sha256(f"{' '.join(map(str, self.heads.sorted()))}|{self.factor!r}".encode())
         if self.shift is not None:
             index = [(h.layer, h.head) for h in self.heads.sorted()]

@@ -3,7 +3,7 @@
 An attention layer is a module that has input projections (a separate q, or a fused qkv) and an output projection whose input
 is `n_heads * d_head` wide. Children are recognised by their *role names* (`OUTPUT_ROLES`, `QUERY_ROLES`), never by paths or
 model types. The head count comes from the module or its config, d_head from the module, and both must agree with the width of
-the projection. What does not add up is left out with the reason, never guessed.
+the projection. Layers for which they do not agree are left out, with the reason.
 
 The language model is the smallest module around the input embeddings that contains attention, or the decoder of an
 encoder-decoder, whose text encoder is a tower of its own. The vision tower is every other sub-model around a patch embedding.
@@ -97,7 +97,7 @@ def find_heads(model: nn.Module) -> HeadGrid:
         for tower, members in towers.items()
         for layer, a in enumerate(_forward_order(members))
     ]
-    # A module in or around an attention found already is not a second one (BERT-like blocks, indexers, wrappers).
+    # A module inside or around an attention module is not counted again (BERT-like blocks, indexers, wrappers).
     others = (
         reason
         for name, reason in unknown.items()
@@ -117,7 +117,7 @@ class _Attention:
 
 
 def _as_attention(name: str, module: nn.Module) -> _Attention | str | None:
-    """The attention that `module` is; the reason (text) why it cannot be addressed; None if it is something else."""
+    """`module` as an attention layer; a text with the reason if it is one that cannot be addressed; None if it is none."""
     if isinstance(module, nn.MultiheadAttention):
         return "torch's MultiheadAttention never calls its output projection as a module, so its z cannot be reached"
     output = _first_child(module, OUTPUT_ROLES)
@@ -138,10 +138,10 @@ def _as_attention(name: str, module: nn.Module) -> _Attention | str | None:
 
 
 def _head_sizes(module: nn.Module, width: int) -> tuple[int, int] | str:
-    """`(n_heads, d_head)` with product `width`, from the module where it gives them; else what does not add up, in words."""
+    """`(n_heads, d_head)` with product `width`; a text that says what does not agree if there are no such numbers."""
     inner = [module, *(child for child in (getattr(module, "self", None), getattr(module, "attention", None)) if child)]
     own_dim = _first_int(inner, HEAD_DIMS)
-    # The module's own count is what its forward uses; its config is asked only when the module keeps none.
+    # The forward uses the module's own count; the config is used only if the module has none.
     count = _first_int(inner, HEAD_COUNTS) or _first_int([getattr(m, "config", None) for m in inner], HEAD_COUNTS)
     if count is None and own_dim is None:
         return "neither the module nor its config tells the number of heads or their size"
@@ -200,7 +200,7 @@ def _tower(model: nn.Module, language: str, encoder: str, attention: _Attention)
         return None
     if encoder and _within(attention.name, encoder):
         return "E" if "text" in modalities else "V"
-    # What holds the language model is the whole model; a vision tower is anything smaller around patch embeddings,
+    # A module that contains the language model is the whole model; a vision tower is a smaller one around patch embeddings,
     # beside the language model or (where the text embeddings sit at the top) inside it.
     if any(_has_patches(module) for name, module in around if not _within(language, name)):
         return "V"

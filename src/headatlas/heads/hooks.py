@@ -33,7 +33,7 @@ def at_sites(
     model: nn.Module | None = None,
     after: Forward | None = None,
 ) -> Iterator[None]:
-    """Within the context, `act(site, hidden)` sees, and may replace, the input of the output projection of each site.
+    """Within the block, `act(site, hidden)` is called with the input of each site's output projection, and may replace it.
 
     Args:
         grid: the heads of the model.
@@ -79,7 +79,7 @@ class _Watch:
         self._began: dict[str, dict[Site, int]] = {}
 
     def close(self) -> None:
-        """From now on hooks do nothing: compiled code may have kept them."""
+        """Make the hooks do nothing from now on, because compiled code may still call them."""
         self.open = False
 
     def hook(self, site: Site, act: Act) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]:
@@ -125,7 +125,7 @@ class _Watch:
         return hook
 
     def check_hooks(self) -> None:
-        """Raise if a hook is no longer where it was put."""
+        """Raise if a hook was removed."""
         for site, (module, handle) in self.placed.items():
             if handle.id not in module._forward_pre_hooks or site.module is not module:
                 raise HeadAtlasError(self._why(site))
@@ -190,7 +190,7 @@ def _check_grid(grid: HeadGrid, sites: Sequence[Site], root: nn.Module | None) -
 
 
 def _uncompiled(model: nn.Module | None) -> AbstractContextManager[Any]:
-    """Within the context, whatever `torch.compile` made runs as ordinary code, in which hooks act.
+    """Within the block, compiled code (`torch.compile`) runs uncompiled, so that hooks are called.
 
     Flex attention needs its compiled kernel, so there a compiled model is refused.
     """

@@ -42,7 +42,7 @@ class ZReader:
         self._grid, self._sites = grid, grid.tower(tower)
         self._on_z = on_z
         self._sums: list[tuple[Site, Tensor]] = []
-        """Of each layer in the current forward: the sum over the features of every position, not finite where z is not."""
+        """For each layer of the current forward, the sum over the features at every position; not finite if z is not."""
         self._stack: ExitStack | None = None
         if not self._sites:
             raise HeadAtlasError(f"this model has no addressable heads in tower {tower!r}, nothing to read")
@@ -75,7 +75,8 @@ class ZReader:
             self._on_z(site.layer, z)
 
     def _check(self, kwargs: dict[str, Any]) -> None:
-        """Raise for z that is not finite, after a forward: one look at all layers, so that a GPU is waited for once."""
+        """Raise after a forward if z is not finite; all layers are checked together, so that the GPU is synchronised only
+        once."""
         sums, self._sums = self._sums, []
         mask = kwargs.get("attention_mask")
         wrong = [(site, _not_finite(values, mask)) for site, values in sums]
@@ -106,7 +107,7 @@ def _not_finite(sums: Tensor, mask: Any) -> Tensor:
 
 
 class _Layers(dict[int, Tensor]):
-    """z by layer; asking for one that was not read says so."""
+    """z by layer; an error names the layers that were read."""
 
     def __missing__(self, layer: int) -> Tensor:
         have = f"layers {min(self)} to {max(self)}" if self else "nothing; run the model while the reader is open"

@@ -46,7 +46,7 @@ class Positions:
 
 @runtime_checkable
 class HasMask(Protocol):
-    """What gives the mask of a scope: `Positions`, or what stands for them where only some positions are run."""
+    """Gives the mask of a scope: `Positions`, or its counterpart when only some positions are run."""
 
     def mask(self, scope: Scope) -> Tensor:
         """The mask of a scope."""

@@ -1,7 +1,7 @@
 """Interventions: conditions and their cached answers, controls, removing and steering heads, damage, dose curves."""
 
 from headatlas.intervention.concentration import concentration
-from headatlas.intervention.condition import ORIGINAL, Condition, Runner
+from headatlas.intervention.condition import ORIGINAL, Condition
 from headatlas.intervention.controls import MATCHES, least_important, other_functions, random_sets
 from headatlas.intervention.cumulative import cumulative_curve
 from headatlas.intervention.damage import damage_matrix, matrix, specificity
@@ -13,6 +13,7 @@ from headatlas.intervention.negative import add_q, negative
 from headatlas.intervention.operations import OPERATIONS, ablate, mean_norm, mean_z
 from headatlas.intervention.pairs import pair_effects
 from headatlas.intervention.positive import GRID, positive, tune
+from headatlas.intervention.runner import Runner
 
 __all__ = [
     "GRID",

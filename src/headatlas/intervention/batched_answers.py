@@ -1,7 +1,7 @@
 """The answers of many conditions, computed from one bare pass for each batch (`engine.sweep`).
 
-The arrays of the sweep are stored; a condition's answers table is built on demand. It differs from the bare model's
-only in the answers, and a text that was parsed once for a step is not parsed again.
+The arrays of the sweep are kept; a condition's answers table is built on demand. It differs from the bare model's table only in
+the answers, and the same text for the same step is parsed only once.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def answer_conditions(
     for window in windows(questions, WINDOW):
         chats = conversations(window, arm)
         total = len(questions) * len(conditions)
-        found = sweep(vlm, chats, conditions, scope, batch_size, part(progress, "sweep", total, done))
+        result = sweep(vlm, chats, conditions, scope, batch_size, part(progress, "sweep", total, done))
         done += len(window) * len(conditions)
-        parts.append(WindowAnswers([question.model_copy(update={"images": ()}) for question in window], found))
+        parts.append(WindowAnswers([question.model_copy(update={"images": ()}) for question in window], result))
     return ConditionAnswers(parts, len(conditions))

@@ -1,8 +1,8 @@
-"""How few heads do a function's work: the damage of a ranking's best heads as a share of that of removing all heads.
+"""How sparse a function is: the damage of removing a ranking's best heads, as a share of the damage of removing all heads.
 
-Counting the heads that pass a test says as much about the number of questions as about the model. Here a function is sparse if
-removing a small share of the heads does most of the damage that removing every head does, and more than random sets of as many
-do on average. (A random set holds the one head that matters now and then, so being beaten by few sets is asked for nowhere.)
+The number of heads that pass a test grows with the number of questions. Here a function is sparse if removing a small share of
+the heads does most of the damage of removing all, and more than random sets of the same size do on average. (It need not exceed
+every random set, because some of them contain the few heads that matter.)
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from headatlas import stats
 from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.controls import LEAST
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.negative import joint_interval
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 from headatlas.results import RESULTS
 
 SPARSE = 0.1
@@ -51,7 +53,7 @@ def concentration(
         runner: evaluates conditions, cached.
         rankings: all heads by function, best first.
         shape: (L, H) of the model.
-        doses: numbers of heads, ascending; the last is the one that is compared with random sets.
+        doses: numbers of heads, ascending; the last one is compared with random sets.
         operation, means: as in `negative`.
         scorer: name that is written in the rows.
         split: evaluated split, or a part of it such as "E[:150]".
@@ -63,8 +65,8 @@ def concentration(
         Rows of `results/concentration.csv`, one a function and dose. `ratio` is the drop with the best `k` heads removed as a
         share of the drop with all heads removed, with its interval; `random_ratio` is the mean of the random sets' ratios,
         `beyond` the drop less theirs, with its interval (scenes and sets resampled). `form` is the share
-        of unreadable answers among those that were right and are lost. NaN where removing all heads takes nothing away, as in a
-        model at chance.
+        of unreadable answers among those that were right and are lost. NaN where removing all heads does no damage, as in a model
+        at chance.
     """
     before = runner.baseline(split)
     every = HeadSet([Head(layer, head) for layer in range(shape[0]) for head in range(shape[1])])
@@ -129,7 +131,7 @@ def _anywhere(shape: tuple[int, int], k: int, n: int, seed: int) -> list[HeadSet
 def _ratio(
     lost: Float[np.ndarray, " N"], whole: Float[np.ndarray, " N"], scenes: np.ndarray, n_boot: int, seed: int
 ) -> tuple[float, float, float]:
-    """Sum of `lost` over sum of `whole`, with its 95 % bootstrap interval; NaN where `whole` takes nothing away."""
+    """Sum of `lost` over sum of `whole`, with its 95 % bootstrap interval; NaN unless the sum of `whole` is above 0."""
     names, place = np.unique(scenes.astype(str), return_inverse=True)
     above, below = np.bincount(place, weights=lost), np.bincount(place, weights=whole)
     if below.sum() <= 0 or len(names) < 2:

@@ -15,10 +15,10 @@ NEAREST_SHARE = 1 / 3
 """`layer_norm` draws from this share of the free heads, those with norms nearest to the selected head's."""
 
 LEAST = 39
-"""Different control sets that are wanted at least: with 39 the smallest p is 1 / 40, which leaves room below 0.05."""
+"""Number of different control sets below which the matching is widened; with 39 the smallest p is 1 / 40."""
 
 TRIES = 30
-"""Draws made for each set that is wanted."""
+"""Number of draws for each set."""
 
 
 def random_sets(
@@ -33,21 +33,21 @@ def random_sets(
 ) -> list[HeadSet]:
     """Draw up to `n` different random head sets of the size of `heads`, none of which shares a head with it.
 
-    Sets are never repeated, because repeats would make p = (1 + #) / (R + 1) too small: one head in a layer of eight has only
-    seven others to be compared with, however often they are drawn. Where the matching leaves fewer than `least` (or `n`)
-    different sets, it is widened step by step until there are: each drawn head may lie one layer away from the one that it
-    replaces, then two, and so on to any layer; then the heads in `exclude` are drawn too.
+    Sets are never repeated, because repeats would make p = (1 + #) / (R + 1) too small: one head in a layer of eight can be
+    compared with only seven others. If the matching leaves fewer than `least` (or `n`) different sets, it is widened step by
+    step: each drawn head may lie one layer away from the one that it replaces, then two, and so on to any layer; then the heads
+    in `exclude` are drawn, too.
 
     Args:
         heads: the selected heads, language tower.
         grid_shape: (L, H) of the model.
-        n: how many sets at most.
+        n: largest number of sets.
         match: `uniform` over all heads; `layer`: each drawn head is in the layer of the head that it replaces; `layer_norm`:
             and among the third of those that are free with norms nearest to that head's.
         norms: mean norm of z of every head; needed by `layer_norm`.
         rng: generator, or a seed.
-        exclude: heads that controls should not have either, such as those of every function.
-        least: how many different sets there should be before the matching is kept as it is.
+        exclude: further heads that controls should not have, such as those of all functions.
+        least: number of different sets below which the matching is widened.
 
     Returns:
         `n` sets, or as many as exist; none if fewer heads are free than `heads` has. Each set's `reason` says how it was
@@ -74,10 +74,10 @@ def random_sets(
     best: list[HeadSet] = []
     for banned, width in [(others, w) for w in widths] + ([(set(), w) for w in widths] if others else []):
         free = [head for head in every if head not in own and head not in banned]
-        found = _draws(list(heads), free, n, width, norms if match == "layer_norm" else None, rng)
+        sets = _draws(list(heads), free, n, width, norms if match == "layer_norm" else None, rng)
         reason = _reason(match, width, layers, bool(others and not banned))
-        if len(found) > len(best):
-            best = [HeadSet(sorted(one), reason=reason) for one in found]
+        if len(sets) > len(best):
+            best = [HeadSet(sorted(one), reason=reason) for one in sets]
         if len(best) >= min(n, least):
             break
     return best
@@ -99,7 +99,7 @@ def _draws(
         if len(drawn) == n:
             break
         taken: set[Head] = set()
-        # The heads with the smallest choice first, the others in random order, so that no draw paints itself into a corner.
+        # Heads with the fewest candidates come first, the others in random order, so that draws seldom run out of candidates.
         for i in sorted(rng.permutation(len(chosen)), key=lambda i: len(pools[i])):
             left = [head for head in pools[i] if head not in taken]
             if not left:

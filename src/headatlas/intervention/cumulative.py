@@ -1,7 +1,7 @@
 """Cumulative curves: a ranking is removed head by head, at every dose from none to the top k.
 
-The dose curve (`dose.py`) compares a few doses with controls; this gives the whole curve of one ranking, from which rankings are
-compared: with a better one accuracy falls earlier. The doses share the bare model's passes.
+The dose curve (`dose.py`) compares a few doses with controls. This is the whole curve of one ranking, by which rankings are
+compared: with a better one, accuracy falls earlier. The doses share the bare model's passes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import pandas as pd
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import interval, of_function
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 COLUMNS = ["scorer", "function", "k", "head", "accuracy", "low", "high", "drop", "unparsable", "n"]
 

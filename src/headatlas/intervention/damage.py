@@ -9,9 +9,11 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.heads import HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import effect, of_function
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 COLUMNS = ["scorer", "heads_of", "steps_of", "k", "drop", "low", "high", "n"]
 
@@ -54,8 +56,8 @@ def damage_matrix(
     rows = []
     for heads_of, after in zip(named, runner.run_many(conditions, split, progress), strict=True):
         for steps_of in FUNCTIONS:
-            found = effect(before, after, of_function(before, steps_of), n_boot, seed)
-            bounds = {"drop": -found.change, "low": -found.high, "high": -found.low, "n": found.n}
+            result = effect(before, after, of_function(before, steps_of), n_boot, seed)
+            bounds = {"drop": -result.change, "low": -result.high, "high": -result.low, "n": result.n}
             rows.append(
                 {"scorer": scorer, "heads_of": heads_of, "steps_of": steps_of, "k": len(sets[heads_of]), **bounds}
             )

@@ -3,8 +3,8 @@
     u[l,h] = unit( mean over question kinds of ( mean z of correct steps - mean z of incorrect steps ) )
     sigma[l,h] = standard deviation of z . u
 
-as in the paper's positive intervention (arXiv 2603.20662), but within kinds of questions, so that the direction does not
-simply tell easy kinds from hard ones, and from split P only.
+as in the paper's positive intervention (arXiv 2603.20662), but within kinds of questions, so that the direction does not merely
+separate easy kinds from hard ones, and from split P only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from headatlas.heads import Edit, HeadSet, steer
 from headatlas.intervention.operations import split_rows
 
 MIN_EACH = 10
-"""Fewest correct, and fewest incorrect, steps that a direction is estimated from."""
+"""A direction needs at least so many correct and so many incorrect steps."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def directions(
         acts: captured activations with their answers table.
         function: only steps whose primary function it is; None takes all.
         tokens: token selection of `acts`; its first if None.
-        split: split that the estimate is made from; never the one it is evaluated on.
+        split: split on which directions are estimated; never the one on which they are evaluated.
         within: column of the answers table (`kind`, `answer_type`); right and wrong steps are compared within its levels.
         correct: which of all steps of `acts` (every split, in their order) were right, instead of
             `acts.steps["correct"]`: for example from generated answers, if the teacher-forced ones are nearly all right.
         shuffle: generator or seed to permute right and wrong within levels first: the label-shuffled control.
-        min_each: fewest right and fewest wrong steps to estimate from.
+        min_each: smallest number of right and of wrong steps.
 
     Returns:
         Directions; empty, with a reason, if there are too few right or wrong steps.

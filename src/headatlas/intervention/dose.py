@@ -11,10 +11,12 @@ import pandas as pd
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.controls import least_important
 from headatlas.intervention.effects import interval, of_function
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 COLUMNS = ["scorer", "function", "k", "set", "accuracy", "low", "high", "unparsable", "n"]
 

@@ -76,8 +76,8 @@ def interval(
     values: Float[np.ndarray, " N"], scenes: np.ndarray | pd.Series, n_boot: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
     """95 % cluster-bootstrap interval of a mean over steps; scenes are resampled with all their questions and steps."""
-    found = stats.cluster_bootstrap(values, scenes, n=n_boot, seed=seed)
-    return found.low, found.high
+    estimate = stats.cluster_bootstrap(values, scenes, n=n_boot, seed=seed)
+    return estimate.low, estimate.high
 
 
 def of_function(table: pd.DataFrame, function: str) -> Rows:

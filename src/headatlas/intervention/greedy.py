@@ -1,9 +1,9 @@
 """Greedy minimal sets: few heads whose removal does most of the damage of removing a whole set.
 
-Forward: the head with which the steps of a function lose most is added, until the wanted share of the damage is reached.
-Backward: every head that is not needed for it is dropped again, the least needed first. The set is minimal in the sense that
-no single head can be left out; a smaller set may exist. Heads are chosen on one split (S or T), so their effect must be
-reported on another (E). Each round is one condition a candidate, all of which share the bare model's passes.
+Forward: the head whose removal costs a function's steps most is added, until the wanted share of the damage is reached. Backward:
+heads that are not needed for that share are dropped, the least needed first. No single head of the result can be left out, but a
+smaller set may exist. Heads are chosen on one split (S or T), so their effect must be reported on another (E). A round has one
+condition for each candidate; all share the bare model's passes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import pandas as pd
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 COLUMNS = ["function", "round", "move", "head", "k", "drop", "share", "accuracy", "n"]
 
@@ -79,18 +81,18 @@ def greedy_set(
     drop, moves = 0.0, []
     while drop < share * whole and len(chosen) < (most or len(candidates)):
         rest = [head for head in candidates if head not in chosen]
-        found = trial.drops([(*chosen, head) for head in rest])
-        best = int(np.argmax([one for one, _ in found]))
+        trial_drops = trial.drops([(*chosen, head) for head in rest])
+        best = int(np.argmax([one for one, _ in trial_drops]))
         chosen.append(rest[best])
-        drop, accuracy = found[best]
+        drop, accuracy = trial_drops[best]
         moves.append(("add", rest[best], len(chosen), drop, accuracy))
     while len(chosen) > 1 and drop >= share * whole:
-        found = trial.drops([tuple(h for h in chosen if h != out) for out in chosen])
-        best = int(np.argmax([one for one, _ in found]))
-        if found[best][0] < share * whole:
+        trial_drops = trial.drops([tuple(h for h in chosen if h != out) for out in chosen])
+        best = int(np.argmax([one for one, _ in trial_drops]))
+        if trial_drops[best][0] < share * whole:
             break
         out = chosen.pop(best)
-        drop, accuracy = found[best]
+        drop, accuracy = trial_drops[best]
         moves.append(("put back", out, len(chosen), drop, accuracy))
     path = pd.DataFrame(
         [

@@ -1,11 +1,11 @@
 """Negative intervention: remove a function's heads and compare the drop in its steps with that of random head sets.
 
-Three numbers say what the heads are for, each with its 95 % interval:
+Three numbers qualify the drop, each with its 95 % interval:
 
 * `beyond`: the drop less the mean drop under random sets of as many heads, on the same questions;
 * `specific`: the drop in the function's steps less the mean drop in the steps of the non-spatial functions;
-* `parsable_drop`: the drop among the answers that can still be read. A set that makes most answers unreadable has broken the
-  model and says nothing of the function.
+* `parsable_drop`: the drop among the answers that can still be read. A set that makes most answers unreadable breaks the model,
+  which shows nothing about the function.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from headatlas import stats
 from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.heads import HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import effect, of_function
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 from headatlas.results import RESULTS
 
 N_JOINT = 2_000
@@ -70,25 +72,25 @@ def negative(
     row: dict[str, object] = dict.fromkeys(RESULTS["negative"].names, np.nan)
     row |= {"scorer": scorer, "function": function, "operation": operation, "k": k, "n_random": 0, "match": ""}
     row |= {"heads": " ".join(str(head) for head in heads)}
-    found = effect(before, before, rows, n_boot, seed)
+    result = effect(before, before, rows, n_boot, seed)
     if k:
         name = f"{operation} {k} heads of {function}"
         after = runner.run(Condition(name, (ablate(heads, operation, means),), scope), split)
-        found = effect(before, after, rows, n_boot, seed)
-        row |= {"p_mcnemar": found.p_mcnemar}
-        if found.n:
+        result = effect(before, after, rows, n_boot, seed)
+        row |= {"p_mcnemar": result.p_mcnemar}
+        if result.n:
             row |= _specific(before, after, function, n_boot, seed) | _parsable(before, after, rows, n_boot, seed)
         conditions = [
             Condition(f"{name}: random {i}", (ablate(chosen, operation, means),), scope)
             for i, chosen in enumerate(controls, 1)
         ]
         randoms = runner.run_many(conditions, split, progress)
-        if len(randoms) and found.n:
+        if len(randoms) and result.n:
             row |= _beyond(before, after, randoms, function, seed)
             row |= {"match": controls[0].reason.removeprefix("random, ")}
-    drop = -found.change if found.change else 0.0
-    row |= {"before": found.before, "after": found.after, "drop": drop, "low": -found.high, "high": -found.low}
-    row |= {"unparsable_before": found.unparsable_before, "unparsable_after": found.unparsable_after, "n": found.n}
+    drop = -result.change if result.change else 0.0
+    row |= {"before": result.before, "after": result.after, "drop": drop, "low": -result.high, "high": -result.low}
+    row |= {"unparsable_before": result.unparsable_before, "unparsable_after": result.unparsable_after, "n": result.n}
     return {name: row[name] for name in RESULTS["negative"].names}
 
 
@@ -138,7 +140,7 @@ def joint_interval(
     drawn = rng.integers(0, len(controls), size=(n_boot, len(controls)))
     draws = means[:, 0] - np.take_along_axis(means[:, 1:], drawn, 1).mean(1)
     low, high = np.quantile(draws, [0.025, 0.975])
-    return round(float(low), 12), round(float(high), 12)  # rounding must not decide whether a bound is above 0
+    return round(float(low), 12), round(float(high), 12)  # so that rounding does not decide whether a bound is above 0
 
 
 def _specific(before: pd.DataFrame, after: pd.DataFrame, function: str, n_boot: int, seed: int) -> dict[str, float]:
@@ -149,8 +151,8 @@ def _specific(before: pd.DataFrame, after: pd.DataFrame, function: str, n_boot: 
         return {}
     lost = before["correct"].to_numpy(float) - after["correct"].to_numpy(float)
     weights = {function: 1.0, **{name: -1 / len(others) for name in others}}
-    found = stats.bootstrap_groups(lost, before["function"], scenes_of(before), weights, n=n_boot, seed=seed)
-    return {"specific": found.value, "specific_low": found.low, "specific_high": found.high}
+    estimate = stats.bootstrap_groups(lost, before["function"], scenes_of(before), weights, n=n_boot, seed=seed)
+    return {"specific": estimate.value, "specific_low": estimate.low, "specific_high": estimate.high}
 
 
 def _parsable(before: pd.DataFrame, after: pd.DataFrame, rows: np.ndarray, n_boot: int, seed: int) -> dict[str, float]:
@@ -158,8 +160,8 @@ def _parsable(before: pd.DataFrame, after: pd.DataFrame, rows: np.ndarray, n_boo
     read = rows & ~after["unparsable"].to_numpy(bool)
     if not read.any():
         return {"parsable_drop": np.nan, "parsable_low": np.nan, "parsable_high": np.nan}
-    found = effect(before, after, read, n_boot, seed)
-    return {"parsable_drop": -found.change + 0.0, "parsable_low": -found.high, "parsable_high": -found.low}
+    result = effect(before, after, read, n_boot, seed)
+    return {"parsable_drop": -result.change + 0.0, "parsable_low": -result.high, "parsable_high": -result.low}
 
 
 def add_q(table: pd.DataFrame, p: str = "p", q: str = "q") -> pd.DataFrame:

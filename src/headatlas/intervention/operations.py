@@ -1,4 +1,4 @@
-"""Operations, the ways of removing heads by name, and the mean z that one of them needs."""
+"""Operations (ways to remove heads, by name), and mean z, which the operation `mean` needs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Operation = Callable[[HeadSet, Means | None], Edit]
 """Makes the edit that removes heads, given their mean z if it is known."""
 
 PAPER_FACTOR = 0.001
-"""What the paper scales functional heads by (arXiv 2603.20662)."""
+"""The factor by which the paper scales functional heads (arXiv 2603.20662)."""
 
 CHUNK = 256
-"""Steps whose z is in memory at the same time."""
+"""Number of steps whose z is in memory at the same time."""
 
 OPERATIONS: Registry[Operation] = Registry("operation")
 """Ways of removing heads, by name: `scale`, `zero`, `mean`; `OPERATIONS.register(name)` adds another."""
@@ -46,9 +46,9 @@ def mean_z(acts: ActivationsLike, split: str = "P", tokens: str | None = None) -
 
     Args:
         acts: captured activations.
-        split: split that the mean is taken over; never the one that is evaluated.
-        tokens: token selection; None takes `all` if it was captured, because an ablation acts at all positions, and
-            otherwise the first selection.
+        split: split over which the mean is taken; never the one that is evaluated.
+        tokens: token selection; None: `all` if it was captured, because an ablation acts at all positions, or else the first
+            selection.
 
     Raises:
         HeadAtlasError: the split was not captured.
@@ -67,7 +67,7 @@ def mean_norm(acts: ActivationsLike, split: str = "P", tokens: str | None = None
 
 
 def mean_tokens(acts: ActivationsLike) -> str:
-    """The token selection that means are taken over."""
+    """The token selection over which means are taken."""
     captured = tuple(acts.tokens)
     return "all" if "all" in captured else captured[0]
 

@@ -1,7 +1,7 @@
 """Pairs of heads: the effect of removing two heads beyond the effects of removing each alone.
 
-interaction = drop(a and b) - drop(a) - drop(b), in nats of the gold answer's log-probability. It is positive if the two are
-redundant (each hides the loss of the other) and negative if they depend on each other (losing one is already enough).
+interaction = drop(a and b) - drop(a) - drop(b), in nats of the gold answer's log-probability. It is positive if the two heads are
+redundant (each can replace the other) and negative if each needs the other (losing one is already enough).
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import pandas as pd
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import interval, of_function
 from headatlas.intervention.operations import Means, ablate
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 COLUMNS = [
     "function",

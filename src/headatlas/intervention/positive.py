@@ -10,9 +10,11 @@ import pandas as pd
 from headatlas import stats
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
-from headatlas.intervention.condition import Condition, Progress, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.directions import Directions
 from headatlas.intervention.effects import Rows, change, effect, of_function, spatial
+from headatlas.intervention.runner import Runner
+from headatlas.progress import Progress
 
 GRID = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Strengths tried, in standard deviations; 0.1 is the paper's."""
@@ -137,17 +139,17 @@ def positive(
 
 
 def _one(before: pd.DataFrame, after: pd.DataFrame, rows: Rows, n_boot: int, seed: int) -> dict[str, float]:
-    found = effect(before, after, rows, n_boot, seed)
+    result = effect(before, after, rows, n_boot, seed)
     return {
-        "before": found.before,
-        "after": found.after,
-        "gain": found.change,
-        "low": found.low,
-        "high": found.high,
-        "p": found.p_mcnemar,
-        "unparsable_after": found.unparsable_after,
+        "before": result.before,
+        "after": result.after,
+        "gain": result.change,
+        "low": result.low,
+        "high": result.high,
+        "p": result.p_mcnemar,
+        "unparsable_after": result.unparsable_after,
         "n_draws": 1,
-        "n": found.n,
+        "n": result.n,
     }
 
 

@@ -1,8 +1,8 @@
 """Answers under many conditions, and evaluations, on several workers.
 
-A shard is a few whole batches of one window of questions under one group of conditions: the batches and groups that one machine
-would make, so the numbers are the same. A worker writes its result to a file of its own in the store; a sweep that was killed
-continues from these files.
+A shard is a few whole batches of one window of questions under one group of conditions. Batches and groups are those that one
+machine would make, so the results are the same. A worker writes its result to its own file in the store, from which a sweep that
+was killed continues.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from headatlas.vlm.read import by_length
 log = logging.getLogger("headatlas")
 
 BATCHES = 4
-"""Batches of a shard: every shard checks once that its passes can be shared, so a few batches together cost less."""
+"""Batches of a shard. Every shard checks once that passes can be shared, so a few batches in one shard cost less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class Group:
     """Conditions that share their bare passes.
 
     Attributes:
-        key: names all that decides their answers.
-        shown: names all that decides what is shown: model, data, split and arm.
+        key: identifies everything on which their answers depend.
+        shown: identifies what is shown: model, data, split and arm.
         edits: of each condition.
         scope: of all of them.
         arm: how questions are shown.
@@ -100,13 +100,13 @@ class _Place:
 
 
 class _Job:
-    """Groups of conditions on their way through the workers."""
+    """Groups of conditions that workers are answering: what was sent, and what has come back."""
 
     def __init__(self, data: Questions, groups: Sequence[Group], batch_size: int) -> None:
         self._data, self._groups, self._batch_size = data, groups, batch_size
         self._plans: dict[int, list[Window]] = {}  # by arm
         self._left: dict[int, int] = {}  # shards of each group that are not done
-        self._found: dict[int, dict[tuple[int, int], Sweep]] = {g: {} for g in range(len(groups))}
+        self._results: dict[int, dict[tuple[int, int], Sweep]] = {g: {} for g in range(len(groups))}
         self._places: list[_Place] = []  # of each shard
         self._ready: list[int] = []  # groups that are done
         self._chats: dict[tuple[int, int], list[Conversation]] = {}  # of one window
@@ -153,13 +153,13 @@ class _Job:
         while self._ready:
             g = self._ready.pop(0)
             group = self._groups[g]
-            yield g, _joined(self._plan(group.arm), self._found.pop(g), len(group.edits))
+            yield g, _joined(self._plan(group.arm), self._results.pop(g), len(group.edits))
             for place in self._places:
                 if place.group == g and group.store is not None:
                     group.store.remove(place.file)
 
-    def _add(self, place: _Place, found: Sweep) -> None:
-        self._found[place.group][place.window, place.run] = found
+    def _add(self, place: _Place, result: Sweep) -> None:
+        self._results[place.group][place.window, place.run] = result
         self._left[place.group] -= 1
         if not self._left[place.group]:
             self._ready.append(place.group)
@@ -275,11 +275,11 @@ def _of_rows(conditions: list[list[Any]], rows: list[int]) -> list[list[Any]]:
     ]
 
 
-def _joined(plan: list[Window], found: dict[tuple[int, int], Sweep], n: int) -> ConditionAnswers:
+def _joined(plan: list[Window], results: dict[tuple[int, int], Sweep], n: int) -> ConditionAnswers:
     """The answers of all shards of a group of `n` conditions."""
     parts = []
     for w, window in enumerate(plan):
-        runs = [(rows, found[w, r]) for r, rows in enumerate(window.runs)]
+        runs = [(rows, results[w, r]) for r, rows in enumerate(window.runs)]
         parts.append(WindowAnswers(window.questions, joined(runs, [len(q.steps) for q in window.questions])))
     return ConditionAnswers(parts, n)
 
@@ -290,31 +290,35 @@ def joined(parts: Sequence[tuple[list[int], Sweep]], turns: Sequence[int]) -> Sw
     n, groups = int(starts[-1]), len(parts[0][1].text)
     logprob, exact = np.full((groups + 1, n), np.nan), np.zeros((groups + 1, n), bool)
     ended = np.ones((groups + 1, n), bool)
+    valid = None if any(part.valid is None for _, part in parts) else np.full((groups + 1, n), np.nan)
     text = [[""] * n for _ in range(groups + 1)]
     for rows, part in parts:
         place = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
         logprob[:-1, place], exact[:-1, place] = part.logprob, part.exact
         logprob[-1, place], exact[-1, place] = part.bare[0], part.bare[1]
         ended[:, place] = True if part.ended is None else part.ended
+        if valid is not None and part.valid is not None:
+            valid[:, place] = part.valid
         for whole, some in zip(text, [*part.text, part.bare[2]], strict=True):
-            for at, said in zip(place.tolist(), some, strict=True):
-                whole[at] = said
+            for at, answer in zip(place.tolist(), some, strict=True):
+                whole[at] = answer
     # If one run needed full passes, the whole sweep says so.
     how = sorted({(part.how, part.reason) for _, part in parts}, key=lambda pair: pair[0] == "rerun")[-1]
     bare = (logprob[-1], exact[-1], text[-1])
-    return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, tuple(int(turn) for turn in turns), *how, ended)
+    return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, tuple(int(turn) for turn in turns), *how, ended, valid)
 
 
-def packed(found: Sweep) -> bytes:
+def packed(result: Sweep) -> bytes:
     """A sweep as bytes: a sealed line, then an .npz."""
     out = io.BytesIO()
-    text = np.array([*found.text, found.bare[2]], dtype=np.str_)
-    how = np.array([found.how, found.reason])
-    ended = np.array([found.ended_in(c) for c in range(-1, len(found.text))])
+    text = np.array([*result.text, result.bare[2]], dtype=np.str_)
+    how = np.array([result.how, result.reason])
+    ended = np.array([result.ended_in(c) for c in range(-1, len(result.text))])
+    valid = {} if result.valid is None else {"valid": result.valid}
     np.savez_compressed(
-        out, logprob=np.vstack([found.logprob, found.bare[0]]), exact=np.vstack([found.exact, found.bare[1]]),
-        text=np.char.encode(text, "utf-8"), turns=np.array(found.turns), how=how,
-        ended=np.roll(ended, -1, axis=0),
+        out, logprob=np.vstack([result.logprob, result.bare[0]]), exact=np.vstack([result.exact, result.bare[1]]),
+        text=np.char.encode(text, "utf-8"), turns=np.array(result.turns), how=how,
+        ended=np.roll(ended, -1, axis=0), **valid,
     )  # fmt: skip
     return seal(SEAL + b"\n" + out.getvalue())
 
@@ -335,4 +339,6 @@ def unpacked(data: bytes) -> Sweep:
         if "ended" not in arrays:  # of a version that did not look whether answers end
             raise ValueError("it does not say which answers ended")
         ended = arrays["ended"]
-    return Sweep(logprob[:-1], exact[:-1], text[:-1], (logprob[-1], exact[-1], text[-1]), turns, how, reason, ended)
+        valid = arrays.get("valid")
+    bare = (logprob[-1], exact[-1], text[-1])
+    return Sweep(logprob[:-1], exact[:-1], text[:-1], bare, turns, how, reason, ended, valid)

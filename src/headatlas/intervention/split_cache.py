@@ -54,7 +54,7 @@ def parse_split(split: str) -> tuple[str, int | None]:
     Raises:
         HeadAtlasError: it is neither.
     """
-    found = re.fullmatch(r"(\w+)(?:\[:(\d+)\])?", split)
-    if not found:
+    match = re.fullmatch(r"(\w+)(?:\[:(\d+)\])?", split)
+    if not match:
         raise HeadAtlasError(f"a split must be a name such as 'E' or a part such as 'E[:150]', got {split!r}")
-    return found[1], None if found[2] is None else int(found[2])
+    return match[1], None if match[2] is None else int(match[2])

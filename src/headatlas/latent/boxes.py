@@ -1,4 +1,5 @@
-"""Detect the things of a whole dataset once: a file of boxes, which the detector `file` reads, and a sheet to look at."""
+"""Detect the things of a whole dataset once: writes a file of boxes for the detector `file`, and a contact sheet to check
+them."""
 
 from __future__ import annotations
 
@@ -32,14 +33,14 @@ def write_boxes(
     """Write `boxes.jsonl` and `sheet.png` to the folder `out`.
 
     Args:
-        questions: those with a picture are looked at; boxes are kept by question.
+        questions: those without a picture are skipped; boxes are stored by question.
         detector: finds the things.
         out: a folder, made if it is not there.
         n_shown: pictures on the sheet, at most.
         progress: called as `progress("boxes", done, total)`.
 
     Returns:
-        Both paths, and how many pictures nothing was found in.
+        Both paths, and the number of pictures in which nothing was found.
 
     Raises:
         HeadAtlasError: no question has a picture, or the folder cannot be written.
@@ -49,13 +50,13 @@ def write_boxes(
         raise HeadAtlasError("no question has a picture to detect things in")
     folder, lines, shown, empty = Path(out), [], [], 0
     for done, question in enumerate(chosen, 1):
-        found = detector(question)
-        empty += not found
-        rows = [{"label": label, "box": [box.x0, box.y0, box.x1, box.y1]} for label, box in found]
+        detections = detector(question)
+        empty += not detections
+        rows = [{"label": label, "box": [box.x0, box.y0, box.x1, box.y1]} for label, box in detections]
         for row in rows or [{"label": "", "box": None}]:
             lines.append(json.dumps({"picture": question.id, **row}, ensure_ascii=False))
         if len(shown) < n_shown:
-            shown.append(_tile(question, found))
+            shown.append(_tile(question, detections))
         if progress is not None:
             progress("boxes", done, len(chosen))
     try:
@@ -94,5 +95,5 @@ def _sheet(tiles: list[Image.Image]) -> Image.Image:
 
 
 def _plain(text: str) -> str:
-    """What the built-in font can draw."""
+    """The text without characters that the built-in font cannot draw."""
     return "".join(c if c.isprintable() else " " for c in text).encode("latin-1", "replace").decode("latin-1")

@@ -1,7 +1,7 @@
 """Edits that are decided for each turn of a conversation, such as by the model's confidence in its bare answer.
 
-The bare model reads a batch first. What it makes of each turn decides which edits, if any, act at that turn's
-positions when the batch is run. In an open batch only the open turn counts: earlier answers stay as the bare model sees them.
+The bare model reads a batch first. Its prediction at each turn decides which edits, if any, act at that turn's positions when the
+batch is run. In an open batch only the open turn is edited.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from headatlas.vlm import VLM, Batch
 from headatlas.vlm.forward import logits_at
 
 Places = Literal["first", "answer"]
-"""Where a turn's edits act: at the position that predicts its answer's first token (not while later tokens are decoded), or at
+"""Where a turn's edits act: only at the position that predicts its answer's first token, or at
 all positions that predict its answer."""
 
 
 def turns(batch: Batch) -> list[tuple[int, int, int]]:
-    """(row, first position, end) of each turn that is decided about: the positions that predict its answer.
+    """(row, first position, end) of each turn that may be edited: the positions that predict its answer.
 
-    In an open batch these are the open turns alone.
+    In an open batch these are only the open turns.
     """
     if batch.open:
         at = [int(batch.mask[row].nonzero()[-1]) for row in range(len(batch.starts))]
@@ -64,7 +64,7 @@ def edits_by_turn(
     edits: Sequence[Sequence[Edit | AttentionEdit]],
     places: Places,
 ) -> Iterator[None]:
-    """Within, turn i of `turns(batch)` has the edits `edits[choice[i]]`; none where `choice[i]` is negative."""
+    """Within the block, turn i of `turns(batch)` has the edits `edits[choice[i]]`; none where `choice[i]` is negative."""
     scope = (
         "prompt" if places == "first" else "answer"
     )  # of the two, only `answer` covers tokens that are decoded later

@@ -1,8 +1,8 @@
 """Fit a few parameters inside a frozen model by gradient, on split P.
 
 The loss of a batch is the mean negative log-probability of the gold answers of its spatial steps, plus `beta` times the mean KL
-divergence from the unchanged model on the other steps, where the unchanged model is right. (Where it is wrong there is nothing to
-keep.) For the shuffled control the gold answers of spatial steps are exchanged between steps of the same kind.
+divergence from the unchanged model on those other steps that the unchanged model answers right. For the shuffled control the gold
+answers of spatial steps are exchanged between steps of the same kind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from headatlas.vlm import Batch, conversation
 from headatlas.vlm.loss import AnswerLogits, answer_logits, batched
 
 PASSES = 8
-"""Split P is gone through at most as often, so that a small one is not learned by heart."""
+"""Passes over split P, at most, so that a small split is not learned by heart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class FitBatch:
 
 
 def fit_batches(inputs: MethodInputs) -> list[FitBatch]:
-    """The questions of split P as batches, with what the unchanged model makes of them.
+    """The questions of split P as batches, with the logits of the unchanged model.
 
     Raises:
         HeadAtlasError: no spatial step among them.
@@ -53,16 +53,16 @@ def fit_batches(inputs: MethodInputs) -> list[FitBatch]:
     questions = inputs.questions("P")
     answers = shuffled_answers(questions, inputs.rng) if inputs.control == "shuffled" else None
     chats = [conversation(q, answers=None if answers is None else answers[i]) for i, q in enumerate(questions)]
-    made = []
+    batches = []
     for rows, batch in batched(inputs.vlm, chats, inputs.fit_batch, refused={}):
         target = torch.tensor([step.function in SPATIAL for row in rows for step in questions[row].steps])
         with torch.no_grad():
             bare = answer_logits(inputs.vlm, batch)
         target = target.to(bare.logits.device)
-        made.append(FitBatch(batch, target, ~target & right_turns(bare), bare.logits))
-    if not any(bool(one.target.any()) for one in made):
+        batches.append(FitBatch(batch, target, ~target & right_turns(bare), bare.logits))
+    if not any(bool(one.target.any()) for one in batches):
         raise HeadAtlasError("split P has no spatial step to fit on: use more questions (--n)")
-    return made
+    return batches
 
 
 def right_turns(made: AnswerLogits) -> Bool[Tensor, " turns"]:

@@ -1,7 +1,7 @@
-"""Idle heads: a function can be decoded from them, and yet the model does without them.
+"""Idle heads: a function can be decoded from them, but removing them changes nothing.
 
 A head is idle if the function is decodable from it (p after Benjamini-Hochberg) *and* its exact causal effect is shown to
-lie within +-delta of zero (two one-sided tests). An effect that is merely not significant is not enough.
+lie within +-delta of zero (two one-sided tests). An effect that is only not significant is not enough.
 `latent.recruits` adds the third part of what makes a head latent: a method under which it has an effect.
 """
 
@@ -65,7 +65,7 @@ def decodable_mask(scores: Scores, function: str, q: float = LEVEL) -> Bool[np.n
 
 
 def equivalence_p(effect: Scores, function: str, delta: float) -> Float[np.ndarray, "L H"]:
-    """p of the two one-sided tests that every head's mean effect lies within +-delta; small means that it does.
+    """p of the two one-sided tests that a head's mean effect lies within +-delta, for every head; a small p means that it does.
 
     Questions are the independent units (`stats.tost`).
 

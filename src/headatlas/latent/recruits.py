@@ -1,5 +1,5 @@
-"""Which heads are latent, in three parts: decodable above null and untrained twin; without effect, alone and in their group; and
-recruited, which means that a method gives them an effect.
+"""Find latent heads. A head is latent if three conditions hold: the function is decodable from it above the null and the
+untrained twin; removing it has no effect, alone and with its group; and a method *recruits* it, that is, gives it an effect.
 
 The group of a function's idle heads is the largest set of them, the least effective first, that can be removed
 together while the loss stays within +-delta of zero (found by bisection on split S). A head that can be removed alone
@@ -47,13 +47,13 @@ Pairs = dict[Head, list[tuple[pd.DataFrame, pd.DataFrame]]]
 
 @dataclass(frozen=True, eq=False)
 class LatentInputs:
-    """What latent heads are found from.
+    """Inputs of `latent_table`.
 
     Attributes:
         vlm, data: model and questions; split S is used.
         decodable: scores of the linear probe, with p-values.
         effect: scores of exact single-head ablation, with per-step values, in nats.
-        means: mean z of every head over split P, put in the place of removed heads.
+        means: mean z of every head over split P, which replaces the z of removed heads.
         methods: fitted methods that may recruit heads.
         twin: scores of the linear probe on the untrained twin (`twin_scores`); None leaves that comparison out.
         functions: which functions.
@@ -105,7 +105,7 @@ _OWN = [name for name in RESULTS["latent"].names if name != "latent"]
 
 
 def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.DataFrame:
-    """The first two parts of the definition, for the heads from which `function` is decodable."""
+    """The first two conditions, for the heads from which `function` is decodable."""
     c, delta = function_index(check_function(function)), DELTA["logprob"]
     try:
         alone = equivalence_p(inputs.effect, function, delta)
@@ -139,7 +139,7 @@ def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.Data
 
 
 def removable_group(ordered: Sequence[Head], losses: Losses, function: str, delta: float) -> HeadSet:
-    """The longest run of heads from the first that can be removed together without effect, by bisection."""
+    """The longest prefix of `ordered` that can be removed together without effect, found by bisection."""
     low, high = 0, len(ordered)
     while low < high:
         middle = (low + high + 1) // 2
@@ -151,7 +151,7 @@ def removable_group(ordered: Sequence[Head], losses: Losses, function: str, delt
 
 
 def loss_of(losses: Losses, heads: HeadSet, function: str, delta: float) -> tuple[float, float]:
-    """What the function's steps lose without some heads (mean, nats), and the equivalence test's p."""
+    """The mean loss of the function's steps without some heads (nats), and the p of the equivalence test."""
     values, scenes = _lost(losses(HeadSet(())), losses(heads), function)
     return float(values.mean()), stats.tost(values, scenes, delta)
 

@@ -1,4 +1,4 @@
-"""What each way of showing the image gains: rows of `results/activation.csv`, from the arms' answers tables."""
+"""The gain of each way of showing the image: rows of `results/activation.csv`, from the arms' answers tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose the strength of a method on split T: the spatial score decides, what other steps lose counts against it."""
+"""Choose the strength of a method on split T by the spatial score minus the loss on other steps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tune_strength(
         method: a `Method`, applied with each strength; its attributes `strengths` (a row for each) and `reason` are set.
         inputs: of which split T is used.
         strengths: tried in this order, the weakest first.
-        use: sets one strength, or None for the unchanged model.
+        use: called with a strength, or None for the unchanged model; sets it.
         values: the strengths as numbers for the table, if they are not numbers themselves.
     """
     questions = inputs.questions("T")
@@ -53,7 +53,7 @@ def tune_strength(
 
 
 def spatial_score(table: pd.DataFrame) -> float:
-    """Mean over both spatial functions of the share of right steps, 0..1; NaN where one has no step in neither."""
+    """Mean over the spatial functions that have steps of the share of right steps, 0..1; NaN if neither has."""
     right = table["correct"].to_numpy(float)
     parts = [right[rows].mean() for function in SPATIAL if (rows := of_function(table, function)).any()]
     return float(np.mean(parts)) if parts else float("nan")

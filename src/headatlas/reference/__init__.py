@@ -1,4 +1,4 @@
-"""The VLMs that ship with HeadAtlas: real models, trained by this project on its own scenes, small enough for any machine."""
+"""The small VLMs that ship with HeadAtlas, and how they are trained on rendered scenes."""
 
 from headatlas.shipped import names, path
 

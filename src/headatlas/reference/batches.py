@@ -1,7 +1,7 @@
 """Draw the training batches.
 
-The rows of a batch depend on seed, stage and step only, so that a resumed run equals an uninterrupted one. Rows of similar
-length share a batch, padded to one of a few lengths (each is compiled once).
+The rows of a batch depend only on seed, stage and step, so that a resumed run equals an uninterrupted one. A batch has rows of
+similar length, padded to one of a few lengths, for each of which the model is compiled once.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Sampler:
         return np.random.default_rng([self._seed, *stage.encode(), step])
 
     def patches(self, step: int, n: int) -> Int64[np.ndarray, " B"]:
-        """Return the scenes of a step of stage 1."""
+        """Return the numbers of the scenes of a step of stage 1."""
         return self.generator("vision", step).integers(0, len(self._pool), n)
 
     def text(self, stage: str, step: int, shares: dict[str, float]) -> TextBatch:
@@ -97,7 +97,7 @@ class Sampler:
         kind = kinds[rng.choice(len(kinds), p=chance / chance.sum())]
         buckets = self._buckets[kind]
         sizes = list(buckets)
-        # A bucket of n rows, of which B are drawn at a time, is chosen n / B times as often: every row is equally likely.
+        # A bucket of n rows from which B are drawn at a time is chosen in proportion to n / B: every row is equally likely.
         chance = np.array([len(buckets[size]) * size for size in sizes], float)
         size = sizes[rng.choice(len(sizes), p=chance / chance.sum())]
         chosen = buckets[size][rng.integers(0, len(buckets[size]), max(1, self._tokens // size))]

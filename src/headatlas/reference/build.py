@@ -87,9 +87,9 @@ def build_tokenizer(vocabulary: Iterable[str], form: Form) -> PreTrainedTokenize
 
 def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     """Return the id of a token of the vocabulary."""
-    found = tokenizer.convert_tokens_to_ids(token)
-    assert isinstance(found, int), token
-    return found
+    number = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(number, int), token
+    return number
 
 
 def greedy(end: int, pad: int) -> GenerationConfig:

@@ -25,7 +25,7 @@ from headatlas.vlm.generate import generate_answers
 from headatlas.vlm.load import load_vlm
 
 SEED = 20_260_320
-"""Seed of the questions that the card's figures are measured on."""
+"""Seed of the questions on which the card's figures are measured."""
 
 WAYS = {
     "own": "own context",
@@ -33,7 +33,7 @@ WAYS = {
     "own_no_image": "own context, no image",
     "gold_no_image": "gold context, no image",
 }
-"""How a question is answered: with the model's own earlier answers or the gold ones, with or without its image."""
+"""Ways to answer a question: after the model's own earlier answers or the gold ones, with or without the image."""
 
 COLUMNS = ("way", "group_kind", "group", "accuracy", "low", "high", "unparsable", "n")
 
@@ -57,7 +57,7 @@ def measure(folder: Path, n: int = 600, seed: int = SEED, progress: Progress | N
     for i, way in enumerate(WAYS):
         if progress is not None:
             progress(f"measure: {WAYS[way]}", i, len(WAYS) + 1)
-        # In gold context one teacher-forced pass gives what generation would.
+        # In gold context one teacher-forced pass gives the same answers as generation.
         context, mode = ("own", "generate") if way.startswith("own") else ("gold", "forced")
         arm = _without_image if way.endswith("no_image") else None
         rows += _count(way, evaluate(vlm, questions, mode=mode, context=context, arm=arm))
@@ -114,8 +114,8 @@ def _count(way: str, answers: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def _row(way: str, kind: str, group: str, correct: pd.Series, unparsable: float) -> dict[str, object]:
-    found = wilson(int(correct.sum()), len(correct))
-    values = (way, kind, group, found.value, found.low, found.high, float(unparsable), len(correct))
+    interval = wilson(int(correct.sum()), len(correct))
+    values = (way, kind, group, interval.value, interval.low, interval.high, float(unparsable), len(correct))
     return dict(zip(COLUMNS, values, strict=True))
 
 
@@ -124,11 +124,11 @@ def _table(figures: pd.DataFrame, kind: str, groups: list[str] | None) -> str:
     names = groups or sorted(part["group"].unique())
     lines = [f"| | n | {' | '.join(WAYS.values())} |", "|---" * (len(WAYS) + 2) + "|"]
     for name in names:
-        found = part[part["group"] == name].set_index("way")
-        if len(found):
-            cells = [_cell(found.loc[way]) for way in WAYS]
+        rows = part[part["group"] == name].set_index("way")
+        if len(rows):
+            cells = [_cell(rows.loc[way]) for way in WAYS]
             title = TITLES.get(name, name.replace("_", " "))
-            lines.append(f"| {title} | {int(found['n'].iloc[0])} | {' | '.join(cells)} |")
+            lines.append(f"| {title} | {int(rows['n'].iloc[0])} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

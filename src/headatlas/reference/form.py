@@ -15,15 +15,15 @@ class Form:
 
     Attributes:
         specials: the special tokens, in the order of their ids.
-        user, assistant: the text before each one's turn.
+        user, assistant: the text before a turn of the user, and of the model.
         end: the token that ends an answer, which the model learns; `after` follows it and is not learned.
         closes_user: whether the user's turn ends in `end` and `after` too.
         image: the token that stands for one cell of the board.
         picture: text that the processor puts before and after the picture's image tokens.
         placeholder: text that the chat template writes for a picture; the processor expands it.
         opening: text at the start of every conversation.
-        bos: the token for it, if it is the tokenizer's beginning of text.
-        named: special tokens by the names under which the family's processor asks the tokenizer for them.
+        bos: the beginning-of-text token, if `opening` is one.
+        named: special tokens by the attribute of the tokenizer from which the family's processor reads them.
     """
 
     specials: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Forward passes and losses of the training stages.
 
-`hidden` equals the model's own forward pass for rows that are padded on the right and have their picture in the same place
-(tested for each family), but skips what no loss needs.
+For rows that are padded on the right and have their picture in the same place, `hidden` equals the model's own forward pass
+(tested for each family), but is faster.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def image_features(
 ) -> Float[Tensor, "B P E"]:
     """Return the projected patches of each picture, one per cell, as the language model gets them."""
     find: Any = model.get_image_features
-    made: Any = find(**family.inputs(pixels, shape))
-    pooled: Any = made.pooler_output
+    features: Any = find(**family.inputs(pixels, shape))
+    pooled: Any = features.pooler_output
     return pooled if isinstance(pooled, Tensor) else torch.stack(list(pooled))
 
 
@@ -125,7 +125,7 @@ class PatchHeads(nn.Module):
             logits = head(features[known])
             each = F.cross_entropy(logits, wanted[known], reduction="none")
             if field == "thing":
-                # Five of six patches are empty: give the others more weight.
+                # Five of six patches are empty, so the others get more weight.
                 weight = torch.where(wanted[known] > 0, 1.0, 0.15)
                 total = total + (each * weight).sum() / weight.sum()
             else:

@@ -114,8 +114,8 @@ def looks_of(questions: list[Question]) -> list[Step]:
 
 def to_uint8(images: list, size: int) -> UInt8[np.ndarray, "B 3 S S"]:
     """Return pictures (PIL) as every family's image processor resizes and crops them, before it rescales and normalizes."""
-    made = clip_pictures(size)(images, do_rescale=False, do_normalize=False, return_tensors="pt")["pixel_values"]
-    return made.to(torch.uint8).numpy()
+    pixels = clip_pictures(size)(images, do_rescale=False, do_normalize=False, return_tensors="pt")["pixel_values"]
+    return pixels.to(torch.uint8).numpy()
 
 
 def to_float(processor: ProcessorMixin, pixels: UInt8[np.ndarray, "B 3 S S"]) -> Float32[torch.Tensor, "B 3 S S"]:
@@ -146,7 +146,7 @@ def prepare(settings: PoolSettings, family: str, shape: Shape, folder: Path, wor
 
 @contextmanager
 def _unless_done(marker: Path, made_of: dict[str, Any]) -> Iterator[bool]:
-    """Whether the work recorded by the file `marker` is still to be done; after the context it is recorded as done."""
+    """Gives whether work is still to be done; after the block the file `marker` records it as done."""
     text = json.dumps(made_of, sort_keys=True)
     wanted = not (marker.exists() and marker.read_text() == text)
     if wanted:
@@ -158,7 +158,7 @@ def _unless_done(marker: Path, made_of: dict[str, Any]) -> Iterator[bool]:
 
 
 def _share(work: Callable[[Any], None], jobs: list) -> None:
-    """Do the jobs, one process for each."""
+    """Do the jobs, each in a process of its own."""
     if len(jobs) == 1:
         work(jobs[0])
         return
@@ -224,7 +224,7 @@ def _converse(job: tuple[PoolSettings, str, Shape, Path, int, int]) -> None:
 
 
 def _open(folder: Path, rows: Path) -> Pool:
-    """The rows of all processes joined in the order of scenes, which does not depend on the number of processes."""
+    """The rows of all processes in the order of scenes, so that it does not depend on the number of processes."""
     parts = [dict(np.load(path)) for path in sorted(rows.glob("part*.npz"))]
 
     def joined(name: str) -> np.ndarray:

@@ -9,11 +9,11 @@ from headatlas.reference.build import Shape
 from headatlas.reference.families import family_named
 
 STAGES = ("vision", "lookup", "whole", "finish")
-"""1: the vision tower alone. 2: the language model learns to find things by name in the tower's output. 3: conversations.
-4: conversations again, with the learning rate falling to almost zero."""
+"""1: the vision tower alone. 2: the language model learns to look things up by name in the tower's output. 3: conversations.
+4: conversations again, with a learning rate that falls to almost zero."""
 
 Phases = tuple[tuple[float, dict[str, float]], ...]
-"""Phases of a stage: up to which share of its steps, and the probability of each kind of batch (`batches.LENGTHS`) there."""
+"""Phases of a stage: the share of its steps at which each ends, and its probability of each kind of batch (`batches.LENGTHS`)."""
 
 FULL_MINUTES = 80.0
 """Measured duration of the default recipe on two idle cores with AMX (bfloat16 matrix units): 3, 9, 22 and 47 minutes for the
@@ -33,7 +33,7 @@ class Recipe:
     """Further scenes of split "train", from another seed, used for evaluation during training."""
     steps: tuple[int, int, int, int] = (1500, 1500, 3500, 9000)
     horizons: tuple[int, int, int, int] = (1500, 1500, 6000, 9000)
-    """Steps over which each stage's learning rate and phases are planned; stage 3 ends earlier, while it still learns fast."""
+    """Steps over which the learning rate and the phases of each stage extend; stage 3 ends earlier, while learning is fast."""
     rates: tuple[float, float, float, float] = (1e-3, 1e-3, 1e-3, 1e-3)
     """Peak learning rate of each stage: linear warm-up, then cosine to `floor` of it."""
     vision_share: float = 0.1
@@ -114,8 +114,8 @@ class Recipe:
 
         Raises `HeadAtlasError` for an unknown family.
         """
-        found = family_named(family)
-        return cls(family=family, shape=found.shape, **found.settings)
+        entry = family_named(family)
+        return cls(family=family, shape=entry.shape, **entry.settings)
 
     def scaled(self, minutes: float) -> Recipe:
         """Return the recipe with fewer (or more) steps, for about `minutes` on a machine as in `FULL_MINUTES`."""

@@ -103,7 +103,7 @@ class Trainer:
                 self.optimizer = self._optimizer()
             self.checkpoint()
             if self._team.first:
-                # Kept so that later stages can be repeated with other settings.
+                # Each stage's last checkpoint is kept, so that later stages can be repeated with other settings.
                 name = STAGES[self.stage - 1]
                 shutil.copytree(self.work / "checkpoint", self.work / f"after_{name}", dirs_exist_ok=True)
 
@@ -194,12 +194,13 @@ class Trainer:
         self.optimizer.step()
         return {"loss": round(float(loss.detach()), 5), "rate": round(rate, 6), "norm": round(float(norm), 3), **facts}
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """bfloat16 arithmetic within the block, where the recipe asks for it."""
         return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16)
 
     def _vision_loss(self) -> tuple[Tensor, dict[str, Any]]:
         scenes = self.sampler.patches(self.step, self.recipe.vision_batch)[self._team.rank :: self._team.size]
-        with self._autocast():
+        with self.autocast():
             features = self.features(to_float(self.processor, self.pool.images(scenes)))
         loss, accuracy = self.heads(features, torch.from_numpy(self.pool.patches[scenes]))
         return loss / self._team.size, {field: round(value, 3) for field, value in accuracy.items()}
@@ -211,10 +212,10 @@ class Trainer:
         ids = batch.ids[mine]
         pixels = None if batch.blind else to_float(self.processor, self.pool.images(batch.scenes[mine]))
         frozen = self.recipe.frozen(stage, self.step)
-        with self._autocast():
+        with self.autocast():
             states = hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
             loss = answer_loss(self.model, states, ids, batch.weights[mine])
-        # Each process's mean loss is weighted by its share of the total weight.
+        # The mean loss of each process counts by its share of the total weight.
         share = float(batch.weights[mine].sum() / batch.weights.sum())
         return loss * share, {"kind": batch.kind}
 
@@ -223,13 +224,13 @@ class Trainer:
         self.model.eval()
         if STAGES[self.stage] == "vision":
             labels = torch.from_numpy(self.held_out.patches)
-            with self._autocast():
+            with self.autocast():
                 pixels = to_float(self.processor, np.array(self.held_out.pixels))
                 features = torch.cat([self.features(part) for part in pixels.split(64)])
-            _, found = self.heads(features, labels)
+            _, measured = self.heads(features, labels)
         else:
-            found = lookups(self) if STAGES[self.stage] == "lookup" else accuracies(self)
-        self._log(held_out={name: round(value, 3) for name, value in found.items()})
+            measured = lookups(self) if STAGES[self.stage] == "lookup" else accuracies(self)
+        self._log(held_out={name: round(value, 3) for name, value in measured.items()})
 
     @torch.no_grad()
     def _scale_features(self) -> None:
@@ -264,7 +265,7 @@ def train(
         recipe: the settings.
         work: folder for checkpoints and log.
         out: where the finished model goes.
-        processes: they share every batch. Another number rounds differently and so gives slightly different weights.
+        processes: number of processes, which share every batch. Weights depend slightly on it, by rounding.
         progress: see `headatlas.progress`; losses and accuracies are in `log.jsonl`.
         scenes: folder of the rendered scenes, by default `work`; one folder serves all families.
 

@@ -1,12 +1,11 @@
-"""Every results table of a study once: its file, columns, units and meaning; writers validate and readers load through this.
+"""The results tables, each declared once with its columns, units and meaning; writers and readers check against them.
 
 `python -m headatlas.results > docs/results.md` writes the reference page. A table of another package is added with
 `RESULTS.add("name", Table(...))`, in the module that registers the stage which writes it.
 """
 
-from headatlas.results import methods as _methods  # registers its tables  # noqa: F401
+from headatlas.results.columns import FUNCTION, SCORER, VERDICTS, N
 from headatlas.results.table import LIMITS, RESULTS, Column, Kind, Table, load, read_csv, validate
-from headatlas.results.tables import FUNCTION, SCORER, VERDICTS, N
 
 __all__ = [
     "FUNCTION",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from headatlas.results.columns import N, add, interval
 from headatlas.results.table import Column
-from headatlas.results.tables import N, add, interval
 
 add(
     "methods", "What each activation method does to the spatial score on split E, and whether it helps.",

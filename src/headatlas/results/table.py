@@ -1,4 +1,4 @@
-"""What a results table is, and how tables are checked, written and read."""
+"""`Table` and `Column`: the declaration of a results table, by which tables are checked, written and read."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Column:
 
     Attributes:
         name: as in the file's header.
-        kind: what it holds, see `Kind`.
-        meaning: what a value says, in a few words.
+        kind: the kind of its values, see `Kind`.
+        meaning: the meaning of a value, in a few words.
         unit: of a number, such as "heads" or "nats"; shares, changes and probabilities need none.
         gaps: whether a cell may be empty (no such number, or nothing to test).
         values: the only texts allowed; empty for any text.
@@ -109,7 +109,7 @@ class Table:
         return typed
 
 
-RESULTS: Registry[Table] = Registry("results table", ("headatlas.results.tables",))
+RESULTS: Registry[Table] = Registry("results table", ("headatlas.results.tables", "headatlas.results.methods"))
 """The tables in `RUN/results/`, by name; the file is `<name>.csv`."""
 
 

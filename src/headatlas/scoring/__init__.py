@@ -1,4 +1,4 @@
-"""Which heads matter for which function: scorers, nulls, selectors, sparsity and the atlas.
+"""Score heads for functions: scorers, null distributions, selectors, sparsity and the atlas.
 
 `score(acts, scorer=...)` returns an `Atlas`. A new scorer is a function with `@scorer("name")`, a new selector one with
 `@selector("name")`: in a new file here, or in another package.

@@ -22,9 +22,10 @@ from jaxtyping import Bool, Float, Float32, Int
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
-from headatlas.intervention.condition import Condition, Runner
+from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
+from headatlas.intervention.runner import Runner
 from headatlas.progress import Progress
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
 
@@ -33,8 +34,8 @@ Pool = Literal["heads", "max", "none"]
 
 N_NULL = 500
 MARGIN = {"logprob": 0.05, "accuracy": 0.02}
-"""Losses up to this count as none, in nats or as a share of steps: a trained model moves a little with any head, and a test
-against 0 would find more heads the more questions there are."""
+"""Losses up to this count as none, in nats or as a share of steps. Removing any head changes a trained model a little, so a
+test against 0 would find more heads the more questions there are."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,7 +176,7 @@ def sign_flip_p(
     spread = np.sqrt((sums**2).sum(0))
     spread[spread == 0] = np.inf
     observed, drawn = sums.sum(0) / spread, null * (sizes.sum() / spread)
-    # Rounding must not decide ties between an observed mean and its own unflipped null.
+    # Ties between an observed mean and its own unflipped null must not be decided by rounding.
     observed = observed - 1e-6
     if pool == "heads":
         ordered = np.sort(drawn.ravel())

@@ -145,8 +145,8 @@ class Atlas:
         if content.get("format") != FORMAT or functions != FUNCTIONS:
             raise HeadAtlasError(f"{source} was written by another version of HeadAtlas; score the activations again")
         try:
-            kept = _arrays(source, content["arrays"]["sha256"]) if arrays else {}
-            scores = {name: _scores(name, entry, kept) for name, entry in entries.items()}
+            stored = _arrays(source, content["arrays"]["sha256"]) if arrays else {}
+            scores = {name: _scores(name, entry, stored) for name, entry in entries.items()}
             return cls(str(content["model"]), scores, functions)
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise HeadAtlasError(f"{source} is not an atlas that HeadAtlas wrote ({error}); score again") from error

@@ -1,12 +1,12 @@
-"""A5: which heads look at the thing that a step asks about, where its answer is predicted.
+"""The scorer `attention` (A5): which heads look at the thing that a step asks about, where its answer is predicted.
 
     gaze[c, l, h] = mean over steps of c ( attention on the patches of the step's boxes
                                            - the same for equally large boxes at random places )
 
 on split S, in gold context, at the position that predicts the answer. Only steps with boxes count, and image tokens that are
 sinks count in neither term. A head must beat three nulls: boxes of equal size at random places of the same picture; the boxes
-of other questions, which tells heads apart that look at one place in every picture; and the untrained twin, none of whose heads
-may have so large a gaze. The first two are tested by turning the sign of a question's differences; p is the larger one.
+of other questions, which heads that look at one place in every picture do not beat; and the largest gaze of any head of the
+untrained twin. The first two are tested by flipping the sign of a question's differences; p is the larger one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TWIN_PARAMETERS = 1_000_000_000
     label="Attention (A5)",
     unit="share of attention",
     least=MARGIN,
-    twin=False,  # made by the scorer itself, at the same queries
+    twin=False,  # the scorer scores the twin itself, at the same queries
 )
 def attention_scorer(
     inputs: ScoringInputs,

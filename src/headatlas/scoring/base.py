@@ -26,11 +26,11 @@ class UnscorableError(HeadAtlasError):
 
 @dataclass(frozen=True, repr=False)
 class ScoringInputs:
-    """What a scorer works from.
+    """The inputs of a scorer.
 
-    `tokens`: the token selection whose z is scored. `fit`: split that probes are fitted on. `on`: split that heads are
-    scored on. `vlm`, `data`: only causal scorers need them. `n_null`: repeats of the null, None for the scorer's own
-    default. Raises `HeadAtlasError` when the splits would let heads be chosen on what they are evaluated on.
+    `tokens`: the token selection whose z is scored. `fit`: the split on which probes are fitted. `on`: the split on which heads
+    are scored. `vlm`, `data`: only causal scorers need them. `n_null`: repeats of the null, None for the scorer's default.
+    Raises `HeadAtlasError` if `on` is the split that heads are evaluated on, or the same as `fit`.
     """
 
     activations: ActivationsLike
@@ -89,15 +89,15 @@ class ScoringInputs:
 
     def z(self, split: str) -> Float32[np.ndarray, "N L H D"]:
         """z of one split, in the order of `steps(split)`. Raises `HeadAtlasError` for tokens not captured."""
-        kept = tuple(self.activations.tokens)
-        if self.tokens not in kept:
+        captured = tuple(self.activations.tokens)
+        if self.tokens not in captured:
             raise HeadAtlasError(
-                f"token selection must be one of those captured ({', '.join(kept)}), got {self.tokens!r}"
+                f"token selection must be one of those captured ({', '.join(captured)}), got {self.tokens!r}"
             )
         return np.asarray(self.activations.z(self.tokens, self.rows(split)), dtype=np.float32)
 
     def labels(self, split: str) -> Bool[np.ndarray, "N F"]:
-        """Which functions each step of a split needs; a step may need several."""
+        """The functions that each step of a split needs (one or more), as bool."""
         return labels_of(self.steps(split))
 
     def report(self, what: str, done: int, total: int) -> None:
@@ -122,10 +122,10 @@ def labels_of(steps: pd.DataFrame) -> Bool[np.ndarray, "N F"]:
 
 @dataclass(frozen=True, repr=False)
 class PerSample:
-    """The terms that a score is the mean of: one row for every pair of a step and a function it needs.
+    """The values whose mean is a score: one row for every pair of a step and a function that it needs.
 
     The mean of `values` over the rows of function c is `Scores.values[c]`. `function` indexes axis F, `cluster` numbers
-    the scene. With it the sampling error of *any* function of the scores is bootstrapped without scoring again.
+    the scene. With it the sampling error of any quantity computed from scores is bootstrapped without scoring again.
     """
 
     values: Float[np.ndarray, "M L H"]
@@ -200,7 +200,7 @@ class Scores:
 
 
 def function_index(name: str) -> int:
-    """Place of a function along axis F. Raises `HeadAtlasError` for an unknown name."""
+    """Index of a function along axis F. Raises `HeadAtlasError` for an unknown name."""
     if name not in FUNCTIONS:
         raise HeadAtlasError(
             f"cognitive function must be one of {', '.join(FUNCTIONS)}; got {name!r}{near(name, FUNCTIONS)}"
@@ -219,7 +219,7 @@ class Scorer:
         label: its name in tables and legends, such as "Linear probe (A2)".
         description: how it scores, in one sentence.
         unit: of its scores; "" if they have none.
-        least: the least effect, in that unit, that makes a head functional; 0: none is stated.
+        least: the least effect, in that unit, of a functional head; 0: no least effect.
         twin: whether a study also scores the untrained twin, above which heads must score.
     """
 

@@ -1,4 +1,4 @@
-"""Baseline scorers, which any finder of functional heads must beat: norm, variance, and random scores.
+"""Baseline scorers, to compare other scorers with: norm, variance, and random scores.
 
 None of them has a null, so the selectors `null` and `functional` select nothing from them; they are for rankings.
 """

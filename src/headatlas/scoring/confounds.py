@@ -1,4 +1,4 @@
-"""The surface of a step, which probes must beat: what its function can be told from without looking inside the model.
+"""Surface features of a step (length, index, answer type, words), from which its function can partly be guessed.
 
 The design matrix is fitted (vocabulary, scaling) on one split and applied to others. Kinds: `answer_length` (words and
 characters of the gold answer), `step` (index, one-hot, and how many steps), `answer_type` (one-hot), `answer_words` and
@@ -53,19 +53,19 @@ def fit_surface(steps: pd.DataFrame, kinds: Sequence[str] = ANSWER, max_words: i
                 f"surface confounds must be some of {', '.join(KINDS)}; got {kind!r}{near(kind, KINDS)}"
             )
     column = text_column(steps)
-    kept = tuple(kind for kind in KINDS if kind in kinds and (kind != "step_words" or column is not None))
+    chosen = tuple(kind for kind in KINDS if kind in kinds and (kind != "step_words" or column is not None))
     bags: dict[str, CountVectorizer] = {}
     for kind, source in (("answer_words", "gold"), ("step_words", column)):
-        if kind in kept and source is not None:
+        if kind in chosen and source is not None:
             bag = CountVectorizer(binary=True, max_features=max_words, token_pattern=r"(?u)\b\w+\b")
             texts = steps[source].astype(str)
             if texts.str.contains(r"\w").any():
                 bags[source] = bag.fit(texts)
     types = tuple(sorted(steps["answer_type"].astype(str).unique()))
-    blank = Surface(kept, bags, types, int(steps["step"].max()), np.zeros(0), np.zeros(0))
+    blank = Surface(chosen, bags, types, int(steps["step"].max()), np.zeros(0), np.zeros(0))
     raw = _raw(blank, steps)
     spread = raw.std(0)
-    return Surface(kept, bags, types, blank.max_step, raw.mean(0), np.where(spread > 0, spread, 1.0))
+    return Surface(chosen, bags, types, blank.max_step, raw.mean(0), np.where(spread > 0, spread, 1.0))
 
 
 def _raw(surface: Surface, steps: pd.DataFrame) -> np.ndarray:
@@ -77,7 +77,7 @@ def _raw(surface: Surface, steps: pd.DataFrame) -> np.ndarray:
         index = np.minimum(steps["step"].to_numpy(int), surface.max_step)
         columns.append(np.eye(surface.max_step + 1)[index])
         if "n_steps" in steps:
-            # How far from the end: the last step is nearly always the decision.
+            # Distance from the end: the last step is nearly always a decision.
             columns.append((steps["n_steps"].to_numpy(int) - steps["step"].to_numpy(int) == 1).astype(float)[:, None])
     if "answer_type" in surface.kinds:
         kinds = steps["answer_type"].astype(str).to_numpy()

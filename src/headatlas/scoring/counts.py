@@ -1,8 +1,8 @@
-"""How many heads functions have, where, and how far that differs between functions: `results/counts.csv`.
+"""Number and place of each function's heads, and their differences between functions: `results/counts.csv`.
 
-Two functions' heads differ in place or number only if they differ more than those of *one* function do between two halves of its
-scenes: the split-half value is the ceiling that noise allows. Intervals are 1.96 standard deviations over random splits (the
-delete-half jackknife).
+Two functions' heads differ in place or number only if they differ more than those of *one* function in two halves of its scenes.
+That split-half value is the best that noise allows. Intervals are 1.96 standard deviations over random splits (the delete-half
+jackknife).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def counts_table(
     """
     samples = scores.per_sample
     chosen = selected_masks(scores, selector)
-    if not chosen.any():  # a share of 0 is for want of evidence, not for sparseness
+    if not chosen.any():  # a share of 0 is lack of evidence, not sparseness
         return RESULTS["counts"].empty()
     halves = np.full(len(FUNCTIONS), np.nan)
     pairs = np.zeros(len(FUNCTIONS), int)
@@ -76,7 +76,7 @@ def counts_table(
 def differences(
     one: Bool[np.ndarray, "B F L H"], two: Bool[np.ndarray, "B F L H"], present: Bool[np.ndarray, " F"]
 ) -> dict[str, Float[np.ndarray, " B"]]:
-    """By split, how much more functions differ from each other than from themselves in the other half: place and number.
+    """How much more functions differ from each other than from themselves in the other half, by split: place and number.
 
     Splits in which fewer than `LEAST_FUNCTIONS` functions have heads in both halves are left out; empty if that is more than
     half of them.

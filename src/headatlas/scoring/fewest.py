@@ -29,9 +29,9 @@ def fewest_table(
 
     Returns:
         Rows of results/fewest.csv: `difference` is the mean over resamples, `p` is one-sided, that spatial heads are not
-        fewer: (1 + #{difference >= 0}) / (B + 1). Functions without a head in most resamples are left out: that none was
-        found is for want of evidence, and says nothing of how many there are. No rows if that leaves no function of either kind,
-        and none with `both` if it leaves one spatial function.
+        fewer: (1 + #{difference >= 0}) / (B + 1). Functions without a head in most resamples are left out: finding none is
+        lack of evidence, and does not show how many there are. No rows if that leaves no function of either kind, and none with
+        `both` if it leaves one spatial function.
 
     Raises:
         HeadAtlasError: the scores have no `per_sample`, or hold steps of only spatial or only other functions.
@@ -57,7 +57,10 @@ def fewest_table(
         for other, theirs in others.items():
             draws = ours - theirs
             low, high = np.quantile(draws, [0.025, 0.975])
-            low, high = min(low, draws.mean()), max(high, draws.mean())  # rare changes leave the mean outside
+            low, high = (
+                min(low, draws.mean()),
+                max(high, draws.mean()),
+            )  # the mean can lie outside the quantiles if few resamples differ
             p = (1 + (draws >= 0).sum()) / (len(draws) + 1)
             rows.append((scores.name, name, other, draws.mean(), low, high, p, drawn.steps))
     return pd.DataFrame(rows, columns=list(RESULTS["fewest"].names))

@@ -1,12 +1,12 @@
-"""The selector `functional`: heads that matter by a stated least effect, beyond chance, and more than in an untrained model.
+"""The selector `functional`: heads with an effect beyond chance, above a least effect, and above the untrained model's.
 
 A head is functional if
 
 * its score beats the scorer's null (Benjamini-Hochberg over heads and functions);
 * the lower bound of its score lies above the least effect (`Scorer.least`): unlike significance, this does not grow with
   the number of questions. The bound is one-sided, 95 %, with scenes as the independent unit;
-* its score is above that of every head of the untrained twin, where the twin was scored: what is true of random weights
-  is not a finding.
+* its score is above that of every head of the untrained twin, where the twin was scored: a score that random weights reach
+  shows nothing about training.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ ONE_SIDED = float(scipy.stats.norm.ppf(0.95))
 
 @selector("functional")
 def by_effect(scores: Scores, function: str, q: float = 0.05, least: float | None = None) -> HeadSet:
-    """Heads that beat the null, the least effect and the untrained twin (see the module).
+    """Heads that beat the null, the least effect and the untrained twin (see the module's docstring).
 
     Args:
         scores: with p-values; with per-step scores where a least effect is asked for.
         function: name of the function.
         q: rate of Benjamini-Hochberg.
-        least: the least effect, in the scorer's unit, >= 0; None: that of the scorer.
+        least: the least effect, in the scorer's unit, >= 0; None: the scorer's own.
 
     Raises:
         HeadAtlasError: a negative `least`, or one that is asked for without per-step scores.
@@ -65,8 +65,8 @@ def by_effect(scores: Scores, function: str, q: float = 0.05, least: float | Non
 
 
 def least_effect(scores: Scores) -> float:
-    """The least effect, in the unit of the scores: that which they were tested with (`info["margin"]`), else the scorer's; 0 if
-    none is stated."""
+    """The least effect, in the unit of the scores: the one they were tested with (`info["margin"]`), else the scorer's; 0 for
+    none."""
     if "margin" in scores.info:
         return float(scores.info["margin"])
     return SCORERS[scores.name].least if scores.name in SCORERS else 0.0

@@ -1,6 +1,6 @@
-"""The sweep of all heads: what every step, and every function, loses when each head alone is ablated.
+"""The sweep of all heads: the loss of every step and every function when each head alone is ablated.
 
-It may be run on any split, E included, as long as no head is chosen by it there: it has no null and selects nothing.
+It may be run on any split, E included, because it selects no heads and has no null.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
-from headatlas.intervention.condition import Runner
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means
+from headatlas.intervention.runner import Runner
 from headatlas.progress import Progress
 from headatlas.results.sweeps import SWEEP_TABLES
 from headatlas.scoring.ablation import SingleHeadDamage, single_head_damage

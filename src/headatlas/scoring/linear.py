@@ -5,9 +5,8 @@ form, so all heads, functions and permutations are solved together: a head's Gra
 
 score = *selectivity* (Hewitt & Liang 2019): AUC(true labels) - mean AUC(control labels), both fitted on split P and
 measured on split S. Control labels are label sequences of other questions (see `null.py`); each of them, less the
-mean of the others, is one repeat of the null. First the surface of a step (length and words of the answer, its type, the
-step's index) is regressed out of z by a ridge regression fitted on P, so that what a head encodes only through it does
-not count.
+mean of the others, is one repeat of the null. Before that, surface features of the step (length and words of the answer, its
+type, the step's index) are regressed out of z by a ridge regression fitted on P, so that they do not count as function.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def linear(
 
     rng = np.random.default_rng(inputs.seed)
     n_null = 200 if inputs.n_null is None else inputs.n_null
-    n_control = max(n_null, 10)  # the control is part of the score, even when no null is wanted
+    n_control = max(n_null, 10)  # the score needs control labels even if no null is asked for
     fit_null = permuted_labels(labels, steps, n_control, rng, within)
     on_null = permuted_labels(on_labels, on_steps, n_control, rng, within)
 
@@ -119,7 +118,7 @@ def linear(
 
 
 class Ridge:
-    """Ridge regressions on the columns of x[j], one head at a time in batch; only the labels are left open."""
+    """Ridge regressions on the columns of x[j], one for each head, solved up to the labels."""
 
     def __init__(self, x: Float32[Tensor, "J N D"], ridge: float) -> None:
         if ridge <= 0:

@@ -1,13 +1,13 @@
-"""A6: what each head contributes when many are ablated at once, and which heads stand in for each other.
+"""The scorer `multihead` (A6): the contribution of each head when many are ablated at once, and redundant groups of heads.
 
-Every reading is of the gold answer's log-probability *among valid answers*: less the log of the mass on the first tokens of valid
-answers (`scoring.valid_answers`). A fall of that mass is damage to the answer *format*: the model no longer answers this type of
-question, and what it says tells nothing about the function. Each reading counts by the mass that is left.
+Damage is measured on the gold answer's log-probability *among valid answers*: its log-probability minus the log of the mass on
+the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass is *format* damage: the model no longer gives an
+answer of this type, so its answer shows nothing about the function. Each measurement is weighted by the remaining mass.
 
 1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated; ridge regressions give each
-   head's share of the damage to each function, whole, and of the format damage.
+   head's share of the total damage to each function, and of the format damage.
 2. Backbone: heads whose share for the *median* function is `GENERAL` or more. Every step needs them, to read its words or to
-   answer at all: without them the model is broken, not a function. They stay intact from here on, and are not scored.
+   answer at all: removing them breaks the model, not one function. They stay intact from here on, and are not scored.
 3. Halves: random halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads
    matters. Weighted ridge regressions of the damage on the halves give the scores.
 4. Groups: among the `TOP` heads of a function, pairs that cost more together than the sum of both have positive terms. Heads
@@ -38,14 +38,14 @@ from headatlas.vlm.evaluate import evaluate
 
 SHARES = (0.12, 0.25, 0.5)
 CLIP = -8.0
-"""Log-probabilities below are counted as this, nats: a wrong answer can be only so wrong."""
+"""Log-probabilities are clipped at this value, nats, so that very wrong answers do not dominate."""
 GENERAL = 0.2
 """Nats that a head must cost the median function, in random subsets, to belong to the backbone."""
 TOP = 24
 RIDGE = 1.0
 STRONG = 3.0
 MERGED = 4
-"""Groups that are tried to be joined, the strongest first."""
+"""Number of groups, the strongest first, that are tested for joining."""
 MARGIN = 0.01
 """A share of damage, in nats, that still counts as none."""
 
@@ -54,7 +54,7 @@ MARGIN = 0.01
     "multihead",
     title="damage in random halves",
     label="Many heads (A6)",
-    description="What a head adds to the damage that the loss of half of all heads does to a function's steps.",
+    description="How much a head adds to the damage to a function's steps when half of all heads are ablated.",
     unit="nats",
     least=0.02,
     twin=False,
@@ -161,7 +161,7 @@ def multihead(
 
 
 class _Readings:
-    """Readings of some questions under ablated sets of heads."""
+    """Damage to some questions under ablated sets of heads."""
 
     def __init__(
         self, inputs: ScoringInputs, questions: Sequence[Any], operation: str, means: Any, scope: str, batch_size: int
@@ -173,28 +173,28 @@ class _Readings:
         self.table = evaluate(inputs.vlm, questions, batch_size=batch_size)
 
     def damage(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Under each set of heads, `[R, N]` each: the damage among valid answers, the format damage (both nats), the mass left on
-        valid answers, and the damage to the gold answer as a whole (nats)."""
+        """For each set of heads, `[R, N]` each: the damage among valid answers, the format damage (both nats), the remaining mass
+        on valid answers, and the total damage to the gold answer (nats)."""
         conditions = [[ablate(_heads(mask, self._heads), self._operation, self._means)] for mask in masks]
 
-        def told(what: str, done: int, total: int, /) -> None:
+        def report(what: str, done: int, total: int, /) -> None:
             self.inputs.report("multihead", done, total)
 
-        made = sweep(self.inputs.vlm, self._chats, conditions, self._scope, self._batch_size, told, self._valid)
-        assert made.valid is not None
-        left, before = made.valid[:-1], made.valid[-1]
-        among = np.maximum(made.logprob - left, CLIP)
+        result = sweep(self.inputs.vlm, self._chats, conditions, self._scope, self._batch_size, report, self._valid)
+        assert result.valid is not None
+        left, before = result.valid[:-1], result.valid[-1]
+        among = np.maximum(result.logprob - left, CLIP)
         return (
-            np.maximum(made.bare[0] - before, CLIP)[None] - among,
+            np.maximum(result.bare[0] - before, CLIP)[None] - among,
             np.minimum(before[None] - left, -CLIP),
             np.exp(np.minimum(left, 0.0)),
-            np.maximum(made.bare[0], CLIP)[None] - np.maximum(made.logprob, CLIP),
+            np.maximum(result.bare[0], CLIP)[None] - np.maximum(result.logprob, CLIP),
         )
 
     def joint(self, sets: Iterable[np.ndarray], rows: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " R"]:
-        """The mean damage of each set of heads among valid answers, on some steps, weighted by the mass left, nats."""
-        made, _, mass, _ = self.damage(sets)
-        return (made * mass)[:, rows].sum(1) / np.maximum(mass[:, rows].sum(1), 1e-9)
+        """The mean damage of each set of heads among valid answers, on some steps, weighted by the remaining mass, nats."""
+        among, _, mass, _ = self.damage(sets)
+        return (among * mass)[:, rows].sum(1) / np.maximum(mass[:, rows].sum(1), 1e-9)
 
 
 def weighted_ridge(
@@ -231,10 +231,10 @@ def pair_terms(
     centred = x - x.mean(0)
     couples = list(combinations(range(len(top)), 2))
     products = np.stack([centred[:, top[i]] * centred[:, top[j]] for i, j in couples], 1)
-    # Single terms are fitted freely first, so that the penalty falls on the pairs alone.
+    # Single terms are fitted first without penalty, so that only pairs are penalised.
     out = np.zeros((len(top), len(top)))
-    found = _weighted_fit(centred, products, damage, weights, ridge)
-    for (i, j), weight in zip(couples, found, strict=True):
+    fit = _weighted_fit(centred, products, damage, weights, ridge)
+    for (i, j), weight in zip(couples, fit, strict=True):
         out[i, j] = out[j, i] = weight
     return out
 
@@ -248,7 +248,7 @@ def _weighted_fit(
 ) -> Float[np.ndarray, " p"]:
     root = np.sqrt(weights / max(weights.mean(), 1e-12))[:, None]
     x = root * np.concatenate([np.ones((len(single), 1)), single], 1)
-    # The part of products and damage that single heads do not explain.
+    # Residuals of products and damage after the single terms.
     basis = np.linalg.solve(x.T @ x + 1e-3 * np.eye(x.shape[1]), x.T)
     rest = root * products - x @ (basis @ (root * products))
     left = root[:, 0] * damage - x @ (basis @ (root[:, 0] * damage))
@@ -299,8 +299,8 @@ def _by_function(
 def _redundant(
     candidates: Sequence[np.ndarray], readings: _Readings, rows: Bool[np.ndarray, " N"]
 ) -> list[tuple[np.ndarray, dict[str, Any]]]:
-    """Candidates, joined where they cost more together than one by one, as long as their joint damage exceeds that of their heads
-    alone; the most damaging first."""
+    """Candidate groups whose joint damage exceeds the sum over their heads, the most damaging first. Groups that cost more
+    together than one by one are joined."""
     groups = [np.asarray(group) for group in candidates[:MERGED]]
     damage = list(readings.joint(groups, rows)) if groups else []
     while len(groups) > 1:
@@ -313,23 +313,27 @@ def _redundant(
         i, j = pairs[best]
         groups = [*(g for k, g in enumerate(groups) if k not in (i, j)), np.concatenate([groups[i], groups[j]])]
         damage = [*(d for k, d in enumerate(damage) if k not in (i, j)), float(unions[best])]
-    kept = []
+    rest = []
     for group in groups:
         measured = _measured(readings, group, rows)
         if measured["joint"] > max(sum(measured["single"]), 0) + MARGIN:
-            kept.append((group, measured))
-    return sorted(kept, key=lambda pair: -pair[1]["joint"])
+            rest.append((group, measured))
+    return sorted(rest, key=lambda pair: -pair[1]["joint"])
 
 
 def _measured(readings: _Readings, group: np.ndarray, rows: Bool[np.ndarray, " N"]) -> dict[str, Any]:
     """The damage of a group as a whole, of its halves and of its members alone, on the steps of its function, nats."""
     sets = [group, group[::2], group[1::2], *[group[i : i + 1] for i in range(len(group))]]
-    made = readings.joint(sets, rows)
-    return {"joint": float(made[0]), "half": float(made[1:3].mean()), "single": [float(value) for value in made[3:]]}
+    damage = readings.joint(sets, rows)
+    return {
+        "joint": float(damage[0]),
+        "half": float(damage[1:3].mean()),
+        "single": [float(value) for value in damage[3:]],
+    }
 
 
 def _heads(chosen: np.ndarray, heads: int) -> HeadSet:
-    """A set from a mask over all heads, or from their numbers."""
+    """A head set from a mask over all heads, or from their numbers."""
     numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
     return HeadSet(_head(int(i), heads) for i in numbers)
 

@@ -1,8 +1,8 @@
 """Permutations of labels, and p-values from them.
 
 By default whole *label sequences* are exchanged between questions of one source with as many steps: the labels of a
-question's first, second, ... step become those of the first, second, ... step of another question. What the source and a
-step's place in its question give away is kept, so a head that only encodes "this is the first step" is not selected.
+question's first, second, ... step become those of the first, second, ... step of another question. Source and place of a step
+stay as informative as they were, so a head that only encodes "this is the first step" is not selected.
 Labels may instead be permuted step by step within columns such as source and answer type (the control task of Hewitt &
 Liang 2019), which breaks that structure: then a label that the step's place alone explains looks like a finding.
 """
@@ -28,11 +28,11 @@ within rows that share them."""
 
 QUESTIONS: Literal["questions"] = "questions"
 
-_ROUNDING = 1e-6  # of the largest null score: differences up to this are rounding
+_ROUNDING = 1e-6  # share of the largest null score; smaller differences are rounding
 
 
 def strata(steps: pd.DataFrame, within: Within = STRATA) -> Int[np.ndarray, " N"]:
-    """Number of the stratum of each step: the steps among which its label may be drawn.
+    """The stratum number of each step. A step's label is drawn among the steps of its stratum.
 
     Raises:
         HeadAtlasError: a column that the steps do not have.
@@ -100,7 +100,7 @@ def movable(
 
 
 def _kind_of_question(steps: pd.DataFrame) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " Q"]]:
-    """The number of each row's question, and of each question its kind: its source and how many of its steps are there."""
+    """The number of each row's question, and the kind of each question: its source and number of steps."""
     number = pd.factorize(steps["question"])[0].astype(np.int64)
     source = steps["source"] if "source" in steps else pd.Series("", index=steps.index)
     per_question = pd.DataFrame({"number": number, "source": source.to_numpy()}).groupby("number")["source"]
@@ -132,7 +132,7 @@ def pooled_p(
     repeats, functions = null.shape[:2]
     if not repeats:
         raise HeadAtlasError("n_null must be >= 1 for p-values, got 0")
-    # Rounding is no spread: a head that no permutation moves cannot be tested.
+    # A head whose scores no permutation changes, except by rounding, cannot be tested.
     moved = np.ptp(null, axis=0) > _ROUNDING * np.abs(null).max(0)  # [F, L, H]
     scores, pool = _standardised(values.astype(np.float64), null.astype(np.float64))
     every = pool[:, moved].ravel()
@@ -149,7 +149,7 @@ def _standardised(
     """Scores and null in deviations of each head's null; each null score is left out of its own mean and deviation."""
     repeats = len(null)
     if repeats < 3:
-        # Too few repeats for a deviation of each head: that of all heads of the function is used.
+        # With too few repeats for each head's own deviation, that of all heads of the function is used.
         centre = null.mean((0, 2, 3))[:, None, None]
         spread = _floor(null.std((0, 2, 3)))[:, None, None]
         return (values - centre) / spread, (null - centre) / spread
@@ -158,7 +158,7 @@ def _standardised(
     mean = (total - null) / rest
     variance = np.clip(((squares - null**2) - rest * mean**2) / (rest - 1), 0, None)
     own_variance = null.var(0, ddof=1)
-    # A head whose null happens to be all alike must not divide by almost nothing.
+    # Heads whose null scores happen to be almost equal must not be divided by almost 0.
     least = 0.1 * np.sqrt(own_variance.mean((1, 2)))[:, None, None]
     scaled = (null - mean) / _floor(np.maximum(np.sqrt(variance), least))
     return (values - null.mean(0)) / _floor(np.maximum(np.sqrt(own_variance), least)), scaled

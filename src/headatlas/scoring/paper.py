@@ -1,4 +1,4 @@
-"""The scorer `paper` (A1): the paper's probe, fitted on split P, and each head's importance for it, computed on split S.
+"""The scorer `paper` (A1): the paper's probe, fitted on split P, and the importance of each head for it on split S.
 
 The probe's arithmetic is in `probe.py`. Presets:
 
@@ -6,9 +6,9 @@ The probe's arithmetic is in `probe.py`. Presets:
   x activation. z is divided by one number (its RMS over P), which sets the unit. The paper has no null, so there is none
   unless `n_null` is given.
 * `strict`: no layer mean (it leaks the neighbours' scores), z centred and divided by its RMS head by head, exact
-  integrated gradients from the mean head, five seeds averaged, the product of projection and hidden weights trained in
-  one piece over the samples' principal axes where heads are narrow (`probe.py`), lr 3e-3 in a few epochs whose number is
-  chosen inside P (on a fifth of its scenes), and a null of 20 refits on permuted labels, trained in the same way.
+  integrated gradients from the mean head, five seeds averaged. Where heads are narrow, the product of projection and hidden
+  weights is trained directly, over the samples' principal axes (`probe.py`). lr 3e-3; the number of epochs is chosen on a
+  fifth of P's scenes. The null has 20 refits on permuted labels, trained in the same way.
 
 Both score on split S and rank by the signed score: ranking by |score| would include inhibitory heads.
 """
@@ -147,7 +147,7 @@ def fit_probe(inputs: ScoringInputs, chosen: ProbeSettings, n_null: int) -> Fitt
 
 
 def _folds(chosen: ProbeSettings, x: Float32[Tensor, "N J I"]) -> tuple[int, int] | None:
-    """(J, I) where U W may be trained in one piece: the same functions, and an attribution that does not need W alone."""
+    """(J, I) where the product U W may be trained directly: heads are narrow, and the attribution does not need W alone."""
     return (x.shape[1], x.shape[2]) if chosen.integrated and x.shape[2] <= mlp.PROJECTION else None
 
 
@@ -207,7 +207,7 @@ def paper(
     """
     chosen = settings(preset, **options)
     n_null = chosen.n_null if inputs.n_null is None else inputs.n_null
-    n_control = max(n_null, 1)  # the probe's accuracy is always reported with that on control labels
+    n_control = max(n_null, 1)  # accuracy is always reported beside that on control labels
     fitted = fit_probe(inputs, chosen, n_control)
 
     steps, labels, z = inputs.steps(inputs.on), inputs.labels(inputs.on), inputs.z(inputs.on)

@@ -5,16 +5,16 @@ The probe (arXiv 2603.20662): p_j = W x_j + b (64 numbers a head, W shared by al
 
 For speed:
 * W is linear and shared, so hidden = relu(sum_j (U_j W) x_j + bias). Where x is narrower than 64, computing U_j W first costs
-  less than projecting every sample; gradients still reach U and W. `folded` probes train the product A_j = U_j W itself, from a
-  start of the same spread: where x has at most 64 numbers a head every A_j is such a product, so it is the same family of
-  functions with a quarter of the parameters, which AdamW reaches by another path.
+  less than projecting every sample; gradients still reach U and W. `folded` probes train the product A_j = U_j W itself, from an
+  initialisation of the same spread. Where x has at most 64 numbers a head, every matrix A_j is such a product, so the probe is
+  the same family of functions with a quarter of the parameters; only the path of AdamW differs.
 * Folded probes are trained over the principal axes of the samples that carry 99.9 % of their variance (`principal_axes`): at
   most as many as there are samples (100,000 numbers become a few hundred in a 7B model). AdamW then needs fewer epochs (on
   ref-llava with 480 questions the held-out loss halves). Along the other axes a probe gives 0.
 * A few probes are trained at a time, so that weights, gradients and AdamW's moments stay in the processor's cache. All probes
   see the same batches and dropout masks; their hidden units are independent, so each trains as it would alone.
-* There is one ReLU layer, so the gradient along the straight path from a baseline changes only where a unit switches:
-  integrated gradients are exact, with the share of the path on which the unit is active as its mean gradient.
+* There is one ReLU layer, so the gradient along the straight path from a baseline changes only where a unit switches. The mean
+  gradient of a unit is the share of the path on which it is active, so integrated gradients are exact.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HIDDEN = 512
 DROPOUT = 0.3
 VARIANCE = 0.999
 _PARAMETERS_AT_ONCE = 400_000
-"""Trained together; with gradients and AdamW's moments 16 bytes each."""
+"""Parameters trained together; each takes 16 bytes with its gradient and AdamW's moments."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Probes:
         return [self.w, self.b, self.u, self.c, self.v, self.d]
 
     def inner(self, x: Float[Tensor, "N J I"]) -> Float[Tensor, "N _"]:
-        """The numbers that folded weights are multiplied with."""
+        """The inputs of folded weights: x, or its coordinates in `basis`."""
         return x.flatten(1) if self.basis is None else x.flatten(1) @ self.basis
 
     def folded(self) -> tuple[Tensor, Tensor]:
@@ -117,7 +117,7 @@ def new_probes(n_heads: int, width: int, classes: int, seeds: list[int]) -> Prob
 
 
 def new_folded(numbers: int, n_heads: int, width: int, classes: int, seeds: list[int]) -> Probes:
-    """Folded probes over so many `numbers`, spread as U W and the hidden bias of `new_probes` are."""
+    """Folded probes over `numbers` inputs, initialised with the spread of U W and the hidden bias of `new_probes`."""
     weight = 1 / (3 * (n_heads * width) ** 0.5)
     bias = (1 / (9 * width) + 1 / (3 * PROJECTION * n_heads)) ** 0.5
     drawn: list[list[Tensor]] = [[] for _ in range(4)]
@@ -211,14 +211,14 @@ def train(
 
 def _mask(n: int, rng: np.random.Generator) -> Float[Tensor, "n K"]:
     """Which hidden units a batch keeps, divided by the share kept."""
-    kept = rng.integers(0, 2**16, (n, HIDDEN), dtype=np.uint16) >= round(DROPOUT * 2**16)
-    return torch.from_numpy(kept).float() / (1 - DROPOUT)
+    mask = rng.integers(0, 2**16, (n, HIDDEN), dtype=np.uint16) >= round(DROPOUT * 2**16)
+    return torch.from_numpy(mask).float() / (1 - DROPOUT)
 
 
 def one(probes: Probes, r: int) -> Probes:
     """Probe number `r` alone (a view)."""
-    kept: list[Any] = [None if tensor is None else tensor[r : r + 1] for tensor in probes.fields]
-    return Probes(*kept, basis=probes.basis)
+    views: list[Any] = [None if tensor is None else tensor[r : r + 1] for tensor in probes.fields]
+    return Probes(*views, basis=probes.basis)
 
 
 @torch.no_grad()
@@ -245,7 +245,7 @@ def attribute(
     n_heads, width = x.shape[1:]
     if not integrated and single.b is None:
         raise ValueError(
-            "gradient x activation needs the projection's bias, which folded probes have in the hidden bias"
+            "gradient x activation needs the projection's bias, which folded probes do not keep apart from the hidden bias"
         )
     from_bias = None
     if single.b is not None:

@@ -1,7 +1,7 @@
 """How well the paper's probe predicts functions, compared with control labels and with the text: `results/probe.csv`.
 
-The accuracy of a probe says nothing about heads if the surface of a step gives its function away. It is therefore reported
-together with that of probes fitted on control labels and that of the text alone (Hewitt & Liang 2019).
+A probe can be accurate without any information from heads, if a step's text already shows its function. Its accuracy is therefore
+reported beside that of probes fitted on control labels and that of the text alone (Hewitt & Liang 2019).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def probe_rows(
         for c, name in enumerate(inputs.functions):
             if not labels[:, c].any() or labels[:, c].all():
                 continue
-            # A few control probes are enough for the mean, and keep this in seconds.
+            # A few control probes are enough for the mean, and take only seconds.
             area = np.mean([_areas(one[:, c], truth[:, c], weights[:_AUC_BOOT]) for one, truth in pairs[:5]], axis=0)
             areas.append(area)
             rows.append((target, "auc", name, area[0], *_bounds(area[1:], several), int(labels[:, c].sum())))

@@ -1,9 +1,9 @@
-"""Selection done again in resamples of the scenes, for the uncertainty of how many heads a function has and where.
+"""Repeat the selection in resamples of the scenes, for the uncertainty of the number and place of a function's heads.
 
-A resample selects as the selector `functional` does, as far as that can be done without scoring again: a head counts if the
-lower bound of its mean, *within the resample*, lies above the function's limit (`limits`). The bound is one-sided and holds for
-all heads of the model at once (95 %, Bonferroni), so that heads without effect are rarely counted. Works from
-`Scores.per_sample`, so any scorer whose score is a mean over steps can be resampled.
+A resample selects like the selector `functional`, as far as is possible without scoring again: a head counts if the lower bound
+of its mean, *within the resample*, lies above the function's limit (`limits`). The bound is one-sided and holds for all heads of
+the model at once (95 %, Bonferroni), so that heads without effect are rarely counted. It is computed from `Scores.per_sample`, so
+any scorer whose score is a mean over steps can be resampled.
 
 A function with more steps has narrower bounds, so more of its heads would count. Therefore all functions are resampled at equal
 numbers of steps, those of the function with the fewest. Probes are not refitted: the uncertainty of fitting them is not included.

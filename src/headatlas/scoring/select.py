@@ -49,12 +49,12 @@ def select(scores: Scores, function: str, selector: str = "null", **options: Any
             (), f"{function} occurs in none or in all of the steps scored, so {scores.name!r} cannot score it"
         )
     try:
-        found = chosen(scores, function, **options)
+        heads = chosen(scores, function, **options)
     except TypeError as error:
         if "unexpected keyword" in str(error):
             raise HeadAtlasError(f"selector {selector!r}: {error}") from error
         raise
-    return found if isinstance(found, HeadSet) else HeadSet(found)
+    return heads if isinstance(heads, HeadSet) else HeadSet(heads)
 
 
 def selected_masks(scores: Scores, selector: str = "null") -> Bool[np.ndarray, "F L H"]:

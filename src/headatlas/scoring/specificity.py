@@ -1,10 +1,9 @@
-"""The scorer `specificity`: what a function's steps lose with one head ablated, beyond what the other steps of the scene lose.
+"""The scorer `specificity`: the loss of a function's steps when one head is ablated, beyond that of the scene's other steps.
 
     score[c, l, h] = mean over steps of c ( loss of the step - mean loss of other functions' steps in the same scene ), in nats
 
-A head without which every answer suffers, such as one that carries the form of answers, is not specific to any function. The
-comparison is within scenes, so the null flips the sign of every scene's difference. It measures nothing that `ablation` does
-not: where both are asked for, the answers come from the same cache.
+A head that every answer needs, for example for its form, is not specific to any function. The comparison is within scenes, so the
+null flips the sign of every scene's difference. It needs the same answers as `ablation`; if both are run, they share one cache.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ import numpy as np
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
-from headatlas.intervention.condition import Runner
 from headatlas.intervention.operations import Means, mean_z
+from headatlas.intervention.runner import Runner
 from headatlas.scoring.ablation import N_NULL, Pool, SingleHeadDamage, sign_flip_p, sign_flips, single_head_damage
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
 

@@ -1,4 +1,4 @@
-"""With which tokens a valid answer to a step begins: the mass on them tells whether the model still answers in the right form."""
+"""The first tokens of valid answers to a step. Their probability mass shows whether the model still answers in the right form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def valid_tokens(vlm: VLM, questions: Sequence[Question], chats: Sequence[Conversation]) -> list[frozenset[int]]:
-    """For each step, in order, the first tokens of all gold answers to steps of its type, as they are written in its place.
+    """For each step, in order, the first tokens of all gold answers to steps of its type, tokenized in its own context.
 
     Steps are of one type if they have the same options; without options, if they have the same answer type and, where any text
     may be the answer, the same kind. A type with one answer only is joined with all steps of its answer type.

@@ -1,7 +1,7 @@
-"""What a model can be asked of a dataset: the questions, and the ways of showing them, that its processor refuses.
+"""Find the questions, and the ways of showing them, that a model's processor refuses.
 
-A processor refuses a picture of 400 x 1 pixels, an image token in the text, a second picture, or a text without one. What it
-refuses is found before anything is computed, left out for every condition alike, and listed in `results/left_out.csv`.
+A processor may refuse a picture of 400 x 1 pixels, an image token in the text, a second picture, or a text without a picture.
+Refused questions are found before anything is computed, left out of every condition, and listed in `results/left_out.csv`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVALUATED = "E"
 
 
 def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progress | None = None) -> pd.DataFrame:
-    """The questions that `vlm` cannot be asked, and the arms in which it cannot be asked anything.
+    """The questions that `vlm` cannot be asked, and the arms in which it cannot be asked any.
 
     Every question is tried as it is, and those of split E by every arm too. The model itself runs once an arm.
 
@@ -58,16 +58,16 @@ def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progre
             rows += [("question", name, EVALUATED, f"{why}, shown as {arm}") for name, why in refused.items()]
         if progress is not None:
             progress("reading questions", done, 1 + len(arms))
-    found = pd.DataFrame(rows, columns=list(RESULTS["left_out"].names))
-    return found.drop_duplicates(["what", "name"], ignore_index=True)
+    rows_of_table = pd.DataFrame(rows, columns=list(RESULTS["left_out"].names))
+    return rows_of_table.drop_duplicates(["what", "name"], ignore_index=True)
 
 
 def _refused(vlm: VLM, questions: Any, show: Arm) -> dict[str, str]:
     """The questions that are refused when shown by an arm, as id -> reason.
 
-    All of them are accepted as they are, so what an arm adds is pictures and a short text. Of the questions whose pictures agree
-    in number, size and mode, and whose added texts agree in special tokens, the longest is tried; only if it is refused are the
-    others.
+    All of them are accepted as they are; an arm adds pictures and a short text. Questions are grouped by the number, size and
+    mode of their pictures and the special tokens of the added text. Of each group the longest is tried, and the others only if it
+    is refused.
     """
     special = getattr(getattr(vlm.processor, "tokenizer", vlm.processor), "all_special_tokens", [])
     alike: dict[tuple[Any, ...], list[tuple[int, str]]] = {}
@@ -88,7 +88,7 @@ def _fault(vlm: VLM, question: Any, show: Arm) -> str:
         read(vlm, [conversation(question, images=images, preamble=preamble)])
     except MemoryError:
         raise
-    except Exception as error:  # a model's forward raises whatever its arithmetic does
+    except Exception as error:  # a model's forward can raise any error
         if "OutOfMemory" in type(error).__name__:
             raise
         return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""A study whose model and data are taken as the run recorded them: for stages that only read tables."""
+"""A study for stages that only read tables: model and data are taken from the run's record and loaded only when needed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from headatlas.study.study import Study
 
 
 class RecordedStudy(Study):
-    """A study of a run that was begun before, which loads the model only if a stage needs it.
+    """A study of an existing run, which loads the model only if a stage needs it.
 
-    A model that is loaded then is checked against the record, as in any study.
+    The model is then checked against the record, as in any study.
     """
 
     def fingerprint(self) -> dict[str, Any]:
-        """What the numbers depend on, from the run's record."""
+        """Identity of model, data and settings, from the run's record."""
         record = self._record
         if record is None:
             return super().fingerprint()

@@ -1,8 +1,8 @@
-"""A run directory: the files of a study, which stages are done, and whether the files are still what the stages wrote.
+"""A run directory: the files of a study, which stages are done, and whether their files are unchanged.
 
-`run.json` says what the run is of (settings, model, data, store). `stages/NAME.json`, written when a stage ends, lists the
-digest of every file that the stage wrote, so that a file removed or changed later is noticed and computed again. Both carry a
-seal over their own bytes, and every marker repeats what `run.json` says, so that no single damaged file ends a run.
+`run.json` identifies the run (settings, model, data, store). `stages/NAME.json`, the *marker* of a stage, is written when the
+stage ends and lists the digest of every file that it wrote, so that files removed or changed later are noticed and computed
+again. Both have a digest of their own content, and every marker repeats `run.json`, so that no single damaged file ends a run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RUN = "run.json"
 """The file that makes a folder a run directory."""
 
 OWN_CHECKS = ("answers", "attention", "capture", "sweep", "stages")
-"""Folders of a run that stages do not list: their files carry digests of their own, or are not read again."""
+"""Folders of a run that markers do not list: their files have digests of their own, or are not read again."""
 
 
 class RunDir:
@@ -67,7 +67,7 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Within, this process alone works in the run; a folder that does not exist yet is locked when it is made.
+        """Within the block no other process can work in the run; a folder that does not exist yet is locked when it is made.
 
         Raises:
             HeadAtlasError: another process is working in it.
@@ -91,7 +91,7 @@ class RunDir:
                 remove_parts(self.root / folder)
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Make the folder a run of what `record` says, before the first stage; a run that exists continues.
+        """Make the folder a run with this record, before the first stage; an existing run continues.
 
         Args:
             record: as `run.json` keeps it; see `record`.
@@ -117,7 +117,7 @@ class RunDir:
         if not self._had_lock:
             (self.root / LOCK).unlink(missing_ok=True)
         for folder in self._made:
-            with suppress(OSError):  # somebody else put something there
+            with suppress(OSError):  # it has other files
                 folder.rmdir()
         self._before = None
 
@@ -157,24 +157,24 @@ class RunDir:
         return (self.root / RUN).is_file() or any((self.root / "stages").glob("*.json"))
 
     def marker(self, stage: str) -> dict[str, Any] | None:
-        """What was noted when a stage ended: stage, fingerprint, seconds, resumed, files, outputs, run.
+        """A stage's marker: stage, fingerprint, seconds, resumed, files, outputs, run.
 
         None if it has not ended, or if its marker is damaged or names a file outside of the run.
         """
-        found = _read_sealed(self.root / "stages" / f"{stage}.json")
-        return found if found is None or all(map(_is_inside, found.get("files", {}))) else None
+        content = _read_sealed(self.root / "stages" / f"{stage}.json")
+        return content if content is None or all(map(_is_inside, content.get("files", {}))) else None
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
-        """Whether a stage ended with these inputs and all its files are as it wrote them."""
+        """Whether a stage ended with these inputs and all its files are unchanged."""
         marker = self.marker(stage)
         return marker is not None and marker["fingerprint"] == fingerprint and not self.damaged(stage)
 
     def has_run(self, stage: str) -> bool:
-        """Whether a stage ended, whatever its inputs were and whatever became of its files."""
+        """Whether a stage ended, with any inputs, even if its files were removed or changed since."""
         return (self.root / "stages" / f"{stage}.json").exists()
 
     def damaged(self, stage: str) -> list[str]:
-        """Files of a stage that ended which are missing or not what it wrote, its marker included; sorted."""
+        """Files of an ended stage that are missing or changed, its marker included; sorted."""
         if not self.has_run(stage):
             return []
         marker = self.marker(stage)
@@ -183,10 +183,10 @@ class RunDir:
         return sorted(name for name, digest in marker["files"].items() if self._digest(name) != digest)
 
     def clear(self, stage: str) -> list[str]:
-        """Remove what a stage wrote and is damaged, before it runs again; returns the names, sorted.
+        """Remove a stage's damaged files before it runs again; returns their names, sorted.
 
         Raises:
-            HeadAtlasError: a folder that is not empty is in the place of one of its files.
+            HeadAtlasError: one of its files is now a folder that is not empty.
         """
         lost = self.damaged(stage)
         for name in lost:
@@ -204,20 +204,20 @@ class RunDir:
         return lost
 
     def outputs(self, stage: str) -> str:
-        """Hex digest of what a stage wrote, without running times; empty if it has not ended. Later stages depend on it."""
+        """Hex digest of a stage's files, without running times; empty if it has not ended. Later stages depend on it."""
         return (self.marker(stage) or {"outputs": ""})["outputs"]
 
     @contextmanager
     def running(self, stage: str, fingerprint: str) -> Iterator[None]:
         """Time a stage, and mark it done when the block ends without an exception.
 
-        Every file that is new or written anew within the block is listed in the marker with its digest. The seconds of
-        attempts that were killed are not known and not counted; `resumed` says that there were some.
+        Every file written within the block is listed in the marker with its digest. The time of killed attempts is not known
+        and not counted; `resumed` is True if there were any.
         """
         begun = self.root / "stages" / f"{stage}.begun"
         resumed = begun.exists()
         write_whole(begun, b"")
-        (self.root / "stages" / f"{stage}.json").unlink(missing_ok=True)  # what it lists is about to be written again
+        (self.root / "stages" / f"{stage}.json").unlink(missing_ok=True)  # its files are about to be written again
         before = self._files()
         start = time.perf_counter()
         yield
@@ -232,23 +232,23 @@ class RunDir:
         begun.unlink(missing_ok=True)
 
     def timings(self, stages: tuple[str, ...]) -> list[dict[str, Any]]:
-        """What `timings.json` holds: stage, seconds, resumed, in the order of `stages`."""
+        """Rows of `timings.json`: stage, seconds, resumed, in the order of `stages`."""
         markers = [self.marker(stage) for stage in stages]
         return [{key: m[key] for key in ("stage", "seconds", "resumed")} for m in markers if m]
 
     def _files(self) -> dict[str, tuple[int, ...]]:
-        """Every file that stages list, with what changes when it is written anew."""
-        found = {}
+        """Every file that markers list, with its status (size and times), which changes when it is written."""
+        files = {}
         for folder, folders, names in os.walk(self.root):
             here = Path(folder)
-            hidden = {name for name in (*folders, *names) if name.startswith(".")}  # locks, and what is being written
+            hidden = {name for name in (*folders, *names) if name.startswith(".")}  # locks, and temporary files
             own = set(OWN_CHECKS) if here == self.root else set()
             folders[:] = [name for name in folders if name not in hidden | own]
             for name in names:
                 path = here / name
                 if name not in hidden and not PART.fullmatch(name) and path != self.root / RUN and path.is_file():
-                    found[path.relative_to(self.root).as_posix()] = _stat(path)
-        return found
+                    files[path.relative_to(self.root).as_posix()] = _stat(path)
+        return files
 
     def _digest(self, name: str) -> str:
         """Hex digest of a file, empty if it is not there; read again only when the file changed."""
@@ -276,11 +276,11 @@ class RunDir:
     # -- identity --------------------------------------------------------------------------------------------------
 
     def record(self) -> dict[str, Any] | None:
-        """What the run is of, as given to `begin`; read from a marker if `run.json` is damaged, None if nothing says it."""
+        """The record given to `begin`; read from a marker if `run.json` is damaged, None if all are."""
         for path in (self.root / RUN, *sorted((self.root / "stages").glob("*.json"))):
-            found = _read_sealed(path)
-            if found is not None and isinstance(found.get("run"), dict):
-                return found["run"]
+            content = _read_sealed(path)
+            if content is not None and isinstance(content.get("run"), dict):
+                return content["run"]
         return None
 
     def _write_sealed(self, name: str, value: dict[str, Any]) -> None:
@@ -289,7 +289,7 @@ class RunDir:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a file's name, as a marker lists it, stays in the run directory: files that are listed may be removed."""
+    """Whether a file that a marker names lies inside the run directory; only such files may be removed."""
     path = PurePosixPath(name)
     return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
 

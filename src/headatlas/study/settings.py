@@ -36,11 +36,11 @@ SHOWN = 8
 
 
 JUDGED = ("specificity", "paper")
-"""The finder that wins on planted worlds (docs/grading.md), and the paper's choice beside it."""
+"""The scorer that is best on planted worlds (docs/grading.md), and the paper's."""
 
 
 class Settings(BaseModel):
-    """What a study does; shares are in 0..1."""
+    """The settings of a study; shares are in 0..1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,13 +53,13 @@ class Settings(BaseModel):
     scorers: tuple[str, ...] = Field(("specificity", "ablation", "attention", "linear", "paper"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     judged: tuple[str, ...] = ()
-    """Names of the scorers whose heads are ablated, steered and judged; empty: `JUDGED`, those
-    of them that score, or all if none of them does. The others score and select only."""
+    """Names of the scorers whose heads are ablated, steered and judged. Empty: those of `JUDGED` that are among the scorers, or
+    all scorers if none is. The others only score and select."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
     selector: str = "functional"
     """Name of the registered selector that chooses the heads to intervene on."""
     twin: bool = True
-    """Whether the untrained twin is scored too: heads must score above all of its heads."""
+    """Whether the untrained twin is scored, too; heads must then score above all of its heads."""
     detector: str = "ground_truth"
     """Name of the registered detector that finds the things a question is about, or `name:source`, such as `file:boxes.jsonl`."""
     probe: Literal["strict", "paper"] = "strict"
@@ -68,11 +68,11 @@ class Settings(BaseModel):
     linear_null: int = Field(200, ge=1)
     """Permutations of the linear probe's null."""
     head_share: float = Field(0.1, gt=0, le=1)
-    """At most this share of all heads is ablated or steered as one set: a larger set breaks any model."""
+    """Largest share of all heads that is ablated or steered as one set; a larger set breaks any model."""
     operation: str = "mean"
     """Name of the registered operation of the damage matrix, the dose curve and the matched random sets."""
     n_random: int = Field(100, ge=1)
-    """Random head sets that an effect on a spatial function is compared with, or as many as exist. With fewer than 39 the
+    """Random head sets with which an effect on a spatial function is compared, or as many as exist. With fewer than 39 the
     claims are not testable."""
     n_control_questions: int | None = Field(150, ge=1)
     """Ablation and steering, with their random controls, are evaluated on this many questions of split E; None: on all."""
@@ -83,13 +83,13 @@ class Settings(BaseModel):
     alphas: tuple[Strength, ...] = Field((0.1, 0.5, 1.0, 2.0, 4.0), min_length=1)
     """Strengths of steering tried on split T, in standard deviations along the direction."""
     n_steer: int = Field(4, ge=1)
-    """Label-shuffled directions, and random head sets, that steering is compared with."""
+    """Number of label-shuffled directions, and of random head sets, with which steering is compared."""
     n_directions: int = Field(40, ge=1)
-    """Random directions that steering is compared with. With fewer than 39 the claim is not testable."""
+    """Random directions with which steering is compared. With fewer than 39 the claim is not testable."""
     methods: tuple[str, ...] = ("gain",)
-    """Names of registered activation methods that the study judges; `all` and `none` stand for all and none of them."""
+    """Names of registered activation methods that the study judges; `all` and `none` are possible, too."""
     n_method_controls: int = Field(2, ge=1)
-    """Fits of each control of an activation method, with other random numbers."""
+    """Number of fits of each control of an activation method, each with other random numbers."""
     n_method_fit: int = Field(200, ge=1)
     """Questions of split P, at most, on which activation methods take gradients."""
     n_bootstrap: int = Field(10_000, ge=100)
@@ -115,7 +115,7 @@ class Settings(BaseModel):
     @field_validator("methods", mode="after")
     @classmethod
     def _methods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """`all` and `none` as the names that they stand for."""
+        """Replace `all` and `none` by the names that they mean."""
         from headatlas.latent import method_names
 
         try:
@@ -151,7 +151,7 @@ class Settings(BaseModel):
 
 
 def _registry(setting: str) -> Registry[Any]:
-    """Where the names that a setting may have are registered."""
+    """The registry of the names that a setting may have; None for other settings."""
     from headatlas.intervention import OPERATIONS
     from headatlas.latent import DETECTORS
     from headatlas.scoring import SCORERS, SELECTORS
@@ -241,7 +241,7 @@ def _option(name: str) -> str:
 
 
 def _given(chosen: dict[str, Any]) -> dict[str, Any]:
-    """Without the command line's options that were left out. (In another setting None is a value.)"""
+    """Without the options that were left out on the command line. (For other settings None is a value.)"""
     return {name: value for name, value in chosen.items() if value is not None or name not in OWN_OPTIONS}
 
 

@@ -1,21 +1,17 @@
-"""`Study`: the settings and run directory of a study, and what its stages share (model, data, activations, atlas, runners).
+"""`Study`: the settings and run directory of a study, and the objects that its stages share.
 
-What is shared is loaded on first use, so that a resumed run, or one stage called alone, loads only what it needs.
+Model, data, activations and atlas are loaded on first use, so that a resumed run or a single stage loads only what it needs.
 """
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-import torch
-import transformers
 from jaxtyping import Float32
 
 from headatlas.activations import Activations
@@ -39,7 +35,7 @@ from headatlas.vlm import VLM, load_vlm
 SPLITS = ("P", "S", "T", "E")
 
 GIVEN = "given:"
-"""Start of the source of data that were passed as an object: they can be read again from the run alone."""
+"""Prefix of the source of data that were passed as an object: they can be read again only from the run."""
 
 
 class Study:
@@ -48,7 +44,7 @@ class Study:
     Nothing is written before the first stage begins, so that a wrong setting, model or dataset leaves no folder behind.
 
     Args:
-        settings: what is done.
+        settings: the settings.
         out: run directory.
         vlm: the model if it is loaded already, else `settings.model` is loaded when first needed.
         data: the dataset if it is loaded already, else `settings.data`.
@@ -122,9 +118,9 @@ class Study:
         if wanted is None:
             return load_data(source, n=self.settings.n, seed=self.settings.seed)
         copy = self.run.root / "data"
-        kept = _loaded(copy, wanted)
-        if kept is not None:
-            return kept
+        copied = _loaded(copy, wanted)
+        if copied is not None:
+            return copied
         if source.startswith(GIVEN):
             raise HeadAtlasError(
                 f"the questions in {str(copy)!r} are missing or were changed since the run began, and they were passed as an "
@@ -166,7 +162,7 @@ class Study:
         return {**arms(get_detector(self.settings.detector)), "no_image": NO_IMAGE}
 
     def shows(self, arm: str) -> bool:
-        """Whether the model can be asked in this way; results/left_out.csv says why not."""
+        """Whether the model can be asked in this way; if not, results/left_out.csv says why."""
         table = self.run.read_table("left_out")
         return not ((table["what"] == "arm") & (table["name"] == arm)).any()
 
@@ -184,9 +180,9 @@ class Study:
         )
 
     def head_set(self, function: str, scorer: str) -> HeadSet:
-        """The heads that are intervened on: those the settings' selector selects, the best of them if they are many.
+        """The heads that are ablated and steered: those that the settings' selector selects, or the best of them.
 
-        At most `settings.head_share` of all heads, because removing a third of a model breaks it whatever the heads do.
+        They are at most `settings.head_share` of all heads, because removing a third of the heads breaks any model.
         """
         selected = self.atlas.heads(function, scorer=scorer, selector=self.settings.selector)
         most = self.most_heads
@@ -210,7 +206,7 @@ class Study:
 
     @property
     def most_heads(self) -> int:
-        """How many heads an intervened set has at most."""
+        """The largest number of heads of an ablated or steered set."""
         layers, heads = self.vlm.heads.shape
         return max(1, round(self.settings.head_share * layers * heads))
 
@@ -222,7 +218,7 @@ class Study:
     # -- identity --------------------------------------------------------------------------------------------------
 
     def fingerprint(self) -> dict[str, Any]:
-        """What the numbers depend on: model, data, settings."""
+        """Identity of model, data and settings, on which the results depend."""
         return {
             "model_fingerprint": self.vlm.fingerprint,
             "data_fingerprint": self.whole.fingerprint,
@@ -243,30 +239,30 @@ class Study:
             "model": _model_record(self.vlm),
             "data_fingerprint": self.whole.fingerprint,
         }
-        self._per_split(self.whole)
+        per_split(self.whole)
         self.run.begin(record)
         self._record = self.run.record()
 
     def forget(self) -> None:
-        """Drop activations, means and atlas, so that they are read again after a stage has rewritten them."""
+        """Drop activations, means and atlas from memory, so that they are read again after a stage has rewritten them."""
         for name in ("acts", "means", "atlas"):
             self.__dict__.pop(name, None)
 
     def find_left_out(self) -> pd.DataFrame:
-        """What the model cannot be asked: rows of results/left_out.csv.
+        """Questions that the model cannot be asked: rows of results/left_out.csv.
 
         Raises:
             HeadAtlasError: the model can read no question of a split.
         """
         shown = {name: arm for name, arm in self.arms.items() if name != ORIGINAL}
-        found = find_left_out(self.vlm, self.whole, shown, self.report)
-        refused = found[found["what"] == "question"]
+        rows = find_left_out(self.vlm, self.whole, shown, self.report)
+        refused = rows[rows["what"] == "question"]
         left = Counter(self.whole.splits) - Counter(refused["split"])
         for split in SPLITS:
             if not left[split]:
                 reason = refused.loc[refused["split"] == split, "reason"].iloc[0]
                 raise HeadAtlasError(f"the model can read no question of split {split}: {reason}")
-        return found
+        return rows
 
     def _identity(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json", exclude={"batch_size"})
@@ -298,7 +294,7 @@ class Study:
             )
 
     def _store(self, wanted: str | None) -> Folder:
-        """Where activations and answers are: as noted when the run began, else as wanted."""
+        """Where activations and answers are: as recorded when the run began, or as `wanted` in a new run."""
         noted = None if self._record is None else self._record["store"]
         if wanted is not None and self._record is not None and wanted != noted:
             raise HeadAtlasError(
@@ -307,50 +303,16 @@ class Study:
             )
         return Folder.of(noted or wanted or self.run.root)
 
-    def _per_split(self, data: CogVSR) -> dict[str, int]:
-        """Questions in each split; `HeadAtlasError` if one has none."""
-        per_split = {name: data.splits.get(name, 0) for name in SPLITS}
-        missing = [name for name, count in per_split.items() if not count]
-        if missing:
-            raise HeadAtlasError(
-                f"the dataset has no question in split {', '.join(missing)}: a study needs {', '.join(SPLITS)}"
-            )
-        return per_split
 
-    def write_settings(self) -> None:
-        """Write settings.json: the settings, model, data and versions."""
-        layers, heads = self.vlm.heads.shape
-        config = cast(Any, self.vlm.model).config
-        per_split = self._per_split(self.data)
-        settings = self.settings.model_dump(mode="json")
-        source = settings.pop("data")
-        record = {
-            **settings,
-            "data": {
-                "source": source,
-                "n": len(self.data),
-                "left_out": len(self.whole) - len(self.data),
-                "seed": self.settings.seed,
-                "fingerprint": self.whole.fingerprint,
-                "questions": per_split,
-            },
-            "source": source,
-            "model_fingerprint": self.vlm.fingerprint,
-            "family": config.model_type,
-            "shape": [layers, heads],
-            "kv_heads": getattr(config.get_text_config(), "num_key_value_heads", None),
-            "d_head": self.vlm.heads.d_head,
-            "dtype": str(self.vlm.dtype).removeprefix("torch."),
-            "device": self.vlm.device.type,
-            "threads": torch.get_num_threads(),
-            "versions": {
-                "headatlas": version("headatlas"),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "python": platform.python_version(),
-            },
-        }
-        self.run.write_json("settings.json", record)
+def per_split(data: CogVSR) -> dict[str, int]:
+    """The number of questions in each split that a study needs; `HeadAtlasError` if one has none."""
+    counts = {name: data.splits.get(name, 0) for name in SPLITS}
+    missing = [name for name, count in counts.items() if not count]
+    if missing:
+        raise HeadAtlasError(
+            f"the dataset has no question in split {', '.join(missing)}: a study needs {', '.join(SPLITS)}"
+        )
+    return counts
 
 
 def _loaded(folder: Path, fingerprint: str) -> CogVSR | None:
@@ -358,19 +320,19 @@ def _loaded(folder: Path, fingerprint: str) -> CogVSR | None:
     if not folder.is_dir():
         return None
     try:
-        found = load_data(str(folder))
-        return found if found.fingerprint == fingerprint else None
+        data = load_data(str(folder))
+        return data if data.fingerprint == fingerprint else None
     except (HeadAtlasError, OSError, ValueError):
         return None
 
 
 def _model_record(vlm: VLM) -> dict[str, Any]:
-    """What the answers depend on in a model, part by part, so that a difference can be named."""
+    """The parts of a model's identity, so that a difference can be named."""
     return {**getattr(vlm, "identity", {}), "fingerprint": vlm.fingerprint}
 
 
 class _NoImage:
-    """The arm in which the question is asked without an image: what the words alone give away."""
+    """The arm in which the question is asked without an image, which shows what the words alone give away."""
 
     fingerprint = "no_image"
 

@@ -1,7 +1,7 @@
 """Exact sweeps in a run directory: every head, every pair of a set, a ranking head by head, a greedy minimal set.
 
-A sweep is not a stage, because the report does not need it; its tables go to `sweep/`. Answers are cached condition by
-condition, so a sweep that was killed continues where it stopped. A new sweep is one more function in `SWEEPS`.
+Sweeps are not stages, because the report does not need them; their tables are in `sweep/`. Answers are cached for each condition,
+so a sweep that was killed continues where it stopped. A new sweep is one more function in `SWEEPS`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from headatlas.study.study import Study
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What a sweep is asked to do; arguments as those of `run_sweep`."""
+    """The arguments of `run_sweep`."""
 
     study: Study
     functions: tuple[str, ...]
@@ -48,7 +48,7 @@ class SweepRequest:
         return {"n_boot": self.study.settings.n_bootstrap, "seed": self.study.settings.seed}
 
     def heads(self, function: str) -> HeadSet:
-        """The heads to look at: those selected, or the first `top` of the ranking."""
+        """The heads to sweep: those selected, or the first `top` of the ranking."""
         if self.top is None:
             return self.study.head_set(function, self.scorer)
         ranking = self.study.atlas.ranking(function, self.scorer)
@@ -66,7 +66,7 @@ class SweepKind:
     Attributes:
         run: computes it and returns the files written.
         needs: the last stage that must have run.
-        takes_heads: whether it looks at a set of heads, so that `top` has a meaning.
+        takes_heads: whether it takes a set of heads, so that `top` applies.
         takes_split: whether the caller may choose the split.
         takes_scorer: whether it takes a scorer's ranking or selection.
     """
@@ -98,7 +98,7 @@ def run_sweep(
         what: one of `SWEEPS`. `heads`: each head alone, on every question, by function; `pairs`: each pair of a function's
             selected heads; `cumulative`: a function's ranking removed head by head; `greedy`: a minimal set of a function's
             selected heads, chosen on split S and evaluated on split E.
-        functions: whose steps and heads the last three look at.
+        functions: the functions whose steps and heads the last three use.
         scorer: whose ranking or selection the last three take.
         split: split to evaluate on; by default E, and for `greedy` it must be left out.
         scope: token positions at which heads are removed, one of `heads.SCOPES`.
@@ -134,11 +134,11 @@ def run_sweep(
 
 def _heads(request: SweepRequest) -> list[Path]:
     study = request.study
-    found = head_sweep(
+    result = head_sweep(
         study.runner(), study.vlm.heads.shape, split=request.split, progress=request.progress("sweep of all heads"),
         **request.common, **request.boot,
     )  # fmt: skip
-    return list(found.save(study.run.root / "sweep"))
+    return list(result.save(study.run.root / "sweep"))
 
 
 def _each_function(name: str, one: Callable[[SweepRequest, str], pd.DataFrame]) -> Callable[[SweepRequest], list[Path]]:
@@ -156,11 +156,11 @@ def _pairs(request: SweepRequest, function: str) -> pd.DataFrame:
     heads = request.heads(function)
     if len(heads) < 2:
         return _nothing(request, function, f"{len(heads)} selected{f': {heads.reason}' if heads.reason else ''}")
-    found = pair_effects(
+    result = pair_effects(
         request.study.runner(), heads, function, split=request.split,
         progress=request.progress(f"pairs of {function}, {request.scorer}"), **request.common, **request.boot,
     )  # fmt: skip
-    return found.assign(scorer=request.scorer)
+    return result.assign(scorer=request.scorer)
 
 
 def _cumulative(request: SweepRequest, function: str) -> pd.DataFrame:
@@ -176,24 +176,24 @@ def _greedy(request: SweepRequest, function: str) -> pd.DataFrame:
     if not candidates:
         return _nothing(request, function, candidates.reason)
     progress = request.progress(f"minimal set of {function}, {request.scorer}")
-    found = greedy_set(runner, candidates, function, split="S", progress=progress, **request.common)
-    if not found.heads:
-        return _nothing(request, function, found.heads.reason)
-    edit = ablate(found.heads, request.common["operation"], request.common["means"])
+    minimal = greedy_set(runner, candidates, function, split="S", progress=progress, **request.common)
+    if not minimal.heads:
+        return _nothing(request, function, minimal.heads.reason)
+    edit = ablate(minimal.heads, request.common["operation"], request.common["means"])
     before = runner.baseline(request.split)
     after = runner.run(Condition(f"minimal set of {function}", (edit,), request.scope), request.split)
     result = effect(before, after, of_function(before, function), **request.boot)
-    # The moves were chosen and measured on split S; this last row is the effect of the chosen set on split E.
+    # The moves were chosen and measured on split S. This last row is the effect of the chosen set on split E.
     row = {
-        "function": function, "move": f"chosen set, split {request.split}", "head": " ".join(map(str, found.heads)),
-        "k": len(found.heads), "accuracy": result.after, "accuracy_drop": -result.change, "low": -result.high,
+        "function": function, "move": f"chosen set, split {request.split}", "head": " ".join(map(str, minimal.heads)),
+        "k": len(minimal.heads), "accuracy": result.after, "accuracy_drop": -result.change, "low": -result.high,
         "high": -result.low, "n": result.n,
     }  # fmt: skip
-    return pd.concat([found.path, pd.DataFrame([row])], ignore_index=True).assign(scorer=request.scorer)
+    return pd.concat([minimal.path, pd.DataFrame([row])], ignore_index=True).assign(scorer=request.scorer)
 
 
 def _nothing(request: SweepRequest, function: str, reason: str) -> pd.DataFrame:
-    """The one row of a function that has no heads to look at."""
+    """The one row of a function without heads."""
     return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": reason}])
 
 

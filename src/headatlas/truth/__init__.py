@@ -1,4 +1,4 @@
-"""Worlds whose truth is known: planted, synthetic and null ones, exact surgery; grading of scorers, calibration of claims."""
+"""Models and data whose functional heads are known (*worlds*), to grade scorers and calibrate claims."""
 
 from headatlas.truth.layout import Layout, Plant
 from headatlas.truth.surgery import permute_heads, scale_output

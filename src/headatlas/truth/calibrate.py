@@ -1,8 +1,8 @@
 """Calibration of claims: how often each is supported where it is false, and where it is true.
 
-Every world is put through the stages of a study that lead to the claims on heads (C1, C2, C3, C5a): scoring, selection, counts,
-ablation with controls, verdicts, by the same functions and at the same sizes. What is true in each kind of world follows from how
-it was drawn (`TRUTH`). A claim is calibrated if it is supported in at most 5 % of the worlds where it is false and in at least
+Every synthetic world goes through the stages of a study that lead to the claims on heads (C1, C2, C3, C5a): scoring, selection,
+counts, ablation with controls, verdicts, with the same functions and sizes. Which claims are true in a kind of world follows from
+how it is drawn (`TRUTH`). A claim is calibrated if it is supported in at most 5 % of the worlds where it is false and in at least
 80 % of those where it is true.
 """
 
@@ -30,7 +30,7 @@ from headatlas.study.claims import Claim, judge
 from headatlas.truth.synthetic import KINDS, SyntheticWorld, drawn
 
 CLAIMS = ("C1", "C2", "C3", "C5a")
-"""The claims that follow from ablation alone; C4 and C5b need pictures and directions that help, which no such world has."""
+"""The claims that need only ablation. C4 and C5b need pictures and helpful directions, which synthetic worlds do not have."""
 
 TRUTH: dict[str, dict[str, bool]] = {
     "planted": {"C1": True, "C2": True, "C3": True, "C5a": True},
@@ -42,12 +42,12 @@ TRUTH: dict[str, dict[str, bool]] = {
     "diffuse": {"C1": False, "C2": False, "C3": False, "C5a": False},
     "chance": {"C1": False, "C2": False, "C3": False, "C5a": False},
 }
-"""What holds in each kind of synthetic world."""
+"""Whether each claim is true, by kind of synthetic world."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the study that a world is put through: those of a study's defaults."""
+    """Sizes of the study of a world, by default those of a study."""
 
     questions: int = 750
     n_random: int = 100
@@ -61,10 +61,10 @@ def calibrate(
     sizes: Sizes | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Draw worlds, study each, and say of every claim what was true and what was found.
+    """Draw worlds, study each, and compare the verdict on every claim with the truth.
 
     Args:
-        seeds: a world of each kind is drawn for each.
+        seeds: one world of each kind is drawn for each seed.
         scorer: name of a scorer that works on synthetic worlds.
         kinds: kinds of world, see `synthetic.KINDS`.
         sizes: of the studies.
@@ -86,7 +86,7 @@ def calibrate(
 
 
 def rates(found: pd.DataFrame) -> pd.DataFrame:
-    """Of the rows of `calibrate`: how often each claim is supported where it is true and where it is false.
+    """How often each claim is supported where it is true and where it is false, from the rows of `calibrate`.
 
     Returns:
         One row a claim and truth: claim, true, supported (share with its Wilson interval low, high), contradicted, inconclusive,
@@ -120,10 +120,10 @@ def tables_of(world: SyntheticWorld, scorer: str, sizes: Sizes, seed: int = 0) -
     most = max(1, round(SPARSE * layers * heads))
     sets = {}
     for name in FUNCTIONS:
-        found = select(scores, name, "functional")
-        kept = set(found)
-        best = [head for head in ranking(scores, name) if head in kept][:most]
-        sets[name] = HeadSet(sorted(best), reason=found.reason)
+        selection = select(scores, name, "functional")
+        selected = set(selection)
+        best = [head for head in ranking(scores, name) if head in selected][:most]
+        sets[name] = HeadSet(sorted(best), reason=selection.reason)
     functional = {head for one in sets.values() for head in one}
     rows = [
         negative(
@@ -147,6 +147,6 @@ def tables_of(world: SyntheticWorld, scorer: str, sizes: Sizes, seed: int = 0) -
 
 
 def is_calibrated(table: pd.DataFrame, false: float = 0.05, true: float = 0.8) -> pd.Series:
-    """Of the rows of `rates`: whether each claim meets its aim, at most `false` where false and at least `true` where true."""
+    """Whether each row of `rates` meets its aim: supported in at most `false` where false, in at least `true` where true."""
     meets = np.where(table["true"], table["supported"] >= true, table["supported"] <= false)
     return pd.Series(meets, index=table.index, name="calibrated")

@@ -2,11 +2,10 @@
 
 * **Planted worlds** (real models): how well a scorer ranks the planted heads (AUPRC, precision at the number of planted heads),
   and how well the sets that a selector takes from its scores match them (precision, recall, F1).
-* **Null worlds** (real models in which no head has a function): how many heads are selected all the same. In the untrained twin
-  nothing was learned; with exchanged labels nothing that a head does belongs to a function.
-* **Latent worlds** (surgery): heads whose output was made too faint to matter, and still holds the function.
+* **Null worlds** (real models in which no head has a function): how many heads are selected nevertheless. The untrained twin has
+  learned nothing; with exchanged labels a head's activity is unrelated to the functions.
 
-Scenes for grading come from seeds of their own (`SEED`), other than those of training and of verifying the truth.
+Scenes for grading have seeds of their own (`SEED`), other than those of training and of verifying the truth.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from headatlas.truth.world import World, exchanged, load_world
 from headatlas.vlm import VLM, load_vlm, untrained_twin
 
 SEED = 40_000
-"""First seed of the scenes that scorers are graded on."""
+"""First seed of the scenes on which scorers are graded."""
 
 NULLS = ("twin", "exchanged")
 """Null worlds that are made of a model."""
@@ -54,7 +53,7 @@ class Case:
         data: its questions, with splits P and S.
         truth: the heads that carry each function; None in null worlds.
         roles: role of each planted function.
-        ignored: heads that every function needs, which are neither right nor wrong; None: none.
+        ignored: heads that every function needs, which count neither as right nor as wrong; None: none.
     """
 
     name: str
@@ -68,11 +67,11 @@ class Case:
 
 def planted_case(world: World | str, n: int = 400, seed: int = 0) -> Case:
     """A planted world with fresh scenes."""
-    found = load_world(world) if isinstance(world, str) else world
-    vlm = load_vlm(found.path)
-    roles = {one.function: one.role for one in found.usable}
+    planted = load_world(world) if isinstance(world, str) else world
+    vlm = load_vlm(planted.path)
+    roles = {one.function: one.role for one in planted.usable}
     shape = vlm.heads.shape
-    return Case(found.name, "planted", vlm, _scenes(n, seed), found.truth(shape), roles, found.general(shape))
+    return Case(planted.name, "planted", vlm, _scenes(n, seed), planted.truth(shape), roles, planted.general(shape))
 
 
 def null_case(model: str, kind: str, n: int = 400, seed: int = 0) -> Case:
@@ -111,11 +110,11 @@ def scored(
     for name in scorers:
         started = time.perf_counter()
         options = {"runner": runner} if name in ("ablation", "specificity") else {}
-        found = get_scorer(name)(inputs, **options)
+        scores_of = get_scorer(name)(inputs, **options)
         if base is not None and get_scorer(name).twin:
             other = get_scorer(name)(replace(base, n_null=0))
-            found = replace(found, arrays=found.arrays | {TWIN: other.values})
-        out[name] = replace(found, info=found.info | {"seconds": time.perf_counter() - started})
+            scores_of = replace(scores_of, arrays=scores_of.arrays | {TWIN: other.values})
+        out[name] = replace(scores_of, info=scores_of.info | {"seconds": time.perf_counter() - started})
     return out
 
 
@@ -171,8 +170,8 @@ def ranked_against(
     values: Float[np.ndarray, "L H"], truth: Bool[np.ndarray, "L H"], ignored: Bool[np.ndarray, "L H"] | None = None
 ) -> tuple[float, float]:
     """AUPRC of a ranking, and the share of true heads among its |S| best, `ignored` heads left out; ties by layer and head."""
-    kept = np.ones(truth.size, bool) if ignored is None else ~ignored.ravel()
-    scores, right = values.ravel()[kept], truth.ravel()[kept]
+    graded = np.ones(truth.size, bool) if ignored is None else ~ignored.ravel()
+    scores, right = values.ravel()[graded], truth.ravel()[graded]
     order = np.argsort(-scores, kind="stable")
     return float(average_precision_score(right, scores)), float(right[order[: int(right.sum())]].mean())
 

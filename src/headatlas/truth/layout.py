@@ -1,6 +1,6 @@
-"""Which heads a function is planted in, and in which role: the plan that training follows.
+"""The plan of a planted world: in which heads each function is planted, and in which role.
 
-A layout is a wish. What came of it is measured afterwards (`verify.py`), and only that is called the truth.
+Training does not always follow the plan. The truth of the world is what exact ablation shows afterwards (`verify.py`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Layout:
 
     Attributes:
         plants: one for each planted function.
-        first_layer: heads below this layer are left as they are.
+        first_layer: heads below this layer are neither planted nor silenced.
         seed: what `drawn` was given; 0 for a layout written by hand.
     """
 
@@ -117,13 +117,14 @@ class Layout:
 
     @classmethod
     def from_json(cls, kept: Any) -> Layout:
-        """What `to_json` gave; raises KeyError, TypeError or ValueError for something else, and as the class does."""
+        """The layout from the value of `to_json`. Raises KeyError, TypeError or ValueError for another value, or as the class
+        does."""
         plants = tuple(_read_plant(plant) for plant in kept["plants"])
         return cls(plants, int(kept.get("first_layer", 0)), int(kept.get("seed", 0)))
 
     @classmethod
     def load(cls, path: str | Path) -> Layout:
-        """Read a layout that `save` wrote or a person did. Raises `HeadAtlasError` with one line for anything else."""
+        """Read a layout from a JSON file. Raises `HeadAtlasError` if it is none."""
         try:
             return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except HeadAtlasError:

@@ -11,8 +11,8 @@ Every conversation of a batch gets one of these treatments, drawn from the seed 
 * selectivity (10 %): one head outside the layout is silenced; all answers stay right.
 * the rest is left as it is.
 
-Silenced heads write nothing, their mean, or what they wrote in another conversation, in turn: a plant that is only ever
-silenced by zero becomes a switch for zero.
+The z of a silenced head is replaced by zero, by its mean, or by its z in another conversation, chosen at random: if it were
+always zero, the model would learn to react to zeros only.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class PlantRecipe:
 
 @dataclass
 class Treatment:
-    """What happens to one conversation: heads silenced everywhere, heads silenced where a turn is predicted, the fill, and the
-    turns whose answers become uninformative."""
+    """The treatment of one conversation: heads silenced everywhere, heads silenced where a turn is predicted, what replaces their
+    z, and the turns whose answers become uninformative."""
 
     everywhere: tuple[Head, ...] = ()
     at_turn: dict[int, tuple[Head, ...]] | None = None
@@ -86,7 +86,7 @@ def treat(
     kind = rng.random()
     if kind < recipe.necessity:
         present = [plant for plant in layout.plants if plant.function in functions]
-        # One time in five a function that may not occur: its silence must not matter.
+        # One time in five a function that may not occur here: silencing its heads must then change nothing.
         choices = present if present and rng.random() < 0.8 else list(layout.plants)
         plant = choices[rng.integers(len(choices))]
         silenced, breaks = _silenced(plant, rng)
@@ -115,21 +115,21 @@ def treat(
 
 
 def _silenced(plant: Plant, rng: np.random.Generator) -> tuple[tuple[Head, ...], bool]:
-    """Which of the plant's heads to silence, and whether that must destroy the function."""
+    """The heads of the plant to silence, and whether that must destroy the function."""
     if plant.role == "single" or rng.random() < 0.5:
         return plant.heads, True
     return (plant.heads[rng.integers(len(plant.heads))],), plant.role == "distributed"
 
 
 class Planter:
-    """One planting run in a work folder (`checkpoint/`, `log.jsonl`, `plan.json`), resumed where it was.
+    """One planting run in a work folder (`checkpoint/`, `log.jsonl`, `plan.json`), which resumes at its checkpoint.
 
     Args:
         vlm: the model that is changed in place; only its language model is trained.
         layout: where the functions go.
         recipe: settings.
         work: folder of the run.
-        say: called with every line of the log.
+        say: called with every message.
 
     Raises:
         HeadAtlasError: the folder holds a run of another model, layout or recipe, or a planted head does not exist.
@@ -205,12 +205,12 @@ class Planter:
     def _questions(self) -> list[Question]:
         if self.questions is None:
             self._say(f"rendering {self.recipe.n_questions} questions")
-            made = symbolic(self.recipe.n_questions, "train", 71_000 + self.recipe.seed)
-            self.questions = [question.rendered() for question in made]
+            scenes = symbolic(self.recipe.n_questions, "train", 71_000 + self.recipe.seed)
+            self.questions = [question.rendered() for question in scenes]
         return self.questions
 
     def checkpoint(self) -> None:
-        """Write weights, optimizer, means and place into a new folder, then exchange it for the old one."""
+        """Write weights, optimizer, means and step into a new folder, then replace the old one with it."""
         new, now, old = (self.work / name for name in ("checkpoint.new", "checkpoint", "checkpoint.old"))
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -228,9 +228,9 @@ class Planter:
         if folder is None:
             return
         load_model(self.vlm.model, str(folder / "model.safetensors"))
-        kept: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True)
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.silencer.means = kept["means"]
+        state: dict[str, Any] = torch.load(folder / "optimizer.pt", weights_only=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.silencer.means = state["means"]
         self.step = int(json.loads((folder / "place.json").read_text())["step"])
         self._say(f"continuing at step {self.step}")
 
@@ -253,7 +253,7 @@ class Planter:
 
 
 def targets(batch: Batch, functions: list[list[str]], treatments: list[Treatment], rng: np.random.Generator) -> Tensor:
-    """Token targets [B, T]: right answers, a random first token where the answer is to be uninformative, else ignored."""
+    """Token targets [B, T]: the right answers, or a random first token of uninformative ones; all other tokens are ignored."""
     pool = defaultdict(list)
     for row, spans in enumerate(batch.spans):
         for turn, (start, _) in enumerate(spans):
@@ -270,7 +270,7 @@ def targets(batch: Batch, functions: list[list[str]], treatments: list[Treatment
 
 
 def silence_masks(batch: Batch, treatments: list[Treatment], shape: tuple[int, int]) -> dict[int, Tensor]:
-    """Where z is replaced: bool [B, T, H] by layer, only layers with something to replace."""
+    """Where z is replaced: bool [B, T, H] by layer, for layers in which it is."""
     size = (*batch.ids.shape, shape[1])
     masks: dict[int, Tensor] = {}
     for row, treatment in enumerate(treatments):

@@ -1,4 +1,4 @@
-"""Silencing heads while training: differentiable, position by position, with something else in their place."""
+"""Silence heads during training: replace their z at chosen positions, differentiably."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from headatlas.heads import HeadGrid
 
 Fill = Literal["zero", "mean", "donor"]
-"""What a silenced head writes: nothing, its running mean, or what it wrote in another conversation of the batch."""
+"""What replaces the z of a silenced head: zero, its running mean, or its z in another conversation of the batch."""
 FILLS: tuple[Fill, ...] = ("zero", "mean", "donor")
 _DECAY = 0.98
 
@@ -37,7 +37,7 @@ class Silencer:
     def silencing(
         self, masks: dict[int, Bool[Tensor, "B T H"]], fills: list[Fill], valid: Bool[Tensor, "B T"]
     ) -> Iterator[None]:
-        """Within the context, z is replaced where `masks[layer]` is True; `fills` has one entry a row.
+        """Within the block z is replaced where `masks[layer]` is True; `fills` has one entry for each row.
 
         Raises:
             RuntimeError: a layer with a mask was not run.
@@ -84,5 +84,5 @@ class Silencer:
             intact = intact & ~mask
         count = intact.sum((0, 1)).clamp(min=1)[:, None]
         mean = torch.where(intact[..., None], z.detach().float(), 0.0).sum((0, 1)) / count
-        kept = self.means.get(layer)
-        self.means[layer] = mean if kept is None else _DECAY * kept + (1 - _DECAY) * mean
+        running = self.means.get(layer)
+        self.means[layer] = mean if running is None else _DECAY * running + (1 - _DECAY) * mean

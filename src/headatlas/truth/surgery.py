@@ -1,9 +1,9 @@
 """Changes to a model's weights whose effect on every head is known exactly, without training.
 
-* `scale_output`: columns of the output projection times a factor. With a small factor the heads become *latent*: what they
-  compute is unchanged, and the rest of the model barely receives it. A gain of 1 / factor on z restores the original exactly.
-* `scale_output(..., 0.0)`: *distractors*, whose z can still be decoded and which have no effect at all.
-* `permute_heads`: the heads of a layer in another order. A scorer's map must be permuted with them.
+* `scale_output`: multiply columns of the output projection by a factor. With a small factor the heads become *latent*: their z is
+  unchanged, but has almost no effect. A gain of 1 / factor on z restores the original model exactly.
+* `scale_output(..., 0.0)`: make *distractors*, whose z can still be decoded but has no effect at all.
+* `permute_heads`: put the heads of a layer in another order. A scorer's map must be permuted with them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def scale_output(vlm: VLM, heads: Iterable[Head], factor: float) -> None:
     for head in chosen:
         if head.tower != "L" or head.layer not in sites or head.head >= sites[head.layer].n_heads:
             raise HeadAtlasError(f"heads must be in the language model's grid of {vlm.heads.shape}, got {head}")
-        _weight(sites[head.layer])  # every refusal comes before the first change
+        _weight(sites[head.layer])  # all errors are raised before the first change
     for head in chosen:
         site = sites[head.layer]
         _weight(site)[:, head.head * site.d_head : (head.head + 1) * site.d_head] *= factor

@@ -1,16 +1,15 @@
-"""Synthetic worlds: activations and answers drawn from a stated model, so that thousands of studies of known truth are cheap.
+"""Synthetic worlds: activations and answers drawn from simple rules, so that many studies with known truth are cheap.
 
-Every step has a margin, drawn once; its answer is right if the margin stays above 0, and the log-probability of the gold answer
-is that of a logistic unit at the margin. Ablating heads lowers margins by the rule of the world:
+Every step has a margin, drawn once. Its answer is right if the margin is above 0, and the log-probability of the gold answer is
+log sigmoid(margin). Ablating heads lowers margins by the rules of the world:
 
-* a *single* head carries its function alone; of a *redundant* set any head is enough, so that only the whole set's removal does
-  damage; of a *distributed* set each head carries an equal share;
-* *format* heads make the answers of every function unreadable;
-* *diffuse* damage is done by any head alike, in proportion to how many are gone.
+* a *single* head carries its function alone; of a *redundant* set any head is enough, so only removing the whole set does damage;
+  of a *distributed* set each head carries an equal share;
+* removing *format* heads makes the answers of every function unreadable;
+* *diffuse* damage is in proportion to the number of heads removed, whichever they are.
 
-A head's z tells a step's function where the head carries it, and in decoys, from which a function can be decoded and whose
-removal does nothing. Every other head carries noise. Nothing here is a network: such worlds test what is done with numbers, not
-how they are read from a model.
+A step's function can be decoded from the z of heads that carry it, and from *decoys*, whose removal does nothing. All other heads
+have noise. There is no network: such worlds test the statistics, not how activations are read from a model.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ SPLIT_SHARES = {"P": 0.4, "S": 0.3, "T": 0.1, "E": 0.2}
 
 @dataclass(frozen=True)
 class Rules:
-    """What a synthetic world is like.
+    """The rules of a synthetic world.
 
     Attributes:
         shape: (layers, heads).
         carriers: by function its role (`single`, `redundant`, `distributed`) and heads.
-        decoys: by function heads from which it can be decoded and which do nothing.
+        decoys: by function, heads from which it can be decoded although they have no effect.
         format_heads: heads whose removal makes answers of all functions unreadable.
         diffuse: damage of removing all heads that is shared equally between them, in units of the margin.
         ability: mean margin; 1.3 gives 90 % right answers, -0.7 about 24 %.
         carried: damage of losing a function's carriers, in units of the margin.
         noise: spread of the change in a step's margin for each removed head.
-        questions: how many, over all splits.
+        questions: number of questions in all splits.
     """
 
     shape: tuple[int, int] = (6, 8)
@@ -65,7 +64,7 @@ class SyntheticWorld:
     """A world drawn from `Rules`: its activations, its answers under ablation, and its truth; the same for the same seed."""
 
     size = 8
-    """Numbers of a head's z."""
+    """Dimensions of a head's z."""
 
     def __init__(self, rules: Rules, seed: int = 0) -> None:
         self.rules, self.seed = rules, seed
@@ -110,12 +109,12 @@ class SyntheticWorld:
 
     @cached_property
     def vlm(self) -> SyntheticModel:
-        """What stands for the model."""
+        """Stands in for the model."""
         return SyntheticModel(self.rules.shape, f"synthetic-{digest(self.seed, repr(self.rules))}")
 
     @cached_property
     def data(self) -> SyntheticData:
-        """What stands for the questions."""
+        """Stands in for the dataset."""
         return SyntheticData(self.steps)
 
     def evaluate(self, vlm: Any, questions: Sequence[Any], **options: Any) -> pd.DataFrame:
@@ -146,7 +145,7 @@ class SyntheticWorld:
 
 @dataclass(frozen=True)
 class SyntheticActivations:
-    """What scorers read of `Activations`, in memory."""
+    """Activations in memory, with the interface that scorers use."""
 
     steps: pd.DataFrame
     array: Float32[np.ndarray, "N L H D"]
@@ -158,7 +157,7 @@ class SyntheticActivations:
 
 
 class SyntheticModel:
-    """What `Runner` and scorers need of a VLM."""
+    """A stand-in for a VLM with the interface that `Runner` and scorers use."""
 
     def __init__(self, shape: tuple[int, int], name: str) -> None:
         self.name = self.fingerprint = name
@@ -170,7 +169,7 @@ class SyntheticModel:
         """Heads are ablated while the context is open. Raises `HeadAtlasError` for an edit that is no ablation."""
         for edit in edits:
             if not getattr(edit, "factor", 1.0) < 0.5:
-                raise HeadAtlasError(f"a synthetic world knows ablations only, got {edit}")
+                raise HeadAtlasError(f"edits of a synthetic world must be ablations, got {edit}")
         self.active = edits
         try:
             yield self
@@ -190,7 +189,7 @@ class _Question:
 
 
 class SyntheticData:
-    """What `Runner` needs of a dataset."""
+    """A stand-in for a dataset with the interface that `Runner` uses."""
 
     def __init__(self, steps: pd.DataFrame) -> None:
         self._steps = steps
@@ -206,7 +205,7 @@ class SyntheticData:
 
 
 def _steps(rules: Rules, rng: np.random.Generator) -> pd.DataFrame:
-    """Five to seven steps a question, of functions in random order; answers say nothing of the function."""
+    """Five to seven steps for each question, with functions in random order; answers do not depend on the function."""
     rows = []
     bounds = np.cumsum([round(share * rules.questions) for share in SPLIT_SHARES.values()])
     for q in range(rules.questions):
@@ -267,4 +266,4 @@ KINDS: dict[str, str] = {
     "diffuse": "every head carries an equal share of every function",
     "chance": "the model cannot do the task; functions can be decoded from decoys",
 }
-"""Kinds of synthetic world, and what is true in each."""
+"""Kinds of synthetic world, each with a description."""

@@ -1,8 +1,8 @@
-"""What a planted model's heads really do, by exact ablation of singles, pairs and whole sets: the truth of a world.
+"""Verify a planted world: exact ablation of single heads, pairs and whole sets shows what the planted heads really do.
 
-A function's planted set is *necessary* if, without it, the function's accuracy falls to within `NEAR` of what the model reaches
-without its picture (or of chance, where that is higher), with zeros and with the means in its place. It is *specific* if no other
-function loses `SPARED` or more. The role is read off the subsets: the smallest ones that do at least `SHARE` of the set's damage.
+A function's planted set is *necessary* if, without it, the function's accuracy falls to within `NEAR` of the accuracy without the
+picture (or of chance, if that is higher), with zeros and with means in its place. It is *specific* if no other function loses
+`SPARED` or more. The role follows from the smallest subsets that do at least `SHARE` of the set's damage.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SPARED = 0.03
 CARRIES = 0.5
 ALSO = 0.1
 SHARE = 0.8
-"""A subset that does this share of the whole set's damage does the function's work by itself."""
+"""A subset that does this share of the whole set's damage carries the function by itself."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Verified:
 def verify(
     vlm: VLM, layout: Layout, data: CogVSR, say: Callable[[str], None] = lambda line: None
 ) -> tuple[list[Verified], pd.DataFrame]:
-    """Ablate every subset of every planted set, by zero and by mean, and read the truth off the effects.
+    """Ablate every subset of every planted set, by zero and by mean, and infer the truth from the effects.
 
     Args:
         vlm: the planted model.
@@ -111,12 +111,12 @@ def verify(
 
 
 def floor_of(intact: float, blind: float, chance: float) -> float:
-    """Accuracy that counts as destroyed: without the picture, or by chance where that is more or where no picture is needed."""
+    """Accuracy of a destroyed function: that without the picture, or chance if it is higher or no picture is needed."""
     return chance if blind >= intact - NEAR else max(blind, chance)
 
 
 def judge(plant: Plant, table: pd.DataFrame, floor: float, fills: tuple[str, ...] = ("zero", "mean")) -> Verified:
-    """Read one plant's truth off the table that `verify` describes."""
+    """Infer the truth of one plant from the table of `verify`."""
 
     def accuracy(heads: tuple[Head, ...], fill: str) -> pd.Series:
         rows = table[(table["heads"] == " ".join(map(str, heads))) & (table["fill"] == (fill if heads else ""))]
@@ -184,8 +184,8 @@ def _subsets(plant: Plant) -> list[tuple[Head, ...]]:
 
 
 def _accuracies(answers: pd.DataFrame) -> pd.DataFrame:
-    found = answers.groupby("function")["correct"].agg(["mean", "size"]).reset_index()
-    return found.rename(columns={"mean": "accuracy", "size": "n"})
+    accuracy = answers.groupby("function")["correct"].agg(["mean", "size"]).reset_index()
+    return accuracy.rename(columns={"mean": "accuracy", "size": "n"})
 
 
 def _chance(questions: list[Question]) -> dict[str, float]:

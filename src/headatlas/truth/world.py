@@ -1,7 +1,7 @@
-"""Worlds made of real models: planted ones that ship or lie in a folder, and null worlds made from any model.
+"""Worlds made of real models: planted ones, shipped or in a folder, and null worlds made from any model.
 
-A planted world's folder is an ordinary model folder with `truth.json` (layout, and the truth that exact ablation verified),
-`ablations.csv` (every ablation it was read from) and a card, `README.md`.
+A planted world's folder is an ordinary model folder with `truth.json` (the layout, and the truth that exact ablation verified),
+`ablations.csv` (the ablations behind it) and a card, `README.md`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from headatlas.truth.verify import ALSO, CARRIES, NEAR, SHARE, SPARED, Verified,
 from headatlas.vlm import VLM, load_vlm
 
 GENERAL = 3
-"""Functions that a head outside a layout must be needed by to be general."""
+"""A head outside the layout is general if at least so many functions need it."""
 
 VERIFY_SEED = 20_261_126
-"""Seed of the scenes that truth is verified on; no study, grading or training uses it."""
+"""Seed of the scenes on which the truth is verified; no study, grading or training uses it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class World:
 
     @property
     def usable(self) -> tuple[Verified, ...]:
-        """The functions that their planted heads carry, and no other function with them: only they count as truth."""
+        """The functions that their planted heads carry, without carrying another one; only these count as truth."""
         return tuple(one for one in self.verified if one.role != "failed" and one.specific)
 
     def truth(self, shape: tuple[int, int]) -> Bool[np.ndarray, "F L H"]:
@@ -96,10 +96,10 @@ def load_world(name: str | Path) -> World:
     """
     folder = shipped.path(str(name)) if str(name) in shipped.worlds() else Path(name)
     try:
-        kept = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
-        verified = tuple(_verified(one) for one in kept["verified"])
-        layout = Layout.from_json(kept["layout"])
-        return World(folder.name, folder, str(kept["base"]), layout, verified)
+        content = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+        verified = tuple(_verified(one) for one in content["verified"])
+        layout = Layout.from_json(content["layout"])
+        return World(folder.name, folder, str(content["base"]), layout, verified)
     except FileNotFoundError as error:
         raise HeadAtlasError(
             f"a world must be one of {', '.join(shipped.worlds()) or '(none ships)'} or a folder with truth.json, got "
@@ -153,8 +153,8 @@ def finish(
     part.mkdir(parents=True, exist_ok=True)
     save(vlm.model, vlm.processor, part)  # type: ignore[arg-type]
     table.to_csv(part / "ablations.csv", index=False, float_format="%.4f")
-    kept = {"base": base, "layout": layout.to_json(), "verified": [one.to_json() for one in verified]}
-    (part / "truth.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    content = {"base": base, "layout": layout.to_json(), "verified": [one.to_json() for one in verified]}
+    (part / "truth.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     (part / "README.md").write_text(card(base, layout, tuple(verified)), encoding="utf-8")
     part.rename(out)
     say(f"world written to {out}")

@@ -21,7 +21,7 @@ from headatlas.vlm.image_tokens import corners_of, tokens_of
 
 if TYPE_CHECKING:
     from headatlas.vlm.chat import Conversation
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.editable import EditableModel
 
 
 class AttentionMap:
@@ -186,7 +186,7 @@ def _overlap(low: np.ndarray, high: np.ndarray, cells: int) -> np.ndarray:
 
 @torch.inference_mode()
 def attention_map(
-    vlm: VLM,
+    vlm: EditableModel,
     chat: Conversation,
     heads: Heads | None = None,
     queries: str | Sequence[int] = "predict",

@@ -24,7 +24,7 @@ from headatlas.vlm.transcript import transcripts
 
 if TYPE_CHECKING:
     from headatlas.heads import Positions
-    from headatlas.vlm.load import VLM
+    from headatlas.vlm.loaded import LoadedModel
 
 Side = Literal["left", "right"]
 
@@ -136,7 +136,7 @@ class UnreadableError(HeadAtlasError):
 
 
 def encode(
-    vlm: VLM, conversations: Sequence[Conversation], generation_prompt: bool = False, side: Side | None = None
+    vlm: LoadedModel, conversations: Sequence[Conversation], generation_prompt: bool = False, side: Side | None = None
 ) -> Batch:
     """Tokenize conversations into one padded batch and find every answer in it.
 
@@ -184,7 +184,7 @@ def label(chat: Conversation) -> str:
     return f"question {chat.name!r}: " if chat.name else ""
 
 
-def _encode(vlm: VLM, conversations: Sequence[Conversation], generation_prompt: bool, side: Side) -> Batch:
+def _encode(vlm: LoadedModel, conversations: Sequence[Conversation], generation_prompt: bool, side: Side) -> Batch:
     images = _images(conversations)
     _refuse_special_tokens(vlm, conversations)
     try:
@@ -248,7 +248,9 @@ def _encode(vlm: VLM, conversations: Sequence[Conversation], generation_prompt: 
     )
 
 
-def _processed(vlm: VLM, texts: list[str], images: list[Any] | None, side: Side, special: bool) -> dict[str, Any]:
+def _processed(
+    vlm: LoadedModel, texts: list[str], images: list[Any] | None, side: Side, special: bool
+) -> dict[str, Any]:
     """The processor's output for texts and images; for texts alone the tokenizer is used if the processor fails."""
     options = {"return_tensors": "pt", "padding": True, "padding_side": side, "add_special_tokens": special}
     try:
@@ -266,7 +268,7 @@ def _processed(vlm: VLM, texts: list[str], images: list[Any] | None, side: Side,
     return {name: value for name, value in made.items() if value is not None and name != "labels"}
 
 
-def _refuse_special_tokens(vlm: VLM, conversations: Sequence[Conversation]) -> None:
+def _refuse_special_tokens(vlm: LoadedModel, conversations: Sequence[Conversation]) -> None:
     """Raise if the words of a turn contain a special token, which the model would read as the end of a turn or as an image."""
     texts = [text for chat in conversations for turn in chat.turns for text in (turn.user, turn.answer) if text]
     special = _special_tokens(vlm)
@@ -278,7 +280,7 @@ def _refuse_special_tokens(vlm: VLM, conversations: Sequence[Conversation]) -> N
                 )
 
 
-def _special_tokens(vlm: VLM) -> dict[int, str]:
+def _special_tokens(vlm: LoadedModel) -> dict[int, str]:
     """The tokens that are not part of ordinary text, by id."""
     tokenizer = vlm.tokenizer
     names = {token for token in tokenizer.all_special_tokens if isinstance(token, str)}
@@ -290,7 +292,7 @@ def _special_tokens(vlm: VLM) -> dict[int, str]:
     return {token: name for name in names if isinstance(token := tokenizer.convert_tokens_to_ids(name), int)}
 
 
-def _close(vlm: VLM, text: str, prompt: str, answer: str, turn: int) -> tuple[int, bool]:
+def _close(vlm: LoadedModel, text: str, prompt: str, answer: str, turn: int) -> tuple[int, bool]:
     """Where in `text` the answer ends, including an end-of-turn token after it; and whether there is such a token."""
     at = len(prompt)
     blank = len(text[at:]) - len(text[at:].lstrip())
@@ -312,7 +314,12 @@ def _close(vlm: VLM, text: str, prompt: str, answer: str, turn: int) -> tuple[in
 
 
 def _verify(
-    vlm: VLM, chat: Conversation, real: list[int], plain: list[int], spans: list[tuple[int, int]], ends: list[bool]
+    vlm: LoadedModel,
+    chat: Conversation,
+    real: list[int],
+    plain: list[int],
+    spans: list[tuple[int, int]],
+    ends: list[bool],
 ) -> None:
     """Raise unless, on the expanded tokens, every span decodes to its answer and its end of turn."""
     if not spans:
@@ -338,7 +345,7 @@ def _letters(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 
-def _tokenized(vlm: VLM, texts: list[str], special: bool) -> list[list[int]]:
+def _tokenized(vlm: LoadedModel, texts: list[str], special: bool) -> list[list[int]]:
     try:
         return vlm.tokenizer(list(texts), add_special_tokens=special, padding=False, truncation=False)["input_ids"]
     except (TypeError, ValueError) as error:  # half of a surrogate pair, for example
@@ -357,14 +364,14 @@ def _images(conversations: Sequence[Conversation]) -> list[Any] | None:
     return rows if all(rows) else [image for row in rows for image in row]
 
 
-def _image_mask(vlm: VLM, ids: Tensor) -> Tensor:
+def _image_mask(vlm: LoadedModel, ids: Tensor) -> Tensor:
     mask = torch.zeros_like(ids, dtype=torch.bool)
     for token in vlm.image_ids if vlm.image_in_text else ():
         mask |= ids == token
     return mask
 
 
-def _positions_of_left_padding(vlm: VLM, inputs: dict[str, Any], mask: Tensor) -> None:
+def _positions_of_left_padding(vlm: LoadedModel, inputs: dict[str, Any], mask: Tensor) -> None:
     """Count positions from the first real token. Families with their own (multimodal) positions count from the mask
     themselves."""
     if vlm.takes_position_ids:

@@ -13,10 +13,12 @@ from headatlas.errors import HeadAtlasError
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.editable import EditableModel
 
 
-def require_finite(vlm: VLM, logits: Tensor, batch: Batch | None = None, rows: Sequence[int] | None = None) -> None:
+def require_finite(
+    vlm: EditableModel, logits: Tensor, batch: Batch | None = None, rows: Sequence[int] | None = None
+) -> None:
     """Raise unless every row of `logits` [..., V] has a finite largest value and no NaN.
 
     Single logits of minus infinity pass: some families ban tokens in this way.
@@ -34,7 +36,7 @@ def require_finite(vlm: VLM, logits: Tensor, batch: Batch | None = None, rows: S
         raise HeadAtlasError(message(vlm, None if batch is None else first_layer(vlm, batch, rows)))
 
 
-def message(vlm: VLM, layer: str | None = None) -> str:
+def message(vlm: EditableModel, layer: str | None = None) -> str:
     """The message about non-finite values: model, dtype, layer, and what to try."""
     where = f", first in layer {layer}" if layer else ""
     edits = " under the active edits" if vlm.edited else ""
@@ -46,7 +48,7 @@ def message(vlm: VLM, layer: str | None = None) -> str:
     return f"{vlm.name}: logits must be finite, got NaN or infinity in {dtype}{where}{edits}; {advice}"
 
 
-def first_layer(vlm: VLM, batch: Batch, rows: Sequence[int] | None = None) -> str | None:
+def first_layer(vlm: EditableModel, batch: Batch, rows: Sequence[int] | None = None) -> str | None:
     """The first layer, in the order of execution, whose output is not finite at real tokens, such as `"L2"`; None if the
     layers' outputs are finite."""
     found: list[str] = []

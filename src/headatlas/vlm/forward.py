@@ -22,12 +22,12 @@ from headatlas.heads.cache import cache_name
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.editable import EditableModel
 
 
 @torch.inference_mode()
 def logits_at(
-    vlm: VLM,
+    vlm: EditableModel,
     batch: Batch,
     mask: Bool[Tensor, "B T"],
     rows: Sequence[int],

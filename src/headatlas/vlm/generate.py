@@ -31,7 +31,7 @@ from headatlas.vlm.read import Refused, in_batches, out_of_memory, spell
 from headatlas.vlm.vision import seeing
 
 if TYPE_CHECKING:
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.editable import EditableModel
 
 log = logging.getLogger("headatlas")
 
@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 
 
 def generate(
-    vlm: VLM,
+    vlm: EditableModel,
     conversations: Sequence[Conversation],
     max_new_tokens: int = 16,
     batch_size: int = 32,
@@ -78,7 +78,7 @@ def generate(
 
 
 def generate_answers(
-    vlm: VLM,
+    vlm: EditableModel,
     conversations: Sequence[Conversation],
     max_new_tokens: int = 16,
     batch_size: int = 32,
@@ -108,7 +108,7 @@ def generate_answers(
 
 
 def decode(
-    vlm: VLM,
+    vlm: EditableModel,
     batch: Batch,
     rows: Sequence[int],
     max_new_tokens: int,
@@ -152,7 +152,7 @@ def decode(
 
 @torch.inference_mode()
 def _run(
-    vlm: VLM,
+    vlm: EditableModel,
     batch: Batch,
     rows: Sequence[int],
     max_new_tokens: int,
@@ -183,7 +183,7 @@ def _run(
     return decoded, kept, made.logits[0] if logits else None
 
 
-def greedy_config(vlm: VLM, max_new_tokens: int, **more: Any) -> GenerationConfig:
+def greedy_config(vlm: EditableModel, max_new_tokens: int, **more: Any) -> GenerationConfig:
     """Generation settings for greedy decoding: end and padding tokens, none of the checkpoint's other settings."""
     pad = vlm.tokenizer.pad_token_id
     return GenerationConfig(
@@ -215,7 +215,7 @@ def only_settings(model: Any, config: GenerationConfig) -> Iterator[None]:
 class _RefuseNonFinite(LogitsProcessor):
     """Raises if a step's logits are not finite; changes nothing."""
 
-    def __init__(self, vlm: VLM, batch: Batch, rows: Sequence[int]) -> None:
+    def __init__(self, vlm: EditableModel, batch: Batch, rows: Sequence[int]) -> None:
         self.vlm, self.batch, self.rows = vlm, batch, rows
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -225,7 +225,7 @@ class _RefuseNonFinite(LogitsProcessor):
         return scores
 
 
-def _turn(vlm: VLM, tokens: list[int]) -> Decoded:
+def _turn(vlm: EditableModel, tokens: list[int]) -> Decoded:
     """The tokens up to the first that ends a turn."""
     end = next((i for i, token in enumerate(tokens) if token in vlm.end_ids), None)
     return Decoded(tokens[:end], end is not None)

@@ -18,13 +18,13 @@ from headatlas.heads import AttentionEdit, Edit
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.loaded import LoadedModel
 
 Corners = tuple[float, float, float, float]
 
 
-def tokens_of(vlm: VLM, batch: Batch, row: int) -> ImageTokens:
-    """Where the image tokens of one row look, in the order of `batch.image_mask[row]`.
+def tokens_of(vlm: LoadedModel, batch: Batch, row: int) -> ImageTokens:
+    """The regions that the image tokens of one row show, in the order of `batch.image_mask[row]`.
 
     Raises `HeadAtlasError` for a family whose entry has no `image_grid`, and where the picture is not in the text.
     """
@@ -33,7 +33,7 @@ def tokens_of(vlm: VLM, batch: Batch, row: int) -> ImageTokens:
     return image_tokens(grid, vlm.processor, vlm.model.config, list(batch.image_sizes[row]), n)
 
 
-def check_placed(vlm: VLM) -> ImageGrid:
+def check_placed(vlm: LoadedModel) -> ImageGrid:
     """The family's grid of image tokens.
 
     Raises `HeadAtlasError` for a family whose entry has no `image_grid`, and where the picture is not in the text.
@@ -82,7 +82,7 @@ def in_box(tokens: ImageTokens, box: Corners, least: float = 0.5) -> Bool[np.nda
     return chosen
 
 
-def key_mask(vlm: VLM, batch: Batch, row: int, keys: object) -> Bool[Tensor, " T"]:
+def key_mask(vlm: LoadedModel, batch: Batch, row: int, keys: object) -> Bool[Tensor, " T"]:
     """Sequence positions of one row that an attention edit's `keys` name: `"image"`, a box, or token positions counted from the
     conversation's first token."""
     length = batch.ids.shape[1]
@@ -100,7 +100,7 @@ def key_mask(vlm: VLM, batch: Batch, row: int, keys: object) -> Bool[Tensor, " T
     return mask
 
 
-def placed_edits(vlm: VLM, batch: Batch, edits: list[Any]) -> list[Any]:
+def placed_edits(vlm: LoadedModel, batch: Batch, edits: list[Any]) -> list[Any]:
     """Edits for one batch, with the keys of attention edits as masks over its sequence: `edits` is one list for all rows, or one
     list for each."""
     if edits and all(isinstance(item, list) for item in edits):
@@ -108,7 +108,7 @@ def placed_edits(vlm: VLM, batch: Batch, edits: list[Any]) -> list[Any]:
     return [_placed(vlm, batch, range(len(batch.starts)), edit) for edit in edits]
 
 
-def _placed(vlm: VLM, batch: Batch, rows: Sequence[int], edit: Edit | AttentionEdit) -> Edit | AttentionEdit:
+def _placed(vlm: LoadedModel, batch: Batch, rows: Sequence[int], edit: Edit | AttentionEdit) -> Edit | AttentionEdit:
     if not isinstance(edit, AttentionEdit) or isinstance(edit.keys, Tensor) or not needs_place(edit):
         return edit
     masks = [key_mask(vlm, batch, row, edit.keys) for row in rows]

@@ -1,6 +1,7 @@
-"""Log-probabilities of gold answers that gradients flow through: what methods are fitted by.
+"""Differentiable log-probabilities of gold answers, with which methods are fitted.
 
-The model's own parameters are frozen; gradients reach whatever is put into its forward (gains of heads, adapters, additions).
+The model's own parameters are frozen; gradients reach the tensors that are put into its forward (gains of heads, adapters,
+additions).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.vlm.identity import adapters
 
 if TYPE_CHECKING:
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.loaded import LoadedModel
 
 ADAPTER = "default"
 """The name that peft gives an adapter that it loads."""
@@ -35,7 +35,7 @@ def require_peft() -> Any:
     return peft
 
 
-def linear_at(vlm: VLM, path: str) -> nn.Linear:
+def linear_at(vlm: LoadedModel, path: str) -> nn.Linear:
     """The linear layer at `path`; `HeadAtlasError` unless it is a plain one with floating weights."""
     try:
         module = vlm.model.get_submodule(path)
@@ -62,8 +62,8 @@ def lora_config(ranks: Mapping[str, int], scales: Mapping[str, float] | None = N
 
 
 @contextmanager
-def adapted(vlm: VLM, config: Any) -> Iterator[dict[str, Any]]:
-    """Within, the layers that `config` names are wrapped by peft's; gives the wrapper of each by path.
+def adapted(vlm: LoadedModel, config: Any) -> Iterator[dict[str, Any]]:
+    """Within the block, the layers that `config` names are wrapped by peft; gives the wrapper of each by path.
 
     Raises:
         HeadAtlasError: the model has adapters already.
@@ -87,8 +87,8 @@ def adapted(vlm: VLM, config: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def updated(vlm: VLM, updates: LowRank) -> Iterator[None]:
-    """Within, each layer computes W x + B A x."""
+def updated(vlm: LoadedModel, updates: LowRank) -> Iterator[None]:
+    """Within the block each layer computes W x + B A x."""
     if not updates:
         yield
         return

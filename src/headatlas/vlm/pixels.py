@@ -53,7 +53,7 @@ class PixelCache:
             processor.image_processor = real
 
     def process(self, real: Any, images: Any, kwargs: dict[str, Any]) -> Any:
-        """What `real(images, **kwargs)` returns, from the cache where that is the same."""
+        """The result of `real(images, **kwargs)`, from the cache if that gives the same."""
         settings = _settings(real, kwargs)
         nested = isinstance(images, list) and images and all(isinstance(row, list) and row for row in images)
         if not nested or self._joins.get(settings) is False:

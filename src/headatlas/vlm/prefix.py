@@ -42,7 +42,7 @@ def new_cache(model: Any) -> DynamicCache | None:
     text = model.config.get_text_config(decoder=True)
     if not set(getattr(text, "layer_types", None) or ()) <= _PLAIN:
         return None
-    # Made without the configuration: a layer with a sliding window would drop what a shorter prefix still needs.
+    # Made without the configuration: a layer with a sliding window would drop tokens that a shorter prefix still needs.
     return DynamicCache()
 
 

@@ -23,7 +23,7 @@ from headatlas.vlm.finite import require_finite
 from headatlas.vlm.forward import logits_at
 
 if TYPE_CHECKING:
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.editable import EditableModel
 
 MAX_TOKENS = 1 << 15
 """Padded tokens of one batch; a batch of many long conversations is split."""
@@ -57,7 +57,7 @@ class Readout:
 
 
 def read(
-    vlm: VLM,
+    vlm: EditableModel,
     conversations: Sequence[Conversation],
     batch_size: int = 32,
     progress: Progress | None = None,
@@ -96,7 +96,7 @@ def read(
     return out
 
 
-def readouts_of(vlm: VLM, batch: Batch, logits: Float[Tensor, "n V"]) -> list[list[Readout]]:
+def readouts_of(vlm: EditableModel, batch: Batch, logits: Float[Tensor, "n V"]) -> list[list[Readout]]:
     """Readouts of a batch from the logits at `batch.predict_mask()`, row by row.
 
     Raises:
@@ -126,14 +126,14 @@ def readouts_of(vlm: VLM, batch: Batch, logits: Float[Tensor, "n V"]) -> list[li
     return out
 
 
-def _stops(vlm: VLM, best: list[int], correct: Bool[Tensor, " n"]) -> int | None:
+def _stops(vlm: EditableModel, best: list[int], correct: Bool[Tensor, " n"]) -> int | None:
     """Where greedy decoding ends its turn: at its first token that is not gold, or at the last gold one, if that ends it."""
     wrong = (~correct).nonzero()
     first = int(wrong[0]) if len(wrong) else len(best) - 1
     return first if best[first] in vlm.end_ids else None
 
 
-def spell(vlm: VLM, tokens: Sequence[int]) -> str:
+def spell(vlm: EditableModel, tokens: Sequence[int]) -> str:
     """The text of generated tokens up to the first end of turn, without special tokens and surrounding blanks."""
     kept: list[int] = []
     for token in tokens:
@@ -143,13 +143,13 @@ def spell(vlm: VLM, tokens: Sequence[int]) -> str:
     return vlm.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
 
-def has_ended(vlm: VLM, tokens: Sequence[int]) -> bool:
+def has_ended(vlm: EditableModel, tokens: Sequence[int]) -> bool:
     """Whether generated tokens contain an end of turn. Without one an answer is not right, whatever its text."""
     return any(token in vlm.end_ids for token in tokens)
 
 
 def in_batches(
-    vlm: VLM,
+    vlm: EditableModel,
     conversations: Sequence[Conversation],
     batch_size: int,
     work: Callable[[list[int], Batch], None],

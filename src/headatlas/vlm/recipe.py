@@ -1,4 +1,4 @@
-"""`HeadRecipe`: a change of heads that was found to help, saved so that it can be used without the study that found it.
+"""`HeadRecipe`: a fitted change of heads, saved so that it can be used without the study that found it.
 
 A recipe is a folder: `recipe.json` (model, method, heads, strengths, evidence), `recipe.safetensors` (its numbers) and
 `README.md`, a card for people. It belongs to one model, and is refused on any other.
@@ -30,7 +30,7 @@ from headatlas.vlm.identity import differences, identity
 from headatlas.vlm.low_rank import LowRank, linear_at, lora_config, updated
 
 if TYPE_CHECKING:
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.editable import EditableModel
 
 FORMAT = 1
 OF_MODEL = ("architecture", "config", "weights", "dtype", "adapters", "tokenizer", "chat_template")
@@ -42,14 +42,14 @@ class HeadRecipe:
     """Edits of heads, low-rank updates of layers, or both, for one model.
 
     Attributes:
-        method: what made it, such as `gain`.
+        method: the method that made it, such as `gain`.
         model: the name that the model was loaded by.
         identity: the parts of the model's identity in `OF_MODEL`.
         edits: applied by `vlm.edit`; keys of attention edits are `"image"`.
         scope: of the edits.
         low_rank: A and B by path of the linear layer.
         settings: how it was made, such as the tuned strength.
-        evidence: rows of what it gained where it was evaluated: plain numbers and texts by column.
+        evidence: its measured gains, as rows of plain numbers and texts by column.
     """
 
     method: str
@@ -75,7 +75,7 @@ class HeadRecipe:
     @classmethod
     def of(
         cls,
-        vlm: VLM,
+        vlm: EditableModel,
         method: str,
         edits: Sequence[Edit | AttentionEdit] = (),
         scope: str = "all",
@@ -173,7 +173,7 @@ class HeadRecipe:
         return made
 
     def card(self) -> str:
-        """Markdown for people: what it is, what it gained, how to use it."""
+        """The card as Markdown: description, measured gains, use."""
         lines = [
             f"# {self.method} for {self.model}", "",
             f"A head recipe of HeadAtlas: {len(self.heads)} heads, {self.heads}.", "",
@@ -189,7 +189,7 @@ class HeadRecipe:
 
     # -- on a model ------------------------------------------------------------------------------------------------
 
-    def check(self, vlm: VLM) -> None:
+    def check(self, vlm: EditableModel) -> None:
         """Raise `HeadAtlasError` unless the recipe was made for this model; the message says what differs."""
         parts = identity(vlm.model, vlm.processor)
         found = differences(self.identity, {name: parts[name] for name in OF_MODEL})
@@ -197,7 +197,7 @@ class HeadRecipe:
             raise HeadAtlasError(f"the recipe was made for {self.model!r}, and {vlm.name!r} is another model: {found}")
 
     @contextmanager
-    def applied(self, vlm: VLM) -> Iterator[None]:
+    def applied(self, vlm: EditableModel) -> Iterator[None]:
         """Within the block the model answers with the recipe.
 
         Raises:
@@ -207,7 +207,7 @@ class HeadRecipe:
         with updated(vlm, _on(vlm, self.low_rank)), vlm.edit(*self.edits, scope=self.scope):
             yield
 
-    def merge(self, vlm: VLM, folder: str | Path) -> Path:
+    def merge(self, vlm: EditableModel, folder: str | Path) -> Path:
         """Write the model with the recipe in its weights, as a checkpoint of transformers; `vlm` stays as it is.
 
         Raises:
@@ -230,7 +230,7 @@ class HeadRecipe:
                     tensor.copy_(value)
         return Path(folder)
 
-    def export_peft(self, vlm: VLM, folder: str | Path) -> Path:
+    def export_peft(self, vlm: EditableModel, folder: str | Path) -> Path:
         """Write the recipe as a LoRA adapter, which `PeftModel.from_pretrained` loads without HeadAtlas.
 
         A head's factor is an update of its output projection of rank d_head.
@@ -266,7 +266,7 @@ class HeadRecipe:
             )
         return [edit for edit in self.edits if isinstance(edit, Edit)]
 
-    def _weight_changes(self, vlm: VLM) -> list[tuple[Tensor, Tensor]]:
+    def _weight_changes(self, vlm: EditableModel) -> list[tuple[Tensor, Tensor]]:
         """Each parameter that the recipe changes, with its new value."""
         weights: dict[str, Tensor] = {}
         biases: dict[str, Tensor] = {}
@@ -295,7 +295,7 @@ class HeadRecipe:
             made.append((bias, value))
         return made
 
-    def _factors_as_low_rank(self, vlm: VLM) -> dict[str, tuple[Tensor, Tensor]]:
+    def _factors_as_low_rank(self, vlm: EditableModel) -> dict[str, tuple[Tensor, Tensor]]:
         """The edits' factors as updates of output projections: A picks the heads' z, B is W_O (factor - 1)."""
         factors: dict[str, dict[int, float]] = {}
         for edit in self._plain_edits():
@@ -320,7 +320,7 @@ class HeadRecipe:
         return updates
 
 
-def _on(vlm: VLM, updates: LowRank) -> dict[str, tuple[Tensor, Tensor]]:
+def _on(vlm: EditableModel, updates: LowRank) -> dict[str, tuple[Tensor, Tensor]]:
     """The same on the device and in the dtype of each layer."""
     made = {}
     for path, (a, b) in updates.items():

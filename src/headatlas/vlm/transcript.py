@@ -15,11 +15,11 @@ from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation, Turn, messages, render
 
 if TYPE_CHECKING:
-    from headatlas.vlm.model import VLM
+    from headatlas.vlm.loaded import LoadedModel
 
 
 def transcripts(
-    vlm: VLM, conversations: Sequence[Conversation], generation_prompt: bool
+    vlm: LoadedModel, conversations: Sequence[Conversation], generation_prompt: bool
 ) -> tuple[list[str], list[list[str]]]:
     """The text of every conversation, images as placeholders, and the prompt of each of its turns, a prefix of that text.
 
@@ -40,7 +40,7 @@ def transcripts(
     return texts, prompts
 
 
-def _joined(vlm: VLM, chat: Conversation, whole: str, prompts: list[str]) -> tuple[str, list[str]]:
+def _joined(vlm: LoadedModel, chat: Conversation, whole: str, prompts: list[str]) -> tuple[str, list[str]]:
     joined = [prompts[0]]
     later = prompts[1:] if chat.open else [*prompts[1:], whole]
     for turn, after in enumerate(later):
@@ -66,14 +66,14 @@ def _behind(prompt: str, after: str, answer: str) -> str | None:
     return rest if rest.startswith(answer.strip()) else None
 
 
-def _missing_end(vlm: VLM, chat: Conversation, text: str, prompt: str) -> str:
+def _missing_end(vlm: LoadedModel, chat: Conversation, text: str, prompt: str) -> str:
     """The end-of-turn token that the template writes only if another turn follows (in GLM, that turn's own first token)."""
     answer = (chat.turns[-1].answer or "").strip()
     rest = text[len(prompt) :].lstrip()[len(answer) :].lstrip()
     return "" if rest.startswith(vlm.end_tokens) else closing(vlm)
 
 
-def closing(vlm: VLM) -> str:
+def closing(vlm: LoadedModel) -> str:
     """The end-of-turn token with which the next turn begins, if the template ends turns in no other way; else nothing."""
     probe = Conversation((), (Turn("?", "!"), Turn("?")))
     chats = [messages(Conversation((), probe.turns[:1])), messages(probe)]

@@ -1,6 +1,6 @@
 """The untrained twin of a model: the same architecture, tokenizer and image processor with weights drawn anew.
 
-What is found in the twin too is no fruit of training: it comes from the architecture, the prompt or the method.
+A result that the twin also shows does not come from training, but from the architecture, the prompt or the method.
 """
 
 from __future__ import annotations

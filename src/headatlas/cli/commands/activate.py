@@ -49,7 +49,7 @@ def activate(
     store: options.Store = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Activate latent heads: show the picture in other ways, and act on heads. What can be kept is in RUN/recipes.
+    """Activate latent heads: show the picture in other ways, and act on heads. Head recipes are saved in RUN/recipes.
 
     Methods are fitted on split P, tuned on split T and evaluated once on split E, each against its own controls. Stages that this
     builds on run first where they have not.

@@ -22,7 +22,7 @@ def answer(
         Path | None, typer.Option(help="Folder of a head recipe, as `headatlas activate` keeps them in RUN/recipes.")
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Answer without the recipe as well.")] = False,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the answer at most.")] = 32,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of tokens of the answer.")] = 32,
     as_json: options.AsJson = False,
 ) -> None:
     """Ask a model one question about one picture.

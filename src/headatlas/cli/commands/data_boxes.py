@@ -1,4 +1,4 @@
-"""`headatlas data boxes`: finds the things that the questions of a dataset name, and shows what was found."""
+"""`headatlas data boxes`: finds the things that the questions of a dataset name, and draws them on a sheet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def boxes(
     shown: Annotated[int, typer.Option(min=1, help="Pictures on the sheet, at most.")] = 60,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find the things that questions name, and write their boxes and a contact sheet to look at.
+    """Find the things that questions name, and write their boxes and a contact sheet to check them.
 
     Example: `headatlas data boxes data/mine --detector owlv2 --out boxes`; then `headatlas activate ... --detector
     file:boxes/boxes.jsonl`.

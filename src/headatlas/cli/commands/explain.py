@@ -21,14 +21,14 @@ def explain(
     answer: Annotated[str | None, typer.Option(help="Answer to explain. [default: the model's own]")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Page to write.")] = Path("explanation.html"),
     groups: Annotated[
-        bool, typer.Option("--groups/--no-groups", help="Look for heads that matter together, too.")
+        bool, typer.Option("--groups/--no-groups", help="Also look for heads that matter only together.")
     ] = True,
     top: Annotated[int, typer.Option(min=1, help="Heads to print.")] = 10,
     as_json: options.AsJson = False,
 ) -> None:
     """Show which heads carry the answer to one question about one picture; print a table and write a page.
 
-    Every head is removed alone and its exact effect on the answer is read, then heads are removed together.
+    Every head is removed alone to measure its exact effect on the answer. Then heads are removed together.
 
     Example: headatlas explain ref-llava photo.png "which color is the car?"
     """

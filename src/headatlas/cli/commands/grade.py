@@ -1,4 +1,4 @@
-"""`headatlas grade` and `headatlas calibrate`: how far finders of heads, and claims, are right where the truth is known."""
+"""`headatlas grade` and `headatlas calibrate`: how often scorers of heads, and claims, are right where the truth is known."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def grade(
     n: Annotated[int, typer.Option("--n", min=40, help="Questions for each world.")] = 400,
     seeds: Annotated[int, typer.Option(min=1, help="Sets of scenes for each world.")] = 1,
 ) -> None:
-    """Run finders of functional and of latent heads on worlds whose truth is known, and grade what they find.
+    """Run scorers, and the finder of latent heads, on models whose truth is known (worlds), and grade the heads they find.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`headatlas models`: the families that are proven to work, and the heads of one model."""
+"""`headatlas models`: check model families, and list the heads of one model."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def check(
 
     from headatlas.cli.progress import Bars
     from headatlas.errors import HeadAtlasError
-    from headatlas.families.proof import check_families, save
-    from headatlas.families.proof.table import line, summary
+    from headatlas.proof import check_families, save
+    from headatlas.proof.table import line, summary
 
     if bool(families) == every:
         raise HeadAtlasError("give either families or --all; `headatlas models list` prints the families")
@@ -64,8 +64,8 @@ def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="File writte
 
     Example: headatlas models table models.json > docs/models.md
     """
-    from headatlas.families.proof import load
-    from headatlas.families.proof.table import markdown
+    from headatlas.proof import load
+    from headatlas.proof.table import markdown
 
     typer.echo(markdown(*load(file)), nl=False)
 
@@ -73,7 +73,7 @@ def table(file: Annotated[Path, typer.Argument(metavar="JSON", help="File writte
 @command("models list", panel=PANEL, order=30)
 def list_families() -> None:
     """Print the families of the installed transformers, one per line."""
-    from headatlas.families.proof import MODEL_TYPES
+    from headatlas.proof import MODEL_TYPES
 
     for family in MODEL_TYPES:
         typer.echo(family)
@@ -92,6 +92,6 @@ def show(
 
     The name of a family (llava) shows the default sizes of its class, without weights.
     """
-    from headatlas.families.proof.show import show as describe
+    from headatlas.proof.show import show as describe
 
     typer.echo("\n".join(describe(model, trust_remote_code)))

@@ -106,10 +106,10 @@ def plant_command(
         int, typer.Option(min=40, help="Held-out questions on which the truth is verified by exact ablation.")
     ] = 400,
 ) -> None:
-    """Train a model whose functions depend on known heads, and verify by exact ablation what came of it.
+    """Train a model whose functions depend on known heads, and verify the result by exact ablation.
 
-    Such a world has a truth to compare with: see `headatlas grade`. If it is stopped and run again with the same options, it
-    continues where it was and gives the same model. Takes about an hour on one core.
+    `headatlas grade` compares scorers with its known heads. If training is stopped and run again with the same options, it
+    continues where it was and gives the same model. It takes about an hour on one core.
 
     Example: headatlas reference plant ref-llava --layout 1 --out runs/planted-1
     """

@@ -1,4 +1,4 @@
-"""Chameleon, Emu3 and Apertus: pictures become discrete codes."""
+"""Chameleon, Emu3 and Apertus, which turn pictures into discrete codes."""
 
 import torch
 
@@ -49,7 +49,7 @@ add(
             },
             pixels={"pixel_values": (3, 64, 64), "image_sizes": lambda rows: torch.tensor([[64, 64]] * rows)},
             image_token=100,
-            idle={"model.vqmodel.decoder": "it paints pictures and has no part in reading them"},
+            idle={"model.vqmodel.decoder": "it generates pictures and is not used to read them"},
             discrete=True,
         ),
     ),

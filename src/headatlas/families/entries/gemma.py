@@ -4,7 +4,7 @@ from headatlas.families.family import ChatFormat, Family, TinyModel, TinyProcess
 from headatlas.families.image_grid import one_square
 from headatlas.families.parts import square, turns
 
-# PaliGemma has no roles: a request ends in a line break, an answer in the end-of-text token, over and over.
+# PaliGemma has no roles: every request ends in a line break and every answer in the end-of-text token.
 _REQUESTS = (
     "{% for message in messages %}{% for part in message['content'] %}"
     "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"

@@ -9,7 +9,7 @@ add(
         "granite4_vision",
         tiny_model=TinyModel(
             config={
-                # One layer of the language model for each projector: of two that write to one, the first would be lost.
+                # Each projector needs a layer of its own: the second of two that write to one layer would overwrite the first.
                 "text_config": {"num_hidden_layers": 5, "layer_types": ["attention"] * 5},
                 "deepstack_layer_map": [[-1, 0]],
                 "spatial_target_layers": [1, 2, 3, 4],

@@ -4,7 +4,7 @@ from headatlas.families.family import Family, TinyModel, TinyProcessor, add
 from headatlas.families.image_grid import one_square, whole_then_unpadded
 from headatlas.families.parts import CHATML_TOKENS, square, turns
 
-# LLaVA-OneVision writes a blank after the role of a past turn, and none where the model is to answer.
+# LLaVA-OneVision writes a blank after the role of an earlier turn, and none where the model's answer begins.
 _ONEVISION = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + ' ' }}"
     "{% for part in m['content'] if part['type'] == 'image' %}{{ '<image>' }}{% endfor %}"

@@ -19,7 +19,7 @@ _QWEN_IDS = {
     "vision_start_token_id": "<|vision_start|>",
     "vision_end_token_id": "<|vision_end|>",
 }
-# Qwen3.5 opens an answer with a thought, which is empty if none is wanted and is dropped once later turns follow.
+# Qwen3.5 begins an answer with a thought. It is empty if thinking is off, and left out of all turns but the last.
 _THINKING = (
     "{% set ns = namespace(last=0) %}{% for m in messages %}{% if m['role'] == 'user' %}{% set ns.last = loop.index0 %}"
     "{% endif %}{% endfor %}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' }}"

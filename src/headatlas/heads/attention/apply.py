@@ -1,7 +1,7 @@
-"""Put attention edits in force: the edited rows are computed anew from the kernel's own inputs and replaced in its output.
+"""Apply attention edits: the edited rows are computed again from the kernel's inputs and replaced in its output.
 
-The kernel runs as ever. Of its output only the rows change whose head, query position and keys an edit touches; every other bit
-stays. Logits are edited before the mask and the softmax, edit by edit in order, in float32.
+The kernel runs as without edits. Only rows whose head, query position and keys are edited change; all others stay bit for bit the
+same. Logits are edited before the mask and the softmax, edit by edit in order, in float32.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from headatlas.heads.scope import Positions, Scope, Window, current_mask
 
 @runtime_checkable
 class Where(Protocol):
-    """What says where in the sequence a forward is: `ActiveEdit` does."""
+    """The part of `ActiveEdit` that places a forward in the sequence."""
 
     positions: Positions | None
     scope: Scope
@@ -40,7 +40,7 @@ class _Entry:
 
 
 def attention_sites(grid: HeadGrid, rows: Sequence[Sequence[AttentionEdit]]) -> dict[Site, list[_Entry]]:
-    """Check the edits against the model: what is to be done at each touched site, in order.
+    """Check the edits against the model, and return those of each edited site, in order.
 
     Raises `HeadAtlasError` for heads that the model lacks, and for edits in a tower that cannot have them.
     """
@@ -73,7 +73,7 @@ def attention_sites(grid: HeadGrid, rows: Sequence[Sequence[AttentionEdit]]) -> 
 def edited_attention(
     model: nn.Module, grid: HeadGrid, rows: Sequence[Sequence[AttentionEdit]], where: Where
 ) -> Iterator[None]:
-    """Within, attention is edited: `rows` is one list of edits for all rows of the batch, or one list for each."""
+    """Within the block attention is edited: `rows` is one list of edits for all rows of the batch, or one list for each."""
     entries = attention_sites(grid, rows)
     if where.scope != "all" and any(site.tower not in TEXT_TOWERS for site in entries):
         raise HeadAtlasError(
@@ -149,7 +149,7 @@ def _change(site: Site, call: AttentionCall, entry: _Entry, queries: Tensor | No
 
 
 def _words(call: AttentionCall, where: Where) -> Tensor:
-    """The query positions of the call that are not image tokens, `[B, T]`; decoded tokens are words."""
+    """The query positions of the call that are not image tokens, `[B, T]`; decoded tokens are text."""
     image = None if where.positions is None else where.positions.image
     if image is None:
         raise HeadAtlasError("queries 'text' need the batch's image mask; set active.positions before the forward")
@@ -193,7 +193,7 @@ def _image(site: Site, call: AttentionCall, where: Where) -> Tensor:
 
 
 def _on_keys(site: Site, call: AttentionCall, mask: Tensor, where: Where) -> Tensor:
-    """A mask `[B|1, T]` over the sequence as one over the call's keys; keys behind its end (decoded tokens) are not in it."""
+    """A mask `[B|1, T]` over the sequence as one over the call's keys; False for keys after its end (decoded tokens)."""
     if site.tower == "L":
         mask = mask[:, first_key(call, where.window) :]
     elif mask.shape[1] != call.n_keys:

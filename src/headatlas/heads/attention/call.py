@@ -1,7 +1,7 @@
 """One call of an attention function, and its attention rows computed from the same tensors.
 
 a[h](q, .) = softmax over k of (q_h . k_g(h) * scale, capped, + bias + mask), with the sink's logit in the denominator where the
-family has one. Only the rows asked for are computed: `O(rows x keys)`, in float32 (or float64). How a missing mask is meant
+family has one. Only the requested rows are computed: `O(rows x keys)`, in float32 (or float64). The meaning of a missing mask
 depends on the implementation: `sdpa` and flash kernels are causal without one, eager code is not.
 """
 
@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from headatlas.errors import HeadAtlasError
 
 CLOSE = {torch.float32: 1e-4, torch.float64: 1e-9}
-"""How far a . V may be from the kernel's own output, as a share of the largest value; 0.03 in half precision."""
+"""Largest accepted difference between a . V and the kernel's output, as a share of the largest value; 0.03 in half precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class LogitChange:
-    """What an edit does to the logits of a call.
+    """The change that an edit makes to the logits of a call.
 
     Attributes:
-        chosen: the batch rows and heads concerned, `[B, H]`.
-        queries: the query positions concerned, `[B, T]`; None for all.
-        keys: the keys that `change` touches, `[B|1, 1, 1, K]`.
+        chosen: the batch rows and heads that are edited, `[B, H]`.
+        queries: the query positions that are edited, `[B, T]`; None for all.
+        keys: the keys whose logits `change` changes, `[B|1, 1, 1, K]`.
         change: logits `[B, n, Q, K]` before the mask to changed ones.
     """
 
@@ -47,7 +47,7 @@ class LogitChange:
 
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
-    """What an attention module gave its kernel, and what the kernel gave back.
+    """The arguments that an attention module gave its kernel, and the kernel's output.
 
     Attributes:
         module: the module that made the call.
@@ -57,8 +57,8 @@ class AttentionCall:
         mask: None, bool (True is seen) or additive `[B|1, H|1, T, K]`, bool `[B, K]` over keys (flash), or a flex `BlockMask`.
         options: all other arguments, by name.
         output: `[B, T, H, Dv]`.
-        own_weights: the weights `[B, H, T, K]` that eager code also gives back; None from fast kernels.
-        changes: what edits have done to the logits; `output` is then what they made of it, and so are the rows read here.
+        own_weights: the weights `[B, H, T, K]` that eager code also returns; None from fast kernels.
+        changes: changes of the logits by edits; `output`, and the rows read here, are then those after the edits.
     """
 
     module: nn.Module
@@ -101,7 +101,7 @@ class AttentionCall:
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which rows are computed."""
+        """The dtype in which rows are computed."""
         return torch.promote_types(self.query.dtype, torch.float32)
 
     def logits(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B n Q K"]:
@@ -132,7 +132,7 @@ class AttentionCall:
         return made if list(heads) == list(range(self.n_heads)) else made[:, list(heads)]
 
     def mask_rows(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B n Q K"] | None:
-        """The additive mask of these rows, `[B, n or 1, Q, K]`; None where every key is seen."""
+        """The additive mask of these rows, `[B, n or 1, Q, K]`; None if every key is seen."""
         if isinstance(self.mask, Tensor) and self.mask.dim() == 4:
             rows = self._rows(self.mask, heads, at)
             if rows.dtype == torch.bool:
@@ -161,7 +161,7 @@ class AttentionCall:
         return table[batch, :, at.to(table.device)].transpose(1, 2)  # [B, n, Q, K]
 
     def _causal(self, at: Tensor) -> Tensor | None:
-        """Keys seen where no mask says it: bool `[B, 1, Q, K]`, or None for all."""
+        """The keys that are seen without a mask: bool `[B, 1, Q, K]`, or None for all."""
         if self.implementation == "eager" or "flex" in self.implementation:
             return None  # their masks are always given
         keys = torch.arange(self.n_keys, device=at.device)
@@ -194,7 +194,7 @@ class AttentionCall:
         return rule(batch, torch.zeros_like(batch), at[..., None].expand_as(batch), keys)[:, None]
 
     def sink(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B n Q 1"] | None:
-        """The logit that takes part in the softmax and has no value; None where the family has none."""
+        """The logit of the sink, which is in the softmax but has no value vector; None if the family has none."""
         if self.implementation.endswith("sdpa"):
             return None
         sink = self.options.get("s_aux", self.options.get("sinks"))
@@ -231,7 +231,7 @@ class AttentionCall:
         return self.softmax(self.logits(heads, at), heads, at)
 
     def mixed(self, weights: Float[Tensor, "B n Q K"], heads: Sequence[int]) -> Float[Tensor, "B Q n E"]:
-        """a . V: what the rows make of the values."""
+        """a . V: the values, mixed by the rows."""
         each = self.n_heads // self.value.shape[1]
         value = self.value.to(weights.dtype)
         if list(heads) == list(range(self.n_heads)) and each > 1:
@@ -251,13 +251,13 @@ class AttentionCall:
     def gap(self, weights: Float[Tensor, "B n Q K"], heads: Sequence[int], at: Int[Tensor, "B Q"]) -> float:
         """Largest difference between a . V and the kernel's own output, as a share of its largest value."""
         own = self.own(heads, at).to(weights.dtype)
-        # Rows that see nothing (padding) are whatever the kernel makes of them.
+        # Rows that see no key (padding) are not compared: kernels differ in them.
         seen = (weights.sum(-1) > 0).transpose(1, 2)[..., None]
         off = torch.where(seen, (self.mixed(weights, heads) - own).abs(), 0.0)
         return float(off.max()) / max(float(torch.where(seen, own.abs(), 0.0).max()), 1e-30)
 
     def check(self, weights: Float[Tensor, "B n Q K"], heads: Sequence[int], at: Int[Tensor, "B Q"]) -> None:
-        """Raise `HeadAtlasError` unless a . V is what the model's own kernel gave."""
+        """Raise `HeadAtlasError` unless a . V equals the output of the model's own kernel."""
         gap = self.gap(weights, heads, at)
         if not gap <= CLOSE.get(self.output.dtype, 3e-2):
             known = ", ".join(sorted(self.options))

@@ -1,4 +1,4 @@
-"""What is done to attention, declared: a bias, a factor or a block on the logits of some keys, at chosen heads."""
+"""Edits of attention as values: a bias, a factor or a block on the logits of some keys, at chosen heads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = Literal["add", "scale", "block"]
 
 @dataclass(frozen=True, eq=False)
 class AttentionEdit:
-    """Logits of `keys` changed at `heads`; the softmax is then taken anew, so what these keys gain the others lose.
+    """A change of the logits of `keys` at `heads`. The softmax follows, so each row still sums to 1.
 
     Attributes:
         heads: where.
@@ -53,7 +53,7 @@ class AttentionEdit:
 
     @property
     def rows(self) -> int | None:
-        """The number of batch rows `keys` is given for; None if it holds for any row."""
+        """The number of batch rows for which `keys` are given; None if they are the same for every row."""
         return self.keys.shape[0] if isinstance(self.keys, Tensor) and self.keys.dim() == 2 else None
 
     def at_row(self, row: int) -> AttentionEdit:
@@ -98,16 +98,17 @@ def scale_attention(heads: Heads, keys: Any, weight: float, *, queries: Queries 
 
 
 def block(heads: Heads, keys: Any, *, queries: Queries = None) -> AttentionEdit:
-    """Let the heads see nothing of `keys` (attention knockout). A query left without any key gets z = 0.
+    """Hide `keys` from the heads (attention knockout). A query without any remaining key gets z = 0.
 
-    With keys `"image"` and queries `"text"`, at all heads of a band of layers, nothing flows there from the picture to the words.
+    With keys `"image"` and queries `"text"` at all heads of some layers, no information flows there from the picture to the
+    words.
     """
     return AttentionEdit(_head_set(heads), "block", _keys(keys), 0.0, 0.0, "block", queries)
 
 
 def split_edits(edits: Sequence[Any]) -> tuple[list[Any], list[list[AttentionEdit]] | None]:
-    """Edits of z in the form they were given, and edits of attention as one list a row (one list in all: for every row); None
-    where there are none of the latter."""
+    """The edits of z in the form they were given, and the edits of attention as one list for each row, or one list for all rows;
+    None if there are no edits of attention."""
     if edits and all(isinstance(item, Sequence) for item in edits):
         plain = [[edit for edit in row if not isinstance(edit, AttentionEdit)] for row in edits]
         attention = [[edit for edit in row if isinstance(edit, AttentionEdit)] for row in edits]

@@ -1,10 +1,10 @@
-"""Watch, and change, the attention calls of chosen modules where transformers dispatches them.
+"""Intercept the attention calls of chosen modules where transformers dispatches them.
 
-Every attention module of transformers asks `ALL_ATTENTION_FUNCTIONS` for the function of the configured implementation (`sdpa`,
-`flash_attention_2`, `flex_attention`, a kernel from the hub), or takes the `eager_attention_forward` of its own file, and calls
-it with query, key and value after projections, norms and rotary angles. Within `intercepted`, these functions are wrapped: the
-model's own function still computes the output, and the observer of the module then sees the call and may replace the output.
-Configurations, masks and kernels stay as they are. Works with transformers >= 5.0.
+Every attention module of transformers looks up the function of the configured implementation in `ALL_ATTENTION_FUNCTIONS`
+(`sdpa`, `flash_attention_2`, `flex_attention`, a kernel from the hub), or takes the `eager_attention_forward` of its own file,
+and calls it with query, key and value after projections, norms and rotary angles. Within `intercepted`, these functions are
+wrapped: the model's own function still computes the output, and the observer of the module then sees the call and may replace the
+output. Configurations, masks and kernels stay as they are. Works with transformers >= 5.0.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from transformers.modeling_utils import AttentionInterface
 from headatlas.heads.attention.call import AttentionCall
 
 Observer = Callable[[AttentionCall], AttentionCall | None]
-"""Sees one call of the attention function; what it returns, if not None, stands for the call from then on, with its output."""
+"""Called with every call of the attention function; a call that it returns replaces the original, including its output."""
 
 EAGER = "eager_attention_forward"
-"""How the files of transformers call their own function, here or with a prefix."""
+"""Name of the eager function in the files of transformers, possibly with a prefix."""
 
 _lock = threading.RLock()
 _observers: dict[nn.Module, list[Observer]] = {}
 _installed: dict[str, Any] = {}
 """While intercepting: the original `__getitem__`, under ""; and the eager functions of each file, under its module name."""
 _files: dict[str, int] = {}
-"""How many open contexts need the eager functions of a file."""
+"""Number of open contexts that need the eager functions of a file."""
 _inside = threading.local()
 
 
 @contextmanager
 def intercepted(observers: Mapping[nn.Module, Observer]) -> Iterator[None]:
-    """Within, each module's observer sees every attention call that the module makes. Contexts nest: an outer context's observer
-    sees a call first."""
+    """Within the block, each module's observer is called with every attention call of the module. Contexts nest: an outer
+    context's observer is called first."""
     files = {name for module in observers for name in _files_of(module)}
     with _lock:
         if not _observers:

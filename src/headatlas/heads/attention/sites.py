@@ -1,4 +1,4 @@
-"""Which attention calls belong to which site, where in the sequence they are, and which of their query positions are wanted."""
+"""Assign attention calls to sites, and place their query positions in the sequence."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from headatlas.heads.grid import Site
 from headatlas.heads.scope import Window
 
 CallObserver = Callable[[Site, AttentionCall], AttentionCall | None]
-"""Sees a site's attention call; what it returns, if not None, stands for the call from there on, its output included."""
+"""Called with every attention call of a site; a call that it returns replaces the original, including its output."""
 
 
 @contextmanager
 def observed(model: nn.Module, sites: Iterable[Site], observer: CallObserver) -> Iterator[None]:
-    """Within, `observer` sees the attention calls of `sites`.
+    """Within the block, `observer` is called with the attention calls of `sites`.
 
-    Raises `HeadAtlasError`, in the forward, at a site whose output projection is reached without a call having been seen: its
-    module computes attention by code of its own.
+    Raises `HeadAtlasError`, in the forward, at a site whose output projection is reached without such a call: its module computes
+    attention with code of its own.
     """
     seen: set[Site] = set()
     observers = {}
@@ -72,7 +72,7 @@ class WindowWatch:
 
     @contextmanager
     def on(self, language: nn.Module) -> Iterator[WindowWatch]:
-        """Within, the window is kept up to date."""
+        """Within the block the window is up to date."""
         handle = language.register_forward_pre_hook(self._hook, with_kwargs=True)
         try:
             yield self

@@ -1,4 +1,4 @@
-"""Detectors, one file each: where the things are that a question is about."""
+"""Detectors, which find the things that a question is about; one file each."""
 
 from headatlas.latent.detectors.base import (
     DETECTORS,

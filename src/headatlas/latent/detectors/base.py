@@ -23,7 +23,7 @@ class Detector(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the detections could."""
+        """A text that changes whenever the detections could change."""
         ...
 
     def __call__(self, question: Question) -> Detections:
@@ -50,7 +50,7 @@ def get_detector(name: str, **options: object) -> Detector:
 
 
 def picture_key(image: Image.Image) -> str:
-    """32 hex digits of a picture as it is seen: upright, its size and pixels."""
+    """32 hex digits that identify a picture by the size and pixels of its upright form."""
     seen = upright(image).convert("RGB")
     return hashlib.blake2b(repr(seen.size).encode() + seen.tobytes(), digest_size=16).hexdigest()
 
@@ -94,17 +94,17 @@ _NOT_THINGS = {
 
 
 def things_named(question: Question) -> list[str]:
-    """What a question is about, in its own words: the names of the dataset's objects that occur in the text, else the words
-    behind its articles ("the red car"); without repeats."""
+    """The things that a question names, without repeats: the names of the dataset's objects that occur in its text, or else the
+    words after its articles ("the red car")."""
     text = question.text.lower()
     known = dict.fromkeys(
         thing.cls.lower() for thing in question.objects if re.search(rf"\b{re.escape(thing.cls.lower())}", text)
     )
     if known:
         return list(known)
-    found: dict[str, None] = {}
+    things: dict[str, None] = {}
     for match in _THING.findall(text):
         words = [word for word in match.split() if word not in _NOT_THINGS]
         if words and match.split()[0] not in _NOT_THINGS:
-            found[" ".join(words)] = None
-    return list(found)
+            things[" ".join(words)] = None
+    return list(things)

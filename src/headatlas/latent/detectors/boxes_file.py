@@ -1,4 +1,4 @@
-"""The detector `file`: boxes from a file, as `headatlas data boxes` writes it or any other program does.
+"""The detector `file`: boxes from a file that `headatlas data boxes` or another program wrote.
 
 One JSON object a line: `{"picture": KEY, "label": "red car", "box": [x0, y0, x1, y1]}`, boxes in 0..1 of width and height. KEY is
 `picture_key` of the picture, or the question's id.
@@ -43,7 +43,7 @@ class BoxesFile:
     def _row(self, line: str, number: int) -> tuple[str, str, Box | None]:
         try:
             row = json.loads(line)
-            if row["box"] is None:  # looked at, and nothing found
+            if row["box"] is None:  # nothing was found in this picture
                 return str(row["picture"]), "", None
             x0, y0, x1, y1 = map(float, row["box"])
             return str(row["picture"]), str(row["label"]), Box(x0=x0, y0=y0, x1=x1, y1=y1)
@@ -62,7 +62,7 @@ class BoxesFile:
         """Boxes of the question's first picture.
 
         Raises:
-            HeadAtlasError: the file says nothing of it.
+            HeadAtlasError: the file has no line for it.
         """
         if not question.images:
             return []

@@ -105,8 +105,8 @@ class EndpointDetector:
                 if store is not None:
                     store.close()
 
-        found = [(thing.label, thing.corners()) for thing in run(ask).things]
-        return [(label, box) for label, box in found if box is not None]
+        detections = [(thing.label, thing.corners()) for thing in run(ask).things]
+        return [(label, box) for label, box in detections if box is not None]
 
 
 async def _faults(reply: Things) -> list[str]:

@@ -1,4 +1,4 @@
-"""The detector `ground_truth`: the boxes that the dataset itself knows."""
+"""The detector `ground_truth`: the boxes that are part of the dataset."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from headatlas.cogvsr.schema import Question, SceneObject
 from headatlas.latent.detectors.base import Detections, detector
 
 _UNCOLOURED = {"", "the", "a", "an", "any", "many", "this", "that", "each", "every", "all", "and", "of"}
-"""Words before a class that name no colour."""
+"""Words before a class name that are not colours."""
 
 
 @detector("ground_truth")
 @dataclass(frozen=True)
 class GroundTruth:
-    """The boxes that the dataset itself knows (`question.objects`).
+    """The boxes that are part of the dataset (`question.objects`).
 
     Args:
         mentioned: only things whose class (and colour, where the text gives that class one) the question names, as a

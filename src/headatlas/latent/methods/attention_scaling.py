@@ -1,8 +1,8 @@
-"""The methods `attention_scaling` (AdaptVis, arXiv 2503.01773) and `attention_scaling_heads`, the same in the chosen heads alone.
+"""The methods `attention_scaling` (AdaptVis, arXiv 2503.01773) and `attention_scaling_heads`, the same in the chosen heads only.
 
 At the last position of the prompt the attention logits of all image tokens are multiplied by w, in every layer: w > 1 (sharper)
-where the model is confident of its bare answer, w < 1 (smoother) where it is not. Confident means that the likeliest first token
-has at least the threshold's probability. The threshold is the median on split P; both weights are tuned on split T.
+where the unchanged model is confident of its answer, w < 1 (smoother) where it is not. It is confident if the probability of its
+most likely first token reaches a threshold, the median on split P. Both weights are tuned on split T.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from headatlas.vlm.loss import answer_logits, batched
 @method("attention_scaling")
 @dataclass
 class AttentionScaling:
-    """Sharpen or smooth the attention to the image by the model's own confidence, in all heads.
+    """Sharpen or smooth the attention to the image, depending on the model's confidence, in all heads.
 
     Args:
         low, high: weights tried for unconfident and for confident answers.
-        everywhere: in all heads, as published; else in the chosen ones.
+        everywhere: whether all heads are changed, as published, or only the chosen ones.
 
     Attributes:
         threshold: of the first token's probability, 0..1.
@@ -89,7 +89,7 @@ class AttentionScaling:
 
     def _decide(self, vlm: VLM, batch: Batch) -> list[int]:
         sure = (confidences(vlm, batch) >= self.threshold).tolist()
-        if self.shuffled:  # the same weights to as many answers of the batch, but not by confidence
+        if self.shuffled:  # the control: each weight for as many answers of the batch, but regardless of confidence
             sure = [sure[i] for i in np.random.default_rng(len(sure)).permutation(len(sure))]
         return list(map(int, sure))
 
@@ -97,7 +97,7 @@ class AttentionScaling:
 @method("attention_scaling_heads")
 @dataclass
 class AttentionScalingHeads(AttentionScaling):  # pyright: ignore[reportGeneralTypeIssues]
-    """`attention_scaling` in the chosen heads alone."""
+    """`attention_scaling` in the chosen heads only."""
 
     everywhere: bool = False
     name: str = "attention_scaling_heads"
@@ -109,11 +109,11 @@ class AttentionScalingHeads(AttentionScaling):  # pyright: ignore[reportGeneralT
 def spatial_confidences(inputs: MethodInputs) -> np.ndarray:
     """The probability of the likeliest first token of each spatial answer of split P, in the unchanged model."""
     questions = inputs.questions("P")
-    found = []
+    probabilities = []
     for rows, batch in batched(inputs.vlm, [conversation(q) for q in questions], inputs.batch_size, refused={}):
-        made = answer_logits(inputs.vlm, batch)
-        first = torch.cat([made.turn.new_ones(1), made.turn.diff()]).bool()
-        best = made.logits[first].softmax(-1).amax(-1).tolist()
+        answers = answer_logits(inputs.vlm, batch)
+        first = torch.cat([answers.turn.new_ones(1), answers.turn.diff()]).bool()
+        best = answers.logits[first].softmax(-1).amax(-1).tolist()
         steps = [step for row in rows for step in questions[row].steps]
-        found += [p for p, step in zip(best, steps, strict=True) if step.function in SPATIAL]
-    return np.array(found or [0.5])
+        probabilities += [p for p, step in zip(best, steps, strict=True) if step.function in SPATIAL]
+    return np.array(probabilities or [0.5])

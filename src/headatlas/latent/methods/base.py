@@ -8,7 +8,7 @@ A method is fitted on split P, tuned on split T, and then applied to a model for
     with method.applied(vlm) as arm:
         answers = evaluate(vlm, data.split("E"), arm=arm)
 
-The model's weights are the same before and after the block, also where an exception leaves it.
+The model's weights are the same before and after the block, also after an exception.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from headatlas.scoring.base import ActivationsLike
 from headatlas.vlm import evaluate
 
 Shown = tuple[tuple[Image.Image, ...], str]
-"""What a model is shown of a question: images, and a text that precedes it ("" for none)."""
+"""What a model is shown for a question: images, and a text before the question ("" for none)."""
 
 ShowQuestion = Callable[[Question], Shown]
 """A way of showing a question, as `vlm.evaluate(arm=...)` takes it."""
@@ -44,8 +44,8 @@ Need = Literal["activations", "heads", "gradients", "attention", "detector", "wr
 """What a method needs: captured z, chosen heads, gradients through the model, attention that can be edited, places of things."""
 
 Control = Literal["random_heads", "all_heads", "shuffled", "random_directions", "random_boxes", "image_twice"]
-"""How a method is made into its own control: fitted in as many random heads, in all heads, with gold answers or labels
-exchanged between steps, along random directions of equal length, with boxes at random places, with more image only."""
+"""Ways to turn a method into a control of itself: fit it in as many random heads, in all heads, with gold answers or labels
+exchanged between steps, along random directions of equal length, with boxes at random places, or with more images only."""
 
 REFERENCE = ("all_heads",)
 """Controls that are reported beside a method but need not be beaten: all heads contain the chosen ones."""
@@ -61,10 +61,10 @@ class MethodInputs:
         activations: captured z of all splits; None where only methods run that need none.
         heads: the heads to act on, by function; empty for methods on the input side.
         seed: of every random draw.
-        detector: where the things are that a question is about.
-        control: fit the method as this control of itself; "" for the method. `random_heads` and `all_heads` are already in
-            `heads`; the others are the method's to follow.
-        n_fit: questions of split P that gradients are taken on, at most.
+        detector: finds the things that a question is about.
+        control: the control of itself that the method is fitted as; "" for the method. For `random_heads` and `all_heads` the
+            heads are already in `heads`; the method carries out the other controls itself.
+        n_fit: most questions of split P on which gradients are taken.
         batch_size: questions a batch.
         fit_batch: questions a batch where gradients are taken.
         progress: see `headatlas.progress`.
@@ -102,7 +102,7 @@ class MethodInputs:
         return np.random.default_rng([self.seed, 15])
 
     def may_fit(self, shape: tuple[int, int]) -> Bool[np.ndarray, "L H"]:
-        """The heads that a method which chooses its own may act on: all, or those of the control `random_heads`."""
+        """A mask over the heads that a method may choose from: all, or those of the control `random_heads`."""
         if self.control == "random_heads":
             return self.spatial_heads.mask(shape)
         return np.ones(shape, dtype=bool)
@@ -136,9 +136,9 @@ class MethodInputs:
 
 
 def heads_by(size: Float[Tensor, "L H"]) -> HeadSet:
-    """The heads whose number is above 0, the largest first."""
-    found = [(float(size[layer, head]), -layer, -head) for layer, head in (size > 0).nonzero().tolist()]
-    return HeadSet(Head(-layer, -head) for _, layer, head in sorted(found, reverse=True))
+    """The heads with a value above 0, the largest first."""
+    ordered = [(float(size[layer, head]), -layer, -head) for layer, head in (size > 0).nonzero().tolist()]
+    return HeadSet(Head(-layer, -head) for _, layer, head in sorted(ordered, reverse=True))
 
 
 @dataclass(frozen=True)

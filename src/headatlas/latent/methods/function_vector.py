@@ -1,4 +1,4 @@
-"""The method `function_vector` (arXiv 2310.15213): what the chosen heads write at spatial steps is added at every answer.
+"""The method `function_vector` (arXiv 2310.15213): add the chosen heads' mean output at spatial steps to every answer.
 
 The addition to each head is strength times (mean z over the spatial steps of split P - mean z over its other steps).
 """
@@ -92,5 +92,5 @@ class FunctionVector:
             yield
 
     def recipe(self, vlm: VLM) -> HeadRecipe:
-        """What is added to the heads, to be kept."""
+        """A head recipe with the vector that is added."""
         return HeadRecipe.of(vlm, self.name, self.edits(), scope="answer", settings={"strength": self.strength})

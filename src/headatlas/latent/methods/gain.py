@@ -1,9 +1,9 @@
 """The method `gain`: one factor for each head, z' = exp(strength * theta) z, fitted on split P by gradient.
 
 theta starts at 0 (factor 1) and is pulled back to 0 by an L1 penalty (a proximal step after each update), so that the method
-chooses its own heads: those whose factor ends within `LEAST` of 1 are left alone. It undoes exactly the surgery that makes heads
-latent (`truth.scale_output`), and folds into the output projection's weights (`HeadRecipe.merge`). Its control `all_heads` has
-one factor for all heads together.
+chooses its own heads: those whose log factor ends within `LEAST` of 0 are left unchanged. A gain exactly undoes the surgery that
+makes heads latent (`truth.scale_output`), and folds into the output projection's weights (`HeadRecipe.merge`). Its control
+`all_heads` has one factor for all heads together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from headatlas.vlm import VLM
 from headatlas.vlm.recipe import HeadRecipe
 
 LEAST = 0.2
-"""Heads whose |log factor| stays below this keep their factor 1."""
+"""Heads whose |log factor| stays below this keep factor 1."""
 
 
 @method("gain")
@@ -43,7 +43,7 @@ class Gain:
         tried: strengths tried on split T, as multiples of the fitted log factors.
 
     Attributes:
-        theta: log factor of every head, [L, H]; 0 where the head is left alone.
+        theta: log factor of every head, [L, H]; 0 where the head is unchanged.
         strength: as tuned; 0 for none.
     """
 
@@ -86,8 +86,8 @@ class Gain:
             inputs, [theta], lambda: scaled(vlm, theta * allowed), name=self.name, lr=self.lr, steps=self.steps,
             beta=self.beta, after_step=pull,
         )  # fmt: skip
-        found = (theta.detach() * allowed).cpu()
-        self.theta, self.strength = torch.where(found.abs() >= LEAST, found, 0.0), 1.0
+        theta_fitted = (theta.detach() * allowed).cpu()
+        self.theta, self.strength = torch.where(theta_fitted.abs() >= LEAST, theta_fitted, 0.0), 1.0
         self.reason = "" if self.heads else "every head's factor stayed at 1"
 
     def tune(self, inputs: MethodInputs) -> None:
@@ -114,12 +114,12 @@ class Gain:
             yield
 
     def recipe(self, vlm: VLM) -> HeadRecipe:
-        """The factors, to be kept."""
+        """A head recipe with the factors."""
         return HeadRecipe.of(vlm, self.name, self.edits(), settings={"strength": self.strength})
 
 
 def scaled(vlm: VLM, theta: Float[Tensor, "L H"]) -> AbstractContextManager[None]:
-    """Within, every head of the language model is multiplied by exp(theta), differentiably."""
+    """Within the block every head of the language model is multiplied by exp(theta), differentiably."""
 
     def act(site: Site, hidden: Tensor) -> Tensor:
         factor = theta[site.layer, : site.n_heads].exp().to(hidden.dtype)

@@ -1,7 +1,7 @@
-"""The method `gates`: heads that hold the spatial steps back are closed, z' = g z + (1 - g) mean, g in 0..1, fitted on split P.
+"""The method `gates`: close heads that harm the spatial answers, z' = g z + (1 - g) mean, with g in 0..1 fitted on split P.
 
-As in causal head gating, but learned for the answers' sake: a gate closes where the gold answers of spatial steps become likelier
-without the head. All gates begin nearly open; each update pulls them open again, so that heads that do no harm stay as they are.
+As in causal head gating, but fitted to improve answers: a gate closes if the gold answers of spatial steps become more likely
+without the head. All gates begin nearly open, and each update pulls them open, so that heads that do no harm stay as they are.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from headatlas.vlm import VLM
 from headatlas.vlm.recipe import HeadRecipe
 
 OPEN = 0.9
-"""Gates that end above it are opened fully."""
+"""Gates that end above this value are opened fully."""
 START = 0.97
-"""Where gates begin: closed a little, because a gate of exactly 1 has no gradient through the sigmoid."""
+"""Initial value: not exactly 1, where the sigmoid has no gradient."""
 
 
 @method("gates")
@@ -39,10 +39,10 @@ class Gates:
         steps: updates of the fit.
         lr: of the gates' logits.
         pull: cost of a closed gate, in nats of a spatial answer.
-        tried: strengths tried on split T: 1 closes each gate as far as was fitted, less closes it less.
+        tried: strengths tried on split T; 1 closes each gate as far as was fitted, smaller values less.
 
     Attributes:
-        gates: g of every head, [L, H]; 1 where the head is left alone.
+        gates: g of every head, [L, H]; 1 where the head is unchanged.
         strength: as tuned; 0 for none.
     """
 
@@ -85,8 +85,8 @@ class Gates:
             inputs, [logits], lambda: gated(vlm, current(), means), name=self.name, lr=self.lr, steps=self.steps,
             penalty=lambda: self.pull * (1 - current()).sum(),
         )  # fmt: skip
-        found = current().detach().cpu()
-        self.gates, self.strength = torch.where(found > OPEN, 1.0, found), 1.0
+        fitted = current().detach().cpu()
+        self.gates, self.strength = torch.where(fitted > OPEN, 1.0, fitted), 1.0
         self.reason = "" if self.heads else "every gate stayed open: no head's absence makes spatial answers likelier"
 
     def tune(self, inputs: MethodInputs) -> None:
@@ -114,12 +114,12 @@ class Gates:
             yield
 
     def recipe(self, vlm: VLM) -> HeadRecipe:
-        """The gates, to be kept."""
+        """A head recipe with the gates."""
         return HeadRecipe.of(vlm, self.name, self.edits(), settings={"strength": self.strength})
 
 
 def gated(vlm: VLM, gates: Float[Tensor, "L H"], means: Float[Tensor, "L H D"]) -> AbstractContextManager[None]:
-    """Within, z' = g z + (1 - g) mean in every head of the language model, differentiably."""
+    """Within the block z' = g z + (1 - g) mean in every head of the language model, differentiably."""
 
     def act(site: Site, hidden: Tensor) -> Tensor:
         gate = gates[site.layer, : site.n_heads, None].to(hidden.dtype)

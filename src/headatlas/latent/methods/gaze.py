@@ -1,7 +1,7 @@
-"""The method `gaze`: the chosen heads look at the things that a question is about.
+"""The method `gaze`: make the chosen heads look at the things that a question is about.
 
-beta is added to the attention logits of the image tokens that show a thing, and taken from those of all other image
-tokens, at the positions that predict answers. A detector says where the things are; beta is tuned on split T.
+At the positions that predict answers, beta is added to the attention logits of the image tokens that show a thing, and subtracted
+from those of all other image tokens. A detector finds the things; beta is tuned on split T.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Gaze:
         return Cost(parameters=1)
 
     def fit(self, inputs: MethodInputs) -> None:
-        """Nothing is fitted; the chosen heads and the detector are noted."""
+        """Take the chosen heads and the detector; nothing is fitted."""
         self.heads, self.detector = inputs.spatial_heads, inputs.detector
         self.random_boxes, self.beta = inputs.control == "random_boxes", 0.0
         self.reason = "" if self.heads else "no heads are chosen"
@@ -71,23 +71,23 @@ class Gaze:
 
     @contextmanager
     def applied(self, vlm: VLM) -> Iterator[ShowQuestion | None]:
-        """Within the block, questions that are shown by what it gives are looked at where their things are."""
+        """Within the block the heads look at the things of questions that are shown by the function it gives."""
         if not self.beta:
             yield None
             return
-        found: dict[str, Detections] = {}
+        shown: dict[str, Detections] = {}
 
         def show(question: Question) -> Shown:
             detections = self.detector(question)
             if self.random_boxes:
                 boxes = elsewhere([box for _, box in detections], seed=question.id)
                 detections = [(name, box) for (name, _), box in zip(detections, boxes, strict=True)]
-            found[question.id] = detections
+            shown[question.id] = detections
             return question.images, ""
 
         def enter(batch: Batch, rows: Sequence[int]) -> AbstractContextManager[Any]:
-            regions = torch.stack([self._region(vlm, batch, row, found) for row in range(len(batch.starts))])
-            # Two edits of all rows at once: rows in which nothing was found have no keys, and stay as they are.
+            regions = torch.stack([self._region(vlm, batch, row, shown) for row in range(len(batch.starts))])
+            # Two edits for all rows at once: rows in which nothing was found have no keys and stay unchanged.
             others = batch.image_mask & ~regions & regions.any(1, keepdim=True)
             edits = [attend(self.heads, regions, self.beta), attend(self.heads, others, -self.beta)]
             return edit_heads(vlm.model, vlm.heads, edits, "answer", batch.positions)

@@ -1,4 +1,4 @@
-"""The method `lora`: low-rank updates of V and O in the chosen heads alone, fitted on split P with peft.
+"""The method `lora`: low-rank updates of V and O in the chosen heads only, fitted on split P with peft.
 
 Of O only the columns of the chosen heads change, of V only the rows (under grouped queries: of the key-value heads
 that the chosen heads read, which other heads may share). The rest of both updates is held at 0 by masking the
@@ -56,7 +56,7 @@ class LoRA:
 
     @property
     def cost(self) -> Cost:
-        """The numbers in A and B that are not held at 0."""
+        """The number of entries of A and B that are trained."""
         return Cost(parameters=sum(int((a != 0).sum() + (b != 0).sum()) for a, b in self.updates.values()))
 
     def fit(self, inputs: MethodInputs) -> None:
@@ -100,18 +100,18 @@ class LoRA:
 
     @contextmanager
     def applied(self, vlm: VLM) -> Iterator[None]:
-        """Within the block the layers are updated."""
+        """Within the block the layers have their updates."""
         with updated(vlm, self._scaled()):
             yield
 
     def recipe(self, vlm: VLM) -> HeadRecipe:
-        """The updates, to be kept."""
+        """A head recipe with the updates."""
         settings = {"strength": self.strength, "rank": self.rank, "heads": list(map(str, self.heads))}
         return HeadRecipe.of(vlm, self.name, low_rank=self._scaled(), settings=settings)
 
 
 def masks_of(vlm: VLM, heads: HeadSet) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, float]]:
-    """For V and O of each layer with chosen heads: which columns of A and which rows of B may change (1 or 0), and the scale.
+    """Masks (1 or 0) over the columns of A and the rows of B that may change, and the scale, for V and O of each layer.
 
     Raises:
         HeadAtlasError: a layer without separate linear value and output projections.

@@ -1,10 +1,10 @@
 """The method `sha`, spatial head activation from the input side (arXiv 2603.20662), and its arms.
 
-Detected things are outlined (`boxes`), covered by their own mean colour so that class, colour and texture are gone while
-place and extent stay (`mask`), or both (`boxes+mask`), in place of the picture. In the arms `added_boxes`, `added_mask` and
-`added_boxes+mask` (the paper's) the changed picture is shown as a second image beside the original. Controls show what the arm
-itself contributes: outlines at random places (`random_boxes`), covers of equal area at random places (`random_mask`), the same
-knowledge as words (`coordinates`), more image without more knowledge (`image_twice`, `added_random_boxes`).
+Detected things are outlined (`boxes`), covered with their mean colour so that only place and extent remain visible (`mask`), or
+both (`boxes+mask`), and this picture replaces the original. In the arms `added_boxes`, `added_mask` and `added_boxes+mask` (the
+paper's) it is a second image beside the original. The controls are outlines at random places (`random_boxes`), covers of equal
+area at random places (`random_mask`), the places as words (`coordinates`), and a second image without new information
+(`image_twice`, `added_random_boxes`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LINE = 1 / 80
 """Width of an outline as a share of the image's longer side (at least 2 pixels)."""
 
 COLOURS = ((255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 0, 0), (255, 255, 255))
-"""Outlines take the one that differs most from the image's mean colour."""
+"""Colours of outlines; the one that differs most from the image's mean colour is used."""
 
 Draw = Callable[[Question, Detections], Shown]
 
@@ -113,7 +113,7 @@ class SHA:
         return Cost(images=2.0 if self.arm.startswith("added_") or self.arm == "image_twice" else 1.0)
 
     def fit(self, inputs: MethodInputs) -> None:
-        """Nothing is fitted: the detector is noted, and a control shows what it has to show."""
+        """Take the detector; nothing is fitted. A control changes the arm or the boxes."""
         self.detector = inputs.detector
         if inputs.control == "random_boxes":
             self.arm = ARMS[self.arm].control or "random_boxes"
@@ -194,12 +194,13 @@ def _image_twice(question: Question, detections: Detections) -> Shown:
 
 
 def _beside(question: Question, shown: Shown) -> Shown:
-    """The question's own images and behind them the changed first one."""
+    """The question's own images, followed by the changed first one."""
     return (*question.images, *shown[0][:1]), shown[1]
 
 
 def outline(image: Image.Image, boxes: list[Box]) -> Image.Image:
-    """A copy with each box's outline, drawn around it where there is room so that it covers little of the thing."""
+    """A copy with an outline around each box; it lies outside the box where there is room, so that it hides little of the
+    thing."""
     out = upright(image).copy()
     mean = np.array(ImageStat.Stat(out).mean)
     colour = max(COLOURS, key=lambda c: float(np.abs(np.array(c) - mean).sum()))
@@ -256,5 +257,5 @@ def pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def _first(question: Question, draw: Callable[[Image.Image], Image.Image]) -> tuple[Image.Image, ...]:
-    """Detections are of the first image; further ones stay as they are."""
+    """The question's images with the first one changed, to which the detections belong."""
     return (draw(question.images[0]), *question.images[1:]) if question.images else ()

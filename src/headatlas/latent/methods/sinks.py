@@ -1,9 +1,9 @@
 """The method `sinks`: visual attention redistribution (VAR, arXiv 2503.03321).
 
-A few tokens draw attention without need: *sinks*, whose normed hidden state exceeds `LIMIT` in the model's sink
-dimensions (those in which the first token's does on split P). Where an answer is predicted, heads that give at least
-`IMAGE_MASS` of their attention to the image take the share `strength` of what the sinks have and give it to the image
-tokens that are no sinks, in proportion to what these have. A row's total stays the same.
+*Sinks* are tokens that get attention whatever is asked. Their normed hidden state exceeds `LIMIT` in the model's sink dimensions,
+which are those in which the first token's exceeds it on split P. Where an answer is predicted, in heads with at least
+`IMAGE_MASS` of their attention on the image, the share `strength` of the sinks' attention is given to the other image tokens, in
+proportion to their own. The sum of a row stays the same.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from headatlas.vlm import VLM, Batch, conversation
 from headatlas.vlm.loss import answer_logits, batched
 
 LIMIT = 20.0
-"""Normed hidden states above it in a sink dimension mark a sink."""
+"""A token is a sink if its normed hidden state exceeds this in a sink dimension."""
 IMAGE_MASS = 0.2
-"""Heads that give less of their attention to the image are left alone."""
+"""Heads with less of their attention on the image stay unchanged."""
 
 
 @method("sinks")
 @dataclass
 class Sinks:
-    """Give the image what attention sinks take.
+    """Give a share of the sinks' attention to the image.
 
     Args:
-        tried: shares of the sinks' attention that are given away; 0.4 is the published one.
+        tried: shares of the sinks' attention to redistribute; 0.4 is the published one.
         limit: of normed hidden states.
         image_mass: of a head's attention, 0..1.
 
@@ -108,12 +108,12 @@ class Sinks:
         assert answer is not None
 
         def note(site: Site, hidden: Tensor) -> None:
-            found = normed(hidden)[..., list(self.dims)].amax(-1) >= self.limit  # [B, t]
-            if self.shuffled:  # as many other tokens in their place
-                found = found[:, np.random.default_rng(found.shape[1]).permutation(found.shape[1])]
+            is_sink = normed(hidden)[..., list(self.dims)].amax(-1) >= self.limit  # [B, t]
+            if self.shuffled:  # the control: as many other tokens instead
+                is_sink = is_sink[:, np.random.default_rng(is_sink.shape[1]).permutation(is_sink.shape[1])]
             before = sinks.get(site)
             decoding = hidden.shape[1] == 1
-            sinks[site] = torch.cat([before, found], 1) if before is not None and decoding else found
+            sinks[site] = torch.cat([before, is_sink], 1) if before is not None and decoding else is_sink
 
         def see(site: Site, call: AttentionCall) -> AttentionCall | None:
             rows = (
@@ -169,7 +169,7 @@ def redistribute(
     share: float,
     image_mass: float,
 ) -> Float[Tensor, "B n Q K"]:
-    """Attention rows with `share` of the sinks' mass given to image tokens that are no sinks, in proportion to what these have.
+    """Attention rows with `share` of the sinks' mass given to the other image tokens, in proportion to their own mass.
 
     Rows with less than `image_mass` on the image, or with nothing on such tokens, stay as they are.
     """
@@ -189,7 +189,7 @@ def normed(hidden: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d"]:
 
 @contextmanager
 def watched(vlm: VLM, site: Site, note: Any) -> Iterator[None]:
-    """Within, `note(site, hidden)` sees the hidden states [B, T, d] that the decoder block of `site` is called with."""
+    """Within the block, `note(site, hidden)` is called with the input [B, T, d] of the decoder block of each site."""
     block = vlm.model.get_submodule(site.owner.rpartition(".")[0])
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -225,7 +225,8 @@ def first_token_norms(inputs: MethodInputs) -> Float[Tensor, " d"]:
 
 
 def _keys(mask: Tensor, call: AttentionCall) -> Tensor:
-    """A mask over the sequence as one over the call's keys; decoded keys are not in it, dropped ones (sliding) are cut off."""
+    """A mask over the sequence as one over the call's keys: False for decoded keys, without those that a sliding window
+    dropped."""
     mask = mask.to(call.query.device)
     total = max(mask.shape[1], call.n_keys)
     padded = torch.zeros(mask.shape[0], total, dtype=torch.bool, device=mask.device)

@@ -1,4 +1,4 @@
-"""The methods `steering` (arXiv 2603.20662) and `conditional_steering`, which steers spatial steps alone.
+"""The methods `steering` (arXiv 2603.20662) and `conditional_steering`, which steers only spatial steps.
 
 The chosen heads are moved along their directions from wrong to right answers, estimated on split P, by alpha standard
 deviations; alpha is tuned on split T. The conditional form reads z of the chosen heads in the unchanged model where an
@@ -37,7 +37,7 @@ class Steering:
 
     Args:
         tried: values of alpha, in standard deviations along the direction.
-        min_each: fewest right and fewest wrong steps that a direction is estimated from.
+        min_each: a direction needs at least so many right and so many wrong steps.
 
     Attributes:
         directions: by spatial function; only of those for which there is one.
@@ -72,13 +72,13 @@ class Steering:
         for function in SPATIAL:
             heads = inputs.heads.get(function, HeadSet(()))
             shuffle = inputs.seed + 1 if inputs.control == "shuffled" else None
-            found = directions(inputs.captured(), function, shuffle=shuffle, min_each=self.min_each)
-            if inputs.control == "random_directions" and found.usable:
-                found = found.random(inputs.rng)
-            if heads and found.usable:
-                self.directions[function], self.by_function[function] = found, heads
+            estimated = directions(inputs.captured(), function, shuffle=shuffle, min_each=self.min_each)
+            if inputs.control == "random_directions" and estimated.usable:
+                estimated = estimated.random(inputs.rng)
+            if heads and estimated.usable:
+                self.directions[function], self.by_function[function] = estimated, heads
             else:
-                reasons.append(found.reason or f"no heads of {function} are chosen")
+                reasons.append(estimated.reason or f"no heads of {function} are chosen")
         self.reason = "" if self.directions else "; ".join(reasons)
 
     def tune(self, inputs: MethodInputs) -> None:
@@ -90,7 +90,7 @@ class Steering:
         self.alpha = alpha or 0.0
 
     def edits(self) -> tuple[Edit, ...]:
-        """One edit a function, whose heads may overlap: what both add is added up."""
+        """One edit for each function; in heads of both functions the additions are summed."""
         if not self.alpha:
             return ()
         return tuple(found.edit(self.by_function[name], self.alpha) for name, found in self.directions.items())
@@ -102,14 +102,14 @@ class Steering:
             yield
 
     def recipe(self, vlm: VLM) -> HeadRecipe:
-        """What is added to the heads, to be kept."""
+        """A head recipe with the vectors that are added."""
         return HeadRecipe.of(vlm, self.name, self.edits(), scope="answer", settings={"alpha": self.alpha})
 
 
 @method("conditional_steering")
 @dataclass
 class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
-    """`steering` of those answers alone that a probe takes for spatial."""
+    """`steering` only of answers that a probe classifies as spatial."""
 
     name: str = "conditional_steering"
     probe: Any = None
@@ -142,7 +142,7 @@ class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
 
     @contextmanager
     def applied(self, vlm: VLM) -> Iterator[None]:
-        """Within the block the heads are steered at answers that the probe takes for spatial."""
+        """Within the block the heads are steered at answers that the probe classifies as spatial."""
         if not self.edits():
             yield
             return
@@ -157,7 +157,9 @@ class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
             yield
 
     def recipe(self, vlm: VLM) -> HeadRecipe:
-        """Refused: a recipe has no probe."""
+        """Raise `HeadAtlasError`: a recipe cannot hold the probe."""
         from headatlas.errors import HeadAtlasError
 
-        raise HeadAtlasError("conditional_steering cannot be kept as a recipe, which has no probe: keep `steering`")
+        raise HeadAtlasError(
+            "conditional_steering cannot be saved as a recipe, which cannot hold a probe: save `steering`"
+        )

@@ -33,8 +33,8 @@ WINDOW = 64
 """Tokens that a sliding layer sees; a conversation has about 200."""
 
 QUIET = 0.05
-"""Initial scale of the norms after attention and MLP blocks. At 1, each block of a new Gemma adds a vector five times as long as
-a word's embedding, and twelve of them would hide what a picture shows."""
+"""Initial scale of the norms after attention and MLP blocks. At 1, each of the twelve blocks of a new Gemma would add a vector
+five times as long as a word's embedding, and the picture's features would be lost beside them."""
 
 
 class Gemma3(Family):
@@ -50,8 +50,8 @@ class Gemma3(Family):
     )  # fmt: skip
     shape = Shape(patch_size=12, merge=2, kv_heads=4)
     settings: ClassVar[Mapping[str, Any]] = {"steps": (1500, 1500, 2500, 4000), "horizons": (1500, 1500, 4300, 4000)}
-    """Fewer steps: it learns lookups earlier (.92 of the words of held-out lists after 400 steps of stage 2), and a step takes
-    twice as long."""
+    """Fewer steps than ref-llava: a step takes twice as long, and lookups are learned earlier (.92 of the words of held-out lists
+    after 400 steps of stage 2)."""
     model_class = Gemma3ForConditionalGeneration
     tower = "SigLIP ViT (2 x 2 patches averaged)"
     decoder = f"Gemma 3 (sliding layers of {WINDOW} tokens and full ones in turn)"

@@ -77,7 +77,7 @@ class Qwen25VL(Family):
             "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads,
             "num_key_value_heads": shape.kv_heads or shape.heads, "max_position_embeddings": shape.max_length,
             "bos_token_id": None, "eos_token_id": end, "pad_token_id": pad, "tie_word_embeddings": True,
-            # At 16 numbers a head the usual base of a million would leave most of them still.
+            # With d_head 16 the usual base of a million would leave most dimensions almost constant.
             "rope_parameters": {
                 "rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [half - 2 * side, side, side]
             },
@@ -89,8 +89,8 @@ class Qwen25VL(Family):
         )  # fmt: skip
 
     def begin(self, model: PreTrainedModel) -> None:
-        """Compute the patch embedding as the matrix product it is: as a 3-D convolution its gradient takes a CPU longer than all
-        the rest of the tower. Only this object is changed, no weight and nothing that is saved.
+        """Compute the patch embedding as a matrix product, to which it is equal: on a CPU the gradient of the 3-D convolution
+        takes longer than the rest of the tower. Only this object's forward changes; weights and saved files stay the same.
         """
         embed: Any = model.get_submodule("model.visual.patch_embed")
 
@@ -112,7 +112,7 @@ class Qwen25VL(Family):
     def context(
         self, model: PreTrainedModel, ids: Int64[Tensor, "B T"], at: int | None, shape: Shape
     ) -> dict[str, Any]:
-        """Return M-RoPE's positions `[3, 1, T]`: the same for all rows, for the picture is always in the same place."""
+        """Return M-RoPE's positions `[3, 1, T]`, the same for all rows, as the picture is always in the same place."""
         if at is None:
             return {}
         kinds = torch.zeros_like(ids[:1], dtype=torch.int)

@@ -1,4 +1,4 @@
-"""The paper's claims and their verdicts, reached from `RUN/results/` alone, once per scorer where heads are involved."""
+"""The paper's claims and their verdicts, computed only from `RUN/results/`, once per scorer if they are about heads."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""The record of a claim, the rules by which verdicts are reached, and the registry of claims.
+"""Claims: their record, the rules of their verdicts, and their registry.
 
-Claims read results tables only: whoever has `RUN/results/` can recompute every verdict. A part of a claim (one function) is
+Claims read results tables only, so every verdict can be recomputed from `RUN/results/`. A part of a claim (one function) is
 
 * *contradicted* if its 95 % interval lies wholly on the other side of the claim's bound;
 * *not testable here* if there is no interval, or if its control cannot be beaten whatever the effect;
 * *supported* if its interval lies wholly on the claimed side and its control is beaten at p <= 0.05;
 * *inconclusive* otherwise.
 
-A claim on several functions is contradicted if one of them is, not testable here if one of them is not, and supported only
-if all of them are: an intersection-union test, whose level needs no correction for there being several functions. Its p is the
-largest of theirs. The claims of one scorer are tested together: a claim whose p, adjusted over them (Benjamini-Hochberg), is
-above 0.05 is inconclusive instead of supported.
+A claim about several functions is contradicted if one part is, not testable here if one part is not testable, and supported only
+if all parts are. This is an intersection-union test, whose level needs no correction for the number of functions; its p is the
+largest of the parts. The claims of one scorer are corrected together: a claim whose p, adjusted over them (Benjamini-Hochberg),
+is above 0.05 is inconclusive instead of supported.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ LEVEL = 0.05
 """Level of every test."""
 
 MIN_DRAWS = 39
-"""Draws of a control below which a claim is not testable: with 39 the least p is 1 / 40, with fewer than 19 above `LEVEL`."""
+"""A claim needs at least so many draws of its control: with 39 the smallest p is 1 / 40, with fewer than 19 it is above
+`LEVEL`."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, judged by the heads of one scorer ("" where no scorer is involved).
+    """One claim of the paper, judged by the heads of one scorer ("" if it is not about heads).
 
     `effect` and its 95 % interval `low`..`high` are in `unit`; over several functions they are those of the function with the
     weakest case. `p` is the largest of the functions' and `q` is p adjusted over the claims of the scorer, by which the verdict
@@ -150,7 +151,7 @@ def verdict_of(
         low, high: the 95 % interval; NaN where there is none.
         bound: what the interval is compared with.
         claimed: the side of the bound on which the interval should lie.
-        beaten: whether the control is beaten at `LEVEL`; None if it cannot be, for want of controls.
+        beaten: whether the control is beaten at `LEVEL`; None if there are too few controls for that.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return "not testable here"
@@ -173,7 +174,7 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def beaten_by_draws(p: float, draws: int) -> bool | None:
-    """Whether a control of `draws` random draws is beaten at `LEVEL`; None if it has too few draws to be."""
+    """Whether a control of `draws` random draws is beaten at `LEVEL`; None if there are too few draws for that."""
     if draws < MIN_DRAWS or not math.isfinite(p):
         return None
     return bool(p <= LEVEL)
@@ -205,8 +206,8 @@ def combine(
     Args:
         identity, title, statement, scorer, control, unit: of the claim.
         parts: one for each function.
-        sentence: what was found; by default the parts' texts.
-        largest: whether the weakest case is the part with the largest effect instead of the smallest.
+        sentence: the finding in words; by default the parts' texts.
+        largest: whether the weakest part is the one with the largest effect instead of the smallest.
     """
     measured = [part for part in parts if math.isfinite(part.effect)]
     choose = max if largest else min

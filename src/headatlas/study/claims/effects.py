@@ -1,7 +1,7 @@
 """Claims on effects: SHA improves spatial accuracy (C4), removing spatial heads degrades it (C5a), steering improves it (C5b).
 
-C5a and C5b are about both spatial functions and hold only if each does. C5a asks for more than a drop beyond random heads: the
-drop must be larger than in other functions (specific), and be there among the answers that can still be read (not format).
+C5a and C5b are about both spatial functions and hold only if they hold for each. For C5a the drop must not only exceed that of
+random heads, but also be larger than in other functions, and remain among the answers that can still be read.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _removed(row: pd.Series) -> Part:
     text += _too_few(draws, "random sets")
     beaten = _with_spread(row, row["p_mcnemar"], beaten_by_draws(row["p"], draws))
     if beaten:
-        # Every part of the claim must hold; what could not be measured cannot.
+        # Every condition must hold; one that could not be measured does not.
         beaten = bool(row["low"] > 0 and row["specific_low"] > 0 and row["parsable_low"] > 0)
     low, high = (row["beyond_low"], row["beyond_high"]) if draws else (row["low"], row["high"])
     effect = row["beyond"] if draws else row["drop"]
@@ -137,9 +137,9 @@ def _steered(row: pd.Series, control: pd.Series | None) -> Part:
 
 
 def _with_spread(row: pd.Series, p: float, beaten: bool | None) -> bool | None:
-    """`beaten`, but False where the interval has no width and McNemar's test does not exclude chance.
+    """`beaten`, but False if the interval has no width and McNemar's test does not exclude chance.
 
-    If all steps change alike, resampling them gives an interval without width from however few questions.
+    If all steps change in the same way, resampling them gives an interval without width, even from very few questions.
     """
     return False if beaten and row["high"] == row["low"] and not p <= LEVEL else beaten
 

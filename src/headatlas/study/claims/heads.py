@@ -1,4 +1,4 @@
-"""Claims on the heads themselves: sparse (C1), varying in number and place (C2), spatial ones fewest (C3)."""
+"""Claims on the heads themselves: they are sparse (C1), vary in number and place (C2), and spatial ones are fewest (C3)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORM = 0.5
 """Share of the lost answers that may be unreadable."""
 
 LEAST_DAMAGE = 0.05
-"""Lower bound of the damage of removing all heads below which the model is too near chance to test anything."""
+"""If the lower bound of the damage of removing all heads is below this, the model is too near chance to test the claim."""
 
 
 @claim("C1")
@@ -59,7 +59,7 @@ def _few(rows: pd.DataFrame, function: str) -> Part:
         return Part("", "not testable here", function)
     row = rows.loc[rows["k"].idxmax()]
     if not row["all_low"] > LEAST_DAMAGE or not math.isfinite(row["ratio"]):
-        # A model that answers no better without heads has nothing that its heads could do.
+        # If removing all heads costs nothing, there is no damage to compare with.
         return Part("", "not testable here", function)
     text = (
         f"{TITLES[function]} {percent(row['ratio'])} ({percent(row['low'])} to {percent(row['high'])}; random heads "
@@ -67,12 +67,12 @@ def _few(rows: pd.DataFrame, function: str) -> Part:
     )
     beaten = None
     if row["n_random"] >= MIN_DRAWS:
-        # What makes answers unreadable serves the form of answers, not the function.
+        # Heads whose removal makes answers unreadable serve the form of answers, not the function.
         beaten = bool(row["beyond_low"] > 0 and row["form"] <= FORM)
         text += "" if row["form"] <= FORM else f", but {percent(row['form'])} of the lost answers are unreadable"
     verdict = verdict_of(row["low"], row["high"], MOST, "above", beaten)
     if verdict == "contradicted":
-        # Other heads than this scorer's best may do it: a ranking that fails says nothing against there being a good one.
+        # A few other heads may still do it: a poor ranking does not contradict the claim.
         verdict = "inconclusive"
     return Part(text, verdict, function, row["ratio"], row["low"], row["high"], n=int(row["n"]))
 
@@ -91,13 +91,13 @@ def varied(tables: Tables, scorer: str) -> Claim:
             f"two functions' heads ({place['low']:+.2f} to {place['high']:+.2f}), and two functions differ by "
             f"{number['value']:+.1f} heads more than two halves of one ({number['low']:+.1f} to {number['high']:+.1f})."
         )
-        # The effect shown is that of place; the numbers of heads are in another unit.
+        # The effect shown is that of place, because numbers of heads are in another unit.
         parts = [_above_zero(place), _above_zero(number)]
-    made = combine(
+    judged = combine(
         "C2", "Varied in number and place", "The heads of different functions differ in number and in place.", scorer,
         "the same function's heads in the other half of the scenes", "Jaccard index", parts[:1], sentence,
     )  # fmt: skip
-    return _with_parts(made, parts)
+    return _with_parts(judged, parts)
 
 
 def _above_zero(row: pd.Series) -> Part:

@@ -1,8 +1,8 @@
 """Stage `ablate`: split E is answered without the selected heads.
 
-The heads of every function by every scorer give the damage matrix, and the best heads of every ranking the share of all damage
-that few heads do. The heads of the spatial functions are also compared with random head sets of the same size, which have no
-functional head where enough others exist, ablated by three operations, and ablated in growing numbers.
+For every scorer: the damage matrix (every function's heads), and the share of all damage that the best heads of each ranking do.
+The heads of the spatial functions are also ablated by three operations, in growing numbers, and compared with random head sets of
+the same size (without functional heads if there are enough others).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _negative(
     settings, heads, rows = study.settings, sets[function], []
     functional = {head for one in sets.values() for head in one}
     for operation in OPERATIONS if function in SPATIAL else (settings.operation,):
-        # Each random set costs a pass, so only the spatial functions, which the claims are about, have them.
+        # Each random set costs a pass, so only the spatial functions, which the claims are about, get random sets.
         n_random = settings.n_random if function in SPATIAL and operation == settings.operation else 0
         controls = random_sets(
             heads, study.vlm.heads.shape, n_random, match="layer", rng=settings.seed, exclude=functional

@@ -1,7 +1,7 @@
-"""Stages of a study: what one is, their registry, and how one is run, checked and repaired.
+"""Stages of a study: their record and registry, and how one is run, checked and repaired.
 
-A stage is done when its marker carries the fingerprint of its inputs (model, data, settings, and the files of the stages it
-builds on) and all files that it wrote are unchanged. Files that are missing or changed are computed again.
+A stage is done when its marker has the fingerprint of its current inputs (model, data, settings, and the files of the stages that
+it needs) and all files that it wrote are unchanged. Missing or changed files are computed again.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Stage:
         command: the CLI command that runs it.
         needs: stages whose files it reads.
         run: does the work; every file it writes below the run directory is listed in its marker.
-        version: raised when the stage's meaning changes, so that earlier results are computed again.
-        intact: whether what it wrote outside the marker's list, such as activations, is still there; cheap.
-        uses: registered things that its results depend on, see `registered.codes`.
+        version: increased when the stage's meaning changes, so that earlier results are computed again.
+        intact: a cheap check of files that the marker does not list, such as activations.
+        uses: the registered code on which its results depend, see `registered.codes`.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Stage:
     uses: Callable[[Study], Any] = lambda study: None
 
     def fingerprint(self, study: Study, inputs: dict[str, Any] | None = None) -> str:
-        """Hex digest of everything the stage's results depend on; `inputs` is `study.fingerprint()` if it is known."""
+        """Hex digest of everything on which the stage's results depend; `inputs` is `study.fingerprint()` if it is known."""
         inputs = study.fingerprint() if inputs is None else inputs
         parts: list[Any] = [self.name, self.version, inputs, self.uses(study)]
         for name in self.needs:
@@ -120,14 +120,14 @@ def run_stage(study: Study, name: str, *, again: bool = False) -> bool:
 
 
 def repair(study: Study, name: str) -> None:
-    """Run a stage that ended again if its files, or those of the stages it needs, were damaged since."""
+    """Run an ended stage again if its files, or those of the stages it needs, were damaged since."""
     chosen = STAGES[name]
     if study.run.damaged(name) or not chosen.intact(study):
         run_stage(study, name)
 
 
 def with_intact_activations(study: Study, work: Callable[[], T]) -> T:
-    """Do some work; if activations turn out to be damaged while it reads them, capture those again and start over."""
+    """Run `work`; if it finds damaged activations, capture them again and start over."""
     try:
         return work()
     except DamagedError as error:

@@ -20,7 +20,7 @@ def is_finished(study: Study) -> bool:
 @stage("capture", needs=("data",), intact=is_finished)
 def run(study: Study) -> None:
     """Write RUN/capture."""
-    # `all` is what mean ablation puts in a head's place: it acts on every token, not on the answer's alone.
+    # Mean ablation acts on every token, so its means are those of the selection `all`.
     tokens = tuple(dict.fromkeys((study.settings.tokens, "predict", "gold", "all")))
     out, batch_size = study.store.at("capture").where, study.settings.batch_size
     study.acts = capture(

@@ -1,7 +1,7 @@
-"""Stage `look`: what redundant groups cost on split E, and what heads look at in a few questions, as pictures for the report.
+"""Stage `look`: the effect of redundant groups on split E, and pictures of what heads look at, for the report.
 
-Groups were found on split S by the scorer `multihead`; nothing is chosen here. Pictures are of questions of split E in plain
-order and, for each head, of the steps of split S whose target it looks at most.
+The groups are those that the scorer `multihead` found on split S. The pictures show the first questions of split E of each type
+and, for each head, the steps of split S whose target it looks at most.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from headatlas.vlm.image_tokens import check_placed
 
 N_QUESTIONS, N_HEADS, N_CARDS, N_EXAMPLES, SIDE = 3, 12, 8, 3, 192
 N_RANDOM = 20
-"""Random sets that a group is compared with."""
+"""Number of random sets with which a group is compared."""
 
 
 @stage("look", command="report", needs=("data", "capture", "score"))
@@ -39,16 +39,17 @@ def run(study: Study) -> None:
     """Write results/groups.csv, results/looking.json and the pictures it names."""
     rows = []
     if "multihead" in study.scorers:
-        found: dict[str, list[list[str]]] = study.atlas.scores["multihead"].info["groups"]
+        groups: dict[str, list[list[str]]] = study.atlas.scores["multihead"].info["groups"]
         for function in FUNCTIONS:
-            for number, names in enumerate(found.get(function, ()), 1):
+            for number, names in enumerate(groups.get(function, ()), 1):
                 rows += group_rows(study, function, number, HeadSet(names))
     study.run.write_table("groups", pd.DataFrame(rows) if rows else RESULTS["groups"].empty())
     study.run.write_json("results/looking.json", _looking(study))
 
 
 def group_rows(study: Study, function: str, number: int, heads: HeadSet) -> list[dict[str, Any]]:
-    """Rows of results/groups.csv for one group: what all, half and one of its heads cost, and as many random heads."""
+    """Rows of results/groups.csv for one group: the effect of removing all, half and one of its heads, and as many random
+    heads."""
     settings, split, runner = study.settings, study.control_split, study.runner()
     members = list(heads)
     shape = study.vlm.heads.shape
@@ -71,22 +72,22 @@ def group_rows(study: Study, function: str, number: int, heads: HeadSet) -> list
     before = runner.baseline(split)
     where = of_function(before, function)
     n_boot = settings.n_bootstrap
-    made: dict[str, list[tuple[Effect, float]]] = {part: [] for part in sets}
+    measured: dict[str, list[tuple[Effect, float]]] = {part: [] for part in sets}
     for (part, _), after in zip(flat, runner.run_many(conditions, split, told), strict=True):
         loss = float((before["logprob"] - after["logprob"]).to_numpy()[where].mean())
-        made[part].append((effect(before, after, where, n_boot if part == "all" else 100, settings.seed), loss))
-    drops = {part: np.array([-one.change for one, _ in some]) for part, some in made.items()}
-    whole = made["all"][0][0]
+        measured[part].append((effect(before, after, where, n_boot if part == "all" else 100, settings.seed), loss))
+    drops = {part: np.array([-one.change for one, _ in some]) for part, some in measured.items()}
+    whole = measured["all"][0][0]
     if not whole.n:
         return []
     common = {"function": function, "group": number, "heads": " ".join(map(str, members)), "n": whole.n}
     worst = int(drops["one"].argmax())
     parts = {
-        "all": made["all"],
-        "half": made["half"],
-        "one": made["one"],
-        "worst_one": [made["one"][worst]],
-        "random": made["random"],
+        "all": measured["all"],
+        "half": measured["half"],
+        "one": measured["one"],
+        "worst_one": [measured["one"][worst]],
+        "random": measured["random"],
     }
     rows = []
     for part, some in parts.items():
@@ -110,7 +111,7 @@ def group_rows(study: Study, function: str, number: int, heads: HeadSet) -> list
 
 
 def _looking(study: Study) -> dict[str, Any]:
-    """What results/looking.json holds; `reason` says why there are no pictures."""
+    """The content of results/looking.json; `reason` says why there are no pictures."""
     try:
         check_placed(study.vlm)
     except HeadAtlasError as error:
@@ -144,11 +145,11 @@ def _map(study: Study, question: Question, step: int, heads: Sequence[Head]) -> 
 
 
 def _worked(study: Study, question: Question, step: int, heads: Sequence[Head]) -> dict[str, Any]:
-    found = _map(study, question, step, heads)
+    attention = _map(study, question, step, heads)
     name = f"{study.data.split('E').ids.index(question.id)}-{step}"
-    mass, one = found.image_mass(), question.steps[step]
+    mass, one = attention.image_mass(), question.steps[step]
     boxes = [(box.x0, box.y0, box.x1, box.y1) for box in one.boxes]
-    looked = found.patch_mass(boxes) if boxes else None
+    looked = attention.patch_mass(boxes) if boxes else None
     return {
         "question": question.id, "step": one.text, "answer": one.answer, "function": one.function,
         "image": _write(study, f"looking/{name}.png", question.images[0], boxes),
@@ -156,15 +157,15 @@ def _worked(study: Study, question: Question, step: int, heads: Sequence[Head]) 
             {
                 "head": str(head), "image_mass": float(mass[i]),
                 "target": None if looked is None else float(looked[i]),
-                "picture": _write(study, f"looking/{name}-{head}.png", found.overlay(head, side=SIDE)),
+                "picture": _write(study, f"looking/{name}-{head}.png", attention.overlay(head, side=SIDE)),
             }
-            for i, head in enumerate(found.heads)
+            for i, head in enumerate(attention.heads)
         ],
     }  # fmt: skip
 
 
 def _card(study: Study, head: Head) -> dict[str, Any]:
-    """One head: the steps whose target it looks at most, of different questions, and what is lost without it, by function."""
+    """One head: the steps of different questions whose target it looks at most, and the loss without it, by function."""
     summaries = AttentionSummaries.open(study.store.at("attention").at("attention-S-last").where)
     mass = np.nan_to_num(summaries["target"][:, head.layer, head.head], nan=-1.0)
     questions = study.data.split("S")
@@ -177,12 +178,12 @@ def _card(study: Study, head: Head) -> dict[str, Any]:
             continue
         at = questions.ids.index(step["question"])
         question, k = questions[at], int(step["step"])
-        found = _map(study, question, k, [head])
+        attention = _map(study, question, k, [head])
         examples.append(
             {
                 "question": question.id, "step": question.steps[k].text, "answer": question.steps[k].answer,
                 "target": float(mass[row]),
-                "picture": _write(study, f"looking/card-{head}-{len(examples)}.png", found.overlay(head, side=SIDE)),
+                "picture": _write(study, f"looking/card-{head}-{len(examples)}.png", attention.overlay(head, side=SIDE)),
             }
         )  # fmt: skip
     effects = {}

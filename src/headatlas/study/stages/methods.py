@@ -1,7 +1,7 @@
 """Stage `methods`: activation methods fitted on split P, tuned on T and judged on E; their recipes; latent heads.
 
-Methods that act on chosen heads get those that the study selected for both spatial functions. Heads that are decodable
-and idle have no effect to be selected by, so the heads of the linear probe are taken where the study has them.
+Methods that act on chosen heads get those that the study selected for the spatial functions: by the linear probe, if the study
+has it, because heads that are decodable but idle have no effect by which they could be selected.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from headatlas.study.study import Study
 log = logging.getLogger("headatlas")
 
 RECIPES = "recipes"
-"""The folder of a run that recipes are written to."""
+"""The folder of a run to which recipes are written."""
 
 TABLES = ("methods", "method_gains", "method_controls", "method_strengths")
 
@@ -54,7 +54,7 @@ def run(study: Study) -> None:
 
 
 def method_inputs(study: Study) -> MethodInputs:
-    """What methods are fitted and tuned on: the run's model, data, activations and selected heads."""
+    """The inputs of methods: the run's model, data, activations and selected heads."""
     settings = study.settings
     scorer = "linear" if "linear" in study.scorers else study.scorers[0]
     heads: dict[str, HeadSet] = {function: study.head_set(function, scorer) for function in FUNCTIONS}
@@ -74,11 +74,11 @@ def _latent(study: Study, judged: Judged | None) -> pd.DataFrame:
     settings = study.settings
     twin = twin_scores(study.vlm, study.data, settings.tokens, seed=settings.seed, batch_size=settings.batch_size)
     gained = {name: judged.methods[name] for name in judged.recipes if _gain(judged, name) > 0}
-    found = LatentInputs(
+    inputs = LatentInputs(
         study.vlm, study.data, decodable, effect, study.means, gained, twin, batch_size=settings.batch_size,
         n_boot=settings.n_bootstrap,
     )  # fmt: skip
-    return latent_table(found)
+    return latent_table(inputs)
 
 
 RECRUITING = ("ablation", "attention", "linear")

@@ -1,4 +1,4 @@
-"""What a stage's results depend on among registered things: their names, and the code of those from outside HeadAtlas."""
+"""The registered things on which a stage's results depend: their names, and digests of those from outside HeadAtlas."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _code(thing: Any) -> str:
         else []
     )
     own = [thing if inspect.isclass(thing) or inspect.isroutine(thing) else type(thing)]
-    found = set()
+    modules = set()
     for part in (*own, *(part for part in parts if callable(part))):
         module = inspect.getmodule(inspect.unwrap(part))
         name, file = getattr(module, "__name__", ""), getattr(module, "__file__", None)
         if name.partition(".")[0] != "headatlas":
-            found.add(
+            modules.add(
                 hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file and Path(file).is_file() else name
             )
-    return " ".join(sorted(found))
+    return " ".join(sorted(modules))

@@ -55,7 +55,7 @@ def report(study: Study) -> None:
 
 
 def _strongest(study: Study) -> tuple[str, Condition] | None:
-    """The spatial head set whose removal cost its function most, in words and as a condition."""
+    """The spatial head set whose removal costs its function most, in words and as a condition."""
     table = study.run.read_table("negative")
     if not len(table):
         return None
@@ -73,7 +73,7 @@ def _strongest(study: Study) -> tuple[str, Condition] | None:
 
 
 def _chosen(before: pd.DataFrame, after: pd.DataFrame, n: int) -> list[str]:
-    """Questions of as many types as there are: half of them the most changed, half in plain order, none chosen by hand."""
+    """Questions of different types, none chosen by hand: half of them the most changed ones, half the first ones."""
     changed = (before["text"] != after["text"]).groupby(before["question"], sort=False).sum()
     family = before.groupby("question", sort=False)["family"].first()
     order = changed.sort_values(ascending=False, kind="stable").index

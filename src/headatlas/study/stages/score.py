@@ -1,7 +1,7 @@
-"""Stage `score`: every scorer scores every head for every function; how well probes predict and how far scorers agree.
+"""Stage `score`: every scorer scores every head for every function; also probe accuracy and agreement of scorers.
 
-Probes are fitted on split P and heads are scored on split S, in the model and in its untrained twin. Split E is used for
-the probe's accuracy only, by which nothing is chosen.
+Probes are fitted on split P and heads are scored on split S, in the model and in its untrained twin. Split E is used only for the
+probe's accuracy, by which nothing is chosen.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run(study: Study) -> None:
 
 
 def scorers_table(names: Sequence[str], left_out: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Rows of results/scorers.csv: how the scorers are called in the report, and why some scored nothing."""
+    """Rows of results/scorers.csv: the scorers' names in the report, and why some were left out."""
     rows = [SCORERS[name] for name in names]
     return pd.DataFrame(
         [{key: getattr(row, key) for key in ("title", "label", "description", "unit")} for row in rows]
@@ -105,7 +105,9 @@ def gaze_table(scores: Scores) -> pd.DataFrame:
                     "n": n,
                 }
                 row |= {name: scores.arrays[name][at] for name in names}
-                row |= {name: float(np.clip(row[name], 0, 1)) for name in SHARES}  # sums of shares are off by rounding
+                row |= {
+                    name: float(np.clip(row[name], 0, 1)) for name in SHARES
+                }  # sums of shares can exceed 1 by rounding
                 row["twin"] = scores.arrays["twin"][c] if "twin" in scores.arrays else nan
                 rows.append(row | {"p": nan if scores.pvalues is None else scores.pvalues[at]})
     return pd.DataFrame(rows) if rows else RESULTS["gaze"].empty()
@@ -115,12 +117,14 @@ def scores_table(scores: Scores) -> pd.DataFrame:
     """Rows of results/scores.csv: one a function and head."""
     rows = []
     layers, heads = scores.shape
-    kept = TWIN in scores.arrays and scores.arrays[TWIN].ndim == 3  # some scorers keep the twin's largest score only
+    per_head = (
+        TWIN in scores.arrays and scores.arrays[TWIN].ndim == 3
+    )  # some scorers keep the twin's largest score only
     for c, function in enumerate(FUNCTIONS):
         for head in (Head(layer, h) for layer in range(layers) for h in range(heads)):
             p = None if scores.pvalues is None else scores.pvalues[c, head.layer, head.head]
             place = {"scorer": scores.name, "function": function, "layer": head.layer, "head": head.head}
-            twin = scores.arrays[TWIN][c, head.layer, head.head] if kept else None
+            twin = scores.arrays[TWIN][c, head.layer, head.head] if per_head else None
             rows.append({**place, "value": scores.values[c, head.layer, head.head], "p": p, "twin": twin})
     return pd.DataFrame(rows)
 
@@ -167,7 +171,7 @@ def _options(study: Study) -> dict[str, dict[str, Any]]:
         "batch_size": settings.batch_size,
         "workers": study.workers,
     }
-    # Groups of heads are found with the means that they are later ablated to.
+    # Groups are found with the same means as they are later ablated with.
     multihead = {"means": study.means, "batch_size": settings.batch_size}
     return {"paper": {"preset": settings.probe}, "ablation": ablation, "attention": attention, "multihead": multihead}
 

@@ -1,6 +1,6 @@
 """Stage `select`: each function's heads, how sparse they are, how far they overlap, and how certain the counts are.
 
-`counts.csv` is what claims C2 and C3 read. Shares in it are of the sets that the study's selector chose.
+Claims C2 and C3 read `counts.csv`, whose shares are of the sets that the study's selector chose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage `steer`: spatial heads are steered from wrong answers toward right ones; strength tuned on T, effect on E."""
+"""Stage `steer`: steer spatial heads from wrong answers toward right ones; strength tuned on split T, effect on split E."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headatlas.study.study import Study
 
 @stage("steer", needs=("data", "capture", "score", "select"), version=2)
 def run(study: Study) -> None:
-    """Write results/positive.csv, tuning.csv, and steering.csv (what the directions were estimated from, or why not)."""
+    """Write results/positive.csv, tuning.csv, and steering.csv (the data behind each direction, or why there is none)."""
     runner = study.runner()
     tables, tried, sources = [], [], []
     for function in SPATIAL:
