@@ -133,9 +133,9 @@ def latent_world(
                     truth[c, head.layer, head.head] = any(low > DELTA for _, low in pairs)
     scale_output(vlm, chosen, factor)
     after = evaluate(vlm, list(data.split("S")))
-    worst = float((after["logprob"] - faint["logprob"]).abs().max())
+    worst = float(((after["logprob"] - faint["logprob"]).abs() / (1 + faint["logprob"].abs())).max())
     if worst > 1e-2:
-        raise HeadAtlasError(f"surgery on {model} is not what scaling z does (log-probabilities differ by {worst:.2g})")
+        raise HeadAtlasError(f"surgery on {model} is not what scaling z does (log-probabilities differ by {worst:.1%})")
     accuracy = {
         function: (_accuracy(after, c), _accuracy(restored, c))
         for c, function in enumerate(FUNCTIONS)
