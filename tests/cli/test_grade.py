@@ -24,6 +24,8 @@ def test_mistakes_are_found_before_anything_runs(tmp_path):
         headatlas("grade", "--out", tmp_path, "--selectors", " ,")
     with pytest.raises(HeadAtlasError, match=r"a folder with truth\.json, got 'ref-llava'"):
         headatlas("grade", "--out", tmp_path, "--world", "ref-llava", "--scorers", "random", "--n", "40")
+    with pytest.raises(HeadAtlasError, match="must be MODEL:LAYOUT:FACTOR"):
+        headatlas("grade", "--out", tmp_path, "--latent", "ref-gemma")
     (tmp_path / "layout.json").write_text("{}")
     with pytest.raises(HeadAtlasError, match="JSON"):
         headatlas("reference", "plant", "ref-llava", "--out", tmp_path / "w", "--layout", tmp_path / "layout.json")

@@ -92,6 +92,9 @@ def judge(
     for done, (name, make) in enumerate(makers.items()):
         inputs.report("activate", done, len(makers))
         fitted = _fitted(make(), inputs)
+        if getattr(fitted, "reason", ""):  # it applies nothing
+            runs[name] = replace(bare, method=fitted)
+            continue
         try:
             runs[name] = _run(fitted, inputs, questions, own_context)
         except _Refused as error:
@@ -101,8 +104,7 @@ def judge(
             continue
         for kind in fitted.controls:
             controls[name, kind] = [
-                _run(_fitted(make(), some), some, questions, False).gold
-                for some in control_inputs(inputs, fitted, kind, draws)
+                _control(make(), some, questions, bare) for some in control_inputs(inputs, fitted, kind, draws)
             ]
     inputs.report("activate", len(makers), len(makers))
     tables = {
@@ -161,6 +163,12 @@ class _Nothing:
 
     def applied(self, vlm: Any) -> Any:
         return vlm.edit()
+
+
+def _control(method: Method, inputs: MethodInputs, questions: Sequence[Any], bare: _Run) -> pd.DataFrame:
+    """Answers of split E with a control in force; the unchanged model's where it applies nothing."""
+    fitted = _fitted(method, inputs)
+    return bare.gold if getattr(fitted, "reason", "") else _run(fitted, inputs, questions, False).gold
 
 
 def _fitted(method: Method, inputs: MethodInputs) -> Method:
