@@ -276,8 +276,24 @@ def test_spatial_entropy_counts_spots(spots, wanted):
     for spot in spots:
         plane[spot] = 1.0
     row, column = np.divmod(np.arange(16), 4)
-    assert spatial_entropy(plane.ravel(), [(np.arange(16), np.stack([row, column]))]) == pytest.approx(wanted)
-    assert np.isnan(spatial_entropy(np.zeros(16), [(np.arange(16), np.stack([row, column]))]))
+    planes = [(np.arange(16), np.stack([row, column]))]
+    made = spatial_entropy(np.stack([np.zeros(16), plane.ravel(), np.ones(16)]), planes)
+    assert np.isnan(made[0])
+    assert made[1] == pytest.approx(wanted, abs=1e-9)
+    assert made[2] == pytest.approx(np.log(16))  # no cell above the mean
+
+
+def test_spatial_entropy_joins_the_spots_of_tiles():
+    """Spots do not touch across tiles or maps."""
+    tile = np.zeros((2, 2))
+    tile[0, 1] = 1.0
+    index = np.stack(np.divmod(np.arange(4), 2))
+    planes = [(np.arange(4), index), (np.arange(4, 8), index)]
+    maps = np.stack(
+        [np.concatenate([tile.ravel(), 3 * tile.ravel()]), np.concatenate([tile.ravel(), 0 * tile.ravel()])]
+    )
+    wanted = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    np.testing.assert_allclose(spatial_entropy(maps, planes), [wanted, 0.0], atol=1e-9)
 
 
 def test_wrong_requests(tiny_vlm, questions, tmp_path):

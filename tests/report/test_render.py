@@ -31,7 +31,7 @@ def test_claims_come_first_then_the_rest_in_order(reported):
     ids = re.findall(r'<section id="([a-z]+)">', text)
     assert ids[0] == "claims"
     assert ids == ["claims", "words", "task", "maps", "counts", "concentration", "place", "overlap", "agreement", "looking",
-                   "negative", "damage", "dose", "positive", "activation", "methods", "examples", "settings",
+                   "towers", "negative", "damage", "dose", "positive", "activation", "methods", "examples", "settings",
                    "timings"]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from headatlas.cluster import Shard, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder, read_frame, write_frame
+from headatlas.heads import TEXT_TOWERS, Tower
 from headatlas.progress import Progress
 from headatlas.storage import LOCK, DamagedError, difference, write_error
 from headatlas.vlm.chat import Arm, Conversation, conversations
@@ -55,6 +56,7 @@ def capture(
     batch_size: int = 16,
     arm: Arm | None = None,
     arm_name: str = "original",
+    tower: Tower = "L",
     progress: Progress | None = None,
     workers: Workers | None = None,
 ) -> Activations:
@@ -69,6 +71,8 @@ def capture(
             result.
         batch_size: questions per forward.
         arm: gives the images and the text before the question that are shown instead (SHA); `arm_name` names it in the settings.
+        tower: whose z: `L`, `X` (cross-attention) or, with tokens `all`, `V` (vision tower) and `C` (connector). In the last two
+            every step has the mean over all positions of its question's pictures.
         progress: called as `progress("capture", done, total)`, in questions, those done before included.
         workers: processes on several devices or machines (`headatlas.cluster`) that run units instead of this one; all of
             them must see `out`. The result is the same.
@@ -77,11 +81,15 @@ def capture(
         The activations, opened from `out`. Memory does not grow with the dataset.
 
     Raises:
-        HeadAtlasError: unknown tokens, an empty dataset, per-row edits, z or logits that are not finite, `out` holds a
-            capture of another model, dataset or setting (the message says what differs), or another process is capturing
-            into it.
+        HeadAtlasError: unknown tokens, a tower that the model lacks or whose layers differ, an empty dataset, per-row edits, z
+            or logits that are not finite, `out` holds a capture of another model, dataset or setting (the message says what
+            differs), or another process is capturing into it.
     """
     chosen = check_tokens(tokens)
+    if tower not in TEXT_TOWERS and chosen != ("all",):
+        raise HeadAtlasError(
+            f"tokens must be 'all' for tower {tower}, which sees the picture and no step, got {tokens!r}"
+        )
     if not len(data):
         raise HeadAtlasError("capture needs at least one question, got an empty dataset")
     if vlm.by_row:
@@ -91,8 +99,8 @@ def capture(
     folder = Folder.of(mkdtemp(prefix="headatlas-") if out is None else out)
     counts = steps_of(data)
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
-    shape = [starts[-1], *vlm.heads.dims("L")]
-    settings = _settings(vlm, data, chosen, shape, arm_name, arm)
+    shape = [starts[-1], *vlm.heads.dims(tower)]
+    settings = _settings(vlm, data, chosen, shape, arm_name, arm) | ({} if tower == "L" else {"tower": tower})
     new = out is None or (folder.local is not None and not folder.local.exists())
     job = _Capture(vlm, folder, settings, starts, batch_size, arm)
     with folder.locked("capture"):
@@ -122,6 +130,11 @@ class _Capture:
     arm: Arm | None
     kept: bool = False
     """Whether the folder holds a finished unit, or another capture."""
+
+    @property
+    def tower(self) -> Tower:
+        """Whose z is captured."""
+        return self.settings.get("tower", "L")
 
     def run(self, data: Questions, n: int, progress: Progress | None, workers: Workers | None) -> None:
         """Run the units that are not done, and write `steps.parquet`."""
@@ -218,7 +231,7 @@ class _Capture:
             for unit, questions in coming:
                 result = None
                 if not self.done[unit]:
-                    result = run_unit(self.vlm, *self._asked(questions), tokens, self.batch_size)
+                    result = run_unit(self.vlm, *self._asked(questions), tokens, self.batch_size, self.tower)
                 if waiting is not None:
                     yield _written(*waiting)
                 waiting = (None if result is None else writer.submit(self._keep, unit, *result)), len(questions)
@@ -235,7 +248,15 @@ class _Capture:
             for unit, questions in coming:
                 sizes[unit] = len(questions)
                 if not self.done[unit]:
-                    options = (tokens, self.batch_size, self.folder.full, shape, rows, self._rows(unit).start)
+                    options = (
+                        tokens,
+                        self.batch_size,
+                        self.folder.full,
+                        shape,
+                        rows,
+                        self._rows(unit).start,
+                        self.tower,
+                    )
                     yield Shard(unit, (*self._asked(questions), *options))
 
         for unit, result in workers.run(self.vlm, capture_unit, shards()):

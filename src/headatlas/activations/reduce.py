@@ -23,6 +23,9 @@ class StepMeans:
         device: where the means are kept.
     """
 
+    many = False
+    """Whether a layer may be read several times in a forward."""
+
     def __init__(self, runs: Sequence[tuple[int, Run]], shape: tuple[int, int, int], device: torch.device) -> None:
         lengths = torch.tensor([end - start for _, (start, end) in runs])
         if bool((lengths < 1).any()):
@@ -42,3 +45,32 @@ class StepMeans:
         picked = z[self._rows.to(move), self._cols.to(move)].to(self.means)  # [n, H, D], float32
         sums = torch.zeros_like(self.means[:, layer]).index_add_(0, self._segment, picked)
         self.means[:, layer] = sums / self._lengths[:, None, None]
+
+
+class PictureMeans:
+    """The callback of a `ZReader` of a tower whose rows are pictures, tiles or windows: `means [K, L, H, D]`, float32, is K
+    times the mean over all positions of one forward.
+
+    Args:
+        n: K, the steps of the question that is run.
+        shape: (L, H, D) of the tower.
+        device: where the means are kept.
+    """
+
+    many = True
+
+    def __init__(self, n: int, shape: tuple[int, int, int], device: torch.device) -> None:
+        self.calls = [0] * shape[0]
+        self._n, self._sums = n, torch.zeros(shape, device=device)
+        self._counts = torch.zeros(shape[0], device=device)
+
+    @property
+    def means(self) -> Float[Tensor, "K L H D"]:
+        """The means; NaN in a layer that was not read."""
+        return (self._sums / self._counts[:, None, None]).expand(self._n, -1, -1, -1)
+
+    def __call__(self, layer: int, z: Float[Tensor, "B T H D"]) -> None:
+        """Take one call of one layer."""
+        self.calls[layer] += 1
+        self._sums[layer] += z.to(self._sums).sum((0, 1))
+        self._counts[layer] += z.shape[0] * z.shape[1]

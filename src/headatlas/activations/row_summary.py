@@ -112,6 +112,7 @@ class RowSummary:
         self._steps = steps
         self._image = batch.image_mask
         self._tokens = [tokens_of(vlm, batch, row) for row in range(len(batch.starts))]
+        self._planes = [_planes(tokens) for tokens in self._tokens]
         self._places = []  # of each step: its queries among those of its row
         features = torch.zeros(len(steps), batch.ids.shape[1], 4 + N_RANDOM + N_FOREIGN)
         self._n_foreign = []
@@ -209,11 +210,7 @@ class RowSummary:
     def _localised(self, mean: Tensor) -> Tensor:
         out = np.full(mean.shape[:2], np.nan, np.float32)
         for s, (row, _) in enumerate(self._steps):
-            tokens = self._tokens[row]
-            planes = _planes(tokens)
-            on_image = mean[s][:, self._image[row]].numpy()
-            for head, values in enumerate(on_image):
-                out[s, head] = spatial_entropy(values, planes)
+            out[s] = spatial_entropy(mean[s][:, self._image[row]].numpy(), self._planes[row])
         return torch.as_tensor(out)
 
 
@@ -230,23 +227,30 @@ def _planes(tokens: ImageTokens) -> list[Plane]:
     return planes
 
 
-def spatial_entropy(weights: Float[np.ndarray, " n"], planes: Sequence[Plane]) -> float:
-    """Entropy (nats) of the mass over the connected spots of a map: 0 for one spot, log c for c equal ones.
+def spatial_entropy(weights: Float[np.ndarray, "M n"], planes: Sequence[Plane]) -> Float[np.ndarray, " M"]:
+    """Entropy (nats) of the mass over the connected spots of each of M maps: 0 for one spot, log c for c equal ones.
 
     A cell belongs to a spot if its weight is above the map's mean; cells that touch, also at a corner, are one spot. NaN where
     the map is empty.
     """
-    if not weights.sum() > 1e-6:
-        return float("nan")
-    masses = []
-    mean = weights.mean()
+    total = np.zeros(len(weights))  # of the mass on spots
+    logs = np.zeros(len(weights))  # sum of mass * log mass over the spots
+    mean = weights.mean(1)[:, None, None]
     for index, (row, column) in planes:
-        plane = np.zeros((row.max() + 1, column.max() + 1))
-        plane[row, column] = weights[index]
-        labels, n = ndimage.label(plane > mean, structure=np.ones((3, 3)))
-        if n:
-            masses += list(ndimage.sum_labels(plane, labels, np.arange(1, n + 1)))
-    if not masses:
-        return float(np.log(len(weights)))
-    p = np.array(masses) / np.sum(masses)
-    return float(-(p * np.log(p)).sum())
+        plane = np.zeros((len(weights), row.max() + 1, column.max() + 1))
+        plane[:, row, column] = weights[:, index]
+        labels, n = ndimage.label(plane > mean, structure=_WITHIN_A_MAP)
+        mass = np.bincount(labels.ravel(), plane.ravel(), n + 1)[1:]
+        owner = np.zeros(n + 1, int)
+        owner[labels] = np.arange(len(weights))[:, None, None]
+        np.add.at(total, owner[1:], mass)
+        np.add.at(logs, owner[1:], mass * np.log(np.maximum(mass, 1e-300)))
+    # H = -sum p log p with p = mass / total
+    made = np.log(np.maximum(total, 1e-300)) - logs / np.maximum(total, 1e-300)
+    flat = np.where(total > 0, np.maximum(made, 0.0), np.log(weights.shape[1]))
+    return np.where(weights.sum(1) > 1e-6, flat, np.nan)
+
+
+_WITHIN_A_MAP = np.zeros((3, 3, 3), int)
+_WITHIN_A_MAP[1] = 1
+"""Which neighbours touch in a stack of maps: the eight of the same map."""

@@ -22,6 +22,7 @@ from headatlas.activations.unit import run_unit
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder
+from headatlas.heads import Tower
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
 
@@ -51,6 +52,7 @@ def capture_unit(
     shape: Sequence[int],
     rows: int,
     start: int,
+    tower: Tower = "L",
 ) -> UnitResult:
     """Run one unit, whose z begins at row `start` of the arrays, of this shape in chunks of so many `rows`, in the
     folder `where`; see `run_unit`.
@@ -59,7 +61,7 @@ def capture_unit(
         HeadAtlasError: this machine does not see the folder.
     """
     arrays = _arrays(where, shape, tokens, rows)
-    z, answers = run_unit(vlm, questions, chats, tokens, batch_size)
+    z, answers = run_unit(vlm, questions, chats, tokens, batch_size, tower)
     ends = []
     for i, name in enumerate(tokens):
         array = arrays[name]

@@ -86,6 +86,11 @@ class Activations:
         return tuple(map(str, self.info["tokens"]))
 
     @property
+    def tower(self) -> str:
+        """The tower whose z it is: `L` (language model), `V`, `X` or `C`."""
+        return str(self.info.get("tower", "L"))
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N steps, L layers, H heads, D dimensions of a head)."""
         n, layers, heads, dim = self.info["shape"]

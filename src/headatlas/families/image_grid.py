@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ class Part:
     """A grid of `rows x columns` image tokens over the region `view` of the picture.
 
     `tile` is the number of the tile, from 0, or -1 for the picture as a whole (a thumbnail). `separators`: every row ends in
-    one more image token, which shows no patch. `end`: the whole part ends in one.
+    one more image token, which shows no patch. `end`: the whole part ends in one; `start`: it begins with one, such as a class
+    token. Tokens outside the picture (0..1) show no patch either.
     """
 
     rows: int
@@ -31,6 +32,7 @@ class Part:
     tile: int = -1
     separators: bool = False
     end: bool = False
+    start: bool = False
 
 
 ImageGrid = Callable[[Any, Any, tuple[int, int], int], Sequence[Part]]
@@ -98,6 +100,8 @@ def _lay_out(part: Part, image: int, columns: list[list[Any]]) -> None:
     x0, y0, x1, y1 = part.view
     width, height = (x1 - x0) / part.columns, (y1 - y0) / part.rows
     blank = [math.nan] * 4
+    if part.start:
+        _put(columns, blank, image, part.tile, -1, -1)
     for row in range(part.rows):
         for column in range(part.columns):
             box = (x0 + column * width, y0 + row * height, x0 + (column + 1) * width, y0 + (row + 1) * height)
@@ -173,9 +177,11 @@ def tiles_then_thumbnail(processor: Any, config: Any, size: tuple[int, int], n: 
     return thumbnail if rows * columns == 1 else [*_tiles(rows, columns, side), *thumbnail]
 
 
-def _tiles(rows: int, columns: int, side: int) -> list[Part]:
+def _tiles(rows: int, columns: int, side: int, shown: tuple[float, float] = (1.0, 1.0)) -> list[Part]:
+    """Tiles of a canvas, of whose width and height the picture fills the shares `shown`."""
+    x, y = columns * shown[0], rows * shown[1]
     return [
-        Part(side, side, (c / columns, r / rows, (c + 1) / columns, (r + 1) / rows), r * columns + c)
+        Part(side, side, (c / x, r / y, (c + 1) / x, (r + 1) / y), r * columns + c)
         for r in range(rows)
         for c in range(columns)
     ]
@@ -226,3 +232,44 @@ def _padding(width: int, height: int, columns: int, rows: int) -> tuple[int, int
     if width / height > columns / rows:
         return 0, (rows - int(round(height * columns / width, 7))) // 2
     return (columns - int(round(width * rows / height, 7))) // 2, 0
+
+
+def cross_tiles(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """Mllama, the keys of its cross-attention: the tiles of a padded canvas row by row, each begun by a class token, then those
+    tiles that are not used."""
+    from transformers.models.mllama.image_processing_mllama import get_all_supported_aspect_ratios
+
+    made = _of_white(processor, size)
+    most = made["pixel_values"].shape[2]
+    rows, columns = get_all_supported_aspect_ratios(most)[int(made["aspect_ratio_ids"][0][0]) - 1]
+    height, width = _extent(made["pixel_values"][0][0][: rows * columns], rows, columns)
+    side = math.isqrt(n // most - 1)
+    tiles = _tiles(rows, columns, side, (width, height))
+    unused = Part(side, side, (2.0, 2.0, 3.0, 3.0), -2, start=True)
+    return [*(replace(tile, start=True) for tile in tiles), *[unused] * (most - rows * columns)]
+
+
+def canvas_then_whole(processor: Any, config: Any, size: tuple[int, int], n: int) -> list[Part]:
+    """Llama 4: the tiles of a padded canvas row by row, if there are several, then the whole picture."""
+    made = _of_white(processor, size)
+    rows, columns = (int(value) for value in made["aspect_ratios"][0])
+    side = math.isqrt(n // (rows * columns + (rows * columns > 1)))
+    tiles = made["pixel_values"].reshape(-1, *made["pixel_values"].shape[-3:])[: rows * columns]
+    height, width = _extent(tiles, rows, columns)
+    if rows * columns == 1:
+        return [Part(side, side, (0.0, 0.0, 1 / width, 1 / height))]
+    return [*_tiles(rows, columns, side, (width, height)), Part(side, side)]
+
+
+def _of_white(processor: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """What the image processor makes of a white picture of this size: whatever is not white is padding."""
+    made = processor.image_processor(images=[Image.new("RGB", size, "white")], return_tensors="pt")
+    return {name: value.float().numpy() for name, value in made.items() if hasattr(value, "float")}
+
+
+def _extent(tiles: Float[np.ndarray, "n c h w"], rows: int, columns: int) -> tuple[float, float]:
+    """Height and width of the white picture as shares of a canvas of `rows x columns` tiles, whose upper left it fills."""
+    canvas = tiles[:, 0].reshape(rows, columns, *tiles.shape[2:]).transpose(0, 2, 1, 3)
+    canvas = canvas.reshape(rows * tiles.shape[2], columns * tiles.shape[3])
+    shown = canvas > (canvas.max() + canvas.min()) / 2 if np.ptp(canvas) > 1e-3 else np.ones_like(canvas, bool)
+    return float(shown.any(1).mean()), float(shown.any(0).mean())

@@ -31,8 +31,8 @@ def section(name: str, *, order: int = DEFAULT_ORDER) -> Callable[[Callable[[Run
     Args:
         name: unique name; a section registered under the same name before is replaced.
         order: where it stands. The shipped sections: claims 0, words 10, task 20, maps 30, counts 40, place 50, overlap 60,
-            agreement 70, looking 78, negative 80, damage 90, dose 100, positive 110, activation 120, methods 122, examples 130,
-            settings 140, timings 150.
+            agreement 70, looking 78, towers 79, negative 80, damage 90, dose 100, positive 110, activation 120, methods 122,
+            examples 130, settings 140, timings 150.
     """
 
     def register(build: Callable[[Run], Section]) -> Callable[[Run], Section]:

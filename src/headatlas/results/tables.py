@@ -55,7 +55,7 @@ add(
     FUNCTION,
     Column("group", "count", "number of the group within its function, from 1, the most damaging first"),
     Column("part", "text", "all heads; half of them (mean of two halves); one of them (mean over heads); the most costly one; "
-           "as many random heads of the same layers or, where there are too few, of any (mean over sets)",
+           "as many random heads, in no group or functional set where enough others exist (mean over sets)",
            values=("all", "half", "one", "worst_one", "random")),
     Column("k", "count", "heads ablated", "heads"),
     Column("heads", "text", "the heads of the group, as `L4.H1 L5.H0`"),
@@ -63,6 +63,9 @@ add(
     *interval("change"),
     Column("loss", "number", "fall of the gold answer's log-probability", "nats"),
     Column("unparsable_after", "share", "share of unreadable answers without the heads"),
+    Column("match", "text", "of `random`: where the heads of the random sets were drawn from", gaps=True),
+    Column("beyond", "change", "of `all`: `drop` less the mean of the random sets; scenes and sets resampled", gaps=True),
+    *interval("change", prefix="beyond_"),
     Column("p", "p", "of `all`: (1 + random sets that cost at least as much) / (random sets + 1)", gaps=True),
     N,
     key="function group part",

@@ -121,22 +121,23 @@ def single_head_damage(
     split: str = "S",
     scope: str = "all",
     progress: Progress | None = None,
+    heads: HeadSet | None = None,
 ) -> SingleHeadDamage:
-    """Ablate every head of the language tower alone and measure what each step of `split` loses.
+    """Ablate every head of a tower alone and measure what each step of `split` loses.
 
     Args:
         runner: Evaluates conditions, cached; forced mode, so that log-probabilities are of the gold answer.
-        shape: (L, H) of the model.
+        shape: (L, H) of the tower; of its largest layer where layers differ.
         operation, means, scope: As in `intervention.negative`.
         split: Scored split; not E.
         progress: Called after each head.
+        heads: The heads of the tower; by default those of a language model with L x H heads.
     """
     started = time.perf_counter()
     before = runner.baseline(split)
-    layers, heads = shape
-    logprob = np.zeros((len(before), layers, heads), np.float32)
+    logprob = np.zeros((len(before), *shape), np.float32)
     correct = np.zeros_like(logprob)
-    every = [Head(layer, head) for layer in range(layers) for head in range(heads)]
+    every = [Head(*place) for place in np.ndindex(*shape)] if heads is None else list(heads)
     conditions = [
         Condition(f"{operation} {head}", (ablate(HeadSet([head]), operation, means),), scope) for head in every
     ]
@@ -285,7 +286,10 @@ def ablation(
         tokens = mean_tokens(inputs.activations)
         means = mean_z(inputs.activations, inputs.fit)
     run = runner or Runner(inputs.vlm, inputs.data, cache_dir, batch_size=batch_size)
-    damage = single_head_damage(run, inputs.vlm.heads.shape, operation, means, inputs.on, scope, inputs.report)
+    grid, tower = inputs.vlm.heads, inputs.tower
+    damage = single_head_damage(
+        run, grid.padded(tower)[:2], operation, means, inputs.on, scope, inputs.report, grid.heads(tower)
+    )
     scores = scores_of(damage, measure, margin, pool, inputs.n_null, inputs.seed)
     scores.info.update(operation=operation, scope=scope, absent=_absent(damage, inputs))
     if operation == "mean":

@@ -59,7 +59,7 @@ class Atlas:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(L, H) of the language tower."""
+        """(L, H) of the tower that was scored, the language model unless its activations were captured from another."""
         return self.of().shape
 
     def of(self, scorer: str | None = None) -> Scores:
@@ -99,6 +99,7 @@ class Atlas:
                 "values": one.values.tolist(),
                 "pvalues": None if one.pvalues is None else one.pvalues.tolist(),
                 "info": one.info,
+                "tower": one.tower,
             }
             extra = {f"arrays/{key}": array for key, array in one.arrays.items()}
             if one.null is not None:
@@ -201,8 +202,7 @@ def score(
                 f"scorer {name!r} must return scores of {grid[0]} layers x {grid[1]} heads, as captured; "
                 f"got {atlas.scores[name].shape[0]} x {atlas.scores[name].shape[1]}"
             )
-        if atlas.scores[name].name != name:
-            atlas.scores[name] = replace(atlas.scores[name], name=name)
+        atlas.scores[name] = replace(atlas.scores[name], name=name, tower=inputs.tower)
     return atlas
 
 
@@ -238,6 +238,7 @@ def _scores(name: str, entry: dict[str, Any], kept: dict[str, np.ndarray]) -> Sc
         info=entry["info"],
         arrays={key.removeprefix("arrays/"): array for key, array in own.items() if key.startswith("arrays/")},
         per_sample=PerSample(**sample) if sample else None,
+        tower=entry.get("tower", "L"),
     )
 
 

@@ -76,6 +76,7 @@ def attention_scorer(
         UnscorableError: no step has boxes, or image tokens have no known place in the picture.
         HeadAtlasError: `vlm` or `data` is missing.
     """
+    inputs.only_language("attention")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Folder.of(temporary if cache_dir is None else cache_dir)

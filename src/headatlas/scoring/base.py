@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from headatlas.activations.store import ActivationsLike
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
+from headatlas.heads import Tower
 from headatlas.progress import Progress
 from headatlas.registry import Registry, near
 
@@ -100,6 +101,19 @@ class ScoringInputs:
         """The functions that each step of a split needs (one or more), as bool."""
         return labels_of(self.steps(split))
 
+    @property
+    def tower(self) -> Tower:
+        """The tower whose activations are scored."""
+        return getattr(self.activations, "tower", "L")
+
+    def only_language(self, scorer: str) -> None:
+        """Raise `HeadAtlasError` unless the activations are of the language model."""
+        if self.tower != "L":
+            raise HeadAtlasError(
+                f"scorer {scorer!r} scores heads of the language model, got activations of tower {self.tower}; use 'ablation' "
+                "or 'specificity'"
+            )
+
     def report(self, what: str, done: int, total: int) -> None:
         """Report progress, where a callback was given."""
         if self.progress is not None:
@@ -162,6 +176,8 @@ class Scores:
     info: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     per_sample: PerSample | None = None
+    tower: Tower = "L"
+    """Whose heads: axes L and H are those of this tower."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or len(self.values) != len(FUNCTIONS):
@@ -185,7 +201,9 @@ class Scores:
         lines = [f"Scores {self.name!r}: {len(self.values)} functions x {layers} layers x {heads} heads"]
         for name, grid in zip(FUNCTIONS, self.values, strict=True):
             layer, head = np.unravel_index(grid.argmax(), grid.shape)
-            lines.append(f"  {name:24s} highest {grid.max():.4g} at L{layer}.H{head}, mean {grid.mean():.4g}")
+            lines.append(
+                f"  {name:24s} highest {grid.max():.4g} at {self.tower}{layer}.H{head}, mean {grid.mean():.4g}"
+            )
         extra = [part for part in ("null", "pvalues", "per_sample") if getattr(self, part) is not None]
         return "\n".join([*lines, f"  with {', '.join(extra) or 'no null, p-values or per-step scores'}"])
 

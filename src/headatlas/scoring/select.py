@@ -59,14 +59,14 @@ def select(scores: Scores, function: str, selector: str = "null", **options: Any
 
 def selected_masks(scores: Scores, selector: str = "null") -> Bool[np.ndarray, "F L H"]:
     """Which heads a selector chooses for every function."""
-    return np.stack([select(scores, function, selector).mask(scores.shape) for function in FUNCTIONS])
+    return np.stack([select(scores, function, selector).mask(scores.shape, scores.tower) for function in FUNCTIONS])
 
 
 def ranking(scores: Scores, function: str) -> list[Head]:
     """All heads, highest score first; equal scores by layer and head."""
     values = scores.of(function)
     order = np.argsort(-values.ravel(), kind="stable")
-    return [Head(int(i) // values.shape[1], int(i) % values.shape[1]) for i in order]
+    return [Head(int(i) // values.shape[1], int(i) % values.shape[1], scores.tower) for i in order]
 
 
 def rejected(scores: Scores, q: float = 0.05) -> Bool[np.ndarray, "F L H"]:

@@ -60,7 +60,10 @@ def specificity(
     if operation == "mean" and means is None:
         means = mean_z(inputs.activations, inputs.fit)
     run = runner or Runner(inputs.vlm, inputs.data, None, batch_size=batch_size)
-    damage = single_head_damage(run, inputs.vlm.heads.shape, operation, means, inputs.on, scope, inputs.report)
+    grid, tower = inputs.vlm.heads, inputs.tower
+    damage = single_head_damage(
+        run, grid.padded(tower)[:2], operation, means, inputs.on, scope, inputs.report, grid.heads(tower)
+    )
     return replace(contrast(damage, inputs.n_null, inputs.seed, pool, LEAST), name="specificity")
 
 

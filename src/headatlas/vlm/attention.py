@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw
 from headatlas.errors import HeadAtlasError
 from headatlas.families.image_grid import ImageTokens
 from headatlas.heads import AttentionReader, AttentionRows, Head, HeadSet
-from headatlas.heads.address import Heads
-from headatlas.vlm.batch import encode
+from headatlas.heads.address import TEXT_TOWERS, Heads
+from headatlas.vlm.batch import Batch, encode
 from headatlas.vlm.finite import require_finite
 from headatlas.vlm.forward import logits_at
-from headatlas.vlm.image_tokens import corners_of, tokens_of
+from headatlas.vlm.image_tokens import corners_of, cross_tokens_of, patches_of, tokens_of, unplaced
 
 if TYPE_CHECKING:
     from headatlas.vlm.chat import Conversation
@@ -31,8 +31,8 @@ class AttentionMap:
     Attributes:
         heads: the H heads, in order.
         weights: `[H, Q, K]`, float32; a row sums to 1, or to 1 less a sink's share. K are the conversation's tokens.
-        tokens: the K tokens as text.
-        queries: the Q query positions among them.
+        tokens: the K tokens as text; for heads of other towers than L, names of the picture's positions.
+        queries: the Q query positions, of the text in towers L and X.
         image_positions: the positions of the image tokens.
         picture: the first picture, or None.
         image_tokens: where each image token looks; None where the family's `image_grid` is not known (`why_unplaced` says why).
@@ -195,31 +195,96 @@ def attention_map(
     """The attention of one conversation, see `VLM.attention`."""
     chosen = vlm.heads.heads("L") if heads is None else HeadSet(heads)
     batch = encode(vlm, [chat], generation_prompt=chat.open)
+    picture = chat.images[0].copy() if chat.images else None  # as it was read
+    if chosen.towers() and chosen.towers()[0] not in TEXT_TOWERS:
+        if queries != "predict":
+            raise HeadAtlasError(f"heads of tower {chosen.towers()[0]} are read at all positions; leave queries out")
+        return _of_pictures(vlm, batch, chosen, picture)
     real = batch.mask[0]
     start = batch.starts[0]
     where = _query_mask(batch, queries)
-    seen: list[AttentionRows] = []
-    reader = AttentionReader(vlm.model, vlm.heads, chosen, where[None].to(vlm.device), seen.append)
-    require_finite(vlm, logits_at(vlm, batch, batch.predict_mask(), [0], reader), batch, [0])
     length = int(real.sum())
-    weights = np.zeros((len(chosen), int(where.sum()), length), np.float32)
-    index = {head: i for i, head in enumerate(chosen)}
-    for rows in seen:
-        read = rows.weights[0].float().cpu().numpy()  # [n, Q, K]
-        keys = slice(start, start + length)
-        for i, number in enumerate(rows.heads):
-            weights[index[Head(rows.site.layer, number, rows.site.tower)]] = read[i][:, keys]
+    cross = chosen.towers() == ("X",)
+    keys = slice(None) if cross else slice(start, start + length)
+    weights = _joined(chosen, [
+        (rows.site.layer, rows.heads, rows.weights[0][..., keys]) for rows in _read(vlm, batch, chosen, where)
+    ])  # fmt: skip
+    asked = (where.nonzero()[:, 0] - start).tolist()
+    if cross:
+        n = weights.shape[2]
+        placed, why = _or_why(lambda: cross_tokens_of(vlm, batch, 0, n))
+        return AttentionMap(chosen, weights, _numbered("key", n), asked, range(n), picture, placed, why)
     ids = batch.ids[0, start : start + length].tolist()
     tokens = [vlm.tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in ids]
     positions = (batch.image_mask[0, start : start + length]).nonzero()[:, 0].tolist()
-    asked = (where.nonzero()[:, 0] - start).tolist()
-    placed, why = None, ""
-    try:
-        placed = tokens_of(vlm, batch, 0)
-    except HeadAtlasError as error:
-        why = str(error)
-    picture = chat.images[0].copy() if chat.images else None  # as it was read
+    placed, why = _or_why(lambda: tokens_of(vlm, batch, 0))
     return AttentionMap(chosen, weights, tokens, asked, positions, picture, placed, why)
+
+
+def _of_pictures(vlm: EditableModel, batch: Batch, chosen: HeadSet, picture: Image.Image | None) -> AttentionMap:
+    """Attention of a tower whose rows are pictures, tiles or windows: K = Q positions, those of different rows apart."""
+    layers: dict[int, tuple[tuple[int, ...], list[torch.Tensor]]] = {}
+    for rows in _read(vlm, batch, chosen, None):
+        layers.setdefault(rows.site.layer, (rows.heads, []))[1].extend(rows.weights)
+    for blocks in (each for _, each in layers.values()):
+        n = sum(block.shape[1] for block in blocks)
+        if any(block.shape[1] != block.shape[2] for block in blocks):
+            raise HeadAtlasError(
+                f"{chosen[0]} attends from one sequence to another; read it with headatlas.heads.AttentionReader"
+            )
+        if n > LARGEST:
+            raise HeadAtlasError(
+                f"attention of {chosen[0]} has {n} x {n} weights a head, at most {LARGEST} x {LARGEST} are made; show a smaller "
+                "picture, or use headatlas.heads.AttentionReader"
+            )
+    sizes = {sum(block.shape[1] for block in blocks) for _, blocks in layers.values()}
+    if len(sizes) != 1:
+        raise HeadAtlasError(f"layers of {chosen} have {sorted(sizes)} positions; ask for heads of layers of one size")
+    apart = [
+        (layer, heads, torch.stack([torch.block_diag(*(block[i] for block in blocks)) for i in range(len(heads))]))
+        for layer, (heads, blocks) in layers.items()
+    ]
+    weights = _joined(chosen, apart)
+    n = weights.shape[2]
+    blocks = next(iter(layers.values()))[1]
+    placed, why = _or_why(lambda: patches_of(vlm, batch, n) if len(blocks) == 1 else unplaced(vlm))
+    return AttentionMap(chosen, weights, _numbered("patch", n), range(n), range(n), picture, placed, why)
+
+
+LARGEST = 4096
+"""Positions of a picture tower up to which its attention is put together."""
+
+
+def _read(vlm: EditableModel, batch: Batch, chosen: HeadSet, where: torch.Tensor | None) -> list[AttentionRows]:
+    seen: list[AttentionRows] = []
+    queries = None if where is None else where[None].to(vlm.device)
+    reader = AttentionReader(vlm.model, vlm.heads, chosen, queries, seen.append)
+    require_finite(vlm, logits_at(vlm, batch, batch.predict_mask(), [0], reader), batch, [0])
+    if not seen:
+        raise HeadAtlasError(f"{chosen[0]} was not called; give a picture")
+    return seen
+
+
+def _joined(
+    chosen: HeadSet, read: list[tuple[int, tuple[int, ...], Float[torch.Tensor, "n Q K"]]]
+) -> Float[np.ndarray, "H Q K"]:
+    by_layer = {layer: (heads, rows.float().cpu().numpy()) for layer, heads, rows in read}
+    out = []
+    for head in chosen:
+        heads, rows = by_layer[head.layer]
+        out.append(rows[heads.index(head.head)])
+    return np.stack(out)
+
+
+def _or_why(place: Callable[[], ImageTokens]) -> tuple[ImageTokens | None, str]:
+    try:
+        return place(), ""
+    except HeadAtlasError as error:
+        return None, str(error)
+
+
+def _numbered(what: str, n: int) -> list[str]:
+    return [f"<{what} {i}>" for i in range(n)]
 
 
 def _query_mask(batch: Any, queries: str | Sequence[int]) -> torch.Tensor:

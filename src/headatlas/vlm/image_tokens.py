@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
-from headatlas.families.image_grid import ImageGrid, ImageTokens, image_tokens
+from headatlas.families.image_grid import ImageGrid, ImageTokens, Part, image_tokens, one_square
 from headatlas.heads import AttentionEdit, Edit
 
 if TYPE_CHECKING:
@@ -40,14 +41,52 @@ def check_placed(vlm: LoadedModel) -> ImageGrid:
     """
     if not vlm.image_in_text:
         raise HeadAtlasError(f"image tokens of {vlm.family} have no place in the text: {vlm.picture_path}")
-    model_type = vlm.model.config.model_type
-    grid = family_of(model_type).image_grid
+    grid = family_of(vlm.model.config.model_type).image_grid
     if grid is None:
-        raise HeadAtlasError(
-            f"image tokens of {vlm.family} cannot be placed in the picture: the entry of {model_type!r} in "
-            "headatlas.families needs an image_grid"
-        )
+        raise _no_grid(vlm)
     return grid
+
+
+def _no_grid(vlm: LoadedModel) -> HeadAtlasError:
+    """The error for a family without an `image_grid`."""
+    return HeadAtlasError(
+        f"image tokens of {vlm.family} cannot be placed in the picture: the entry of {vlm.model.config.model_type!r} in "
+        "headatlas.families needs an image_grid"
+    )
+
+
+def cross_tokens_of(vlm: LoadedModel, batch: Batch, row: int, n: int) -> ImageTokens:
+    """Where the n keys of cross-attention look that one row has.
+
+    Raises `HeadAtlasError` for a family whose entry has no `image_grid`.
+    """
+    grid = family_of(vlm.model.config.model_type).image_grid
+    if grid is None:
+        raise _no_grid(vlm)
+    return image_tokens(grid, vlm.processor, vlm.model.config, list(batch.image_sizes[row]), n)
+
+
+def patches_of(vlm: LoadedModel, batch: Batch, n: int) -> ImageTokens:
+    """Where the n patches of a vision tower look that sees one picture as one square of patches, a class token before it or not.
+
+    Raises `HeadAtlasError` for any other tower.
+    """
+    if family_of(vlm.model.config.model_type).image_grid is not one_square or len(batch.image_sizes[0]) != 1:
+        unplaced(vlm)
+    start = math.isqrt(n) ** 2 != n
+
+    def square(processor: Any, config: Any, size: tuple[int, int], _: int) -> list[Part]:
+        return [replace(part, start=start) for part in one_square(processor, config, size, n - start)]
+
+    return image_tokens(square, vlm.processor, vlm.model.config, list(batch.image_sizes[0]), n)
+
+
+def unplaced(vlm: LoadedModel) -> NoReturn:
+    """Raise: the patches of the vision tower have no known place."""
+    raise HeadAtlasError(
+        f"patches of {vlm.family}'s vision tower cannot be placed in the picture: only towers that see a picture as one square "
+        "are known"
+    )
 
 
 def corners_of(box: object) -> Corners:

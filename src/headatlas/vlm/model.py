@@ -139,7 +139,8 @@ class VLM(EditableModel):
         Args:
             image: as for `answer`.
             text: the user's words.
-            heads: heads of the language model; by default all of them.
+            heads: heads of one tower; by default all of the language model's. Keys of cross-attention (X) are positions of the
+                picture; heads of vision towers and connectors are read at all positions of the picture.
             queries: `"predict"` (the position that predicts the answer's first token, and, with `answer`, those that predict
                 its further ones), `"all"`, or positions of tokens.
             answer: an answer that the model is given, token by token; without it the prompt alone is read.

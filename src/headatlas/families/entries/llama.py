@@ -1,11 +1,13 @@
 """Llama 3.2 Vision (mllama), Llama 4 and Perception LM."""
 
 from headatlas.families.family import Family, TinyModel, TinyProcessor, add
+from headatlas.families.image_grid import canvas_then_whole, cross_tiles
 from headatlas.families.parts import square, turns
 
 add(
     Family(
         "llama4",
+        image_grid=canvas_then_whole,
         broken={"5.24.0": "its forward asks the language model's output for image_outputs, which it does not have"},
         tiny_model=TinyModel(
             config={
@@ -50,6 +52,7 @@ add(
     ),
     Family(
         "mllama",
+        image_grid=cross_tiles,
         tiny_model=TinyModel(config={"vision_config": {"vision_output_dim": 128}}, n_image_tokens=1),
         tiny_processor=TinyProcessor(
             processor="MllamaProcessor",

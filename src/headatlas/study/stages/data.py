@@ -13,6 +13,7 @@ import transformers
 
 from headatlas.cogvsr import load
 from headatlas.cogvsr.surface import answer_without_image, function_from_text
+from headatlas.intervention.towers import towers_of
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study, per_split
 
@@ -23,6 +24,7 @@ log = logging.getLogger("headatlas")
 def run(study: Study) -> None:
     """Write RUN/data, settings.json, results/left_out.csv and surface.csv."""
     study.report("data", 0, 1)
+    towers_of(study.vlm, study.settings.towers)  # raises for a tower that the model lacks
     left_out = study.find_left_out()
     folder = study.run.root / "data"
     study.whole.save(folder)

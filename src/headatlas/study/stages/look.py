@@ -15,12 +15,14 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from headatlas.activations import AttentionSummaries, attention
+from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention import Condition, ablate, random_sets
 from headatlas.intervention.effects import Effect, effect, of_function
+from headatlas.intervention.negative import joint_interval
 from headatlas.pictures import encode
 from headatlas.results import RESULTS
 from headatlas.stats import null_p
@@ -34,11 +36,11 @@ from headatlas.vlm.image_tokens import check_placed
 log = logging.getLogger("headatlas")
 
 N_QUESTIONS, N_HEADS, N_CARDS, N_EXAMPLES, SIDE = 3, 12, 8, 3, 192
-N_RANDOM = 20
+N_RANDOM = 39
 """Number of random sets with which a group is compared."""
 
 
-@stage("look", command="report", needs=("data", "capture", "score"))
+@stage("look", command="report", needs=("data", "capture", "score"), version=2)
 def run(study: Study) -> None:
     """Write results/groups.csv, results/looking.json and the pictures it names."""
     rows = []
@@ -46,21 +48,24 @@ def run(study: Study) -> None:
         groups: dict[str, list[list[str]]] = study.atlas.scores["multihead"].info["groups"]
         for function in FUNCTIONS:
             for number, names in enumerate(groups.get(function, ()), 1):
-                rows += group_rows(study, function, number, HeadSet(names))
+                others = [head for some in groups.values() for group in some for head in group]
+                rows += group_rows(study, function, number, HeadSet(names), HeadSet(dict.fromkeys(others)))
     study.run.write_table("groups", pd.DataFrame(rows) if rows else RESULTS["groups"].empty())
     study.run.write_json("results/looking.json", _looking(study))
 
 
-def group_rows(study: Study, function: str, number: int, heads: HeadSet) -> list[dict[str, Any]]:
-    """Rows of results/groups.csv for one group: the effect of removing all, half and one of its heads, and as many random
-    heads."""
+def group_rows(study: Study, function: str, number: int, heads: HeadSet, groups: HeadSet) -> list[dict[str, Any]]:
+    """Rows of results/groups.csv for one group: what all, half and one of its heads cost, and as many random heads.
+
+    The random heads are of the same layers as far as there are enough, and in none of the `groups` and functional sets.
+    """
     settings, split, runner = study.settings, study.control_split, study.runner()
     members = list(heads)
-    shape = study.vlm.heads.shape
-    n_random = min(N_RANDOM, settings.n_random)
-    random = random_sets(heads, shape, n_random, match="layer", rng=settings.seed)
-    if any(set(one) & set(heads) for one in random) or len(random) < n_random:
-        random = random_sets(heads, shape, n_random, match="uniform", rng=settings.seed)
+    functional = {head for scorer in study.judged for name in FUNCTIONS for head in study.head_set(name, scorer)}
+    random = random_sets(
+        heads, study.vlm.heads.shape, min(N_RANDOM, settings.n_random), match="layer", rng=settings.seed,
+        exclude={*groups, *functional},
+    )  # fmt: skip
     sets = {
         "all": [heads],
         "half": [HeadSet(members[::2]), HeadSet(members[1::2])],
@@ -77,13 +82,22 @@ def group_rows(study: Study, function: str, number: int, heads: HeadSet) -> list
     where = of_function(before, function)
     n_boot = settings.n_bootstrap
     measured: dict[str, list[tuple[Effect, float]]] = {part: [] for part in sets}
+    falls: dict[str, list[np.ndarray]] = {part: [] for part in sets}  # of every step of the function
+    right = before["correct"].to_numpy(float)[where]
     for (part, _), after in zip(flat, runner.run_many(conditions, split, told), strict=True):
         loss = float((before["logprob"] - after["logprob"]).to_numpy()[where].mean())
+        falls[part].append(right - after["correct"].to_numpy(float)[where])
         measured[part].append((effect(before, after, where, n_boot if part == "all" else 100, settings.seed), loss))
     drops = {part: np.array([-one.change for one, _ in some]) for part, some in measured.items()}
     whole = measured["all"][0][0]
     if not whole.n:
         return []
+    beyond = low_beyond = high_beyond = np.nan
+    if random:
+        beyond = float(drops["all"][0] - drops["random"].mean())
+        low_beyond, high_beyond = joint_interval(
+            falls["all"][0], np.stack(falls["random"]), scenes_of(before)[where], settings.seed
+        )
     common = {"function": function, "group": number, "heads": " ".join(map(str, members)), "n": whole.n}
     worst = int(drops["one"].argmax())
     parts = {
@@ -108,6 +122,10 @@ def group_rows(study: Study, function: str, number: int, heads: HeadSet) -> list
                 "drop": float(np.mean([-one.change for one, _ in some])), "low": low, "high": high,
                 "loss": float(np.mean([loss for _, loss in some])),
                 "unparsable_after": float(np.mean([one.unparsable_after for one, _ in some])),
+                "match": random[0].reason.removeprefix("random, ") if part == "random" else "",
+                "beyond": beyond if part == "all" else np.nan,
+                "beyond_low": low_beyond if part == "all" else np.nan,
+                "beyond_high": high_beyond if part == "all" else np.nan,
                 "p": float(null_p(drops["all"], drops["random"])[0]) if part == "all" and len(drops["random"]) else np.nan,
             }
         )  # fmt: skip
