@@ -10,8 +10,8 @@ from headatlas.report import words
 from headatlas.report.blocks import gap, point_interval
 from headatlas.report.charts import dots, lines
 from headatlas.report.charts.theme import BLUE, GREEN, ORANGE
-from headatlas.report.figures import one_chart
-from headatlas.report.page import Block, Figure, Note, Section, Swatch, Table
+from headatlas.report.figures import SMALL, one_chart
+from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch, Table
 from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
 
@@ -34,7 +34,7 @@ CONTROLS = {
 }
 
 
-@section("methods", order=122)
+@section("methods", order=90)
 def methods_section(run: Run) -> Section:
     """What helps and what does not, with the reason."""
     frame = run.tables["methods"]
@@ -97,6 +97,7 @@ def _table(frame: pd.DataFrame) -> Table:
         ),
         title="Every method",
         n_text=2,
+        folded=True,
     )  # fmt: skip
 
 
@@ -124,7 +125,7 @@ def _strengths(frame: pd.DataFrame) -> list[Block]:
     if frame.empty:
         return []
     on, off = Swatch("Spatial score", BLUE), Swatch("Other steps", ORANGE, "square")
-    blocks: list[Block] = []
+    charts = []
     for name in dict.fromkeys(frame["method"]):
         part = only(frame, method=name).sort_values("value")
         curves = pd.concat(
@@ -133,9 +134,9 @@ def _strengths(frame: pd.DataFrame) -> list[Block]:
         )[["x", "series", "value", "low", "high", "mark"]]
         spec = lines(curves, swatches=(on, off), x_title="strength", y_title="", y_domain=(0.0, 1.0))
         label = f"{words.plain(name)}: accuracy on split T against strength."
-        title = f"{words.plain(name)}: strengths tried on split T"
-        blocks.append(one_chart(f"strength-{name}", spec, label, title, "A ring marks the chosen strength.", (on, off)))
-    return blocks
+        charts.append(Chart(f"strength-{name}", spec, label, words.plain(name)))
+    title, caption = "Strengths tried on split T: right answers", "A ring marks the chosen strength."
+    return [Figure("strengths", tuple(charts), title, caption, (on, off), min_width=SMALL)]
 
 
 def _latent(frame: pd.DataFrame) -> list[Block]:

@@ -17,7 +17,7 @@ from headatlas.report.tables import Run, only, records
 TITLES = {"L": "Language model", "V": "Vision tower", "X": "Cross-attention", "C": "Connector"}
 
 
-@section("towers", order=79)
+@section("towers", order=45)
 def towers_section(run: Run) -> Section:
     """Maps of single ablation, tower beside tower, and what the selected heads of each cost together."""
     rows = run.tables["towers"]
