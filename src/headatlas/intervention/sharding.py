@@ -314,7 +314,7 @@ def packed(result: Sweep) -> bytes:
     text = np.array([*result.text, result.bare[2]], dtype=np.str_)
     how = np.array([result.how, result.reason])
     ended = np.array([result.ended_in(c) for c in range(-1, len(result.text))])
-    valid = {} if result.valid is None else {"valid": result.valid}
+    valid: dict[str, Any] = {} if result.valid is None else {"valid": result.valid}
     np.savez_compressed(
         out, logprob=np.vstack([result.logprob, result.bare[0]]), exact=np.vstack([result.exact, result.bare[1]]),
         text=np.char.encode(text, "utf-8"), turns=np.array(result.turns), how=how,
