@@ -36,9 +36,10 @@ if TYPE_CHECKING:
         steer,
         zero,
     )
+    from headatlas.progress import Bars
     from headatlas.report import render_report
     from headatlas.scoring import Atlas, score
-    from headatlas.study import run_study
+    from headatlas.study import plan_study, run_study
     from headatlas.vlm import VLM, HeadRecipe, evaluate, load_vlm
 
 install()
@@ -51,7 +52,8 @@ _HOMES = {
     "vlm": ("VLM", "HeadRecipe", "evaluate", "load_vlm"),
     "activations": ("Activations", "attention", "capture"),
     "scoring": ("Atlas", "score"),
-    "study": ("run_study",),
+    "study": ("plan_study", "run_study"),
+    "progress": ("Bars",),
     "report": ("render_report",),
     "compare": ("compare_runs", "run_studies"),
     "explaining": ("Explanation", "explain"),
@@ -62,6 +64,7 @@ __all__ = [
     "VLM",
     "Activations",
     "Atlas",
+    "Bars",
     "Edit",
     "Explanation",
     "Head",
@@ -80,6 +83,7 @@ __all__ = [
     "load_vlm",
     "mean",
     "patch",
+    "plan_study",
     "render_report",
     "run_studies",
     "run_study",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from headatlas.errors import HeadAtlasError
@@ -32,9 +34,32 @@ def serve_page(
         HeadAtlasError: the port cannot be used, or starlette and uvicorn are not installed.
         Stopped: Ctrl-C or SIGTERM.
     """
+    with _listening(port) as listening:
+        server = _server(make, listening, ready, graceful)
+        with stoppable(message):
+            server.run(sockets=[listening])
+
+
+@contextmanager
+def page_beside(make: Callable[[int], Any], port: int, ready: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Serve an ASGI application from a thread while the block runs; arguments and errors as `serve_page`."""
+    with _listening(port) as listening:
+        server = _server(make, listening, ready, graceful=1)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(timeout=5)
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    """A socket that listens on 127.0.0.1:`port`."""
     try:
         import starlette  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise HeadAtlasError(
             "the page needs starlette and uvicorn: install them with pip install 'headatlas[review]'"
@@ -48,13 +73,20 @@ def serve_page(
                 f"port {port} of this machine cannot be used ({error}): name another with --port"
             ) from error
         listening.listen()
-        taken = listening.getsockname()[1]
-        app = make(taken)
-        if ready:
-            ready(f"http://{HOST}:{taken}/")
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, lifespan="off",
-            timeout_graceful_shutdown=graceful,
-        )  # fmt: skip
-        with stoppable(message):
-            uvicorn.Server(config).run(sockets=[listening])
+        yield listening
+
+
+def _server(
+    make: Callable[[int], Any], listening: socket.socket, ready: Callable[[str], None] | None, graceful: int | None
+) -> Any:
+    import uvicorn
+
+    taken = listening.getsockname()[1]
+    app = make(taken)
+    if ready:
+        ready(f"http://{HOST}:{taken}/")
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, lifespan="off",
+        timeout_graceful_shutdown=graceful,
+    )  # fmt: skip
+    return uvicorn.Server(config)

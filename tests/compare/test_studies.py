@@ -38,7 +38,7 @@ def test_each_model_is_studied_in_its_own_folder_with_the_same_settings(tmp_path
 
     def stages(study):
         ran.append((study.run.root.name, study.settings.model, study.settings.n))
-        shown.append(study._progress is not None)
+        shown.append(study.progress is not None)
 
     shown, compared = [], []
     monkeypatch.setattr(studies, "run_stages", stages)

@@ -130,7 +130,7 @@ def test_every_importer_says_what_it_is():
         assert one.steps in ("one", "derived", "given")
         assert one.tested_on in ("real files", "documented form")
         assert one.licence
-        assert one.home.startswith("https://")
+        assert one.home.startswith("https://") or one.name == "own"
 
 
 def test_hostile_records_end_in_the_list_and_nowhere_else(vsr, tmp_path):
@@ -172,7 +172,7 @@ def test_boxes_of_a_set_turn_with_a_photograph_that_lay_on_its_side():
     thing = SceneObject(id=0, cls="patch", box=box)
     draft = Draft("a", "t", "yes", "yes_no", (step,), (Picture("a.png"),), objects=(thing,))
     found = Found("0" * 32, buffer.getvalue)
-    (row,) = run._rows([(draft, [found])], IMPORTERS["vsr"], {"a": "s"}, {"a": "E"}, ["E"])
+    (row,) = run._rows([(draft, [found])], "vsr", {"a": "s"}, {"a": "E"}, ["E"])
     with Image.open(io.BytesIO(row["images"][0]["bytes"])) as upright:
         assert upright.size == (40, 80)
         for place in (row["objects"][0]["box"], row["steps"][0]["boxes"][0]):

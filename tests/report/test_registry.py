@@ -20,7 +20,7 @@ def gaze():
 def test_a_section_stands_where_its_order_says(run_dir, gaze):
     run = read_run(run_dir)
     ids = [one.id for one in build_sections(run)]
-    assert ids[ids.index("agreement") : ids.index("towers") + 1] == ["agreement", "gaze", "looking", "towers"]
+    assert ids[ids.index("agreement") : ids.index("negative") + 1] == ["agreement", "gaze", "looking", "negative"]
     html = to_html(build_page(run))
     assert '<a href="#gaze">' in html
     assert f"{len(run.tables['scores'])} scores" in html

@@ -6,9 +6,8 @@ import torch
 
 import headatlas as ha
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet, ZReader, zero
-from headatlas.intervention import Runner
-from headatlas.intervention.towers import tower_means, towers_of
+from headatlas.heads import Head, HeadSet, ZReader, mean, zero
+from headatlas.intervention import mean_z
 from headatlas.proof.processor import write_checkpoint
 from headatlas.scoring import Atlas
 from headatlas.vlm import conversation, encode, load_vlm
@@ -61,23 +60,11 @@ def test_cross_attention_is_captured_at_the_tokens_of_a_step(tiny_questions, tmp
     start, end = batch.spans[0][1]
     wanted = np.stack([z[layer][0, start : end - batch.ends[0][1]].mean(0).numpy() for layer in sorted(z)])
     np.testing.assert_allclose(made.z("gold", [1])[0], wanted, atol=1e-5)
-    means = tower_means(vlm, [question], "X")
-    np.testing.assert_allclose(means, np.stack([z[layer][0].mean(0).numpy() for layer in sorted(z)]), atol=1e-5)
-    assert towers_of(vlm, ("all",)) == ("L", "V", "X")
 
 
-def test_means_of_a_tower(tiny_vlm, tiny_questions):
-    some = tiny_questions[:3]
-    wanted = np.mean([[z.mean((0, 1)).numpy() for z in z_of(tiny_vlm, q, "V")[1].values()] for q in some], axis=0)
-    np.testing.assert_allclose(tower_means(tiny_vlm, some, "V", batch_size=2), wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"), [(("X",), "tower X of .* has no addressable heads; it has L, V"), (("W",), "tower must be")]
-)
-def test_towers_that_are_not_there(tiny_vlm, names, message):
-    with pytest.raises(HeadAtlasError, match=message):
-        towers_of(tiny_vlm, names)
+def test_a_tower_that_is_not_there(tiny_vlm, tiny_questions):
+    with pytest.raises(HeadAtlasError, match="tower X of this model has no"):
+        ha.capture(tiny_vlm, Data(tiny_questions), tower="X")
 
 
 def test_scores_are_the_losses_of_single_heads_and_carry_the_tower(tiny_vlm, tiny_questions, acts, tmp_path):
@@ -106,15 +93,18 @@ def test_scorers_of_the_language_model_refuse_another_tower(tiny_vlm, tiny_quest
         ha.score(acts, scorer, tokens="all", vlm=tiny_vlm, data=Data(tiny_questions))
 
 
-def test_means_in_place_of_vision_heads(tiny_vlm, tiny_questions):
-    """Mean ablation of a vision head puts the mean at every position of every picture."""
-    data = Data(tiny_questions)
-    means = tower_means(tiny_vlm, data.split("P"), "V")
-    from headatlas.scoring.ablation import single_head_damage
-
-    shape, every = tiny_vlm.heads.dims("V")[:2], tiny_vlm.heads.heads("V")
-    damage = single_head_damage(Runner(tiny_vlm, data), shape, "mean", means, "S", heads=every)
+def test_means_in_place_of_vision_heads(tiny_vlm, tiny_questions, acts):
+    """Mean ablation puts the head's mean at every position of every picture."""
+    data, head = Data(tiny_questions), Head(0, 1, "V")
+    means = mean_z(acts, "P")
+    atlas = ha.score(acts, "ablation", tokens="all", vlm=tiny_vlm, data=data, n_null=5)
     _, z = z_of(tiny_vlm, data.split("S")[0], "V")
-    assert damage.logprob.shape[1:] == shape
-    assert np.abs(damage.logprob).max() > 1e-4
-    assert not np.allclose(means[0, 0], z[0].mean((0, 1))[0].numpy(), atol=1e-7)
+    assert z[0].shape[-1] == means.shape[-1]
+    values = torch.from_numpy(means)
+    questions = data.split("S")
+    before = ha.evaluate(tiny_vlm, questions)
+    with tiny_vlm.edit(mean(HeadSet([head]), values)):
+        after = ha.evaluate(tiny_vlm, questions)
+    steps = before["functions"].str.split("|").map(lambda names: "information_extraction" in names)
+    wanted = (before["logprob"] - after["logprob"])[steps].mean()
+    assert atlas.of().of("information_extraction")[0, 1] == pytest.approx(wanted, abs=1e-4)

@@ -96,10 +96,11 @@ def capture(
         raise HeadAtlasError("edits must be the same for all rows in a capture, got edits that differ from row to row")
     if arm is not None and arm_name == "original":
         raise HeadAtlasError('an arm needs an arm_name of its own, such as "boxes", got "original"')
+    dims = vlm.heads.dims(tower)
     folder = Folder.of(mkdtemp(prefix="headatlas-") if out is None else out)
     counts = steps_of(data)
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
-    shape = [starts[-1], *vlm.heads.dims(tower)]
+    shape = [starts[-1], *dims]
     settings = _settings(vlm, data, chosen, shape, arm_name, arm) | ({} if tower == "L" else {"tower": tower})
     new = out is None or (folder.local is not None and not folder.local.exists())
     job = _Capture(vlm, folder, settings, starts, batch_size, arm)

@@ -2,7 +2,7 @@
 
 from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TITLES, check_function
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Step
-from headatlas.cogvsr.store import CogVSR, load
+from headatlas.cogvsr.store import CogVSR, from_rows, load
 
 __all__ = [
     "FUNCTIONS",
@@ -15,5 +15,6 @@ __all__ = [
     "SceneObject",
     "Step",
     "check_function",
+    "from_rows",
     "load",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from headatlas.cogvsr.schema import Question
 from headatlas.registry import Registry
@@ -32,8 +33,11 @@ class SourceFacts:
 
 
 SOURCE_FACTS: Registry[SourceFacts] = Registry(
-    "described source", ["headatlas.scenes.source", "headatlas.importing.sets.*"]
+    "described source", ["headatlas.scenes.source", "headatlas.importing.own_files", "headatlas.importing.sets.*"]
 )
 """Descriptions of sources, by the name in a question's `source`."""
 
-__all__ = ["SOURCES", "SOURCE_FACTS", "Source", "SourceFacts", "source"]
+ROW_READERS: Registry[Callable[..., Any]] = Registry("reader of rows", ["headatlas.importing.rows"])
+"""What `from_rows` calls: reading rows needs the rooms above this one."""
+
+__all__ = ["ROW_READERS", "SOURCES", "SOURCE_FACTS", "Source", "SourceFacts", "source"]

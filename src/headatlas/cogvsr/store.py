@@ -19,9 +19,10 @@ import pandas as pd
 
 from headatlas.cogvsr import files, mini, rows
 from headatlas.cogvsr.schema import Question, Step
-from headatlas.cogvsr.sources import SOURCES
+from headatlas.cogvsr.sources import ROW_READERS, SOURCES
 from headatlas.cogvsr.table import Table
 from headatlas.errors import HeadAtlasError
+from headatlas.progress import Progress
 from headatlas.registry import near, near_folder
 from headatlas.storage import recover
 
@@ -189,6 +190,32 @@ def load(
     if _exists(path):
         return CogVSR(files.open_path(path), path.name)
     return CogVSR(files.open_hub(str(source)), str(source))
+
+
+def from_rows(
+    rows: Iterable[Mapping[str, Any]],
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    splits: Sequence[str] = ("P", "S", "T", "E"),
+    progress: Progress | None = None,
+) -> CogVSR:
+    """A dataset of your own questions: rows with `image`, `question` and `answer`, and whatever else is known.
+
+    Args:
+        rows: mappings. `image` is a PIL image, a path, encoded bytes or a uint8 array [height, width, 3], or a list of these.
+            Further fields, all optional: `options`, `function` (one or more of `FUNCTIONS`), `scene`, `type`, `id`, `split`,
+            `boxes` (shares of the picture, XYXY), `objects`, `steps`, `answer_type`; docs/data.md describes them. Without
+            functions a study treats the questions as one function, "this task".
+        out: folder to store the dataset in, as Parquet; None keeps it in memory.
+        seed: of the splits that are dealt.
+        splits: splits to deal; questions with the same picture or scene are in one of them.
+        progress: see `headatlas.progress`.
+
+    Raises:
+        HeadAtlasError: a row cannot be used; the message names the row and says what to write.
+    """
+    return ROW_READERS["own"](rows, out, seed=seed, splits=splits, progress=progress)
 
 
 def _questions(made: Iterable[Any], source: str) -> Iterator[Question]:

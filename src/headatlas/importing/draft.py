@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from headatlas.cogvsr.schema import AnswerType, SceneObject, Step
+from headatlas.cogvsr.schema import AnswerType, SceneObject, Split, Step
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Draft:
     group: str = ""
     """Drafts of one group stay in one split, like those that share an image."""
     objects: tuple[SceneObject, ...] = ()
+    id: str = ""
+    """Id of the question; by default the importer's name and the key."""
+    split: Split | Literal[""] = ""
+    """The split, if the set names it; else it is dealt."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ ODD = (Exception,)
 
 def left_out(key: str, error: Exception) -> LeftOut:
     """The record whose reading raised `error`, with the reason in one line."""
-    reason = " ".join(str(error).split())[:200]
+    reason = " ".join(str(error).split())[:400]
     return LeftOut(
         key, reason if isinstance(error, Unusable) else f"not of the set's form ({type(error).__name__}: {reason})"
     )

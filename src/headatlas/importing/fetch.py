@@ -78,13 +78,17 @@ class Pictures:
             return Missing(f"{picture.url}: {error}")
 
     def _local(self, name: str) -> Path | Missing | None:
-        """The file that a name means: the name itself under a root, without some of its first folders, or its last part alone."""
+        """The file that a name means: the name itself under a root, without some of its first folders, or its last part alone.
+
+        A name without a suffix also means the picture of that name with any suffix.
+        """
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part != "."]
         for root in self._roots:
             for start in range(len(parts)):
                 if path := inside(root, "/".join(parts[start:])):
                     return path
-        candidates = self._by_name.get(parts[-1].lower() if parts else "", [])
+        last = parts[-1].lower() if parts else ""
+        candidates = self._by_name.get(last) or self._by_name.get(f"{last}.*", [])
         if len(candidates) <= 1:
             return candidates[0] if candidates else None
         scored = sorted(((_common(path, parts), path) for path in candidates), reverse=True)
@@ -101,6 +105,7 @@ class Pictures:
             for path in root.rglob("*"):
                 if path.suffix.lower() in SUFFIXES and inside(root, str(path.relative_to(root))):
                     found[path.name.lower()][path.resolve()] = None
+                    found[f"{path.stem.lower()}.*"][path.resolve()] = None
         return {name: list(paths) for name, paths in found.items()}
 
 

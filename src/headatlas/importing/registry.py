@@ -33,7 +33,7 @@ class Importer:
     """Patterns of the files to take from the hub; all tables and images if empty."""
 
 
-IMPORTERS: Registry[Importer] = Registry("importer", ["headatlas.importing.sets.*"])
+IMPORTERS: Registry[Importer] = Registry("importer", ["headatlas.importing.own_files", "headatlas.importing.sets.*"])
 
 
 def importer(

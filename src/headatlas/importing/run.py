@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from headatlas.cogvsr import files
+from headatlas.cogvsr.functions import TASK
 from headatlas.cogvsr.schema import Question, Split
 from headatlas.cogvsr.validate import fault_of
 from headatlas.errors import HeadAtlasError
@@ -25,7 +26,7 @@ from headatlas.importing.download import Downloads
 from headatlas.importing.draft import Draft, LeftOut
 from headatlas.importing.fetch import Found, Missing, Pictures
 from headatlas.importing.origin import Origin, cache_folder, open_origin
-from headatlas.importing.registry import IMPORTERS, Importer
+from headatlas.importing.registry import IMPORTERS
 from headatlas.pictures import stored_upright
 from headatlas.progress import Progress
 from headatlas.storage import beside, locked
@@ -41,7 +42,7 @@ class Report:
     licence: str
     shareable: bool
     seed: int
-    asked_for: int
+    asked_for: int | None
     read: int = 0
     """Questions made of the records."""
     questions: int = 0
@@ -62,7 +63,7 @@ def import_dataset(
     name: str,
     source: str | Path,
     out: str | Path,
-    n: int = 400,
+    n: int | None = 400,
     seed: int = 0,
     splits: Sequence[str] = ("P", "S", "T", "E"),
     images: Sequence[str | Path] = (),
@@ -77,8 +78,8 @@ def import_dataset(
         name: name of an importer, such as "vsr"; `IMPORTERS` has all.
         source: a folder or file, the URL of a table, or a Hugging Face dataset id.
         out: folder to write; a dataset that exists there is replaced when the new one is complete.
-        n: number of questions; fewer if the set has fewer usable ones. A second question of the same image or group is chosen
-            only after one of every other.
+        n: number of questions; fewer if the set has fewer usable ones, None for all. A second question of the same image or
+            group is chosen only after one of every other.
         seed: with the same seed and files, the choice and the splits are the same.
         splits: splits to fill, out of P, S, T and E, by their usual shares (35, 15, 10, 40 %).
         images: more folders in which images are looked for.
@@ -93,19 +94,19 @@ def import_dataset(
     Raises:
         HeadAtlasError: unknown importer or split, nothing readable at `source`, no usable question, or `out` not writable.
     """
-    shares = _shares(splits)
-    if n < 1:
+    shares = usual_shares(splits)
+    if n is not None and n < 1:
         raise HeadAtlasError(f"n must be at least 1, got {n}")
     chosen = IMPORTERS[name]
     store = Path(cache) if cache else cache_folder()
     with locked(Path(out), "the dataset"):  # from the start: two imports would download the same twice
         origin = open_origin(source, store, chosen.files, sha256, seed)
         report = Report(name, chosen.title, str(source), chosen.licence, chosen.shareable, seed, n, steps=chosen.steps)
-        drafts = _read(chosen, origin, report)
+        drafts = read_drafts(chosen.read(origin), name, report)
         with Downloads(store) as downloads:
             pictures = Pictures(_roots(images, origin), downloads if download else None)
-            kept = _with_images(drafts, n, seed, pictures, report, progress)
-        _write(kept, chosen, report, shares, Path(out))
+            kept = with_images(drafts, n, seed, pictures, report, progress)
+        write_drafts(kept, report, shares, Path(out))
     return report
 
 
@@ -120,10 +121,14 @@ def _roots(images: Sequence[str | Path], origin: Origin) -> list[Path]:
     return roots
 
 
-def _write(
-    kept: Sequence[tuple[Draft, list[Found]]], chosen: Importer, report: Report, shares: dict[Split, float], out: Path
+def write_drafts(
+    kept: Sequence[tuple[Draft, list[Found]]], report: Report, shares: Mapping[Split, float], out: Path
 ) -> None:
-    """Deal the questions to splits, and write them and the report."""
+    """Deal the questions to splits, and write them to the folder `out` and the report beside it.
+
+    Raises:
+        HeadAtlasError: there are no questions, the splits that some name contradict each other, or `out` is not writable.
+    """
     if not kept:
         why = (report.missing or report.left_out or [LeftOut("", "no records")])[0]
         hint = "; --images names the folder of its images" if report.missing else ""
@@ -131,19 +136,36 @@ def _write(
     parts = components(
         {d.key: [("group", d.group) if d.group else d.key, *(f.digest for f in found)] for d, found in kept}
     )
-    split_of = deal(parts, shares, report.seed)
+    split_of = _splits(kept, parts, shares, report.seed)
     report.groups = len(set(parts.values()))
     report.questions = len(kept)
-    report.decomposed = sum(draft.steps[0].kind != WHOLE for draft, _ in kept)
+    report.decomposed = sum(any(step.kind not in (WHOLE, TASK) for step in d.steps) for d, _ in kept)
     counts = Counter(split_of.values())
-    report.splits = {split: counts[split] for split in shares}
+    report.splits = {**dict.fromkeys(shares, 0), **counts}
     # Removed first, so that an interrupted import does not leave the report of an earlier one.
     report_path(out).unlink(missing_ok=True)
-    files.write(_rows(kept, chosen, parts, split_of, list(shares)), out)
+    files.write(_rows(kept, report.importer, parts, split_of, list(report.splits)), out)
     _write_report(report, out)
 
 
-def _shares(splits: Sequence[str]) -> dict[Split, float]:
+def _splits(
+    kept: Sequence[tuple[Draft, list[Found]]], parts: Mapping[str, str], shares: Mapping[Split, float], seed: int
+) -> dict[str, Split]:
+    """The split of each key: as its record says, or as another record of the same picture says; the others are dealt."""
+    named: dict[str, Draft] = {}
+    for draft, _ in kept:
+        first = named.setdefault(parts[draft.key], draft) if draft.split else draft
+        if first.split != draft.split:
+            raise HeadAtlasError(
+                f"{first.id or first.key!r} and {draft.id or draft.key!r} share a picture or a group, so they must be in one "
+                f"split, got {first.split} and {draft.split}; give them the same split, or leave splits out to have them dealt"
+            )
+    dealt = deal({key: part for key, part in parts.items() if part not in named}, shares, seed)
+    return {key: dealt[key] if part not in named else named[part].split or "E" for key, part in parts.items()}
+
+
+def usual_shares(splits: Sequence[str]) -> dict[Split, float]:
+    """The usual relative sizes of these splits. Raises `HeadAtlasError` for a name that is none."""
     from headatlas.scenes.build import SHARES  # the shares of the study's splits
 
     unknown = [split for split in splits if split not in SHARES]
@@ -153,14 +175,15 @@ def _shares(splits: Sequence[str]) -> dict[Split, float]:
     return {split: share for split, share in SHARES.items() if split in splits}
 
 
-def _read(chosen: Importer, origin: Any, report: Report) -> list[Draft]:
+def read_drafts(found: Iterable[Draft | LeftOut], source: str, report: Report) -> list[Draft]:
+    """The drafts that can be stored; the others are listed in the report."""
     drafts: dict[str, Draft] = {}
-    for made in chosen.read(origin):
+    for made in found:
         if isinstance(made, LeftOut):
             report.left_out.append(made)
         elif made.key in drafts:
             report.left_out.append(LeftOut(made.key, "another record has the same key"))
-        elif fault := _fault(made, chosen.name):
+        elif fault := _fault(made, source):
             report.left_out.append(LeftOut(made.key, fault))
         else:
             drafts[made.key] = made
@@ -168,13 +191,13 @@ def _read(chosen: Importer, origin: Any, report: Report) -> list[Draft]:
     return list(drafts.values())
 
 
-def _with_images(
-    drafts: Sequence[Draft], n: int, seed: int, pictures: Pictures, report: Report, progress: Progress | None
+def with_images(
+    drafts: Sequence[Draft], n: int | None, seed: int, pictures: Pictures, report: Report, progress: Progress | None
 ) -> list[tuple[Draft, list[Found]]]:
-    """The first `n` drafts whose images can all be read."""
+    """The first `n` drafts (None: all) whose images can all be read; the others are listed in the report."""
     kept: list[tuple[Draft, list[Found]]] = []
     waiting: Iterator[Draft] = in_turn(drafts, seed)
-    goal = min(n, len(drafts))
+    goal = len(drafts) if n is None else min(n, len(drafts))
     while len(kept) < goal and (batch := list(islice(waiting, min(64, goal - len(kept))))):
         got = pictures.get([picture for draft in batch for picture in draft.pictures])
         for draft in batch:
@@ -191,13 +214,13 @@ def _with_images(
 
 def _rows(
     kept: Sequence[tuple[Draft, list[Found]]],
-    chosen: Importer,
-    parts: dict[str, str],
-    split_of: dict[str, Split],
-    order: Sequence[Split],
+    source: str,
+    parts: Mapping[str, str],
+    split_of: Mapping[str, Split],
+    order: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
     for draft, found in sorted(kept, key=lambda pair: order.index(split_of[pair[0].key])):
-        question = _question(draft, chosen.name, split_of[draft.key], f"{chosen.name}-{parts[draft.key]}")
+        question = _question(draft, source, split_of[draft.key], f"{source}-{parts[draft.key]}")
         stored = [stored_upright(one.read()) for one in found]
         if stored and stored[0][1] != 1:  # boxes refer to the stored pixels of the first image
             question = question.turned(stored[0][1])
@@ -207,7 +230,7 @@ def _rows(
 
 def _question(draft: Draft, source: str, split: Split, scene: str) -> Question:
     return Question(
-        id=f"{source}-{draft.key}",
+        id=draft.id or f"{source}-{draft.key}",
         source=source,
         split=split,
         family=draft.family,

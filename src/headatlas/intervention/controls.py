@@ -64,14 +64,13 @@ def random_sets(
         raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, got {got}")
     heads = as_heads(heads)
     layers, per_layer = grid_shape
-    tower = heads[0].tower if len(heads) else "L"
     for head in heads:
-        if head.tower != tower or head.layer >= layers or head.head >= per_layer:
-            raise HeadAtlasError(f"head {head} lies outside tower {tower} of {layers} layers x {per_layer} heads")
+        if head.tower != "L" or head.layer >= layers or head.head >= per_layer:
+            raise HeadAtlasError(f"head {head} lies outside the language tower of {layers} layers x {per_layer} heads")
     if not len(heads) or n < 1:
         return []
     rng = np.random.default_rng(rng)
-    every = [Head(layer, head, tower) for layer in range(layers) for head in range(per_layer)]
+    every = [Head(layer, head) for layer in range(layers) for head in range(per_layer)]
     own, others = set(heads), set(as_heads(exclude)) - set(heads)
     widths = [layers] if match == "uniform" else [*range(layers)]
     best: list[HeadSet] = []

@@ -44,10 +44,12 @@ def per_scorer(
 
 
 def all_scorers(run: Run) -> list[str]:
-    """Every scorer named in any table, in the order of the page's buttons."""
-    return words.scorers_in_order(
-        name for frame in run.tables.values() if "scorer" in frame.columns for name in frame["scorer"] if name
-    )
+    """Every scorer that scored anything, in the order of the page's buttons."""
+    noted = run.tables.get("scorers")
+    known = noted is not None and "left_out" in noted  # a comparison does not note it
+    left_out = set(noted.loc[noted["left_out"].fillna("") != "", "scorer"]) if noted is not None and known else set()
+    named = (name for frame in run.tables.values() if "scorer" in frame.columns for name in frame["scorer"] if name)
+    return words.scorers_in_order(name for name in named if name not in left_out)
 
 
 def headline_selector(run: Run, scorer: str | None = None) -> str:

@@ -23,6 +23,7 @@ from headatlas.report.blocks import all_scorers
 from headatlas.report.charts.theme import CONFIG, printable
 from headatlas.report.export import VEGA_LITE, save_figures, write_text
 from headatlas.report.notices import WITHOUT_FINDINGS, at_chance, notices
+from headatlas.report.one_task import for_the_task, is_one_task, only_the_task
 from headatlas.report.page import Page
 from headatlas.report.registry import build_sections
 from headatlas.report.sections.heads import selected_heads
@@ -54,8 +55,8 @@ def write_page(page: Page, folder: Path) -> Path:
 
 def build_page(run: Run) -> Page:
     """The page of a study's report, as plain records."""
-    with words.scorer_names(run.tables["scorers"]):
-        return _build(run)
+    with words.scorer_names(run.tables["scorers"]), words.one_task(is_one_task(run)):
+        return _build(only_the_task(run) if is_one_task(run) else run)
 
 
 def _build(run: Run) -> Page:
@@ -65,11 +66,18 @@ def _build(run: Run) -> Page:
         sections = build_sections(run)
     if at_chance(run):
         sections = [section for section in sections if section.id in WITHOUT_FINDINGS]
+    if is_one_task(run):
+        sections = for_the_task(sections, run)
     model = str(settings.get("model") or run.path.name)
+    about = (
+        "Which of them does this task depend on?"
+        if is_one_task(run)
+        else "Which of them do questions about space depend on?"
+    )
     return Page(
-        title=f"The spatial heads of {model}",
+        title=f"The heads of {model} for one task" if is_one_task(run) else f"The spatial heads of {model}",
         subtitle="Attention heads are small units of a vision-language model; each gathers information from the picture and the "
-        "words. Which of them do questions about space depend on?",
+        f"words. {about}",
         facts=_facts(run),
         summary=[],
         notices=notices(run),

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL, TASK_TITLE, TITLES
 from headatlas.formatting import (
     MISSING,
     becomes,
@@ -158,11 +158,25 @@ def scorer_title(name: str) -> str:
     return _scorers.get().get(name, ("", ""))[1] or plain(name)
 
 
+_functions: ContextVar[Mapping[str, str]] = ContextVar("functions", default=MappingProxyType({}))
+"""Names of functions in place of their own, for the study whose page is being built."""
+
+
+@contextmanager
+def one_task(applies: bool) -> Iterator[None]:
+    """Within the block, if it applies, the function under which questions without functions are stored is called this task."""
+    token = _functions.set({SPATIAL[0]: TASK_TITLE, "spatial": TASK_TITLE} if applies else {})
+    try:
+        yield
+    finally:
+        _functions.reset(token)
+
+
 def group(name: str) -> str:
     """The name for people of a function, of `final` and `spatial`, or of a type of question."""
-    return plain(name, {**TITLES, **GROUPS})
+    return plain(name, {**TITLES, **GROUPS, **_functions.get()})
 
 
 def short(name: str) -> str:
     """A function's name in one word, for the axes of matrices."""
-    return plain(name, {**SHORT_FUNCTIONS, **GROUPS})
+    return plain(name, {**SHORT_FUNCTIONS, **GROUPS, **_functions.get()})

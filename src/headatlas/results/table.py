@@ -109,9 +109,7 @@ class Table:
         return typed
 
 
-RESULTS: Registry[Table] = Registry(
-    "results table", ("headatlas.results.tables", "headatlas.results.methods", "headatlas.results.towers")
-)
+RESULTS: Registry[Table] = Registry("results table", ("headatlas.results.tables", "headatlas.results.methods"))
 """The tables in `RUN/results/`, by name; the file is `<name>.csv`."""
 
 

@@ -120,6 +120,20 @@ class ScoringInputs:
             self.progress(what, done, total)
 
 
+def check_contrast(inputs: ScoringInputs, scorer: str) -> None:
+    """Raise before anything is computed if no function tells steps apart, as where all questions are one task.
+
+    Raises:
+        UnscorableError: every step of the split fitted on or of the split scored has the same functions.
+    """
+    for split in (inputs.fit, inputs.on):
+        labels = inputs.labels(split)
+        if (labels == labels[0]).all():
+            raise UnscorableError(
+                f"{scorer!r} compares steps of different functions, and all steps of split {split} have the same"
+            )
+
+
 def labels_of(steps: pd.DataFrame) -> Bool[np.ndarray, "N F"]:
     """Labels from the column `functions` ("|"-joined names). Raises `HeadAtlasError` for an unknown function."""
     column = {name: i for i, name in enumerate(FUNCTIONS)}

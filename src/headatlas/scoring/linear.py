@@ -22,7 +22,7 @@ from torch import Tensor
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring.auc import auc, auc_columns
-from headatlas.scoring.base import PerSample, Scores, ScoringInputs, scorer
+from headatlas.scoring.base import PerSample, Scores, ScoringInputs, check_contrast, scorer
 from headatlas.scoring.confounds import ANSWER, KINDS, fit_surface
 from headatlas.scoring.null import QUESTIONS, Within, movable, permuted_labels, pooled_p
 
@@ -57,6 +57,7 @@ def linear(
     `text_only_auc` (F), `movable` (F; 0 means that the control cannot separate the function from its answer type),
     `cv_auc` per ridge, `absent`. Source: Hewitt & Liang 2019, https://arxiv.org/abs/1909.03368.
     """
+    check_contrast(inputs, "linear")
     steps, on_steps = inputs.steps(inputs.fit), inputs.steps(inputs.on)
     labels, on_labels = inputs.labels(inputs.fit), inputs.labels(inputs.on)
     z, on_z = inputs.z(inputs.fit), inputs.z(inputs.on)

@@ -29,7 +29,7 @@ from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
 from headatlas.registry import near
 from headatlas.scoring import probe as mlp
-from headatlas.scoring.base import PerSample, Scores, ScoringInputs, scorer
+from headatlas.scoring.base import PerSample, Scores, ScoringInputs, check_contrast, scorer
 from headatlas.scoring.null import QUESTIONS, Within, movable, permuted_labels, pooled_p
 from headatlas.scoring.probe_table import probe_rows
 
@@ -206,6 +206,7 @@ def paper(
     Raises `HeadAtlasError` for an unknown preset or option. Source: arXiv 2603.20662.
     """
     chosen = settings(preset, **options)
+    check_contrast(inputs, "paper")
     n_null = chosen.n_null if inputs.n_null is None else inputs.n_null
     n_control = max(n_null, 1)  # accuracy is always reported beside that on control labels
     fitted = fit_probe(inputs, chosen, n_control)

@@ -18,7 +18,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.intervention.operations import Means, mean_z
 from headatlas.intervention.runner import Runner
 from headatlas.scoring.ablation import N_NULL, Pool, SingleHeadDamage, sign_flip_p, sign_flips, single_head_damage
-from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
+from headatlas.scoring.base import PerSample, Scores, ScoringInputs, check_contrast, labels_of, scorer
 
 LEAST = 0.05
 """Specific losses up to this many nats count as none."""
@@ -57,6 +57,7 @@ def specificity(
     """
     if inputs.vlm is None or inputs.data is None:
         raise HeadAtlasError("scorer 'specificity' runs the model; pass vlm= and data= to score()")
+    check_contrast(inputs, "specificity")
     if operation == "mean" and means is None:
         means = mean_z(inputs.activations, inputs.fit)
     run = runner or Runner(inputs.vlm, inputs.data, None, batch_size=batch_size)

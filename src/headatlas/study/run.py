@@ -10,6 +10,7 @@ from typing import Any
 from headatlas.cluster import Workers, connect
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
+from headatlas.study.plan import Plan, plan
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import Settings, make_settings
 from headatlas.study.stages import STAGES, run_stage
@@ -48,14 +49,42 @@ def run_study(
         HeadAtlasError: a setting is out of range, the data lack a split, `out` holds another run, or another process is
             working in it.
     """
+    with connect(devices, ray) or nullcontext() as workers:
+        study = _study(vlm, data, out, preset, quick, settings, progress=progress, workers=workers, store=store)
+        run_stages(study)
+    return study.run.root / "report.html"
+
+
+def plan_study(
+    vlm: VLM | str,
+    data: Any = "scenes",
+    out: str | Path = "runs/study",
+    *,
+    preset: str = "strict",
+    quick: bool = False,
+    **settings: Any,
+) -> Plan:
+    """What `run_study` with the same arguments would cost, stage by stage: time, memory and disk. Nothing is written.
+
+    The model is loaded and its first batches are timed.
+
+    Returns:
+        The plan; `print(plan)` shows it, `plan.table` is a DataFrame.
+
+    Raises:
+        HeadAtlasError: as `run_study` would before it starts.
+    """
+    return plan(_study(vlm, data, out, preset, quick, settings))
+
+
+def _study(
+    vlm: VLM | str, data: Any, out: str | Path, preset: str, quick: bool, settings: dict[str, Any], **options: Any
+) -> Study:
     name = vlm if isinstance(vlm, str) else vlm.name
     source = data if isinstance(data, str) else f"{GIVEN}{data.fingerprint}"
     chosen = make_settings(name, preset=preset, quick=quick, data=source, **settings)
     given = {"vlm": None if isinstance(vlm, str) else vlm, "data": None if isinstance(data, str) else data}
-    with connect(devices, ray) or nullcontext() as workers:
-        study = Study(chosen, out, progress=progress, workers=workers, store=store, **given)
-        run_stages(study)
-    return study.run.root / "report.html"
+    return Study(chosen, out, **options, **given)
 
 
 def open_study(

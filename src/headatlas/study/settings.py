@@ -39,10 +39,6 @@ JUDGED = ("specificity", "paper")
 """The scorer that is best on planted worlds (docs/grading.md), and the paper's."""
 
 
-QUICK_SCORERS = ("specificity", "ablation", "attention", "linear", "paper")
-"""The scorers of a quick study; a full one also looks for heads that stand in for each other."""
-
-
 class Settings(BaseModel):
     """The settings of a study; shares are in 0..1."""
 
@@ -54,15 +50,12 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = Field((*QUICK_SCORERS, "multihead"), min_length=1)
+    scorers: tuple[str, ...] = Field(("specificity", "ablation", "attention", "linear", "paper"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on."""
     judged: tuple[str, ...] = ()
     """Names of the scorers whose heads are ablated, steered and judged. Empty: those of `JUDGED` that are among the scorers, or
     all scorers if none is. The others only score and select."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
-    towers: tuple[Literal["L", "V", "X", "C", "all"], ...] = Field(("L",), min_length=1)
-    """Towers whose heads are ablated one by one beside each other: language model, vision tower, cross-attention, connector, or
-    `all` that the model has. All else in a study is about the language model."""
     selector: str = "functional"
     """Name of the registered selector that chooses the heads to intervene on."""
     twin: bool = True
@@ -111,7 +104,7 @@ class Settings(BaseModel):
 
     __str__ = __repr__
 
-    @field_validator("scorers", "judged", "doses", "alphas", "methods", "towers", mode="before")
+    @field_validator("scorers", "judged", "doses", "alphas", "methods", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         """A list may be given as text, `0.5,1`, and a single value alone."""
@@ -130,7 +123,7 @@ class Settings(BaseModel):
         except HeadAtlasError as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("scorers", "judged", "doses", "alphas", "towers", mode="after")
+    @field_validator("scorers", "judged", "doses", "alphas", mode="after")
     @classmethod
     def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         for item in value:
@@ -211,9 +204,7 @@ def make_settings(model: str, *, preset: str = "strict", quick: bool = False, **
     """
     if preset not in _PRESETS:
         raise HeadAtlasError(f"preset must be one of {', '.join(_PRESETS)}; got {preset!r}{near(preset, [*_PRESETS])}")
-    values = (
-        ({"scorers": QUICK_SCORERS} if quick else {}) | _PRESETS[preset] | (_QUICK if quick else {}) | _given(chosen)
-    )
+    values = _PRESETS[preset] | (_QUICK if quick else {}) | _given(chosen)
     return _valid({"model": model, "preset": preset, "quick": quick, **values})
 
 

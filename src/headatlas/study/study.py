@@ -5,6 +5,7 @@ Model, data, activations and atlas are loaded on first use, so that a resumed ru
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from headatlas.activations import Activations
 from headatlas.cluster import Workers
 from headatlas.cogvsr import CogVSR
 from headatlas.cogvsr import load as load_data
+from headatlas.cogvsr.enough import cannot_run, scenes_per_split, too_few
+from headatlas.cogvsr.functions import FUNCTIONS, TASK
 from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder
 from headatlas.heads import HeadSet
@@ -31,6 +34,8 @@ from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import JUDGED, Settings
 from headatlas.vlm import VLM, load_vlm
+
+log = logging.getLogger("headatlas")
 
 SPLITS = ("P", "S", "T", "E")
 
@@ -70,7 +75,7 @@ class Study:
         store: str | Path | None = None,
     ) -> None:
         self.settings, self.run, self.workers = settings, RunDir(out), workers
-        self._progress = progress
+        self.progress = progress
         self._record = self.run.record()
         self._check_settings()
         self.store = self._store(None if store is None else str(store))
@@ -133,6 +138,17 @@ class Study:
                 f"is another one by now ({wanted} there, {again.fingerprint} now): name another folder"
             )
         return again
+
+    @cached_property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that steps of the data have as their primary one, in the order of `FUNCTIONS`."""
+        there = set(self.whole.steps()["function"])
+        return tuple(name for name in FUNCTIONS if name in there)
+
+    @cached_property
+    def one_task(self) -> bool:
+        """Whether nobody has named the functions of the questions, so that they are studied as one function."""
+        return bool((self.whole.steps()["kind"] == TASK).all())
 
     @cached_property
     def acts(self) -> Activations:
@@ -212,8 +228,8 @@ class Study:
 
     def report(self, what: str, done: int, total: int) -> None:
         """Call the progress callback, if there is one."""
-        if self._progress is not None:
-            self._progress(what, done, total)
+        if self.progress is not None:
+            self.progress(what, done, total)
 
     # -- identity --------------------------------------------------------------------------------------------------
 
@@ -232,6 +248,9 @@ class Study:
             HeadAtlasError: the model or the dataset cannot be loaded, a split is missing, or another process has just begun
                 a run in the same folder. Nothing is written then.
         """
+        few = self.check_data()  # before the model is loaded
+        if few and self._record is None:
+            log.warning("few pictures, so verdicts can hardly be reached: %s", " ".join(few))
         record = {
             "settings": self._identity(),
             "batch_size": self.settings.batch_size,
@@ -239,9 +258,29 @@ class Study:
             "model": _model_record(self.vlm),
             "data_fingerprint": self.whole.fingerprint,
         }
-        per_split(self.whole)
         self.run.begin(record)
         self._record = self.run.record()
+
+    def check_data(self) -> list[str]:
+        """What the questions are too few for, one sentence a split; needs no model.
+
+        Raises:
+            HeadAtlasError: the dataset cannot be loaded, it lacks a split, it has too few pictures to compute a study, or only
+                some of its steps have a named function.
+        """
+        per_split(self.whole)
+        steps = self.whole.steps()
+        unnamed = (steps["kind"] == TASK).to_numpy()
+        if unnamed.any() and not unnamed.all():
+            first = steps["question"][unnamed].iloc[0]
+            raise HeadAtlasError(
+                f"{int(unnamed.sum())} of {len(steps)} steps have no named function, the first is of question {first!r}: name "
+                "the functions of all steps or of none"
+            )
+        scenes = scenes_per_split(steps)
+        if fault := cannot_run(scenes):
+            raise HeadAtlasError(fault)
+        return too_few(scenes)
 
     def forget(self) -> None:
         """Drop activations, means and atlas from memory, so that they are read again after a stage has rewritten them."""

@@ -27,7 +27,7 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware.
+    """ASGI middleware. A response that sets one of `HEADERS` itself, such as a wider content policy, keeps its own.
 
     Args:
         app: what is guarded.
@@ -50,7 +50,9 @@ class Guard:
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         refusal = self._refusal(scope)

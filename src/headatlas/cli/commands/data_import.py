@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from headatlas.cli.output import print_json
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 from headatlas.errors import HeadAtlasError
+
+if TYPE_CHECKING:
+    from headatlas.importing import Report
 
 _SHOWN = 5
 """How many of the records that were left out are printed; the report lists all."""
@@ -60,23 +64,29 @@ def import_(
     have one step for each question; `headatlas data decompose` breaks them into steps.
     """
     from headatlas.importing import import_dataset
-    from headatlas.importing.run import report_path
 
     chosen = options.split_names(splits)
     with Bars() as bars:
         report = import_dataset(
             name, source, out, n, seed, chosen, images or (), download, cache, sha256, progress=bars
         )
+    print_report(report, out, as_json)
+    if report.questions < n and not as_json:
+        typer.echo(f"{n} questions were requested, but the set has only {report.questions} usable ones", err=True)
+
+
+def print_report(report: Report, out: Path, as_json: bool) -> None:
+    """Print what an import did; what was left out goes to stderr."""
+    from headatlas.importing.run import report_path
+
     if as_json:
         print_json(asdict(report))
     else:
         dealt = ", ".join(f"{split} {count}" for split, count in report.splits.items())
-        origin = {"derived": "derived from the layout", "given": "as in the set"}.get(report.steps)
+        origin = {"derived": "derived from the layout", "given": "as in the set"}.get(report.steps, "as given")
         steps = f"steps of {report.decomposed} {origin}" if report.decomposed else "one step each, not decomposed"
         typer.echo(f"{report.questions} questions of {report.title} ({dealt}) in {out}; {steps}")
     typer.echo(f"licence: {report.licence}", err=True)
-    if report.questions < n:
-        typer.echo(f"{n} questions were requested, but the set has only {report.questions} usable ones", err=True)
     for what, rows in (("images missing or broken", report.missing), ("records left out", report.left_out)):
         if rows:
             typer.echo(f"{len(rows)} {what}; {report_path(out)} lists all:", err=True)
@@ -141,25 +151,39 @@ def export_(
 
 @command("data validate", panel=PANEL, order=22)
 def validate(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A .jsonl or .parquet file, or a folder with them.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A dataset (.jsonl, .parquet, a folder with them), or own questions as `data from` reads them.",
+        ),
+    ],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option("--images", help="Folder with the pictures of own questions; can be given several times."),
+    ] = None,
     most: Annotated[
         int, typer.Option("--most", min=1, help="Maximum number of faults to print; all are counted.")
     ] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each fault.")] = False,
 ) -> None:
-    """List every fault of a dataset with its line and field; exit with 1 if there is one. Changes nothing.
+    """List every fault of a dataset with its line and field, and what to write; exit with 1 if there is one. Changes nothing.
 
     Example: headatlas data validate questions.jsonl
     """
     from headatlas.cogvsr.validate import Checked
     from headatlas.cogvsr.validate import validate as find_faults
+    from headatlas.importing.own_validate import is_own, validate_own
 
     checked = Checked()
-    for i, fault in enumerate(find_faults(path, checked)):
+    own = is_own(path)
+    for i, fault in enumerate(validate_own(path, images or (), checked) if own else find_faults(path, checked)):
         if i < most:
             typer.echo(json.dumps(asdict(fault)) if as_json else str(fault))
     if checked.faults > most:
         typer.echo(f"{checked.faults - most} more faults; --most prints more", err=True)
     typer.echo(f"{path}: {checked.questions} valid questions, {checked.faults} faults", err=True)
+    if own and not checked.faults:
+        typer.echo(f"make a dataset of them with: headatlas data from {shlex.quote(str(path))} --out DIR", err=True)
     if checked.faults:
         raise typer.Exit(1)

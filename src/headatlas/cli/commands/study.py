@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,10 +15,15 @@ from headatlas.cli.output import print_json, shown
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 from headatlas.cli.study_options import new_settings, read_settings, workers
+from headatlas.errors import HeadAtlasError
+
+if TYPE_CHECKING:
+    from headatlas.study.study import Study
 
 
 @command("study", panel="Studies", order=10, resumes=True)
 def study(
+    context: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -31,11 +37,23 @@ def study(
     preset: options.Preset = None,
     quick: options.Quick = False,
     settings: options.Set = None,
-    tower: options.Tower = None,
     devices: options.Devices = None,
     ray: options.Ray = None,
     n_workers: options.NWorkers = None,
     store: options.Store = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what it would cost: time and memory by stage, measured on the first batches."
+        ),
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Show the study on a page of this machine while it runs; the report grows on it."),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of --watch on 127.0.0.1; 0 takes a free port.")
+    ] = 8323,
     as_json: options.AsJson = False,
 ) -> None:
     """Run the complete study of a VLM and write its report. Given several VLMs, compare them as well.
@@ -52,16 +70,18 @@ def study(
 
       headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data scenes --n 800 --out runs/qwen7b
 
-      headatlas study ref-llava --tower V --tower L --out runs/towers
-
       headatlas study Qwen/Qwen2.5-VL-7B-Instruct --devices cuda:0,cuda:1 --out runs/qwen7b
+
+      headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data data/mine --out runs/mine --dry-run
     """
     from headatlas.compare import refuse_comparison, run_studies
-    from headatlas.study import open_study, run_stages
+    from headatlas.study import open_study, run_stages, watching
 
+    if not watch:
+        options.refuse_unused(context, ("port",), "only with --watch")
+    if len(models) > 1 and (watch or dry_run):
+        raise HeadAtlasError(f"--{'watch' if watch else 'dry-run'} needs one model, got {len(models)}; run it for each")
     given = {"data": data, "n": n, "seed": seed, **read_settings(settings)}
-    if tower:
-        given["towers"] = tower
     if len(models) > 1:
         with Bars() as bars, workers(devices, ray, n_workers) as group:
             run_studies(
@@ -78,9 +98,36 @@ def study(
         return
     refuse_comparison(out)
     chosen = new_settings(models[0], given, preset, quick)
+    if dry_run:
+        _print_plan(open_study(chosen, out, store=store), as_json)
+        return
     with Bars() as bars, workers(devices, ray, n_workers) as group:
-        run_stages(open_study(chosen, out, progress=bars, workers=group, store=store))
+        opened = open_study(chosen, out, progress=bars, workers=group, store=store)
+        opened.check_data()
+        page = (
+            watching(opened, port, lambda address: typer.echo(f"watch: {address}", err=True), bars)
+            if watch
+            else nullcontext()
+        )
+        with page:
+            run_stages(opened)
     _print_claims(out, as_json)
+
+
+def _print_plan(study: Study, as_json: bool) -> None:
+    from headatlas.study.plan import plan
+
+    made = plan(study)
+    if as_json:
+        print_json(
+            {
+                "stages": made.table.astype(object).where(made.table.notna(), None).to_dict("records"), "seconds": made.seconds,
+                "memory_bytes": made.memory, "disk_bytes": made.disk, "device": made.device, "notes": list(made.notes),
+            }
+        )  # fmt: skip
+        return
+    for line in str(made).splitlines():
+        typer.echo(shown(line).plain)
 
 
 def _print_claims(out: Path, as_json: bool) -> None:

@@ -16,14 +16,15 @@ is above 0.05 is inconclusive instead of supported.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from headatlas import formatting
+from headatlas.cogvsr.functions import TITLES
 from headatlas.formatting import percent
 from headatlas.registry import Registry
 from headatlas.results import RESULTS, VERDICTS
@@ -98,6 +99,8 @@ class Tables:
     """Reads results tables; a table that was not written has no rows."""
 
     read: Callable[[str], pd.DataFrame]
+    titles: Mapping[str, str] = field(default_factory=lambda: TITLES)
+    """The functions' names for people."""
 
     def of(self, name: str, **where: Any) -> pd.DataFrame:
         """The rows of a table in which each named column has the given value, or one of the given values."""
@@ -199,6 +202,19 @@ def corrected(claims: Sequence[Claim]) -> list[Claim]:
             sentence += f" Adjusted over {len(family)} claims, p = {one.p:.2g} becomes {q:.2g}, above {LEVEL:g}."
         out.append(replace(one, q=q, verdict="inconclusive" if fails else one.verdict, sentence=sentence))
     return out
+
+
+def untestable(one: Claim) -> Claim:
+    """The claim where nobody has named the functions of the questions: what it says of functions is not testable.
+
+    The numbers of the task stay in the sentence; p is dropped, so that it does not count among the tests of its scorer.
+    """
+    sentence = "The questions do not say which functions they need, so this claim is not testable here."
+    measured = [part.text for part in one.parts if math.isfinite(part.effect) and part.text]
+    if measured and one.scorer:
+        found = "; ".join(measured)
+        sentence += f" {found[:1].upper()}{found[1:]}."
+    return replace(one, verdict="not testable here", p=None, sentence=sentence)
 
 
 def combine(

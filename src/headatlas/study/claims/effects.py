@@ -7,10 +7,11 @@ random heads, but also be larger than in other functions, and remain among the a
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
-from headatlas.cogvsr.functions import SPATIAL, TITLES
+from headatlas.cogvsr.functions import SPATIAL
 from headatlas.study.claims.base import (
     LEVEL,
     MIN_DRAWS,
@@ -67,10 +68,10 @@ def removing_degrades(tables: Tables, scorer: str) -> Claim:
         rows = rows[rows["k"] > 0]
         controlled = rows[rows["n_random"] > 0]
         if not len(rows):
-            reason = f"{TITLES[function]} has no heads to remove by {tables.title(scorer)}"
+            reason = f"{tables.titles[function]} has no heads to remove by {tables.title(scorer)}"
             parts.append(Part(reason, "not testable here", function))
         else:
-            parts.append(_removed((controlled if len(controlled) else rows).iloc[0]))
+            parts.append(_removed((controlled if len(controlled) else rows).iloc[0], tables.titles))
     return combine(
         "C5a", "Removing degrades",
         "Removing a spatial function's heads degrades it, more than removing as many random heads and more than other functions.",
@@ -86,21 +87,21 @@ def emphasising_improves(tables: Tables, scorer: str) -> Claim:
         row = tables.one("positive", scorer=scorer, function=function, arm="steer")
         control = tables.one("positive", scorer=scorer, function=function, arm="random_direction")
         if row is not None:
-            parts.append(_steered(row, control))
+            parts.append(_steered(row, control, tables.titles))
             continue
         why = tables.one("steering", scorer=scorer, function=function)
         reason = "not run" if why is None else str(why["reason"] or "not run")
-        parts.append(Part(f"{TITLES[function]} could not be steered: {reason}", "not testable here"))
+        parts.append(Part(f"{tables.titles[function]} could not be steered: {reason}", "not testable here"))
     return combine(
         "C5b", "Emphasising improves", "Steering a spatial function's heads toward right answers improves it.", scorer,
         "random directions of equal norm in the same heads, on the same questions", "share", parts,
     )  # fmt: skip
 
 
-def _removed(row: pd.Series) -> Part:
+def _removed(row: pd.Series, titles: Mapping[str, str]) -> Part:
     draws = int(row["n_random"])
     text = (
-        f"without its {int(row['k'])} heads {TITLES[row['function']]} changes by {points(-row['drop'])} "
+        f"without its {int(row['k'])} heads {titles[row['function']]} changes by {points(-row['drop'])} "
         f"({bounds(-row['high'], -row['low'])})"
     )
     if draws:
@@ -123,10 +124,10 @@ def _removed(row: pd.Series) -> Part:
     return Part(text, verdict, str(row["function"]), effect, low, high, row["p"], int(row["n"]))
 
 
-def _steered(row: pd.Series, control: pd.Series | None) -> Part:
+def _steered(row: pd.Series, control: pd.Series | None, titles: Mapping[str, str]) -> Part:
     draws, p = (0, math.nan) if control is None else (int(control["n_draws"]), float(control["p"]))
     text = (
-        f"steered at alpha {row['alpha']:g}, {TITLES[row['function']]} changes by {points(row['gain'])} "
+        f"steered at alpha {row['alpha']:g}, {titles[row['function']]} changes by {points(row['gain'])} "
         f"({bounds(row['low'], row['high'])})"
     )
     if control is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
-from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.formatting import signed
 from headatlas.intervention.concentration import MOST, SPARSE
 from headatlas.study.claims.base import (
@@ -34,9 +35,9 @@ def sparse(tables: Tables, scorer: str) -> Claim:
     """Removing a function's best heads, 10 % of all, does three quarters of the damage of removing all heads."""
     rows = tables.of("concentration", scorer=scorer)
     rows = rows[rows["share"] <= SPARSE]
-    parts = [_few(rows[rows["function"] == function], function) for function in FUNCTIONS]
+    parts = [_few(rows[rows["function"] == function], function, tables.titles) for function in FUNCTIONS]
     measured = [part for part in parts if math.isfinite(part.effect)]
-    missing = [TITLES[part.function] for part in parts if part not in measured]
+    missing = [tables.titles[part.function] for part in parts if part not in measured]
     sentence = f"No ranking by {tables.title(scorer)} was ablated, so there is nothing to judge."
     if measured:
         sentence = (
@@ -55,7 +56,7 @@ def _heads(rows: pd.DataFrame) -> str:
     return f"{int(row['k'])} heads ({percent(row['share'])} of all)"
 
 
-def _few(rows: pd.DataFrame, function: str) -> Part:
+def _few(rows: pd.DataFrame, function: str, titles: Mapping[str, str]) -> Part:
     if not len(rows):
         return Part("", "not testable here", function)
     row = rows.loc[rows["k"].idxmax()]
@@ -63,7 +64,7 @@ def _few(rows: pd.DataFrame, function: str) -> Part:
         # If removing all heads costs nothing, there is no damage to compare with.
         return Part("", "not testable here", function)
     text = (
-        f"{TITLES[function]} {percent(row['ratio'])} ({percent(row['low'])} to {percent(row['high'])}; random heads "
+        f"{titles[function]} {percent(row['ratio'])} ({percent(row['low'])} to {percent(row['high'])}; random heads "
         f"{percent(row['random_ratio'])})"
     )
     beaten = None

@@ -23,6 +23,7 @@ from headatlas.intervention import (
 )
 from headatlas.intervention.concentration import SPARSE
 from headatlas.intervention.controls import LEAST
+from headatlas.results import RESULTS
 from headatlas.study.stages.base import stage
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
@@ -36,15 +37,16 @@ def run(study: Study) -> None:
     for scorer in study.judged:
         sets = {function: study.head_set(function, scorer) for function in FUNCTIONS}
         damage.append(_damage(study, runner, scorer, sets))
-        for function in FUNCTIONS:
+        for function in study.functions:
             rows += _negative(study, runner, scorer, function, sets)
         few.append(_concentration(study, runner, scorer))
         for function in SPATIAL:
-            doses.append(_dose(study, runner, scorer, function))
+            if function in study.functions:
+                doses.append(_dose(study, runner, scorer, function))
     study.run.write_table("negative", add_q(pd.DataFrame(rows)))
     study.run.write_table("damage", pd.concat(damage, ignore_index=True))
     study.run.write_table("concentration", pd.concat(few, ignore_index=True))
-    study.run.write_table("dose", pd.concat(doses, ignore_index=True))
+    study.run.write_table("dose", pd.concat(doses, ignore_index=True) if doses else RESULTS["dose"].empty())
 
 
 def _damage(study: Study, runner: Runner, scorer: str, sets: dict[str, HeadSet]) -> pd.DataFrame:
@@ -80,7 +82,7 @@ def _concentration(study: Study, runner: Runner, scorer: str) -> pd.DataFrame:
     settings = study.settings
     layers, heads = study.vlm.heads.shape
     most = max(1, int(SPARSE * layers * heads))
-    rankings = {function: study.atlas.ranking(function, scorer) for function in FUNCTIONS}
+    rankings = {function: study.atlas.ranking(function, scorer) for function in study.functions}
     return concentration(
         runner, rankings, study.vlm.heads.shape, (most,), settings.operation, study.means, scorer,
         split=study.control_split, n_random=min(settings.n_random, LEAST), seed=settings.seed,

@@ -13,7 +13,7 @@ import transformers
 
 from headatlas.cogvsr import load
 from headatlas.cogvsr.surface import answer_without_image, function_from_text
-from headatlas.intervention.towers import towers_of
+from headatlas.report.one_task import ONE_TASK
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study, per_split
 
@@ -24,7 +24,6 @@ log = logging.getLogger("headatlas")
 def run(study: Study) -> None:
     """Write RUN/data, settings.json, results/left_out.csv and surface.csv."""
     study.report("data", 0, 1)
-    towers_of(study.vlm, study.settings.towers)  # raises for a tower that the model lacks
     left_out = study.find_left_out()
     folder = study.run.root / "data"
     study.whole.save(folder)
@@ -63,6 +62,8 @@ def _settings_record(study: Study) -> dict[str, Any]:
             "questions": per_split(study.data),
         },
         "source": source,
+        "functions": ONE_TASK if study.one_task else list(study.functions),
+        "too_few": study.check_data(),
         "model_fingerprint": study.vlm.fingerprint,
         "family": config.model_type,
         "shape": [layers, heads],

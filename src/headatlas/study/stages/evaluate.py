@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from headatlas.answers import metrics
+from headatlas.cogvsr.functions import SPATIAL
 from headatlas.intervention import Condition
+from headatlas.results import RESULTS
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 
@@ -29,7 +31,9 @@ def run(study: Study) -> None:
     n, seed = study.settings.n_bootstrap, study.settings.seed
     tables = [baseline_table(table, name, n, seed) for name, table in answers.items()]
     study.run.write_table("baseline", pd.concat(tables, ignore_index=True))
-    study.run.write_table("metrics", metrics_table(answers, n, seed))
+    # The Spatial Score is of two functions; questions that name none have no such score.
+    spatial = set(SPATIAL) <= set(study.functions)
+    study.run.write_table("metrics", metrics_table(answers, n, seed) if spatial else RESULTS["metrics"].empty())
 
 
 def baseline_table(answers: pd.DataFrame, context: str, n: int, seed: int) -> pd.DataFrame:

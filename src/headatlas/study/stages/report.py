@@ -37,13 +37,11 @@ def examples(study: Study) -> None:
 @stage("claims", command="report", needs=("select", "ablate", "steer", "activate"), uses=lambda study: codes(CLAIMS))
 def claims(study: Study) -> None:
     """Write claims.json."""
-    verdicts = judge(study.run.read_table, study.judged)
+    verdicts = judge(study.run.read_table, study.judged, study.one_task)
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
-@stage(
-    "report", needs=("evaluate", "methods", "claims", "examples", "look", "towers"), uses=lambda study: codes(SECTIONS)
-)
+@stage("report", needs=("evaluate", "methods", "claims", "examples", "look"), uses=lambda study: codes(SECTIONS))
 def report(study: Study) -> None:
     """Write timings.json, charts/ and report.html."""
     study.run.write_json("timings.json", study.run.timings(tuple(STAGES)))
