@@ -35,6 +35,7 @@ MEANING = {
     "folder": "folders on disk or object storage",
     "local_page": "serve a page on this machine",
     "registry": "named extension points",
+    "formatting": "numbers as text for people",
     "progress": "the progress protocol",
     "shipped": "names of the VLMs that ship",
     "stopping": "stop signals",

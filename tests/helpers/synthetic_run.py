@@ -174,8 +174,9 @@ def _edit_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
             drop = strength * rng.uniform(0.6, 1.3)
             for operation in ("scale", "zero", "mean"):
                 d = drop * (0.7 if operation == "mean" else 1.0)
-                negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3, "heads": "L3.H1 L4.H2",
-                                 "before": 0.9, "after": 0.9 - d, "drop": d, **_around(rng, d, 0.05),
+                negative.append({"scorer": scorer, "function": function, "operation": operation, "k": 3,
+                                 "heads": "L5.H0 L5.H1 L5.H2", "before": 0.9, "after": 0.9 - d,
+                                 "drop": d, **_around(rng, d, 0.05),
                                  "random_drop": 0.04,
                                  "random_low": -0.01, "random_high": 0.11, "n_random": 40, "p": 1 / 41, "p_mcnemar": 0.0004,
                                  "match": "in the same layers",
@@ -305,14 +306,25 @@ def _claims(rng: np.random.Generator) -> list[dict]:
                          "verdict": verdicts[(i + j) % 4], "effect": effect, "unit": unit,
                          **_around(rng, effect, abs(effect) / 2), "p": 0.0004 * 10 ** ((i + j) % 3), "n": 340,
                          "control": "20 random head sets",
-                         "sentence": "A synthetic sentence, made up to test the page."})  # fmt: skip
+                         "sentence": "A synthetic sentence, made up to test the page.",
+                         "parts": _parts(name, verdicts, i + j)})  # fmt: skip
     return made
+
+
+def _parts(claim: str, verdicts: tuple[str, ...], shift: int) -> list[dict]:
+    """The parts of a claim that has one for each function."""
+    functions = {"C1": FUNCTIONS, "C5a": SPATIAL, "C5b": SPATIAL}.get(claim, ())
+    return [
+        {"text": f"a synthetic clause on {TITLES[name].lower()}", "verdict": verdicts[(f + shift) % 4], "function": name,
+         "effect": 0.3, "low": 0.2, "high": 0.4, "p": 0.02, "n": 340, "bound": 0.75 if claim == "C1" else 0.0}
+        for f, name in enumerate(functions)
+    ]  # fmt: skip
 
 
 def _examples(rng: np.random.Generator, folder: Path) -> list[dict]:
     (folder / "images").mkdir()
     made = []
-    for i in range(10):
+    for i in range(12):
         image = Image.new("RGB", (384, 384), (238, 241, 236))
         pen = ImageDraw.Draw(image)
         for color in ("#c23b22", "#2266aa", "#e0a92e", "#3c8d5a"):
@@ -329,10 +341,19 @@ def _examples(rng: np.random.Generator, folder: Path) -> list[dict]:
         )
         steps = [
             {"text": f"Synthetic step about {TITLES[f].lower()}?", "function": f, "gold": "left", "before": "left",
-             "after": "right" if (i + j) % 3 == 0 else "left", "correct_before": True, "correct_after": (i + j) % 3 != 0}
+             "after": "right" if _breaks(i, j, f) else "left", "random": "left", "correct_before": True,
+             "correct_after": not _breaks(i, j, f), "correct_random": True}
             for j, f in enumerate(functions)
         ]  # fmt: skip
+        scorer = ("paper", "ablation")[i % 2]
         made.append({"question": f"scenes-E-{i:05d}", "image": f"images/q{i}.png", "answer": "left",
                      "text": "Is the red ball to the left or to the right of the blue box?",
-                     "edit": "the 3 relational heads of exact ablation scaled to 0.001", "steps": steps})  # fmt: skip
+                     "edit": "scaled by 0.001", "scorer": scorer, "heads_of": "spatial_perception", "heads": "L3.H1 L4.H2 L5.H0",
+                     "random_heads": "L0.H1 L1.H2 L2.H0", "selected": i < 8, "n_questions": 340, "n_only_spatial": 80,
+                     "n_random_changed": 12, "steps": steps})  # fmt: skip
     return made
+
+
+def _breaks(i: int, j: int, function: str) -> bool:
+    """Whether a step of example `i` breaks: in the first eight only spatial ones do."""
+    return function == "spatial_perception" if i < 8 else (i + j) % 3 == 0

@@ -29,9 +29,15 @@ def test_every_visible_chart_is_drawn(page):
     assert page.locator(".vega[data-state=failed]").count() == 0
 
 
-def test_the_claims_are_what_one_sees_first(page):
-    assert page.locator("main > section").first.get_attribute("id") == "claims"
-    assert page.locator("main h2").first.inner_text() == "What the paper claims, and what was found here"
+def test_three_sentences_and_a_picture_are_what_one_sees_first(page):
+    assert page.locator("main > section").first.get_attribute("id") == "story"
+    assert page.locator("#story .sentence:visible").count() == 3
+    assert page.locator("#story .panel:visible").count() == 3
+    assert page.locator("#story .panel:visible .vega svg").count() == 1
+    assert page.locator("#functions .judged-row:visible").count() == 9
+
+
+def test_every_claim_has_its_verdicts(page):
     assert page.locator("#claims .claim-row .badge").count() == 16
     verdicts = page.locator("#claims .badge").all_inner_texts()
     assert {verdict.strip("✓✕?∅ \n") for verdict in verdicts} == set(words.VERDICTS)
@@ -44,7 +50,8 @@ def test_the_switch_changes_every_section_that_depends_on_the_scorer(page):
         page.wait_for_function(READY, timeout=60_000)
         views = page.locator("[data-scorer]:visible")
         assert set(views.evaluate_all("nodes => nodes.map(n => n.dataset.scorer)")) == {scorer}
-        for section in ("maps", "counts", "place", "overlap", "negative", "damage", "dose", "positive"):
+        for section in ("story", "functions", "maps", "negative", "dose", "examples", "damage", "counts", "place", "overlap",
+                        "positive"):  # fmt: skip
             assert page.locator(f"#{section} [data-scorer={scorer}]:visible").count() >= 1, section
         assert page.locator("#maps .vega:visible svg").count() == 8
         seen[scorer] = page.locator("#maps .vega:visible").first.get_attribute("aria-label")
@@ -58,7 +65,32 @@ def test_a_cell_of_a_map_tells_its_numbers(page):
     assert "score" in page.locator("#vg-tooltip-element").inner_text()
 
 
-@pytest.mark.parametrize("width", [400, 1024, 1280])
+def test_a_head_that_is_clicked_is_marked_in_every_chart_picture_and_text(page):
+    page.locator("input[name=scorer][value=paper]").check(force=True)
+    page.wait_for_function(READY, timeout=60_000)
+    rings = "[...document.querySelectorAll('#maps .vega svg path[stroke=\"#d6249f\"]')].filter(n => n.checkVisibility()).length"
+    assert page.evaluate(rings) == 0
+    page.locator("#story .chips:visible button.head", has_text="L5.H1").click()
+    assert page.locator(".marked-bar").inner_text().startswith("L5.H1 is marked")
+    page.wait_for_function(f"{rings} === 8")
+    assert page.locator("#looking figure.marked").count() == 3
+    assert page.locator("#looking .card.marked").count() == 1
+    page.keyboard.press("Escape")
+    page.wait_for_function(f"{rings} === 0")
+    assert page.locator(".marked:visible").count() == 0
+    page.locator("#maps .vega:visible svg .mark-rect path").first.click()
+    name = page.locator(".marked-bar span").inner_text().split()[0]
+    assert (
+        page.locator(f"button.head.marked[data-head='{name}']").count()
+        == page.locator(f"[data-head='{name}'].marked").count()
+    )
+    page.wait_for_function(f"{rings} === 8")
+    page.locator("[data-clear]").click()
+    assert page.locator(".marked-bar").is_hidden()
+    assert page.told == []
+
+
+@pytest.mark.parametrize("width", [480, 1024, 1920])
 def test_nothing_is_wider_than_the_screen(page, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.wait_for_timeout(300)

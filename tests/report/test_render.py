@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from headatlas.report import render_report
-from headatlas.report.page import Page, Section
+from headatlas.report.page import Examples, Page, Section
 from headatlas.report.registry import SECTIONS
-from headatlas.report.render import build_page, embed_json, to_html
+from headatlas.report.render import build_page, embed_json, link_heads, to_html
 from headatlas.report.tables import read_run
 from headatlas.results import RESULTS
 
@@ -26,12 +26,12 @@ def test_the_report_is_one_small_file_without_links_to_elsewhere(reported):
     assert "default-src 'none'" in text
 
 
-def test_claims_come_first_then_the_rest_in_order(reported):
+def test_the_story_comes_first_then_the_rest_in_order(reported):
     text = (reported / "report.html").read_text(encoding="utf-8")
     ids = re.findall(r'<section id="([a-z]+)">', text)
-    assert ids[0] == "claims"
-    assert ids == ["claims", "words", "task", "maps", "counts", "concentration", "place", "overlap", "agreement", "looking",
-                   "negative", "damage", "dose", "positive", "activation", "methods", "examples", "settings",
+    assert ids == ["story", "functions", "claims", "maps", "looking", "negative", "dose", "activation", "methods",
+                   "examples",
+                   "damage", "positive", "counts", "concentration", "place", "overlap", "agreement", "task", "words", "settings",
                    "timings"]  # fmt: skip
 
 
@@ -120,8 +120,44 @@ def test_no_image_from_outside_the_run_directory(run_dir):
     examples[0]["image"] = "../secret.png"
     examples[1]["image"] = "images/none.png"
     path.write_text(json.dumps(examples))
-    section = build("examples", read_run(run_dir))
-    assert [bool(example["image"]) for example in section.data[:3]] == [False, False, True]
+    examples[0]["scorer"] = examples[1]["scorer"] = examples[2]["scorer"] = "paper"
+    path.write_text(json.dumps(examples))
+    (block,) = build("examples", read_run(run_dir)).blocks
+    shown = next(block for block in block.views["paper"] if isinstance(block, Examples))
+    assert [bool(example["image"]) for example in shown.entries[:3]] == [False, False, True]
+
+
+def test_examples_follow_the_scorer_and_say_which_were_chosen(reported):
+    (block,) = build("examples", read_run(reported)).blocks
+    for scorer in ("paper", "ablation"):
+        edit, counts, chosen, others = block.views[scorer]
+        assert edit.text.startswith(
+            "Silenced: L3.H1 L4.H2 L5.H0 (spatial perception, scaled by 0.001); random heads: L0.H1"
+        )
+        assert counts.text.startswith(
+            "Of 340 questions, 80 lose spatial steps and nothing else; the random heads cost 12"
+        )
+        assert all(step["right_after"] or step["spatial"] for one in chosen.entries for step in one["steps"])
+        assert others.folded
+        assert others.title.startswith("Not chosen")
+    (note,) = block.views["linear"]
+    assert "there are no examples" in note.text
+
+
+def test_the_report_links_to_an_exported_explorer_if_there_is_one(run_dir):
+    link = '<a href="explorer/index.html">'
+    assert link not in to_html(build_page(read_run(run_dir)))
+    (run_dir / "explorer").mkdir()
+    for name in ("index.html", "data.js"):
+        (run_dir / "explorer" / name).write_text("")
+    assert link in to_html(build_page(read_run(run_dir)))
+
+
+def test_heads_in_text_become_buttons_and_nothing_else_does():
+    text = str(link_heads(f"L4.H2 and V10.H3, not XL4.H2: {EVIL}"))
+    assert text.count("<button") == 2
+    assert 'data-head="V10.H3"' in text
+    assert "<img" not in text
 
 
 def test_embedded_json_comes_back_as_it_was():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from headatlas.cogvsr.summary import title
+from headatlas.formatting import count, percent
 from headatlas.report.charts import bars
 from headatlas.report.charts.theme import BLUE, GREY
 from headatlas.report.page import Chart, Figure, Swatch
@@ -30,10 +31,11 @@ def _figure(group: str, part: pd.DataFrame) -> Figure:
     for row in part.to_dict("records"):
         name = title(group, str(row["name"]))
         share = 100 * float(row["share"])
-        rows.append((name, share, f"{share:.1f} %  ({row['steps']:,})", _HERE.text))
+        rows.append((name, share, f"{percent(row['share'])}  ({count(row['steps'])})", _HERE.text))
         if row["paper_share"] == row["paper_share"]:
             paper = 100 * float(row["paper_share"])
-            rows.append((f"{name} (paper)", paper, f"{paper:.1f} %  ({row['paper_steps']:,.0f})", _PAPER.text))
+            text = f"{percent(row['paper_share'])}  ({count(row['paper_steps'])})"
+            rows.append((f"{name} (paper)", paper, text, _PAPER.text))
     frame = pd.DataFrame.from_records(rows, columns=["row", "value", "text", "series"])
     known = (_HERE, _PAPER) if (frame["series"] == _PAPER.text).any() else (_HERE,)
     spec = bars(frame, swatches=known, x_title="share of steps, %")

@@ -30,15 +30,16 @@ VEGA_LITE = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
 def picture_spec(figure: Figure) -> dict[str, Any]:
     """One Vega-Lite spec for all charts of `figure`, with fixed widths, titles and legends."""
     many = len(figure.charts) > 1
-    parts, datasets = [], {}
+    parts, datasets, params = [], {}, {}
     for chart in figure.charts:
         part = _restore(copy.deepcopy(chart.spec), legend_at="top" if not many else "right")
         datasets.update(part.pop("datasets", {}))
+        params.update({param["name"]: param for param in part.pop("params", [])})
         part["width"] = SMALL_WIDTH if many else WIDTH
         part["title"] = printable(chart.title or figure.title)
         parts.append(part)
     body = {"concat": parts, "columns": min(PER_ROW, len(parts)), "spacing": 28} if many else parts[0]
-    return {**body, "datasets": datasets, "config": CONFIG}
+    return {**body, "params": [*params.values()], "datasets": datasets, "config": CONFIG}
 
 
 def _restore(node: Any, legend_at: str) -> Any:

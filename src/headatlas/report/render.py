@@ -7,6 +7,7 @@ any network access. Nothing is recomputed and no model is loaded.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from headatlas.cogvsr.functions import SPATIAL
 from headatlas.report import words
 from headatlas.report.blocks import all_scorers
 from headatlas.report.charts.theme import CONFIG, printable
 from headatlas.report.export import VEGA_LITE, save_figures, write_text
+from headatlas.report.notices import WITHOUT_FINDINGS, at_chance, notices
 from headatlas.report.one_task import for_the_task, is_one_task, only_the_task
 from headatlas.report.page import Page
 from headatlas.report.registry import build_sections
-from headatlas.report.summary import summarise
-from headatlas.report.tables import Run, read_run
+from headatlas.report.sections.heads import selected_heads
+from headatlas.report.tables import Run, only, read_run
 
 
 def render_report(run_dir: str | Path) -> Path:
@@ -61,34 +64,71 @@ def _build(run: Run) -> Page:
     # Altair's schema checks would take 90 % of the time; tests make them for every kind of chart.
     with debug_mode(False):
         sections = build_sections(run)
+    if at_chance(run):
+        sections = [section for section in sections if section.id in WITHOUT_FINDINGS]
     if is_one_task(run):
         sections = for_the_task(sections, run)
     model = str(settings.get("model") or run.path.name)
+    about = (
+        "Which of them does this task depend on?"
+        if is_one_task(run)
+        else "Which of them do questions about space depend on?"
+    )
     return Page(
         title=f"The heads of {model} for one task" if is_one_task(run) else f"The spatial heads of {model}",
-        subtitle="A HeadAtlas study: which attention heads of this vision-language model do the spatial work, are they causal, "
-        "and does acting on them help?",
-        facts=_facts(settings),
-        summary=summarise(run),
+        subtitle="Attention heads are small units of a vision-language model; each gathers information from the picture and the "
+        f"words. {about}",
+        facts=_facts(run),
+        summary=[],
+        notices=notices(run),
+        explorer=explorer_page(run.path),
+        selected=_selected(run),
         sections=sections,
         scorers=[(name, words.scorer(name)) for name in all_scorers(run)],
     )
 
 
-def _facts(settings: dict[str, Any]) -> list[tuple[str, str]]:
+EXPLORER = "explorer"
+"""The folder of a run that `headatlas explore MODEL --run RUN --export RUN/explorer` writes its site to."""
+
+
+def explorer_page(folder: Path) -> str:
+    """The page of the exported explorer in a run directory, relative to it; empty if there is none."""
+    site = folder / EXPLORER
+    return f"{EXPLORER}/index.html" if all((site / name).is_file() for name in ("index.html", "data.js")) else ""
+
+
+def _selected(run: Run) -> dict[str, list[str]]:
+    """The heads that each scorer selects for the spatial functions."""
+    chosen = {scorer: selected_heads(run, scorer) for scorer in all_scorers(run)}
+    return {scorer: sorted({head for f in SPATIAL for head in sets.get(f, ())}) for scorer, sets in chosen.items()}
+
+
+def _ability(run: Run) -> str:
+    """Right final answers, with the model's own earlier answers if they were used, and without the picture."""
+    final = only(run.tables["baseline"], group_kind="final")
+    for context in ("own", "gold"):
+        seen, blind = (only(final, context=name)["accuracy"].dropna() for name in (context, f"{context}_no_image"))
+        if len(seen) == 1:
+            text = words.percent(seen.iloc[0])
+            return f"{text} ({words.percent(blind.iloc[0])} without the picture)" if len(blind) == 1 else text
+    return ""
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    settings = run.settings
     data = settings.get("data")
     data = data if isinstance(data, dict) else {"source": data}
     shape = settings.get("shape")
     facts = [("Model", settings.get("model")), ("Data", data.get("source"))]
     if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape):
-        facts.append(("Heads", f"{shape[0] * shape[1]:,} ({shape[0]} layers × {shape[1]})"))
+        facts.append(("Heads", f"{words.count(shape[0] * shape[1])} ({shape[0]} layers × {shape[1]})"))
+    facts.append(("Right answers", _ability(run)))
     splits = data.get("questions")
     if isinstance(splits, dict):
-        counts = [f"{name} {n:,}" if isinstance(n, int) else f"{name} {n}" for name, n in splits.items()]
+        counts = [f"{name} {words.count(n)}" if isinstance(n, int) else f"{name} {n}" for name, n in splits.items()]
         facts.append(("Questions", ", ".join(counts)))
     facts.append(("Preset", settings.get("preset")))
-    if settings.get("quick"):
-        facts.append(("Size", "quick run: small numbers, wide intervals"))
     return [(name, str(value)) for name, value in facts if value]
 
 
@@ -102,6 +142,7 @@ def to_html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["heads"] = link_heads
     loader = environment.loader
     assert loader is not None
     own = {name: loader.get_source(environment, name)[0] for name in ("style.css", "report.js")}
@@ -112,9 +153,23 @@ def to_html(page: Page) -> str:
         script=_script(own["report.js"]),
         vega=_vega(),
         specs=embed_json(specs),
-        config=embed_json(CONFIG),
+        selected=embed_json(page.selected),
+        verdict_marks=words.VERDICTS,
+        config=embed_json({**CONFIG, "background": "transparent"}),
     )
     return html.lstrip()
+
+
+def link_heads(text: str) -> Markup:
+    """`text`, escaped, with every head in it, such as L12.H5, as a button that marks this head everywhere on the page."""
+    parts = _HEAD.split(_for_page(str(text)))
+    return Markup("").join(
+        Markup('<button type="button" class="head" data-head="{0}">{0}</button>').format(part) if i % 2 else part
+        for i, part in enumerate(parts)
+    )
+
+
+_HEAD = re.compile(r"\b([LVX]\d{1,4}\.H\d{1,4})\b")
 
 
 def embed_json(value: Any) -> Markup:

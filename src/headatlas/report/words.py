@@ -1,4 +1,4 @@
-"""Plain words for the names that tables use, and the one place where numbers are written for people.
+"""Plain words for the names that tables use. Numbers as text come from `headatlas.formatting`, under the same names.
 
 A name that is not listed here is shown with spaces for underscores, so that a new arm or question type needs no change here. The
 names of scorers come from the study's table `scorers`: see `scorer_names`.
@@ -6,18 +6,35 @@ names of scorers come from the study's table `scorers`: see `scorer_names`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from numbers import Real
 from types import MappingProxyType
 
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL, TASK_TITLE, TITLES
+from headatlas.formatting import (
+    MISSING,
+    becomes,
+    count,
+    interval,
+    known,
+    listing,
+    number,
+    p_value,
+    percent,
+    points,
+    seconds,
+    with_interval,
+)
 
-MISSING = "–"
+__all__ = [
+    "CONTEXTS", "GROUPS", "INPUT_ARMS", "METRICS", "MISSING", "OPERATIONS", "SELECTORS", "SETS", "SHORT_FUNCTIONS",
+    "STEERING_ARMS", "TARGETS", "VERDICTS", "becomes", "count", "functions_in_order", "group", "in_order", "interval", "known",
+    "listing", "number", "p_value", "percent", "plain", "points", "scorer", "scorer_names", "scorer_title", "scorers_in_order",
+    "seconds", "short", "with_interval",
+]  # fmt: skip
 
 SHORT_FUNCTIONS = {
     "spatial_perception": "Spatial",
@@ -163,68 +180,3 @@ def group(name: str) -> str:
 def short(name: str) -> str:
     """A function's name in one word, for the axes of matrices."""
     return plain(name, {**SHORT_FUNCTIONS, **GROUPS, **_functions.get()})
-
-
-def known(value: object) -> bool:
-    """Whether `value` is a finite number."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def number(value: object, digits: int = 2) -> str:
-    """A number with `digits` decimals, a true minus sign and no "-0.0"; `MISSING` if it is not a finite number."""
-    if not known(value):
-        return MISSING
-    text = f"{float(value):,.{digits}f}"  # type: ignore[arg-type]
-    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
-
-
-def count(value: object) -> str:
-    """A whole number with thousands separated."""
-    return number(value, 0)
-
-
-def percent(value: object, digits: int = 1) -> str:
-    """A share (0..1) as per cent, such as "12.3 %"."""
-    return f"{number(100 * value, digits)} %" if known(value) else MISSING  # type: ignore[operator]
-
-
-def points(value: object, digits: int = 1) -> str:
-    """A difference of shares (-1..1) as signed percentage points without the unit, such as "+3.1"."""
-    if not known(value):
-        return MISSING
-    text = number(100 * value, digits)  # type: ignore[operator]
-    return f"+{text}" if text[0] != "−" and any(digit in text for digit in "123456789") else text
-
-
-def interval(low: str, high: str) -> str:
-    """Two formatted bounds as "low to high"; empty if one is missing."""
-    return "" if MISSING in (low, high) else f"{low} to {high}"
-
-
-def with_interval(value: str, span: str) -> str:
-    """A formatted number and its interval in brackets, if there is one."""
-    return f"{value} ({span})" if span else value
-
-
-def p_value(value: object) -> str:
-    """A p-value: three decimals, or `< 0.001`."""
-    if not known(value):
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"  # type: ignore[operator]
-
-
-def seconds(value: object) -> str:
-    """A duration in the unit a person would use."""
-    if not known(value):
-        return MISSING
-    if value < 60:  # type: ignore[operator]
-        return f"{value:.1f} s"
-    whole = round(value)  # type: ignore[call-overload]
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def listing(items: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""

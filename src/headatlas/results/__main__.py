@@ -32,11 +32,16 @@ def markdown() -> str:
         "",
         "## Other files",
         "",
-        "`results/examples.json` is a list of `{question, image, text, answer, edit, steps: [{text, function, gold, before,",
-        "after, correct_before, correct_after}]}`; `image` is a path relative to the run directory.",
+        "`results/examples.json` is a list of `{question, image, text, answer, scorer, heads_of, heads, random_heads, edit,",
+        "selected, n_questions, n_only_spatial, n_random_changed, steps: [{text, function, gold, before, after, random,",
+        "correct_before, correct_after, correct_random}]}`. `image` is a path relative to the run directory. `heads` are those",
+        "of the function `heads_of` by `scorer`; `random_heads` are as many others, edited alike. `selected`: only spatial steps",
+        "break, and none with the random heads; this is so in `n_only_spatial` of the `n_questions` of split E, and",
+        "`n_random_changed` of them lose a right step with the random heads.",
         "",
-        "`claims.json` is `{claims: [{id, title, statement, scorer, verdict, effect, unit, low, high, p, n, control, sentence}],",
-        f"level}}`. `verdict` is one of {', '.join(f'*{verdict}*' for verdict in VERDICTS)}; `level` is the level of every test.",
+        "`claims.json` is `{claims: [{id, title, statement, scorer, verdict, effect, unit, low, high, p, q, n, control,",
+        "sentence, parts: [{text, verdict, function, effect, low, high, p, n, bound}]}], level}`. `verdict` is one of",
+        f"{', '.join(f'*{verdict}*' for verdict in VERDICTS)}; `level` is the level of every test.",
     ]
     return "\n".join(lines) + "\n"
 

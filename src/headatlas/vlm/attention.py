@@ -221,7 +221,7 @@ def attention_map(
     return AttentionMap(chosen, weights, tokens, asked, positions, picture, placed, why)
 
 
-def _of_pictures(vlm: VLM, batch: Batch, chosen: HeadSet, picture: Image.Image | None) -> AttentionMap:
+def _of_pictures(vlm: EditableModel, batch: Batch, chosen: HeadSet, picture: Image.Image | None) -> AttentionMap:
     """Attention of a tower whose rows are pictures, tiles or windows: K = Q positions, those of different rows apart."""
     layers: dict[int, tuple[tuple[int, ...], list[torch.Tensor]]] = {}
     for rows in _read(vlm, batch, chosen, None):
@@ -255,7 +255,7 @@ LARGEST = 4096
 """Positions of a picture tower up to which its attention is put together."""
 
 
-def _read(vlm: VLM, batch: Batch, chosen: HeadSet, where: torch.Tensor | None) -> list[AttentionRows]:
+def _read(vlm: EditableModel, batch: Batch, chosen: HeadSet, where: torch.Tensor | None) -> list[AttentionRows]:
     seen: list[AttentionRows] = []
     queries = None if where is None else where[None].to(vlm.device)
     reader = AttentionReader(vlm.model, vlm.heads, chosen, queries, seen.append)

@@ -47,7 +47,7 @@ def check_placed(vlm: LoadedModel) -> ImageGrid:
     return grid
 
 
-def _no_grid(vlm: VLM) -> HeadAtlasError:
+def _no_grid(vlm: LoadedModel) -> HeadAtlasError:
     """The error for a family without an `image_grid`."""
     return HeadAtlasError(
         f"image tokens of {vlm.family} cannot be placed in the picture: the entry of {vlm.model.config.model_type!r} in "
@@ -55,7 +55,7 @@ def _no_grid(vlm: VLM) -> HeadAtlasError:
     )
 
 
-def cross_tokens_of(vlm: VLM, batch: Batch, row: int, n: int) -> ImageTokens:
+def cross_tokens_of(vlm: LoadedModel, batch: Batch, row: int, n: int) -> ImageTokens:
     """Where the n keys of cross-attention look that one row has.
 
     Raises `HeadAtlasError` for a family whose entry has no `image_grid`.
@@ -66,7 +66,7 @@ def cross_tokens_of(vlm: VLM, batch: Batch, row: int, n: int) -> ImageTokens:
     return image_tokens(grid, vlm.processor, vlm.model.config, list(batch.image_sizes[row]), n)
 
 
-def patches_of(vlm: VLM, batch: Batch, n: int) -> ImageTokens:
+def patches_of(vlm: LoadedModel, batch: Batch, n: int) -> ImageTokens:
     """Where the n patches of a vision tower look that sees one picture as one square of patches, a class token before it or not.
 
     Raises `HeadAtlasError` for any other tower.
@@ -81,7 +81,7 @@ def patches_of(vlm: VLM, batch: Batch, n: int) -> ImageTokens:
     return image_tokens(square, vlm.processor, vlm.model.config, list(batch.image_sizes[0]), n)
 
 
-def unplaced(vlm: VLM) -> NoReturn:
+def unplaced(vlm: LoadedModel) -> NoReturn:
     """Raise: the patches of the vision tower have no known place."""
     raise HeadAtlasError(
         f"patches of {vlm.family}'s vision tower cannot be placed in the picture: only towers that see a picture as one square "

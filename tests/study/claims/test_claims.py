@@ -192,7 +192,7 @@ def test_a_drop_that_is_unspecific_or_of_the_format_supports_nothing(lacking):
 def test_a_rise_is_not_printed_as_a_fall():
     rises = removal(negative(-0.4, 1.0), negative(0.3, 0.04, RR)).sentence
     assert "Spatial perception changes by +40.0 points" in rises
-    assert "Relational reasoning changes by -30.0 points" in rises
+    assert "Relational reasoning changes by −30.0 points" in rises
     assert "falls" not in rises
 
 
@@ -227,7 +227,7 @@ def test_steering_must_gain_more_than_random_directions():
 def test_steering_is_told_beside_its_controls():
     told = steering(0.05, p=0.2)
     assert (told.verdict, told.p) == ("inconclusive", 0.2)
-    assert "by +0.0 points along 40 random directions" in told.sentence
+    assert "by 0.0 points along 40 random directions" in told.sentence
 
 
 def test_steering_without_directions_says_why():

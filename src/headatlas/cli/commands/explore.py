@@ -25,7 +25,12 @@ def explore(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free port.")] = 8322,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="DIR", help="Write a static site of examples instead of serving.")
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="DIR",
+            help="Write a static site of examples instead of serving. A run's report links to RUN/explorer.",
+        ),
     ] = None,
     examples: Annotated[int, typer.Option("--examples", min=1, max=40, help="Questions of the static site.")] = 6,
 ) -> None:

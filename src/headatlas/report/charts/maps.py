@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, color_scale, finish
+from headatlas.report.charts.theme import INK, MARK, MARKED, color_scale, finish
 
 CELLS_AS_SVG = 1500
 """Maps with more cells are drawn on a canvas: thousands of SVG nodes make a page slow."""
@@ -67,8 +67,14 @@ def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float) -> 
         .mark_rect(fillOpacity=0, stroke=INK, strokeWidth=2 if small else 1.2, cornerRadius=2 if small else 0)
         .encode()
     )
+    marked = (
+        base.transform_filter("datum.name == marked")
+        .mark_rect(fillOpacity=0, stroke=MARK, strokeWidth=3.5, cornerRadius=2 if small else 0)
+        .encode()
+    )
     height = n_layers * (22 if n_layers <= 10 else 14 if n_layers <= 20 else 8)
-    return finish(alt.layer(cells, outline).properties(width="container", height=min(height, 420)))
+    layers = alt.layer(cells, outline, marked).properties(width="container", height=min(height, 420))
+    return {**finish(layers), "params": [MARKED]}
 
 
 def _ticks(n: int) -> list[int]:

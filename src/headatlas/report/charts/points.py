@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, MUTED, ROWS, finish
+from headatlas.report.charts.theme import INK, MARK, MARKED, MUTED, ROWS, finish
 from headatlas.report.page import Swatch
 
 
@@ -23,7 +23,8 @@ def points(
     """A scatter as wide as its container.
 
     Args:
-        frame: columns `x`, `y`, `series`, `label` (written at the point; empty for none), and those of `tooltip`.
+        frame: columns `name` (of the head, such as `L12.H5`), `x`, `y`, `series`, `label` (written at the point; empty for
+            none), and those of `tooltip`.
         swatches: the series in order; `text` equals `series`.
         x_title, y_title: titles of the axes, with their units.
         tooltip: (column, title, d3 format; "" for text).
@@ -46,5 +47,8 @@ def points(
     )
     names = base.mark_text(align="left", dx=7, dy=-5, fontSize=10.5, color=INK).encode(x=x, y=y, text="label:N")
     zero = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(color=MUTED, strokeDash=[3, 3])
-    layers = alt.layer(zero.encode(x="at:Q"), zero.encode(y="at:Q"), dots, names)
-    return finish(layers.properties(width="container", height=height), frame)
+    # Transparent unless marked: a filter would leave a layer without rows, whose axis has no extent.
+    shown = alt.condition("datum.name == marked", alt.value(1), alt.value(0))
+    ring = base.mark_point(size=260, color=MARK, strokeWidth=3, filled=False).encode(x=x, y=y, opacity=shown)
+    layers = alt.layer(zero.encode(x="at:Q"), zero.encode(y="at:Q"), ring, dots, names)
+    return {**finish(layers.properties(width="container", height=height), frame), "params": [MARKED]}

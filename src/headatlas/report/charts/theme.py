@@ -51,6 +51,13 @@ ROWS = alt.NamedData("rows")
 """Placeholder for a chart's rows, which `finish` puts in: Altair copies a chart at every step, and would copy its rows too."""
 
 
+MARK = "#d6249f"
+"""Colour of the head that a reader has marked."""
+
+MARKED = {"name": "marked", "value": ""}
+"""The parameter of a chart of heads that holds the marked head, such as `L12.H5`; the page sets it in all charts at once."""
+
+
 def color_scale(largest: float, diverging: bool = True) -> alt.Scale:
     """A colour scale from -largest (or 0) to largest: one domain value for each colour, because Vega pairs the two lists."""
     largest = largest if math.isfinite(largest) and largest > 0 else 1.0

@@ -20,7 +20,7 @@ HEADLINE = ("spatial", *SPATIAL, "final")
 LOOKS = ((BLUE, "circle"), (GREEN, "diamond"), (ORANGE, "square"), (PINK, "triangle-up"))
 
 
-@section("activation", order=120)
+@section("activation", order=80)
 def activation_section(run: Run) -> Section:
     """The gain of every arm over the original image, on spatial steps and on the others."""
     frame = run.tables["activation"]

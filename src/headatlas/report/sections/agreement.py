@@ -21,7 +21,7 @@ WHAT = {
 }
 
 
-@section("agreement", order=70)
+@section("agreement", order=200)
 def agreement_section(run: Run) -> Section:
     """Rank correlations with ablation, probes and their controls, bag-of-words baselines."""
     blocks: list[Block] = [*gap(run, "agreement")]

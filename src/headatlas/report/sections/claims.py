@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 from headatlas.report import words
-from headatlas.report.page import Note, Section
+from headatlas.report.page import Gauge, Note, Section
 from headatlas.report.registry import section
 from headatlas.report.tables import Run
 
@@ -16,7 +17,7 @@ DIFFERENCES = {"C4", "C5a", "C5b"}
 POINT_UNITS = {"accuracy", "points", "percentage points", "drop", "gain", "pp"}
 
 
-@section("claims", order=0)
+@section("claims", order=10)
 def claims_section(run: Run) -> Section:
     """The claims, one group each, one row for each scorer."""
     level = f" The control counts as beaten at p ≤ {words.number(run.level, 2)}." if run.level is not None else ""
@@ -49,10 +50,37 @@ def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "title": str(first.get("title", "")),
                 "statement": str(first.get("statement", "")),
                 "tally": _tally(rows),
-                "rows": [claim_row(entry) for entry in rows],
+                "rows": [
+                    {**claim_row(entry), "name": str(entry.get("scorer") or ""), "gauge": gauge}
+                    for entry, gauge in zip(rows, _gauges(rows), strict=True)
+                ],
             }
         )
     return groups
+
+
+def _gauges(rows: list[dict[str, Any]]) -> list[Gauge | None]:
+    """The effect of each row with its interval, on one axis for the whole claim."""
+    keys = ("effect", "low", "high")
+    ends = [float(entry[key]) for entry in rows for key in keys if words.known(entry.get(key))]
+    if not ends:
+        return [None] * len(rows)
+    pad = 0.05 * (max(*ends, 0.0) - min(*ends, 0.0)) or 1.0
+    low_end, high_end = min(*ends, 0.0) - pad, max(*ends, 0.0) + pad
+    gauges: list[Gauge | None] = []
+    for entry in rows:
+        value, low, high = (float(entry[key]) if words.known(entry.get(key)) else math.nan for key in keys)
+        row = claim_row(entry)
+        label = f"{row['effect']} {row['unit']}, 95 % interval {row['interval'] or 'not known'}"
+        gauge = Gauge(low_end, high_end, value, label, low, high, bound=_bound(entry))
+        gauges.append(gauge if math.isfinite(value) else None)
+    return gauges
+
+
+def _bound(entry: dict[str, Any]) -> float:
+    """What the parts' intervals are compared with; 0 if no part says so."""
+    parts = [part for part in entry.get("parts") or [] if isinstance(part, dict)]
+    return next((float(part["bound"]) for part in parts if words.known(part.get("bound")) and part.get("bound")), 0.0)
 
 
 def natural(name: str) -> list[Any]:

@@ -17,7 +17,7 @@ BEST = Swatch("The best heads", BLUE, "circle")
 RANDOM = Swatch("As many random heads", GREY, "square")
 
 
-@section("concentration", order=45)
+@section("concentration", order=170)
 def concentration_section(run: Run) -> Section:
     """The damage of the best heads of each function as a share of that of all heads."""
 

@@ -40,7 +40,7 @@ TERMS = (
 )
 
 
-@section("words", order=10)
+@section("words", order=220)
 def glossary_section(run: Run) -> Section:
     """Ten terms and the eight functions."""
     functions = [{"title": TITLES[name], "meaning": MEANINGS[name], "spatial": name in SPATIAL} for name in FUNCTIONS]

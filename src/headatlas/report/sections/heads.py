@@ -10,7 +10,7 @@ from headatlas.report.charts import bars, head_map, heat
 from headatlas.report.charts.maps import CELLS_AS_SVG
 from headatlas.report.charts.theme import INK
 from headatlas.report.figures import SMALL, matrix_chart, one_chart, ramp_to
-from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch, Table
+from headatlas.report.page import Block, Chart, Figure, Note, Ramp, Section, Swatch, Table
 from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
 
@@ -20,30 +20,17 @@ def maps_section(run: Run) -> Section:
     """One map of layers x heads for each function."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
-        shape = (int(rows["layer"].max()) + 1, int(rows["head"].max()) + 1)
         largest = float(rows["value"].abs().max())
         selector = headline_selector(run, scorer)
-        selected = _selected(run, scorer, selector)
-        charts = []
-        for name in words.functions_in_order(rows["function"]):
-            cells = only(rows, function=name)
-            heads = selected.get(name, set())
-            where = [f"L{int(cell.layer)}.H{int(cell.head)}" for cell in records(cells)]
-            spec = head_map(cells.assign(selected=[h in heads for h in where]), shape=shape, largest=largest)
-            label = f"Map of {words.group(name)} over {shape[0]} layers and {shape[1]} heads. Selected: " + (
-                ", ".join(sorted(heads)) if 0 < len(heads) <= 20 else f"{len(heads)} heads" if heads else "none"
-            )
-            renderer = "canvas" if shape[0] * shape[1] > CELLS_AS_SVG else "svg"
-            title = f"{words.group(name)} ({len(heads)})"
-            charts.append(Chart(f"map-{scorer}-{name}", spec, label, title, renderer))
-        ramp = ramp_to(largest, "score: blue helps the function, orange works against it", digits=3)
+        names = words.functions_in_order(rows["function"])
+        charts = [function_map(run, scorer, rows, name, f"map-{scorer}-{name}", largest) for name in names]
         return (
             Figure(
                 name=f"maps-{scorer}",
                 charts=tuple(charts),
                 title=f"Score of every head: {words.scorer(scorer)}",
                 caption=f"Outlined: selected heads (rule: {words.plain(selector, words.SELECTORS)}). In brackets: their number.",
-                ramp=ramp,
+                ramp=map_ramp(largest),
                 swatches=(Swatch("Selected head", INK, "outline"),),
                 min_width=SMALL,
             ),
@@ -63,13 +50,31 @@ def maps_section(run: Run) -> Section:
     )
 
 
-def _selected(run: Run, scorer: str, selector: str) -> dict[str, set[str]]:
-    frame = run.tables["selection"]
-    rows = only(frame, scorer=scorer, selector=selector)
-    return {row.function: set(str(row.heads).split()) for row in records(rows)}
+def function_map(run: Run, scorer: str, rows: pd.DataFrame, function: str, name: str, largest: float) -> Chart:
+    """The map of one function: `rows` of scores.csv of this scorer; `largest` ends the colour scale."""
+    shape = (int(rows["layer"].max()) + 1, int(rows["head"].max()) + 1)
+    cells, heads = only(rows, function=function), selected_heads(run, scorer).get(function, [])
+    where = [f"L{int(cell.layer)}.H{int(cell.head)}" for cell in records(cells)]
+    spec = head_map(cells.assign(selected=[head in heads for head in where]), shape=shape, largest=largest)
+    label = f"Map of {words.group(function)} over {shape[0]} layers and {shape[1]} heads. Selected: " + (
+        ", ".join(sorted(heads)) if 0 < len(heads) <= 20 else f"{len(heads)} heads" if heads else "none"
+    )
+    renderer = "canvas" if shape[0] * shape[1] > CELLS_AS_SVG else "svg"
+    return Chart(name, spec, label, f"{words.group(function)} ({len(heads)})", renderer)
 
 
-@section("counts", order=40)
+def map_ramp(largest: float) -> Ramp:
+    """The legend of a map of scores."""
+    return ramp_to(largest, "blue helps the function, orange works against it", digits=2)
+
+
+def selected_heads(run: Run, scorer: str) -> dict[str, list[str]]:
+    """The heads that the page outlines for each function, best first."""
+    rows = only(run.tables["selection"], scorer=scorer, selector=headline_selector(run, scorer))
+    return {row.function: str(row.heads).split() for row in records(rows)}
+
+
+@section("counts", order=160)
 def counts_section(run: Run) -> Section:
     """The number of heads of each function, and how concentrated its scores are."""
 
@@ -140,6 +145,7 @@ def _count_table(rows: pd.DataFrame, scorer: str) -> Table:
         title="The same with every selection rule",
         caption="The number of functional heads depends on the rule. “Above chance” keeps heads whose score is above that of "
         "shuffled labels; the others are rules of published work.",
+        folded=True,
     )
 
 
@@ -162,15 +168,16 @@ def _sparsity_table(rows: pd.DataFrame) -> Table:
         title="How concentrated the scores are",
         caption="Gini: 0 if all heads matter equally, 1 if only one head matters. Effective number: how many equally strong "
         "heads would be as spread out. Mean depth: 0 % is the first layer, 100 % the last.",
+        folded=True,
     )
 
 
-@section("place", order=50)
+@section("place", order=180)
 def place_section(run: Run) -> Section:
     """In which layers the heads of each function sit."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
-        selected = _selected(run, scorer, headline_selector(run, scorer))
+        selected = selected_heads(run, scorer)
         n_layers = int(rows["layer"].max()) + 1
         positive = rows.assign(value=rows["value"].clip(lower=0))
         shares = positive.groupby(["function", "layer"], as_index=False).agg({"value": "sum"})
@@ -225,7 +232,7 @@ def place_section(run: Run) -> Section:
     )
 
 
-@section("overlap", order=60)
+@section("overlap", order=190)
 def overlap_section(run: Run) -> Section:
     """How much functions share their heads."""
 

@@ -29,7 +29,7 @@ PARTS = {
 N_LABELS = 12
 
 
-@section("looking", order=78)
+@section("looking", order=40)
 def looking_section(run: Run) -> Section:
     """Attention of single heads, and of groups that stand in for each other."""
     blocks: list[Block] = [*_left_out(run)]
@@ -48,7 +48,8 @@ def looking_section(run: Run) -> Section:
         intro="At the position that predicts an answer, each head spreads its attention over the picture and the words. Bright "
         "places in the small pictures are what a head looks at there; its share of attention on what the step asks about is "
         "below them. A head can look at the right thing without being needed, and several heads can do the same work, so that "
-        "losing one costs nothing: hence the redundant groups.",
+        "losing one costs nothing: hence the redundant groups. Framed: heads that the chosen scorer selects for spatial "
+        "functions.",
         blocks=tuple(blocks),
         kind="looking",
         data=data,
@@ -287,7 +288,8 @@ def _group_table(run: Run) -> Table:
     return Table(
         columns=("Function", "Heads", "One", "Worst one", "Half", "All", "Random", "Unreadable", "p"),
         rows=tuple(rows),
-        title="The groups",
+        title="The groups in numbers",
+        folded=True,
         caption="Falls of accuracy in percentage points. Unreadable: answers without all heads of the group. p: against the "
         "random sets.",
         n_text=2,

@@ -10,8 +10,8 @@ from headatlas.report import words
 from headatlas.report.blocks import gap, point_interval
 from headatlas.report.charts import dots, lines
 from headatlas.report.charts.theme import BLUE, GREEN, ORANGE
-from headatlas.report.figures import one_chart
-from headatlas.report.page import Block, Figure, Note, Section, Swatch, Table
+from headatlas.report.figures import SMALL, one_chart
+from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch, Table
 from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
 
@@ -34,7 +34,7 @@ CONTROLS = {
 }
 
 
-@section("methods", order=122)
+@section("methods", order=90)
 def methods_section(run: Run) -> Section:
     """What helps and what does not, with the reason."""
     frame = run.tables["methods"]
@@ -44,6 +44,7 @@ def methods_section(run: Run) -> Section:
         blocks += _controls(run.tables["method_controls"])
         blocks += _strengths(run.tables["method_strengths"])
         blocks += _latent(run.tables["latent"])
+        blocks += _recruitment(run.tables["recruitment"])
     return Section(
         id="methods",
         title="Can spatial heads be activated from inside?",
@@ -96,6 +97,7 @@ def _table(frame: pd.DataFrame) -> Table:
         ),
         title="Every method",
         n_text=2,
+        folded=True,
     )  # fmt: skip
 
 
@@ -123,7 +125,7 @@ def _strengths(frame: pd.DataFrame) -> list[Block]:
     if frame.empty:
         return []
     on, off = Swatch("Spatial score", BLUE), Swatch("Other steps", ORANGE, "square")
-    blocks: list[Block] = []
+    charts = []
     for name in dict.fromkeys(frame["method"]):
         part = only(frame, method=name).sort_values("value")
         curves = pd.concat(
@@ -132,9 +134,9 @@ def _strengths(frame: pd.DataFrame) -> list[Block]:
         )[["x", "series", "value", "low", "high", "mark"]]
         spec = lines(curves, swatches=(on, off), x_title="strength", y_title="", y_domain=(0.0, 1.0))
         label = f"{words.plain(name)}: accuracy on split T against strength."
-        title = f"{words.plain(name)}: strengths tried on split T"
-        blocks.append(one_chart(f"strength-{name}", spec, label, title, "A ring marks the chosen strength.", (on, off)))
-    return blocks
+        charts.append(Chart(f"strength-{name}", spec, label, words.plain(name)))
+    title, caption = "Strengths tried on split T: right answers", "A ring marks the chosen strength."
+    return [Figure("strengths", tuple(charts), title, caption, (on, off), min_width=SMALL)]
 
 
 def _latent(frame: pd.DataFrame) -> list[Block]:
@@ -161,6 +163,31 @@ def _latent(frame: pd.DataFrame) -> list[Block]:
         n_text=2,
     )  # fmt: skip
     return [table]
+
+
+def _recruitment(frame: pd.DataFrame) -> list[Block]:
+    """How many heads are found before and after, by scorer, and the head whose score rises most."""
+    if frame.empty:
+        return []
+    rows = []
+    for (name, scorer, function), some in frame.groupby(["method", "scorer", "function"], sort=False):
+        best = some.loc[(some["after"] - some["before"]).idxmax()]
+        found = [
+            words.MISSING if scorer == "frozen_probe" else str(int(some[column].astype(bool).sum()))
+            for column in ("found_before", "found_after")
+        ]
+        rows.append(
+            (words.plain(name), words.plain(scorer), words.group(function), *found,
+             f"L{int(best['layer'])}.H{int(best['head'])}: {best['before']:.3f} to {best['after']:.3f}")
+        )  # fmt: skip
+    return [
+        Table(
+            columns=("Method", "Scorer", "Function", "Heads found before", "Heads found with it", "Largest rise"),
+            rows=tuple(rows),
+            title="Spatial heads before and with each helping method, by the same scorers, nulls and selector",
+            n_text=3,
+        )
+    ]
 
 
 def _signed(value: Any) -> str:

@@ -20,7 +20,7 @@ RANDOM = Swatch("As many random heads", GREY, "square")
 SET_LOOKS = {"selected": (BLUE, "circle"), "random": (GREY, "square"), "least": (ORANGE, "diamond")}
 
 
-@section("negative", order=80)
+@section("negative", order=60)
 def negative_section(run: Run) -> Section:
     """The loss when a function's heads are silenced, against random heads."""
 
@@ -126,7 +126,7 @@ def _random(row: Any) -> str:
     return f"{words.points(row.random_drop)} ({f'{span}; ' if span else ''}{sets})"
 
 
-@section("damage", order=90)
+@section("damage", order=140)
 def damage_section(run: Run) -> Section:
     """The 8 x 8 matrix: heads of one function, steps of another."""
 
@@ -140,6 +140,7 @@ def damage_section(run: Run) -> Section:
 
     return Section(
         id="damage",
+        part="In more detail",
         title="Is the damage specific?",
         intro="Each row silences the heads of one function. Each column shows the cost for the steps of a function. If heads "
         "served one function only, only the diagonal would be dark.",
@@ -195,7 +196,7 @@ def _specificity(rows: pd.DataFrame) -> tuple[Note, ...]:
     )
 
 
-@section("dose", order=100)
+@section("dose", order=70)
 def dose_section(run: Run) -> Section:
     """Accuracy against the number of silenced heads."""
 

@@ -25,7 +25,7 @@ LOOKS = {
 TUNED = Swatch("Accuracy on split T", BLUE)
 
 
-@section("positive", order=110)
+@section("positive", order=150)
 def positive_section(run: Run) -> Section:
     """The gain from steering a function's heads towards right answers."""
 

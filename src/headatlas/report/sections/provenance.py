@@ -16,11 +16,11 @@ from headatlas.report.tables import Run, records
 RAN, RESUMED = Swatch("Ran in one call", BLUE), Swatch("Resumed from an earlier call", GREY)
 
 
-@section("settings", order=140)
+@section("settings", order=230)
 def settings_section(run: Run) -> Section:
     """Every setting and version of the run."""
     rows = tuple(flatten(run.settings))
-    table = Table(columns=("Setting", "Value"), rows=rows, n_text=2)
+    table = Table(columns=("Setting", "Value"), rows=rows, title="All settings", n_text=2, folded=True)
     files = Note(
         "Every chart is also in charts/ as SVG and PNG, and every number in results/ as CSV, next to this file."
     )
@@ -45,7 +45,7 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix, words.MISSING if value is None else str(value))]
 
 
-@section("timings", order=150)
+@section("timings", order=240)
 def timings_section(run: Run) -> Section:
     """The time each stage took."""
     blocks: tuple[Block, ...] = (_chart(run.timings),) if run.timings else (Note(run.why("timings"), weak=True),)

@@ -22,7 +22,7 @@ LOOKS = {
 }
 
 
-@section("task", order=20)
+@section("task", order=210)
 def task_section(run: Run) -> Section:
     """Accuracy by function and by type of question, with and without the image; the Spatial Score and its variants."""
     baseline, metrics = run.tables["baseline"], run.tables["metrics"]
@@ -133,6 +133,7 @@ def _metrics(metrics: pd.DataFrame) -> Table:
             for condition in conditions
         ),
         title="Spatial Scores",
+        folded=True,
         caption="0 to 100, with 95 % intervals. The Spatial Score is the mean of the accuracies on spatial perception and on "
         "relational reasoning. “Whole chains right” requires that every spatial step and the final answer are right, with the "
         "model's own earlier answers.",

@@ -1,19 +1,29 @@
-// Draws the visible charts, switches between scorers, and marks the section being read.
+// Draws the visible charts, switches between scorers, marks one head in every chart and text, and shows the section being read.
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const specs = read("chart-specs");
   const config = read("chart-config");
+  const selected = read("selected-heads"); // scorer -> heads
+  const views = new Map(); // chart element -> Vega view with a signal "marked"
   let drawing = Promise.resolve();
+  let marked = "";
 
   async function draw(box) {
     if (box.dataset.state || !box.offsetParent) return;
     box.dataset.state = "drawing";
     const label = box.getAttribute("aria-label");
+    const spec = specs[box.dataset.chart];
     try {
-      await vegaEmbed(box, specs[box.dataset.chart], {
+      const { view } = await vegaEmbed(box, spec, {
         mode: "vega-lite", actions: false, renderer: box.dataset.renderer, config, ast: false,
         tooltip: { theme: "report", offsetX: 14 },
       });
+      if ((spec.params || []).some((param) => param.name === "marked")) {
+        views.set(box, view);
+        if (marked) await view.signal("marked", marked).runAsync();
+        view.addEventListener("click", (event, item) => item?.datum?.name && mark(item.datum.name));
+        box.classList.add("clickable");
+      }
       // vega-embed sets its own label, "Vega visualization".
       box.setAttribute("aria-label", label);
       box.setAttribute("role", "img");
@@ -34,9 +44,32 @@
     return drawing;
   }
 
+  // One head is marked at a time; marking it again clears it.
+  const bar = document.querySelector(".marked-bar");
+  function mark(head) {
+    marked = head === marked ? "" : head;
+    for (const node of document.querySelectorAll("[data-head]")) {
+      const same = node.dataset.head === marked;
+      node.classList.toggle("marked", same);
+      if (node.tagName === "BUTTON") node.setAttribute("aria-pressed", String(same));
+    }
+    for (const view of views.values()) view.signal("marked", marked).runAsync();
+    bar.hidden = !marked;
+    bar.querySelector("span").textContent = marked ? `${marked} is marked in every chart, picture and table.` : "";
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.head");
+    if (button) mark(button.dataset.head);
+    else if (event.target.closest("[data-clear]")) mark(marked);
+  });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && marked) mark(marked); });
+
   function choose(scorer, keep) {
     const top = keep ? keep.getBoundingClientRect().top : 0;
     for (const view of document.querySelectorAll("[data-scorer]")) view.hidden = view.dataset.scorer !== scorer;
+    for (const row of document.querySelectorAll("[data-for]")) row.classList.toggle("chosen", row.dataset.for === scorer);
+    for (const node of document.querySelectorAll("figure[data-head], .card[data-head]"))
+      node.classList.toggle("is-selected", (selected[scorer] || []).includes(node.dataset.head));
     // The section being read stays in place, although the height of those above may have changed.
     drawVisible().then(() => keep && window.scrollBy({ top: keep.getBoundingClientRect().top - top, behavior: "instant" }));
   }
@@ -50,7 +83,7 @@
 
   const links = new Map([...document.querySelectorAll("nav.contents a")].map((a) => [a.hash.slice(1), a]));
   let waiting = false;
-  const mark = () => {
+  const place = () => {
     waiting = false;
     const now = reading();
     for (const [id, link] of links) {
@@ -58,11 +91,13 @@
       else link.removeAttribute("aria-current");
     }
   };
-  addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(mark); } }, { passive: true });
+  addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(place); } }, { passive: true });
+
+  // What is folded is printed too.
   addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("main details")) fold.open = true; });
 
   const chosen = document.querySelector("input[name=scorer]:checked");
   if (chosen) choose(chosen.value, null);
   else drawVisible();
-  mark();
+  place();
 })();

@@ -23,7 +23,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from headatlas import formatting
 from headatlas.cogvsr.functions import TITLES
+from headatlas.formatting import percent
 from headatlas.registry import Registry
 from headatlas.results import RESULTS, VERDICTS
 from headatlas.stats import benjamini_hochberg
@@ -88,6 +90,8 @@ class Part:
     high: float = math.nan
     p: float = math.nan
     n: int = 0
+    bound: float = 0.0
+    """What the interval is compared with."""
 
 
 @dataclass(frozen=True)
@@ -248,21 +252,16 @@ def combine(
     )
 
 
-def percent(value: float) -> str:
-    """A share as "12.3 %"; "-" where there is none."""
-    return f"{100 * value:.1f} %" if math.isfinite(value) else "-"
-
-
 def points(value: float) -> str:
-    """A difference of shares as "+12.3 points"; "-" where there is none."""
-    return f"{100 * value:+.1f} points" if math.isfinite(value) else "-"
+    """A difference of shares as "+12.3 points"."""
+    return f"{formatting.points(value)} points" if formatting.known(value) else formatting.MISSING
 
 
 def bounds(low: float, high: float) -> str:
     """The interval of a difference of shares in words."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return "no interval"
-    return f"95 % interval {points(low)} to {points(high)}"
+    return f"95 % interval {formatting.points(low)} to {formatting.points(high)}"
 
 
 __all__ = [

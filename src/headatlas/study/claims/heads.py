@@ -9,6 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.formatting import signed
 from headatlas.intervention.concentration import MOST, SPARSE
 from headatlas.study.claims.base import (
     MIN_DRAWS,
@@ -75,7 +76,7 @@ def _few(rows: pd.DataFrame, function: str, titles: Mapping[str, str]) -> Part:
     if verdict == "contradicted":
         # A few other heads may still do it: a poor ranking does not contradict the claim.
         verdict = "inconclusive"
-    return Part(text, verdict, function, row["ratio"], row["low"], row["high"], n=int(row["n"]))
+    return Part(text, verdict, function, row["ratio"], row["low"], row["high"], n=int(row["n"]), bound=MOST)
 
 
 @claim("C2")
@@ -88,9 +89,10 @@ def varied(tables: Tables, scorer: str) -> Claim:
         parts = [Part("", "not testable here")]
     else:
         sentence = (
-            f"By {who}, a function's heads in two halves of the scenes have a Jaccard index {place['value']:+.2f} above that of "
-            f"two functions' heads ({place['low']:+.2f} to {place['high']:+.2f}), and two functions differ by "
-            f"{number['value']:+.1f} heads more than two halves of one ({number['low']:+.1f} to {number['high']:+.1f})."
+            f"By {who}, a function's heads in two halves of the scenes have a Jaccard index {signed(place['value'], 2)} "
+            f"above that of two functions' heads ({signed(place['low'], 2)} to {signed(place['high'], 2)}), and two functions "
+            f"differ by {signed(number['value'])} heads more than two halves of one ({signed(number['low'])} to "
+            f"{signed(number['high'])})."
         )
         # The effect shown is that of place, because numbers of heads are in another unit.
         parts = [_above_zero(place), _above_zero(number)]
@@ -121,8 +123,8 @@ def spatial_fewest(tables: Tables, scorer: str) -> Claim:
     else:
         value, low, high, p = (float(row[key]) for key in ("value", "low", "high", "p"))
         sentence = (
-            f"By {who}, with equally many steps of every function, a spatial function has {value:+.1f} heads compared "
-            f"with another function on average (95 % interval {low:+.1f} to {high:+.1f})."
+            f"By {who}, with equally many steps of every function, a spatial function has {signed(value)} heads compared "
+            f"with another function on average (95 % interval {signed(low)} to {signed(high)})."
         )
         parts = [Part("", verdict_of(low, high, 0.0, "below"), "", value, low, high, p, int(row["n"]))]
     return combine(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from headatlas.cogvsr.functions import SPATIAL, TASK_TITLE, TITLES
-from headatlas.intervention import Condition, ablate
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
+from headatlas.heads import HeadSet
+from headatlas.intervention import Condition, ablate, random_sets
 from headatlas.pictures import encode
 from headatlas.report import render_report
 from headatlas.report.registry import SECTIONS
@@ -18,25 +20,17 @@ from headatlas.study.stages.base import STAGES, stage
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
 
+EDITS = {"mean": "replaced by their mean", "zero": "set to zero", "scale": "scaled by 0.001"}
+"""What the operations of `ablate` do to heads, in words."""
 
-@stage("examples", command="report", needs=("data", "capture", "score", "select"))
+
+@stage("examples", command="report", needs=("data", "capture", "score", "select", "ablate"), version=2)
 def examples(study: Study) -> None:
-    """Write results/examples.json and the pictures it names: answers before and after the strongest spatial edit."""
-    edit = _strongest(study)
-    if edit is None:
-        study.run.write_json("results/examples.json", [])
-        return
-    words, condition = edit
-    runner = study.runner()
-    before, after = runner.baseline("E"), runner.run(condition, "E")
-    questions = study.data.split("E")
+    """Write results/examples.json and the pictures it names: for each judged scorer, answers before and after its strongest
+    spatial edit, and after the same edit of the first random head set."""
     shown = []
-    for identity in _chosen(before, after, study.settings.n_examples):
-        question = next(questions[i] for i in range(len(questions)) if questions.ids[i] == identity)
-        picture = f"examples/{safe_name(identity)}.png" if question.images else ""
-        if picture:
-            write_whole(study.run.root / picture, encode(question.images[0]))
-        shown.append(_example(question, picture, words, before, after))
+    for scorer in study.judged:
+        shown += _of_scorer(study, scorer)
     study.run.write_json("results/examples.json", shown)
 
 
@@ -54,37 +48,97 @@ def report(study: Study) -> None:
     render_report(study.run.root)
 
 
-def _strongest(study: Study) -> tuple[str, Condition] | None:
-    """The spatial head set whose removal costs its function most, in words and as a condition."""
+def _of_scorer(study: Study, scorer: str) -> list[dict[str, Any]]:
+    """The examples of one scorer; none if it has no spatial heads."""
+    row = _strongest(study, scorer)
+    if row is None:
+        return []
+    settings, runner = study.settings, study.runner()
+    operation, function = settings.operation, str(row["function"])
+    heads = study.head_set(function, scorer)
+    functional = {head for name in FUNCTIONS for head in study.head_set(name, scorer)}
+    # Drawn as the controls of `ablate` are, so that the first set is one of them.
+    drawn = random_sets(
+        heads, study.vlm.heads.shape, settings.n_random, match="layer", rng=settings.seed, exclude=functional
+    )
+    random = drawn[0] if drawn else None
+    before, after = runner.baseline("E"), runner.run(_condition(study, heads), "E")
+    control = None if random is None else runner.run(_condition(study, random), "E")
+    kinds = kinds_of_change(before, after, control)
+    chosen = choose_examples(before, kinds, settings.n_examples)
+    counts = {
+        "n_questions": len(kinds),
+        "n_only_spatial": int(kinds["only_spatial"].sum()),
+        "n_random_changed": None if control is None else int(kinds["random_changed"].sum()),
+    }
+    questions, shown = study.data.split("E"), []
+    at = {identity: i for i, identity in enumerate(questions.ids)}
+    for identity in chosen:
+        question = questions[at[identity]]
+        picture = f"examples/{safe_name(identity)}.png" if question.images else ""
+        if picture:
+            write_whole(study.run.root / picture, encode(question.images[0]))
+        about = {
+            "scorer": scorer, "heads_of": function, "heads": str(heads), "random_heads": "" if random is None else str(random),
+            "edit": EDITS.get(operation, f"ablated by {operation!r}"), "selected": bool(kinds["only_spatial"][identity]),
+            **counts,
+        }  # fmt: skip
+        shown.append({**_example(question, picture, before, after, control), **about})
+    return shown
+
+
+def _condition(study: Study, heads: HeadSet) -> Condition:
+    return Condition(f"examples: {heads}", (ablate(heads, study.settings.operation, study.means),))
+
+
+def _strongest(study: Study, scorer: str) -> pd.Series | None:
+    """The row of negative.csv of the scorer's spatial head set whose removal cost its function most."""
     table = study.run.read_table("negative")
     if not len(table):
         return None
-    operation = study.settings.operation
-    table = table[table["function"].isin(SPATIAL) & (table["operation"] == operation) & (table["k"] > 0)]
-    if not len(table):
-        return None
-    row = table.loc[table["drop"].idxmax()]
-    heads = study.head_set(row["function"], row["scorer"])
-    words = {"mean": "replaced by their mean", "zero": "set to zero", "scale": "scaled by 0.001"}.get(
-        operation, f"ablated by {operation!r}"
+    table = table[table["function"].isin(SPATIAL) & (table["operation"] == study.settings.operation) & (table["k"] > 0)]
+    table = table[table["scorer"] == scorer]
+    return table.loc[table["drop"].idxmax()] if len(table) else None
+
+
+def kinds_of_change(before: pd.DataFrame, after: pd.DataFrame, control: pd.DataFrame | None) -> pd.DataFrame:
+    """What an edit does to each question, from answers tables of the same steps.
+
+    Returns:
+        One row for each question. `only_spatial`: every step was right, at least one spatial step became wrong, all others
+        stayed right, and under the control (if any) all are right. `random_changed`: the control made a right step wrong.
+    """
+    was, now = before["correct"].to_numpy(bool), after["correct"].to_numpy(bool)
+    spatial = before["function"].isin(SPATIAL).to_numpy(bool)
+    kept = np.ones(len(before), bool) if control is None else control["correct"].to_numpy(bool)
+    steps = pd.DataFrame(
+        {"all_right": was & kept, "broke": spatial & ~now, "rest": spatial | now, "changed": was & ~kept}
     )
-    title = TASK_TITLE if study.one_task else TITLES[row["function"]]
-    name = f"heads {row['heads']} ({title.lower()}) {words}"
-    return name, Condition(name, (ablate(heads, operation, study.means),))
+    found = steps.groupby(before["question"].to_numpy(), sort=False).agg(
+        {"all_right": "all", "broke": "any", "rest": "all", "changed": "any"}
+    )
+    only = found["all_right"] & found["broke"] & found["rest"]
+    return pd.DataFrame({"only_spatial": only, "random_changed": found["changed"]})
 
 
-def _chosen(before: pd.DataFrame, after: pd.DataFrame, n: int) -> list[str]:
-    """Questions of different types, none chosen by hand: half of them the most changed ones, half the first ones."""
-    changed = (before["text"] != after["text"]).groupby(before["question"], sort=False).sum()
+def choose_examples(before: pd.DataFrame, kinds: pd.DataFrame, n: int) -> list[str]:
+    """Ids of `n` questions: up to half in which only spatial steps break, of different types first; the rest in plain order."""
     family = before.groupby("question", sort=False)["family"].first()
-    order = changed.sort_values(ascending=False, kind="stable").index
-    most = order[~family[order].duplicated().to_numpy()][: (n + 1) // 2]
-    plain = [q for q in changed.index if q not in set(most)][: n - len(most)]
-    return [*most, *plain]
+    clean = [q for q in kinds.index if kinds["only_spatial"][q]]
+    repeated = family[clean].duplicated().to_numpy() if clean else np.zeros(0, bool)
+    ordered = [q for q, again in zip(clean, repeated, strict=True) if not again]
+    ordered += [q for q, again in zip(clean, repeated, strict=True) if again]
+    first = ordered[: (n + 1) // 2]
+    return first + [q for q in kinds.index if q not in set(first)][: n - len(first)]
 
 
-def _example(question: Any, picture: str, words: str, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
-    was, now = before[before["question"] == question.id], after[after["question"] == question.id]
+def _example(
+    question: Any, picture: str, before: pd.DataFrame, after: pd.DataFrame, control: pd.DataFrame | None
+) -> dict[str, Any]:
+    def own(table: pd.DataFrame) -> pd.DataFrame:
+        return table[table["question"] == question.id]
+
+    was, now, other = own(before), own(after), None if control is None else own(control)
     steps = [
         {
             "text": step.text,
@@ -92,10 +146,13 @@ def _example(question: Any, picture: str, words: str, before: pd.DataFrame, afte
             "gold": step.answer,
             "before": str(was.iloc[i]["text"]),
             "after": str(now.iloc[i]["text"]),
+            "random": None if other is None else str(other.iloc[i]["text"]),
             "correct_before": bool(was.iloc[i]["correct"]),
             "correct_after": bool(now.iloc[i]["correct"]),
+            "correct_random": None if other is None else bool(other.iloc[i]["correct"]),
         }
         for i, step in enumerate(question.steps)
     ]
-    asked = {"question": question.id, "image": picture, "text": question.text, "answer": question.answer}
-    return {**asked, "edit": words, "steps": steps}
+    return {
+        "question": question.id, "image": picture, "text": question.text, "answer": question.answer, "steps": steps,
+    }  # fmt: skip

@@ -1,0 +1,218 @@
+"""The opening: which heads, what they look at, and what happens without them, in three sentences and one picture."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from headatlas.cogvsr.functions import SPATIAL
+from headatlas.report import words
+from headatlas.report.blocks import all_scorers, headline_selector
+from headatlas.report.page import Bar, Figure, PerScorer, Section, Shot, Story
+from headatlas.report.registry import section
+from headatlas.report.sections.examples import image_uri
+from headatlas.report.sections.heads import function_map, map_ramp, selected_heads
+from headatlas.report.tables import Run, only, records
+
+N_SHOTS = 3
+"""Heads whose attention is shown."""
+
+PLAIN = {
+    "spatial_perception": "spatial perception (seeing where things are)",
+    "relational_reasoning": "relational reasoning (how things lie to each other)",
+}
+
+WHY_OPEN = {
+    "inconclusive": "That is not enough to say that they are needed.",
+    "contradicted": "So they are not what these steps depend on.",
+    "not testable here": "There is no verdict: the run has too few random sets or questions for one.",
+}
+"""What is said after the numbers where the verdict on removal is not "supported"."""
+
+
+@section("story", order=-10)
+def story_section(run: Run) -> Section:
+    """The opening, once for each scorer."""
+    views = {scorer: (_story(run, scorer),) for scorer in all_scorers(run)}
+    return Section(
+        id="story",
+        title="In short",
+        intro="",
+        blocks=(PerScorer(views),) if views else (Story(("No heads were scored in this run.",)),),
+    )
+
+
+def _story(run: Run, scorer: str) -> Story:
+    function, row = _subject(run, scorer)
+    heads = _heads(run, scorer, function, row)
+    if not heads:
+        return Story((_none(run, scorer),), map=_map(run, scorer, function))
+    third, bars, caption = _without(run, scorer, function, row)
+    shots, about = _shots(run, function, heads)
+    return Story(
+        sentences=(_which(run, function, heads), _look(run, function, heads), third),
+        heads=tuple(heads),
+        map=_map(run, scorer, function),
+        shots=shots,
+        shots_title="What they look at" if shots else "",
+        shots_caption=about,
+        bars=bars,
+        bars_title=f"Right answers, {words.group(function).lower()}" if bars else "",
+        bars_caption=caption,
+    )
+
+
+def _subject(run: Run, scorer: str) -> tuple[str, Any]:
+    """The spatial function that the opening is about, and its row of negative.csv under the study's operation, if any.
+
+    It is spatial perception; relational reasoning only if the scorer has no heads for the former.
+    """
+    for function in SPATIAL:
+        row = removal_row(run, scorer, function)
+        if row is not None or selected_heads(run, scorer).get(function):
+            return function, row
+    return SPATIAL[0], None
+
+
+def removal_row(run: Run, scorer: str, function: str) -> Any:
+    """The row of negative.csv for a function's heads under the study's operation, else the first; None without one."""
+    rows = only(run.tables["negative"], scorer=scorer, function=function)
+    rows = rows[rows["k"] > 0]
+    wanted = only(rows, operation=str(run.settings.get("operation") or ""))
+    rows = wanted if len(wanted) else rows
+    return records(rows)[0] if len(rows) else None
+
+
+def _heads(run: Run, scorer: str, function: str, row: Any) -> list[str]:
+    """The heads that were silenced, else those selected."""
+    if row is not None:
+        return str(row.heads).split()
+    return selected_heads(run, scorer).get(function, [])
+
+
+def _which(run: Run, function: str, heads: list[str]) -> str:
+    one = len(heads) == 1
+    return f"Of the {_total(run)} {words.count(len(heads))} {'stands' if one else 'stand'} out for {PLAIN[function]}:"
+
+
+def _total(run: Run) -> str:
+    shape, model = run.settings.get("shape"), str(run.settings.get("model") or "this model")
+    if isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) for n in shape):
+        return f"{words.count(shape[0] * shape[1])} attention heads of {model},"
+    return f"attention heads of {model},"
+
+
+def _none(run: Run, scorer: str) -> str:
+    rows = only(run.tables["selection"], scorer=scorer, selector=headline_selector(run, scorer), function=SPATIAL[0])
+    reason = str(rows["reason"].iloc[0]).rstrip(".") if len(rows) else ""
+    return f"Of the {_total(run)} none stands out for a spatial function" + (f": {reason}." if reason else ".")
+
+
+def _look(run: Run, function: str, heads: list[str]) -> str:
+    rows = only(run.tables["gaze"], function=function)
+    if rows.empty:
+        return "What they look at was not measured in this run."
+    names = [f"L{row.layer}.H{row.head}" for row in records(rows)]
+    mine = pd.Series([name in heads for name in names], index=rows.index)
+    if not mine.any():
+        return "What they look at was not measured in this run."
+    own, random, others = rows[mine]["target"].mean(), rows[mine]["random"].mean(), rows[~mine]["target"].mean()
+    compared = (
+        f"random places of the same size: {words.percent(random, 0)}; all other heads: {words.percent(others, 0)}"
+    )
+    one = len(heads) == 1
+    if own > random and own > others:
+        subject, whose = ("It puts", "its") if one else ("On average they put", "their")
+        return f"{subject} {words.percent(own, 0)} of {whose} attention on what the question asks about ({compared})."
+    subject, whose = ("It does", "its") if one else ("They do", "their")
+    return (
+        f"{subject} not look at what the question asks about more than other heads: {words.percent(own, 0)} of {whose} "
+        f"attention is on it ({compared})."
+    )
+
+
+def _without(run: Run, scorer: str, function: str, row: Any) -> tuple[str, tuple[Bar, ...], str]:
+    """The third sentence, the bars and their caption."""
+    them = "it" if row is not None and row.k == 1 else "them"
+    if row is None or not words.known(row.after):
+        silenced = [
+            words.scorer_title(name) for name in all_scorers(run) if name in set(run.tables["negative"]["scorer"])
+        ]
+        only_these = f": only heads found by {words.listing(silenced)} were" if silenced else ""
+        return f"What happens without them was not measured{only_these}.", (), ""
+    random = row.before - row.random_drop
+    text = f"Without {them}, accuracy on these steps {words.becomes(row.before, row.after)}"
+    if words.known(random):
+        text += (
+            f"; without as many random heads it {'is' if random <= row.before else 'becomes'} {words.percent(random)}"
+        )
+    verdict = removal_verdict(run, scorer, function)
+    text += "." if verdict == "supported" else f". {WHY_OPEN.get(verdict, '')}".rstrip()
+    k, many = words.count(row.k), row.k != 1
+    bars = [
+        Bar("All heads", row.before, words.percent(row.before), "intact"),
+        Bar(f"Without {'these ' + k if many else 'this head'}", row.after, words.percent(row.after), "without"),
+    ]
+    caption = f"{words.count(row.n)} steps. Points lost: {words.number(100 * row.drop, 1)}"
+    span = words.interval(words.number(100 * row.low, 1), words.number(100 * row.high, 1))
+    caption += f" (95 % interval {span})." if span else "."
+    if words.known(random):
+        name = f"Without {k + ' random heads' if many else 'a random head'}"
+        bars.append(Bar(name, random, words.percent(random), "control"))
+        spread = words.interval(words.percent(row.before - row.random_high), words.percent(row.before - row.random_low))
+        caption += f" Random heads: mean of {words.count(row.n_random)} sets" + (
+            f", most from {spread}." if spread else "."
+        )
+    return text, tuple(bars), caption
+
+
+def removal_verdict(run: Run, scorer: str, function: str) -> str:
+    """The verdict of claim C5a on this function by the heads of `scorer`; "" if it was not judged."""
+    for entry in run.claims:
+        if entry.get("id") == "C5a" and entry.get("scorer") == scorer:
+            for part in entry.get("parts") or []:
+                if isinstance(part, dict) and part.get("function") == function:
+                    return str(part.get("verdict", ""))
+    return ""
+
+
+def _map(run: Run, scorer: str, function: str) -> Figure | None:
+    rows = only(run.tables["scores"], scorer=scorer)
+    if function not in set(rows["function"]):
+        return None
+    largest = float(only(rows, function=function)["value"].abs().max())
+    name = f"story-{scorer}"
+    chart = function_map(run, scorer, rows, function, name, largest)
+    ramp = map_ramp(largest)
+    return Figure(name, (chart,), "Which heads", f"Score for {words.group(function).lower()}.", ramp=ramp)
+
+
+def _shots(run: Run, function: str, heads: list[str]) -> tuple[tuple[Shot, ...], str]:
+    """The first picture of results/looking.json on which one of these heads is shown, with up to `N_SHOTS` of them."""
+    entries = [entry for entry in run.looking.get("questions") or [] if isinstance(entry, dict)]
+    entries.sort(key=lambda entry: entry.get("function") != function)
+    for entry in entries:
+        shown = [one for one in entry.get("heads") or [] if isinstance(one, dict) and one.get("head") in heads]
+        if not shown:
+            continue
+        shown.sort(key=lambda one: -_number(one.get("target")))
+        shots = [Shot(image_uri(run.path, str(entry.get("image") or "")), "asked about")]
+        shots += [
+            Shot(image_uri(run.path, str(one.get("picture") or "")), _on_target(one), str(one.get("head")))
+            for one in shown[:N_SHOTS]
+        ]
+        return tuple(
+            shots
+        ), f"“{entry.get('step', '')}” Answer: {entry.get('answer', '')}. Bright: where the head looks."
+    return (), ""
+
+
+def _on_target(one: dict[str, Any]) -> str:
+    value = one.get("target")
+    return f"{words.percent(value, 0)} on it" if words.known(value) else ""
+
+
+def _number(value: object) -> float:
+    return float(value) if words.known(value) else -math.inf  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from headatlas.report.page import PerScorer, Story
+from headatlas.report.registry import SECTIONS
+from headatlas.report.tables import read_run
+
+
+def story_of(run, scorer="paper") -> Story:
+    (block,) = SECTIONS["story"].build(run).blocks
+    assert isinstance(block, PerScorer)
+    (story,) = block.views[scorer]
+    assert isinstance(story, Story)
+    return story
+
+
+def with_negative(run, **values):
+    """The run with these values in the row of spatial perception's heads that the opening is about."""
+    frame = run.tables["negative"].copy()
+    for column, value in values.items():
+        frame.loc[frame["function"] == "spatial_perception", column] = value
+    return replace(run, tables={**run.tables, "negative": frame})
+
+
+def test_three_sentences_and_a_picture_of_three_panels_with_the_runs_numbers(run_dir):
+    story = story_of(with_negative(read_run(run_dir), before=0.9, after=0.5, random_drop=0.02))
+    first, second, third = story.sentences
+    assert first.startswith("Of the 48 attention heads of synthetic-vlm, 3 stand out for spatial perception")
+    assert story.heads == ("L5.H0", "L5.H1", "L5.H2")
+    assert second.startswith("On average they put")
+    assert "falls from 90.0 % to 50.0 %" in third
+    assert "without as many random heads it is 88.0 %" in third
+    assert story.map is not None
+    assert [shot.head for shot in story.shots] == ["", "L5.H0", "L5.H1", "L5.H2"]
+    assert [bar.text for bar in story.bars] == ["90.0 %", "50.0 %", "88.0 %"]
+
+
+@pytest.mark.parametrize(("after", "words"), [(0.95, "rises from 90.0 % to 95.0 %"), (0.9, "stays at 90.0 %")])
+def test_the_third_sentence_never_says_that_accuracy_falls_when_it_does_not(run_dir, after, words):
+    third = story_of(with_negative(read_run(run_dir), before=0.9, after=after)).sentences[2]
+    assert words in third
+    assert "falls" not in third
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [("supported", ""), ("inconclusive", "not enough to say that they are needed"), ("contradicted", "not what these steps"),
+     ("not testable here", "no verdict")],
+)  # fmt: skip
+def test_the_third_sentence_claims_no_more_than_the_verdict(run_dir, verdict, words):
+    claims = json.loads((run_dir / "claims.json").read_text())
+    for entry in claims["claims"]:
+        for part in entry["parts"]:
+            part["verdict"] = verdict
+    (run_dir / "claims.json").write_text(json.dumps(claims))
+    third = story_of(read_run(run_dir)).sentences[2]
+    assert words in third
+    assert third.endswith("%.") == (verdict == "supported")
+
+
+def test_a_scorer_without_spatial_heads_says_so(run_dir):
+    run = read_run(run_dir)
+    none = run.tables["selection"].assign(count=0, heads="", reason="no head beats shuffled labels")
+    story = story_of(replace(run, tables={**run.tables, "selection": none, "negative": run.tables["negative"].head(0)}))
+    assert len(story.sentences) == 1
+    assert story.sentences[0].endswith("none stands out for a spatial function: no head beats shuffled labels.")
+
+
+def test_heads_that_do_not_look_at_the_target_are_not_said_to(run_dir):
+    run = read_run(run_dir)
+    gaze = run.tables["gaze"].assign(target=0.02, random=0.02)
+    assert story_of(replace(run, tables={**run.tables, "gaze": gaze})).sentences[1].startswith("They do not look")
+    assert "not measured" in story_of(replace(run, tables={**run.tables, "gaze": gaze.head(0)})).sentences[1]
+
+
+def test_a_scorer_whose_heads_were_not_silenced_says_which_were(run_dir):
+    run = read_run(run_dir)
+    frame: pd.DataFrame = run.tables["negative"]
+    run = replace(run, tables={**run.tables, "negative": frame[frame["scorer"] == "ablation"]})
+    story = story_of(run, "paper")
+    assert "only heads found by ablation were" in story.sentences[2].lower()
+    assert not story.bars
