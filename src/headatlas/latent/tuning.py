@@ -35,7 +35,7 @@ def tune_strength(
         values: the strengths as numbers for the table, if they are not numbers themselves.
     """
     questions = inputs.questions("T")
-    bare = inputs.bare_answers("T")
+    bare = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
     tried: list[Any] = [None]
     rows = [_row(0.0, bare)]
     for i, strength in enumerate(strengths):

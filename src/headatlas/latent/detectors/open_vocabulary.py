@@ -45,10 +45,15 @@ class OpenVocabulary(ABC):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._seen: dict[tuple[str, tuple[str, ...]], Detections] = {}
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Covers weights, threshold and number of boxes. The checkpoint is loaded for it."""
-        return f"{self.name}:{weights_digest(self._loaded[0])}:{self.threshold!r}:{self.most}"
+        return f"{self.name}:{self._digest}:{self.threshold!r}:{self.most}"
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of the weights."""
+        return weights_digest(self._loaded[0])
 
     def __call__(self, question: Question) -> Detections:
         """Boxes of the things that the question names, in the order in which it names them, the best first."""

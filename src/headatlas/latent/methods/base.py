@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
@@ -32,7 +31,6 @@ from headatlas.latent.detectors import Detector, GroundTruth
 from headatlas.progress import Progress
 from headatlas.registry import Registry
 from headatlas.scoring.base import ActivationsLike
-from headatlas.vlm import evaluate
 
 Shown = tuple[tuple[Image.Image, ...], str]
 """What a model is shown for a question: images, and a text before the question ("" for none)."""
@@ -68,7 +66,6 @@ class MethodInputs:
         batch_size: questions a batch.
         fit_batch: questions a batch where gradients are taken.
         progress: see `headatlas.progress`.
-        cache: answers of the unchanged model, shared by all inputs that are made of these with `replace`.
     """
 
     vlm: Any
@@ -82,14 +79,6 @@ class MethodInputs:
     batch_size: int = 16
     fit_batch: int = 8
     progress: Progress | None = None
-    cache: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
-
-    def bare_answers(self, split: str) -> pd.DataFrame:
-        """The answers table of split T of the model as it is now, computed once."""
-        key = (split, str(self.vlm.fingerprint), *self.vlm.edits_key)
-        if key not in self.cache:
-            self.cache[key] = evaluate(self.vlm, self.questions(split), batch_size=self.batch_size)
-        return self.cache[key]
 
     @property
     def spatial_heads(self) -> HeadSet:

@@ -89,7 +89,9 @@ def _recruitment(study: Study, judged: Judged | None) -> pd.DataFrame:
     """Rows of results/recruitment.csv: of methods that help and can be merged into the weights."""
     parts = []
     before = {name: study.atlas.scores[name] for name in RECRUITING if name in study.atlas.scores}
-    for name in [] if judged is None or not before else judged.helping:
+    if judged is None or not before:
+        return RESULTS["recruitment"].empty()
+    for name in judged.helping:
         recipe = judged.recipes.get(name)
         if recipe is None:
             continue
