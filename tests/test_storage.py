@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import pickle
 import subprocess
 import sys
@@ -247,6 +248,28 @@ def test_a_crash_while_folders_are_exchanged_loses_neither(tmp_path, monkeypatch
         (folder / "a.txt").write_text("newer")
     assert tree(tmp_path) == ["out", "out/a.txt"]
     assert (tmp_path / "out" / "a.txt").read_text() == "newer"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_without_locks_of_the_file_system_the_lock_file_itself_locks(tmp_path, monkeypatch, code):
+    def refuse(*args):
+        raise OSError(code, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    busy = (
+        "import fcntl, sys; from headatlas.storage import *\n"
+        "def refuse(*args): raise OSError(int(sys.argv[2]), 'no locks')\n"
+        "fcntl.flock = refuse\n"
+        "with lock_folder(Path(sys.argv[1]), 'run'): pass"
+    )
+    other = [sys.executable, "-c", busy, str(tmp_path), str(code)]
+    with lock_folder(tmp_path, "run"), lock_folder(tmp_path, "run"):
+        done = subprocess.run(other, capture_output=True, text=True, check=False)
+        assert "another process is working in the run" in done.stderr
+    subprocess.run(other, check=True)
+    with locked(tmp_path / "data", "the dataset"), locked(tmp_path / "data", "the dataset"):
+        assert (tmp_path / ".data.lock").exists()
+    assert not (tmp_path / ".data.lock").exists()
 
 
 def test_a_writers_lock_nests_and_leaves_nothing(tmp_path):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 MOVED = {
     "headatlas.cogvsr.parsing": "headatlas.answers.parsing",
@@ -45,6 +46,27 @@ MOVED = {
 }
 """Modules and packages by their old names; the longest match counts."""
 
+RENAMED = {
+    "headatlas.vlm.model": {"as_image": "headatlas.pictures.open_picture"},
+    "headatlas.storage": {"Folder": "headatlas.folder.Folder"},
+    "headatlas.stats": {"bh": "headatlas.stats.benjamini_hochberg"},
+    "headatlas.cogvsr.rows": {"encode_image": "headatlas.pictures.encode"},
+    "headatlas.intervention.condition": {"Runner": "headatlas.intervention.runner.Runner"},
+    "headatlas.proof": {
+        "check_real": "headatlas.proof.processor.check.check_processor",
+        "write_real": "headatlas.proof.processor.build.write_checkpoint",
+    },
+    "headatlas.proof.processor": {
+        "RealReport": "headatlas.proof.processor.check.ProcessorReport",
+        "check_real": "headatlas.proof.processor.check.check_processor",
+        "write_real": "headatlas.proof.processor.build.write_checkpoint",
+    },
+    "headatlas.proof.processor.build": {
+        "write_real": "headatlas.proof.processor.build.write_checkpoint",
+    },
+}
+"""Names that modules of today had in 0.1, and where their things are now."""
+
 
 def new_name(name: str) -> str | None:
     """The new path of a module, None if it was not moved."""
@@ -54,6 +76,20 @@ def new_name(name: str) -> str | None:
         if moved:
             return ".".join([moved, *parts[length:]])
     return None
+
+
+def old_names(module: str) -> Callable[[str], Any]:
+    """A module's `__getattr__`, by which its `RENAMED` names still work."""
+
+    def look_up(attribute: str) -> Any:
+        moved = RENAMED[module].get(attribute)
+        if moved is None:
+            raise AttributeError(f"module {module!r} has no attribute {attribute!r}")
+        warnings.warn(f"{module}.{attribute} is now {moved}", DeprecationWarning, stacklevel=2)
+        home, _, name = moved.rpartition(".")
+        return getattr(import_module(home), name)
+
+    return look_up
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -19,6 +19,7 @@ import scipy.stats
 from jaxtyping import Float
 from statsmodels.stats.proportion import proportion_confint
 
+from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 
 Values: TypeAlias = "np.ndarray | pd.Series | pd.Index | Sequence[Any]"
@@ -335,3 +336,6 @@ def _from_draws(value: float, draws: Float[np.ndarray, " n"], n: int, n_clusters
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     tail = min((draws <= _TIE).sum(), (draws >= -_TIE).sum())
     return Estimate(value, float(low), float(high), n, float(min(1.0, 2 * (1 + tail) / (len(draws) + 1))))
+
+
+__getattr__ = old_names(__name__)

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import itertools
 import json
-import logging
 import os
 import re
 import shutil
@@ -22,9 +21,8 @@ from uuid import uuid4
 
 import filelock
 
+from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
-
-log = logging.getLogger("headatlas")
 
 _NUMBER = itertools.count()
 
@@ -141,6 +139,37 @@ def beside(path: Path, ending: str) -> Path:
     return named.with_name(f"{named.name}{ending}")
 
 
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""What a file system without locks answers, such as some network disks."""
+
+
+def file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
+    """The lock file `path`, acquired without waiting; nested use is fine.
+
+    Where the file system has no locks, the existence of the file is the lock; one that a process of this machine left behind when
+    it was killed is ignored.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+        OSError: it cannot be made.
+    """
+    options = {"timeout": 0, "is_singleton": True, **options}
+    # Newer releases of filelock fall back by themselves, but remove a lock file that another process holds.
+    strict: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.BaseFileLock, "fallback_to_soft") else {}
+    lock: filelock.BaseFileLock = filelock.FileLock(path, **options, **strict)
+    try:
+        lock.acquire()
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, TimeoutError) or (isinstance(error, OSError) and error.errno not in _NO_LOCKS):
+            raise
+        with suppress(OSError):
+            if not path.stat().st_size:  # made by the attempt; a lock that is held names its process
+                path.unlink()
+        lock = filelock.SoftFileLock(path, **options)
+        lock.acquire()
+    return lock
+
+
 _STAGED = ".headatlas-writing"
 """Marks a folder that `replacing` was filling."""
 
@@ -160,14 +189,13 @@ def locked(path: Path, what: str) -> Iterator[None]:
     new = [folder for folder in (name.parent, *name.parent.parents) if not folder.exists()]
     try:
         name.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(name, timeout=0, is_singleton=True)
-        lock.acquire()
+        lock = file_lock(name)
     except filelock.Timeout as error:
         raise HeadAtlasError(
             f"another process is writing {what} {path}; wait until it has ended, or use another folder"
         ) from error
-    except (OSError, NotImplementedError) as error:
-        raise HeadAtlasError(f"cannot write {what} {path} ({getattr(error, 'strerror', '') or error})") from error
+    except OSError as error:
+        raise HeadAtlasError(f"cannot write {what} {path} ({error.strerror or error})") from error
     try:
         yield
     finally:
@@ -250,25 +278,19 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
     Raises:
         HeadAtlasError: another process is working in the folder, or it cannot be written.
     """
-    lock: filelock.BaseFileLock | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.resolve() / LOCK, timeout=0, is_singleton=True, thread_local=False)
-        lock.acquire()
+        lock = file_lock(folder.resolve() / LOCK, thread_local=False)
     except filelock.Timeout:
         raise HeadAtlasError(
             f"another process is working in the {what} {str(folder)!r}: wait until it ends, or name another folder"
         ) from None
-    except NotImplementedError:
-        log.warning("%s: this file system has no locks; do not run another process in this folder", folder)
-        lock = None
     except OSError as error:
         raise write_error(folder, error) from error
     try:
         yield
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
 
 
 def difference(there: Any, wanted: Any, name: str = "") -> str:
@@ -285,3 +307,6 @@ def difference(there: Any, wanted: Any, name: str = "") -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+__getattr__ = old_names(__name__)

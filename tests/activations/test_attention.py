@@ -1,5 +1,7 @@
 """Summaries of attention: each is what the rows say, question by question; a run that was cut off goes on."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from headatlas.cluster.base import Workers
 from headatlas.cogvsr.schema import Box
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import block
+from headatlas.storage import DamagedError
 from headatlas.vlm.chat import conversation
 
 module = __import__(attention_function.__module__, fromlist=["UNIT"])
@@ -191,12 +194,44 @@ def test_workers_give_the_same(tiny_vlm, questions, monkeypatch, tmp_path):
     assert spread.steps.equals(alone.steps)
 
 
-def test_a_damaged_part_is_named(tiny_vlm, questions, tmp_path):
-    attention_function(tiny_vlm, questions[:2], out=tmp_path / "a")
-    part = tmp_path / "a" / "parts" / "000000.npz"
-    part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(HeadAtlasError, match=r"000000.npz is missing or damaged"):
-        AttentionSummaries.open(tmp_path / "a")["image"]
+@pytest.fixture(scope="module")
+def two_units(tiny_vlm, questions, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "UNIT", 2)
+        yield attention_function(tiny_vlm, questions[:3], out=tmp_path_factory.mktemp("units") / "a")
+
+
+def change(path, how):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    if how == "delete":
+        path.unlink()
+    elif how == "swap":
+        path.write_bytes(path.with_name(path.name.replace("000000", "000001")).read_bytes())
+    else:
+        path.write_bytes(data if how == "flip" else data[:100])
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "noticed"),
+    [
+        ("parts/000000.npz", "flip", True),
+        ("parts/000000.npz", "swap", True),
+        ("parts/000000.npz", "delete", True),
+        ("steps.parquet", "flip", True),
+        ("parts/000000.parquet", "cut", False),  # read only by a run that goes on
+        ("settings.json", "cut", False),
+    ],
+)
+def test_damaged_files_are_refused_and_computed_again(tiny_vlm, questions, two_units, tmp_path, name, how, noticed):
+    out = shutil.copytree(two_units.path, tmp_path / "a")
+    change(out / name, how)
+    if noticed:
+        with pytest.raises(DamagedError, match=r"is missing or damaged|cut off or changed"):
+            AttentionSummaries.open(out)["image"]
+    again = attention_function(tiny_vlm, questions[:3], out=out)
+    np.testing.assert_array_equal(again["image"], two_units["image"])
+    assert again.steps.equals(two_units.steps)
 
 
 def test_sinks_share_a_huge_feature_with_the_first_token():

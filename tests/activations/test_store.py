@@ -100,3 +100,14 @@ def test_a_damaged_capture_is_captured_again(tiny_vlm, tiny_questions, kept, cop
     np.testing.assert_array_equal(again.z("gold"), kept.z("gold"))
     np.testing.assert_array_equal(again.z("last"), kept.z("last"))
     assert again.steps.equals(kept.steps)
+
+
+def test_a_chunk_that_is_removed_after_it_was_read_is_noticed(kept, tmp_path):
+    copy = shutil.copytree(kept.path, tmp_path / "acts")
+    opened = Activations.open(copy)
+    opened.z("gold")
+    for path in (copy / "z.zarr" / "gold" / "c").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(DamagedError, match="is not what was captured"):
+        opened.z("gold", [0])

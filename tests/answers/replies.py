@@ -42,6 +42,9 @@ CHOICE_MORE = [
     ("the box", BOXES, None),
     ("It is in a box.", BOXES, None),
     ("Answer: B", BOXES, "Box B"),
+    ("B", ("B", "A"), None),  # the first option by its words, the second by its place
+    ("...", ("A", "The"), None),
+    ("A", ("A", "B"), "A"),
     ("B", ("Point B", "Point A"), None),  # the letter of the list and the letter in the option disagree
     ("Point B", ("Point B", "Point A"), "Point B"),
     ("The object marked with a B", ("Object A", "Object B"), "Object B"),

@@ -16,6 +16,7 @@ NOTATIONS = [
     "<scratchpad>{}</scratchpad>{}",
     "<seed:think>{}</seed:think>{}",
     "<longcat_think>{}</longcat_think>{}",
+    "<ant_thinking>{}</ant_thinking>{}",
     "<thinking_process>{}</thinking_process>{}",
     "[THINK]{}[/THINK]{}",
     "[thinking]{}[/thinking]{}",

@@ -24,6 +24,8 @@ def test_mistakes_are_found_before_anything_runs(tmp_path):
         headatlas("grade", "--out", tmp_path, "--selectors", " ,")
     with pytest.raises(HeadAtlasError, match=r"a folder with truth\.json, got 'ref-llava'"):
         headatlas("grade", "--out", tmp_path, "--world", "ref-llava", "--scorers", "random", "--n", "40")
+    with pytest.raises(HeadAtlasError, match="must be MODEL:LAYOUT:FACTOR"):
+        headatlas("grade", "--out", tmp_path, "--latent", "ref-gemma")
     (tmp_path / "layout.json").write_text("{}")
     with pytest.raises(HeadAtlasError, match="JSON"):
         headatlas("reference", "plant", "ref-llava", "--out", tmp_path / "w", "--layout", tmp_path / "layout.json")
@@ -41,4 +43,4 @@ def test_a_world_is_planted_verified_and_graded(tmp_path):
     cheap = ("--scorers", "linear,random", "--n", "40")
     headatlas("grade", "--out", graded, "--world", world, "--null", "ref-llava:twin", *cheap)
     assert "Linear probe (A2)" in (graded / "grading.md").read_text()
-    assert "<svg" in (graded / "grading.svg").read_text()
+    assert "<svg" in (graded / "grading_null.svg").read_text()

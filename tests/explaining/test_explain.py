@@ -111,6 +111,14 @@ def test_without_some_heads(found, vlm, picture):
     assert table["before"][0] == pytest.approx(found.p, abs=1e-4)
 
 
+def test_a_picture_that_is_drawn_on_later_changes_no_answer(vlm, picture):
+    mine = picture.copy()
+    found = ha.explain(vlm, mine, QUESTION, heads=["L0.H0", "L1.H1"], groups=False)
+    mine.paste("black", (0, 0, *mine.size))
+    assert found.without("L0.H0")["before"][0] == pytest.approx(found.p, abs=1e-4)
+    assert found.picture.tobytes() == picture.tobytes()
+
+
 def test_another_answer_can_be_explained(vlm, picture, found):
     other = ha.explain(vlm, picture, QUESTION, answer="left", groups=False)
     assert (other.answer, other.said) == ("left", found.said)

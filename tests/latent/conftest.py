@@ -10,13 +10,18 @@ from headatlas.latent import MethodInputs
 
 @pytest.fixture(scope="session")
 def boxed_questions(tiny_questions):
-    """The hand-made questions, their things with boxes; four in split P, so that there is something to fit on."""
-    things = (
-        SceneObject(id=0, cls="car", box=Box(x0=0.1, y0=0.3, x1=0.4, y1=0.65)),
-        SceneObject(id=1, cls="arrow", box=Box(x0=0.6, y0=0.3, x1=0.95, y1=0.65)),
-    )
-    splits = ("P", "P", "P", "P", "S", "T", "E", "E")
-    return [q.model_copy(update={"objects": things, "split": s}) for q, s in zip(tiny_questions, splits, strict=True)]
+    """The hand-made questions, their things with boxes, the car at the left of every other; four in split P, so that there is
+    something to fit on."""
+    left, right = Box(x0=0.1, y0=0.3, x1=0.4, y1=0.65), Box(x0=0.6, y0=0.3, x1=0.95, y1=0.65)
+    made = []
+    for i, (question, split) in enumerate(zip(tiny_questions, ("P", "P", "P", "P", "S", "T", "E", "E"), strict=True)):
+        places = (left, right) if i % 2 else (right, left)
+        things = tuple(
+            SceneObject(id=k, cls=name, box=box)
+            for k, (name, box) in enumerate(zip(("car", "arrow"), places, strict=True))
+        )
+        made.append(question.model_copy(update={"objects": things, "split": split}))
+    return made
 
 
 @pytest.fixture(scope="session")

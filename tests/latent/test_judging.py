@@ -98,7 +98,7 @@ def test_a_method_helps_if_it_gains_more_than_its_controls(judged):
     assert rows.loc["good", ["before", "after", "gain", "parameters", "n"]].tolist() == pytest.approx(
         [50, 90, 40, 3, 120]
     )
-    assert "shuffled gains 40.0 points, it gains 0.0 more" in rows.loc["everywhere", "reason"]
+    assert "its control shuffled gains 40.0 points; the method gains 0.0 more" in rows.loc["everywhere", "reason"]
     assert "includes 0" in rows.loc["idle", "reason"]
     assert rows.loc["worse", "gain"] == pytest.approx(-30)
     controls = found.tables["method_controls"].set_index(["method", "control"])

@@ -1,19 +1,17 @@
 """The three parts of what makes a head latent, on made answers and on a real, tiny model."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import Head, HeadSet, scale
 from headatlas.latent import LatentInputs, latent_table, recruits
-from headatlas.latent.recruits import removable_group, untrained
+from headatlas.latent.recruits import acted_on, recruited, removable_group
 from headatlas.results import validate
 from headatlas.scoring import PerSample, Scores
+from headatlas.vlm.recipe import HeadRecipe
 
 SPATIAL = "spatial_perception"
 IDLE, REDUNDANT, BACKUP, USED = Head(0, 0), Head(0, 1), Head(1, 0), Head(1, 1)
@@ -28,36 +26,32 @@ def table(loss):
 def losses(removed, louder=frozenset()):
     """Either of two redundant heads does; a used head costs 0.5 nats; the idle one does nothing unless it is made louder."""
     loss = 0.4 * ({REDUNDANT, BACKUP} <= set(removed)) + 0.5 * (USED in removed)
-    return table(loss + 0.3 * (IDLE in removed and IDLE in louder))
+    return table(loss - 0.3 * (IDLE in louder))
+
+
+def answers(runner, conditions, scope="all"):
+    """As `recruits.answers`: means remove a head, factors above 1 make it louder."""
+    tables = []
+    for edits in conditions:
+        removed = {head for edit in edits if edit.name == "mean" for head in edit.heads}
+        louder = {head for edit in edits if edit.name != "mean" for head in edit.heads}
+        tables.append(losses(removed, louder))
+    return tables
 
 
 class Louder:
-    heads = HeadSet((IDLE,))
+    """Makes the idle head, and another that takes no notice of it, louder."""
 
-    @contextmanager
-    def applied(self, vlm):
-        vlm.louder = set(self.heads)
-        yield None
-        vlm.louder = set()
+    heads = HeadSet((IDLE, REDUNDANT))
 
-
-class Vlm:
-    """Answers as `losses` says, under edits that remove heads."""
-
-    louder = frozenset()
-    removed = ()
-
-    @contextmanager
-    def edit(self, *edits):
-        before, self.removed = self.removed, [head for edit in edits for head in edit.heads]
-        yield self
-        self.removed = before
+    def recipe(self, vlm):
+        return HeadRecipe("louder", "made", {}, (scale(self.heads, 2.0),))
 
 
 @pytest.fixture
 def inputs(monkeypatch):
-    monkeypatch.setattr(recruits, "evaluate", lambda vlm, questions, **options: losses(vlm.removed, vlm.louder))
-    monkeypatch.setattr(recruits, "_means", lambda inputs: inputs.means)
+    monkeypatch.setattr(recruits, "answers", answers)
+    monkeypatch.setattr(recruits, "Runner", lambda *args, **options: None)
     values, p = np.zeros((8, 2, 2)), np.ones((8, 2, 2))
     c = FUNCTIONS.index(SPATIAL)
     values[c], p[c] = [[0.4, 0.3], [0.3, 0.2]], 0.001
@@ -69,9 +63,8 @@ def inputs(monkeypatch):
         ]
     ).transpose(2, 0, 1)
     samples = PerSample(alone, np.full(80, c), np.arange(80))
-    data = type("Data", (), {"split": lambda self, name: ["a question"]})()
     return LatentInputs(
-        Vlm(), data, Scores("linear", values, pvalues=p),
+        None, None, Scores("linear", values, pvalues=p),
         Scores("ablation", samples.mean(), info={"measure": "logprob"}, per_sample=samples),
         np.zeros((2, 2, 4), np.float32), {"louder": Louder()}, functions=(SPATIAL,), n_boot=300,
     )  # fmt: skip
@@ -116,10 +109,21 @@ def test_scores_that_cannot_be_compared_are_refused(inputs):
         latent_table(LatentInputs(**{**vars(inputs), "effect": other}))
 
 
-def test_the_untrained_twin_has_other_weights_of_the_same_shapes(tiny_vlm):
-    twin = untrained(tiny_vlm.model, seed=1)
-    pairs = list(zip(tiny_vlm.model.parameters(), twin.parameters(), strict=True))
-    assert all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
-    assert not any(torch.equal(a, b) for a, b in pairs if a.ndim > 1)
-    again = untrained(tiny_vlm.model, seed=1)
-    assert all(torch.equal(a, b) for a, b in zip(twin.parameters(), again.parameters(), strict=True))
+def test_heads_that_do_the_same_work_are_recruited_too(monkeypatch):
+    same = (IDLE, BACKUP)
+
+    def answer(runner, conditions, scope="all"):
+        louder = [{head for edit in edits for head in edit.heads} for edits in conditions]
+        return [table(-0.3 * bool(set(same) & some)) for some in louder]
+
+    monkeypatch.setattr(recruits, "answers", answer)
+    recipe = HeadRecipe("louder", "made", {}, tuple(scale(HeadSet((head,)), 3.0) for head in (*same, USED)))
+    pairs = acted_on(None, recipe, HeadSet((*same, USED)))
+    for head in same:
+        effect, p = recruited(pairs[head], SPATIAL, 300)
+        assert effect == pytest.approx(0.3), "the other one alone does all of it, and so does this one"
+        assert p < 0.01
+    effect, p = recruited(pairs[USED], SPATIAL, 300)
+    assert effect == 0
+    assert p > 0.9
+    assert np.isnan(recruited([], SPATIAL, 300)[0])

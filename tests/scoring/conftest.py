@@ -23,6 +23,10 @@ class Memory:
     array: np.ndarray  # float32 [N, L, H, D]
     tokens: tuple[str, ...] = ("gold",)
 
+    @property
+    def shape(self):
+        return self.array.shape
+
     def z(self, tokens, rows=None):
         assert tokens in self.tokens
         return self.array if rows is None else self.array[rows]

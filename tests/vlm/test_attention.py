@@ -237,3 +237,10 @@ def test_wrong_keys_are_refused(tiny_vlm):
     for keys, message in (((999,), "token positions must be"), ((0.5, 0.5, 0.4, 0.9), "box must have")):
         with tiny_vlm.edit(attend(["L0.H0"], keys, 1.0)), pytest.raises(HeadAtlasError, match=message):
             tiny_vlm.attention(picture(), TEXT)
+
+
+def test_a_picture_that_is_drawn_on_later_stays_as_it_was_read(tiny_vlm):
+    picture = Image.new("RGB", (32, 32), "red")
+    seen = tiny_vlm.attention(picture, "Is it red?")
+    picture.paste("blue", (0, 0, 32, 32))
+    assert seen.picture.getpixel((5, 5)) == (255, 0, 0)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from headatlas.activations import attention
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import scale
 from headatlas.vlm.batch import encode
@@ -55,3 +56,20 @@ def test_banned_tokens_are_no_fault(tiny_vlm):
 
 def test_no_layer_is_named_where_all_are_finite(tiny_vlm, tiny_questions):
     assert first_layer(tiny_vlm, encode(tiny_vlm, [conversation(tiny_questions[0])])) is None
+
+
+@pytest.mark.parametrize("name", ["q_proj", "v_proj"])
+def test_attention_refuses_them_too(tiny_vlm, tiny_questions, tmp_path, monkeypatch, name):
+    """NaN in a query makes rows that are NaN, NaN in a value rows that are fine."""
+    projection = getattr(tiny_vlm.model.model.language_model.layers[1].self_attn, name)
+    monkeypatch.setattr(projection, "forward", lambda hidden, f=projection.forward: f(hidden) * float("nan"))
+    expected = r"attention of LlamaAttention in layer 1 must be finite, got NaN or infinity in float32"
+    with pytest.raises(HeadAtlasError, match=expected):
+        tiny_vlm.attention(tiny_questions[0].images[0], "Is it red?")
+    with pytest.raises(HeadAtlasError, match=expected):
+        attention(tiny_vlm, tiny_questions[:1], out=tmp_path / "a")
+
+
+def test_an_attention_map_of_a_model_that_ends_in_nan_is_refused(overflowing, tiny_questions):
+    with pytest.raises(HeadAtlasError, match="logits must be finite"):
+        overflowing.attention(tiny_questions[0].images[0], "Is it red?", heads=["L0.H0"])

@@ -101,6 +101,11 @@ DAMAGE = {
     "processor of another size": put("processor_config.json", "image_processor", "size", {"height": 64, "width": 64}),
     "processor in words": put("processor_config.json", "image_processor", "image_mean", "grey"),
     "processor of no size": put("processor_config.json", "image_processor", "size", {"height": 0, "width": 0}),
+    "processor of an endless size": put(
+        "processor_config.json", "image_processor", "size", {"height": 10**9, "width": 10**9}
+    ),
+    "processor of an endless edge": put("processor_config.json", "image_processor", "size", {"shortest_edge": 10**8}),
+    "countless image tokens": put("processor_config.json", "num_additional_image_tokens", 10**10),
     "processor without patches": put("processor_config.json", "patch_size", 0),
     "end of turn in words": put("generation_config.json", "eos_token_id", "end"),
     "end of turn outside": put("generation_config.json", "eos_token_id", 10**7),

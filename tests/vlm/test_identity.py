@@ -148,3 +148,28 @@ def test_a_fingerprint_can_be_fixed_by_hand(own):
 def test_a_model_without_values_is_refused(own):
     with pytest.raises(HeadAtlasError, match="must have values, got one on the meta device"):
         weights_digest(copy.deepcopy(own.model).to("meta"))
+
+
+class Opaque(torch.Tensor):
+    """A tensor subclass that computes, but whose values cannot be read."""
+
+    @staticmethod
+    def __new__(cls, values):
+        return torch.Tensor._make_wrapper_subclass(cls, values.shape, dtype=values.dtype)
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.detach.default:
+            return args[0]
+        raise NotImplementedError(f"{func} of Opaque")
+
+
+def test_weights_of_tensor_subclasses_are_read_through_or_refused():
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    values = torch.arange(12.0).reshape(3, 4)
+    wrapped = checksum(TwoTensor(values, values + 1))
+    assert wrapped == checksum(TwoTensor(values.clone(), values + 1))
+    assert wrapped != checksum(TwoTensor(values, values + 2))
+    with pytest.raises(HeadAtlasError, match=r"got Opaque \(.*load the model without"):
+        checksum(Opaque(values))

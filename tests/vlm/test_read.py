@@ -158,3 +158,13 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved_and_said(tiny_vlm, tiny_q
 
     with pytest.raises(RuntimeError, match="something else"):
         in_batches(tiny_vlm, chats, 2, other)
+
+
+def test_a_compiled_output_embedding_is_read_at_the_right_places(tiny_vlm, tiny_questions, monkeypatch):
+    """Compiled code keeps the hooks that were there when it was compiled, which cut the logits of another batch."""
+    chats = [conversation(question) for question in tiny_questions[:3]]
+    want = [read(tiny_vlm, [chat]) for chat in chats]
+    head = tiny_vlm.model.get_output_embeddings()
+    monkeypatch.setattr(head, "_compiled_call_impl", torch.compile(head._call_impl, backend="eager"))
+    assert [read(tiny_vlm, [chat]) for chat in chats] == want
+    torch._dynamo.reset()

@@ -1,6 +1,7 @@
 """Head recipes: saved, loaded, applied, merged into plain checkpoints and exported for peft."""
 
 import json
+from contextlib import suppress
 
 import pytest
 import torch
@@ -153,6 +154,11 @@ def test_mistakes_are_one_line(tiny_vlm, recipe, tmp_path):
     (folder / "recipe.json").write_text(json.dumps(record))
     with pytest.raises(HeadAtlasError, match="damaged: its numbers"):
         HeadRecipe.load(folder)
+    for key in record:
+        for odd in ({k: v for k, v in record.items() if k != key}, record | {key: 3}, record | {key: ["x"]}):
+            (folder / "recipe.json").write_text(json.dumps(odd))
+            with suppress(HeadAtlasError):  # any other error is a fault
+                HeadRecipe.load(folder)
     (folder / "recipe.json").write_text("{")
     with pytest.raises(HeadAtlasError, match="cannot be read"):
         HeadRecipe.load(folder)

@@ -7,10 +7,10 @@ units, by this process or by workers; a run that was killed continues where it s
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,10 +23,11 @@ from headatlas.activations.row_summary import N_FOREIGN, N_RANDOM, SUMMARIES, Co
 from headatlas.cluster import Shard, Workers
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
-from headatlas.folder import Folder
+from headatlas.folder import Folder, read_frame, write_frame
 from headatlas.heads import AttentionReader, HeadSet
 from headatlas.heads.address import Heads
 from headatlas.progress import Progress
+from headatlas.storage import DamagedError
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.data import Questions, fingerprint_of, windows
@@ -39,8 +40,11 @@ QueryPositions = Literal["last", "predict"]
 """`last`: the position that predicts the first token of a step's answer; `predict`: all that predict one (summaries are of their
 mean row)."""
 
-FORMAT = 2
+FORMAT = 3
 """Increased when the files or the meaning of a summary change."""
+
+STEPS = "steps.parquet"
+"""The answers of all steps, with the settings and the digest of each other file; sealed, and written last."""
 
 
 class AttentionSummaries:
@@ -51,18 +55,24 @@ class AttentionSummaries:
         info: the settings.
     """
 
-    def __init__(self, path: str | Path, info: dict[str, Any], steps: pd.DataFrame) -> None:
+    def __init__(
+        self, path: str | Path, info: dict[str, Any], steps: pd.DataFrame, digests: Mapping[str, str] | None = None
+    ) -> None:
         self.path, self.info, self.steps = path, info, steps
+        self._digests = dict(digests or {})  # of each .npz file
         self._kept: dict[str, np.ndarray] = {}
 
     @classmethod
     def open(cls, path: str | Path) -> AttentionSummaries:
         """Open finished summaries. Raises `HeadAtlasError` if there are none at `path`."""
         folder = Folder.of(path)
-        if not folder.has("steps.parquet"):
-            raise HeadAtlasError(f"no finished attention summaries in {str(folder)!r}; run ha.attention(...) there")
-        steps = pd.read_parquet(io.BytesIO(folder.read("steps.parquet")))
-        return cls(path, json.loads(folder.read("settings.json")), steps)
+        try:
+            steps, info = read_frame(folder, STEPS)
+        except FileNotFoundError as error:
+            raise HeadAtlasError(
+                f"no finished attention summaries in {str(folder)!r}; run ha.attention(...) there"
+            ) from error
+        return cls(path, info["settings"], steps, info["digests"])
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -84,7 +94,9 @@ class AttentionSummaries:
             raise HeadAtlasError(f"summary must be one of {', '.join(SUMMARIES)}, got {name!r}")
         if name not in self._kept:
             folder = Folder.of(self.path)
-            self._kept[name] = np.concatenate([_load(folder, _part(unit), name) for unit in range(self.info["units"])])
+            self._kept[name] = np.concatenate(
+                [self._load(folder, _part(unit), name) for unit in range(self.info["units"])]
+            )
         return self._kept[name]
 
     def rows(self, step: int) -> Float32[np.ndarray, "n Q K"]:
@@ -99,14 +111,24 @@ class AttentionSummaries:
         folder = Folder.of(self.path)
         before = 0
         for unit in range(self.info["units"]):
-            shapes = _load(folder, _rows(unit), "shapes")
+            shapes = self._load(folder, _rows(unit), "shapes")
             if step < before + len(shapes):
                 sizes = shapes.prod(1)
                 start = int(sizes[: step - before].sum())
-                flat = _load(folder, _rows(unit), "weights")
+                flat = self._load(folder, _rows(unit), "weights")
                 return flat[start : start + int(sizes[step - before])].reshape(shapes[step - before])
             before += len(shapes)
         raise AssertionError(step)
+
+    def _load(self, folder: Folder, name: str, array: str) -> np.ndarray:
+        try:
+            data = folder.read(name)
+        except OSError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != self._digests.get(name):
+            raise DamagedError(f"{folder}/{name} is missing or damaged; run the same ha.attention(...) there again")
+        with np.load(io.BytesIO(data), allow_pickle=False) as part:
+            return part[array]
 
     def table(self, function: str | None = None) -> pd.DataFrame:
         """Means over all steps with boxes, or those of one function: one row for each head, ordered by attention on the
@@ -172,29 +194,27 @@ def attention(
     vlm.heads.check(chosen)
     chosen = chosen.sorted()
     folder = Folder.of(out)
+    options = (queries, " ".join(map(str, chosen)), rows, batch_size)
     units = -(-len(data) // UNIT)
     settings = {
         "model_fingerprint": vlm.fingerprint, "data_fingerprint": fingerprint_of(data), "queries": queries, "seed": seed,
         "shape": list(vlm.heads.shape), "edits": list(vlm.edits_key), "units": units, "unit": UNIT, "format": FORMAT,
-        "heads": " ".join(map(str, chosen)), "rows": rows,
+        "heads": options[1], "rows": rows,
     }  # fmt: skip
     with folder.locked("attention"):
         _check_settings(folder, settings)
+        found = {unit: _intact(folder, unit, settings) for unit in range(units)}
+        there = {unit: known for unit, known in found.items() if known is not None}
+        digests: dict[str, str] = {}
         done = 0
-        options = (queries, settings["heads"], rows, batch_size)
-        for unit, size, made in _units(vlm, data, folder, seed, options, workers):
-            if made is not None:
-                arrays, kept, steps = made
-                folder.write(_steps(unit), _parquet(steps))
-                if kept is not None:
-                    folder.write(_rows(unit), _npz(kept))
-                folder.write(_part(unit), _npz(arrays))
+        for unit, size, made in _units(vlm, data, there, seed, options, workers):
+            digests |= there[unit] if made is None else _write(folder, unit, made, settings)
             done += size
             if progress is not None:
                 progress("attention", done, len(data))
-        if not folder.has("steps.parquet"):
-            frames = [pd.read_parquet(io.BytesIO(folder.read(_steps(unit)))) for unit in range(units)]
-            folder.write("steps.parquet", _parquet(pd.concat(frames, ignore_index=True)))
+        frames = [read_frame(folder, _steps(unit))[0] for unit in range(units)]
+        whole = {"settings": settings, "digests": dict(sorted(digests.items()))}
+        write_frame(folder, STEPS, pd.concat(frames, ignore_index=True), whole)
     return AttentionSummaries.open(out)
 
 
@@ -203,23 +223,20 @@ UnitRows = tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, pd.DataFra
 
 
 def _units(
-    vlm: VLM, data: Questions, folder: Folder, seed: int, options: tuple[Any, ...], workers: Workers | None
+    vlm: VLM, data: Questions, there: Collection[int], seed: int, options: tuple[Any, ...], workers: Workers | None
 ) -> Iterator[tuple[int, int, UnitRows | None]]:
-    """Number, size and result of every unit; no result for one that is there already."""
+    """Number, size and result of every unit; no result for those that are `there`."""
     if workers is None:
         for unit, questions in enumerate(windows(data, UNIT)):
-            there = folder.has(_part(unit))
-            yield unit, len(questions), None if there else attention_unit(vlm, questions, [seed, unit], *options)
+            made = None if unit in there else attention_unit(vlm, questions, [seed, unit], *options)
+            yield unit, len(questions), made
         return
     sizes: dict[int, int] = {}
-    there = []
 
     def shards() -> Iterator[Shard]:
         for unit, questions in enumerate(windows(data, UNIT)):
             sizes[unit] = len(questions)
-            if folder.has(_part(unit)):
-                there.append(unit)
-            else:
+            if unit not in there:
                 yield Shard(unit, (questions, [seed, unit], *options))
 
     for unit, made in workers.run(vlm, attention_unit, shards()):
@@ -227,17 +244,45 @@ def _units(
     yield from ((unit, sizes[unit], None) for unit in there)
 
 
+def _write(folder: Folder, unit: int, made: UnitRows, settings: dict[str, Any]) -> dict[str, str]:
+    """Write a unit, its steps last; returns the digest of each .npz file by name."""
+    arrays, rows, steps = made
+    files = {_part(unit): _npz(arrays)} | ({} if rows is None else {_rows(unit): _npz(rows)})
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    for name, data in files.items():
+        folder.write(name, data)
+    write_frame(folder, _steps(unit), steps, {"settings": settings, "digests": digests})
+    return digests
+
+
+def _intact(folder: Folder, unit: int, settings: dict[str, Any]) -> dict[str, str] | None:
+    """The digests of a unit that was written with these settings and is as it was written; else None."""
+    try:
+        info = read_frame(folder, _steps(unit))[1]
+        digests = dict(info["digests"])
+        if info["settings"] == settings and all(
+            hashlib.sha256(folder.read(name)).hexdigest() == digest for name, digest in digests.items()
+        ):
+            return digests
+    except (OSError, DamagedError):
+        pass
+    return None
+
+
 def _check_settings(folder: Folder, settings: dict[str, Any]) -> None:
-    if folder.has("settings.json"):
+    """Raise if the folder holds summaries with other settings; write down these."""
+    try:
         there = json.loads(folder.read("settings.json"))
+    except (OSError, ValueError):  # missing or damaged: the units carry the settings too
+        there = None
+    if isinstance(there, dict):
         for name, wanted in settings.items():
             if there.get(name) != wanted:
                 raise HeadAtlasError(
                     f"{str(folder)!r} holds attention summaries with {name} {there.get(name)!r}, this run has {wanted!r}; "
                     "choose another folder"
                 )
-    else:
-        folder.write("settings.json", json.dumps(settings).encode())
+    folder.write("settings.json", json.dumps(settings).encode())
 
 
 def attention_unit(
@@ -313,16 +358,6 @@ def mean_of_known(values: Float[np.ndarray, "N L H"]) -> Float[np.ndarray, "L H"
     return np.divide(np.nansum(values, axis=0), counts, out=np.full(values.shape[1:], np.nan), where=counts > 0)
 
 
-def _load(folder: Folder, name: str, array: str) -> np.ndarray:
-    try:
-        with np.load(io.BytesIO(folder.read(name)), allow_pickle=False) as part:
-            return part[array]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise HeadAtlasError(
-            f"{folder}/{name} is missing or damaged; delete it and run ha.attention(...) there again"
-        ) from error
-
-
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     data = io.BytesIO()
     np.savez_compressed(data, **arrays)  # type: ignore[arg-type]
@@ -339,9 +374,3 @@ def _rows(unit: int) -> str:
 
 def _steps(unit: int) -> str:
     return f"parts/{unit:06d}.parquet"
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    data = io.BytesIO()
-    frame.to_parquet(data, index=False)
-    return data.getvalue()

@@ -127,9 +127,14 @@ class Activations:
             first, end = self._starts[unit], self._starts[unit + 1]
             try:
                 if (name, unit) in self._checked:
-                    out[here] = self._arrays[name].oindex[index[here]]
+                    found = self._arrays[name].oindex[index[here]]
+                    if np.isnan(found).any():  # a chunk that was removed meanwhile
+                        raise self._damaged(name, unit)
+                    out[here] = found
                     continue
                 values = self._arrays[name][first:end]
+            except DamagedError:
+                raise
             except Exception as error:  # zarr raises errors of every kind for a file that was cut off
                 raise self._damaged(name, unit) from error
             if z_digest(values) != self._digests[name][unit]:

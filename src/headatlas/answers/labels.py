@@ -24,8 +24,8 @@ def exact_option(text: str, options: tuple[str, ...]) -> str | None:
     """The option that equals the text word for word, or else up to synonyms; None if there is none or more than one."""
     if re.search(r"^\W*[a-z][).:]|\([a-z]\)", text):  # a letter and words must agree: see `by_letter`
         return None
-    said = short(text)
-    same = [o for o in options if short(o) == said]
+    said = short(text) or plain(text).strip(" .,:;!?()")  # of "A" alone nothing is left without articles
+    same = [o for o in options if said and (short(o) or plain(o)) == said]
     if not same and said:
         same = [o for o in options if canon(o) == canon(text)]
     return same[0] if len(same) == 1 else None

@@ -42,6 +42,10 @@ _REFUSAL = re.compile(
     r"|\b(?:unsure|uncertain|no idea|sorry|apologi[sz]e|as an ai|not enough information|insufficient|unclear|unknown)\b"
     r"|\bno image\b|\bimage (?:is|was) (?:not|missing)|\bn/a\b|\bdepends\b"
 )
+_SHORT_CLAUSE = re.compile(
+    r"\w+\W+(?:it|they|he|she|that|this|there) (?:is|are|was|were|does|do|did|has|have|can)( not)?\W*"
+)
+"""Yes or no and a clause that only repeats the verb of the question, with or without "not"."""
 _IDIOM = re.compile(
     r"\bno (?:doubt|problem|worries)\b|\bnot only\b|\b(?:that is|all) right\b|^(?:sure|okay|ok|well|great)\b[,!. ]*"
 )
@@ -52,13 +56,13 @@ _MODEST = re.compile(
 )
 _GLUE = {"of", "to", "in", "on", "at", "them", "and", "or", "with", "by", "be", "that", "this"}
 _ITEM = re.compile(r"^\s*\d{1,2}[.)]\s+(?=\S)", re.MULTILINE)
-_AMOUNT = r"(?:-?\.?\d|" + NUMBER_WORD + r")"
+_AMOUNT = r"(?:-?\.?\d|(?:half )?(?:a )?(?:dozen|couple|pair|hundred|thousand)\b|" + NUMBER_WORD + r")"
 _BOUND = re.compile(
     r"\bor (?:more|less|fewer|so)\b|\d\s*\+(?!\s*[\d.])|[<>\u2264-\u2267]=?\s*-?\d"
     r"|\b(?:(?:more|less|fewer|greater|higher|lower|larger|smaller) than|at (?:the )?(?:very )?(?:least|most)|up to"
-    r"|(?:min|max)imum(?: of)?"
+    r"|(?:min|max)imum(?: of)?|as (?:many|few|much|little) as|upwards? of|in excess of|north of"
     rf"|over|under|above|below|exceed(?:s|ing)?|between)\s+(?:about\s+)?{_AMOUNT}"
-    rf"|{_AMOUNT}\s+(?:at (?:the )?(?:least|most)|max|min)\b"
+    rf"|{_AMOUNT}\s+(?:at (?:the )?(?:very )?(?:least|most)|max|min)\b"
 )
 """A number that only bounds the answer, such as "at least 3"."""
 _DENIED_NUMBER = re.compile(rf"\bnot (?:exactly |just |quite )?{_AMOUNT}[\w.,]*")
@@ -182,6 +186,11 @@ def _yes_no(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
         return None
     if words in (["y"], ["n"], ["y", ","], ["n", ","]):
         return "yes" if words[0] == "y" else "no"
+    if set(words) <= _YES | _NO | {","} and set(words) & _YES and set(words) & _NO:  # "yes no yes"
+        return None
+    short_clause = _SHORT_CLAUSE.fullmatch(text)
+    if short_clause and words[0] in _YES | _NO and (words[0] in _YES) == bool(short_clause[1]):  # "Yes, it is not."
+        return None
     if words[0] in _YES | _NO:
         if words[0] in _YES and words[1:2] == ["not"]:
             return "no"

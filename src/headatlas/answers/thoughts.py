@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _NAMES = (
-    r"(?:[a-z]+:)?(?:think(?:ing|s)?|thoughts?|reason(?:ing|s)?|reflect(?:ion)?|rationale|analysis|scratch_?pad|cot"
+    r"(?:[a-z]+[:_])?(?:think(?:ing|s)?|thoughts?|reason(?:ing|s)?|reflect(?:ion)?|rationale|analysis|scratch_?pad|cot"
     r"|(?:longcat|inner|internal)_(?:think|thoughts?|thinking|monologue)|chain[_-]of[_-]thought|deliberation"
     r"|(?:thought|thinking|reasoning)[_ -]?(?:process|chain)|think_?(?:fast|slow|faster|tag))"
 )

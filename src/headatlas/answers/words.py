@@ -112,6 +112,7 @@ def numbers(text: str) -> list[float]:
     """
     if (whole := text.strip(" .,!?").rstrip("\u4e2a\u53ea")) in _CHINESE:
         return [_CHINESE[whole]]
+    text = _DOZEN.sub(_dozens, text)
     found: list[tuple[int, float]] = []
     ordinals: list[float] = []
     for m in _DIGITS.finditer(text):
@@ -140,6 +141,14 @@ def numbers(text: str) -> list[float]:
     if re.search(r"\bnone\b|\bno (?!one\b|idea\b|doubt\b|image\b|way\b)[a-z]+|\bnot any\b", text):
         return [0.0]
     return ordinals or [float(i) for w, i in _ORDINALS.items() if re.search(rf"\b{w}\b", text)]
+
+
+def _dozens(found: re.Match[str]) -> str:
+    """`two dozen` as digits."""
+    if found["half"]:
+        return "6"
+    count = found["count"]
+    return str(12 * (int(count) if count.isdigit() else _NUMBERS.get(count, 1)))
 
 
 def _written(digits: str) -> list[float]:
@@ -224,6 +233,7 @@ _WORDS = re.compile(
 _CHINESE = {
     word: float(i) for i, word in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341")
 } | {"\u4e24": 2.0}
+_DOZEN = re.compile(rf"\b(?:(?P<half>half) (?:a )?|(?P<count>\d{{1,3}}|a|{'|'.join(_NUMBERS)})[ -])dozen\b")
 _ANSWER_TAG = re.compile(
     r"<\s*(answer|final_answer|conclusion|response|output)\s*>\s*(.*?)\s*(?:</\s*\1\s*>|$)", re.DOTALL | re.IGNORECASE
 )

@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from headatlas import pictures
+from headatlas._moved import old_names
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 
@@ -164,3 +165,6 @@ def iter_questions(rows: Iterable[Mapping[str, Any]], images: bool = True) -> It
     """Questions of rows, one at a time."""
     for i, row in enumerate(rows):
         yield to_question(row, f"row {i}", images)
+
+
+__getattr__ = old_names(__name__)

@@ -22,12 +22,14 @@ from torch import Tensor
 from headatlas.engine.answers import answers_of, gold_logprob, not_finite
 from headatlas.engine.naive import BRANCHED
 from headatlas.errors import HeadAtlasError
+from headatlas.heads import uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.progress import Progress
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.forward import Gather
 from headatlas.vlm.model import VLM
+from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.read import in_batches
 
 
@@ -83,7 +85,7 @@ def attributed_losses(
         if progress is not None:
             progress("attribution", done, len(conversations))
 
-    with _frozen(vlm.model):
+    with _frozen(vlm.model), uncompiled(vlm.model):
         in_batches(vlm, conversations, batch_size, work)
     return out
 
@@ -97,6 +99,7 @@ def _batch(
     row_of = [row for row, spans in enumerate(batch.spans) for _ in spans]
     fixed = None if scope in BRANCHED or scope == "all" else batch.positions.mask(scope)
     inputs = batch.to(vlm.device, vlm.dtype)
+    forget_positions(vlm.model)
     change = np.zeros((answers.n, *goal.shape[:2]), np.float32)
     bare: list[Tensor] = []
     with torch.enable_grad():

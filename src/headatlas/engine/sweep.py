@@ -24,12 +24,13 @@ from headatlas.engine.rerun import rerun
 from headatlas.engine.result import Sweep, SweepTable
 from headatlas.engine.resume import resume
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import AttentionEdit
+from headatlas.heads import AttentionEdit, uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.progress import Progress
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
+from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.read import in_batches
 from headatlas.vlm.stack import Stack, Unfit, stack_of
 
@@ -80,7 +81,8 @@ def sweep(
         if any(start is not None and start < 0 for start in starts):
             raise Unfit("a condition edits heads outside the language model")
         job = _Job(vlm, stack, [list(edits) for edits in conditions], list(starts), checked)
-        in_batches(vlm, conversations, batch_size, lambda rows, batch: job.run(rows, batch, out))
+        with uncompiled(vlm.model):
+            in_batches(vlm, conversations, batch_size, lambda rows, batch: job.run(rows, batch, out))
     except (Unfit, RuntimeError) as error:
         why = _why(error)
         if not why:
@@ -110,6 +112,7 @@ class _Job:
     def run(self, rows: list[int], batch: Batch, out: SweepTable) -> None:
         vlm = self.vlm
         branched = self.scope in BRANCHED
+        forget_positions(vlm.model)
         recording = record(vlm.model, self.stack, batch.to(vlm.device, vlm.dtype), batch.predict_mask(), branched)
         answers = out.asked(answers_of(batch), rows)
         assert recording.logits is not None

@@ -59,7 +59,8 @@ def explain(
     """
     if not question.strip():
         raise HeadAtlasError("question must be a text, got an empty one")
-    images = () if image is None else (open_picture(image),)
+    # A copy: the explanation answers more questions later, whatever becomes of the caller's picture.
+    images = () if image is None else (open_picture(image).copy(),)
     return explain_chat(
         vlm,
         Conversation(images, (Turn(question),)),

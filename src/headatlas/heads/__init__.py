@@ -6,7 +6,7 @@ from headatlas.heads.attention import AttentionEdit, AttentionReader, AttentionR
 from headatlas.heads.edit import Edit, mean, patch, scale, steer, zero
 from headatlas.heads.find import find_heads
 from headatlas.heads.grid import HeadGrid, Site
-from headatlas.heads.hooks import at_sites
+from headatlas.heads.hooks import at_sites, uncompiled
 from headatlas.heads.read import ZReader
 from headatlas.heads.scope import SCOPES, Positions, Scope
 
@@ -41,5 +41,6 @@ __all__ = [
     "scale",
     "scale_attention",
     "steer",
+    "uncompiled",
     "zero",
 ]

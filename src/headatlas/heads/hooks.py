@@ -51,7 +51,7 @@ def at_sites(
     _check_grid(grid, sites, root)
     watch = _Watch(grid, sites, doing, root, after)
     with ExitStack() as stack:
-        stack.enter_context(_uncompiled(root if root is not None else grid.language))
+        stack.enter_context(uncompiled(root if root is not None else grid.language))
         stack.callback(watch.close)
         for role, module in watch.roots.items():
             stack.callback(module.register_forward_pre_hook(watch.begin(role), with_kwargs=True).remove)
@@ -189,10 +189,14 @@ def _check_grid(grid: HeadGrid, sites: Sequence[Site], root: nn.Module | None) -
             )
 
 
-def _uncompiled(model: nn.Module | None) -> AbstractContextManager[Any]:
+def uncompiled(model: nn.Module | None) -> AbstractContextManager[Any]:
     """Within the block, compiled code (`torch.compile`) runs uncompiled, so that hooks are called.
 
-    Flex attention needs its compiled kernel, so there a compiled model is refused.
+    Compiled code keeps the hooks that were there when it was compiled, and calls no others. Flex attention needs its compiled
+    kernel, so there a compiled model is refused.
+
+    Raises:
+        HeadAtlasError: the model is compiled and has flex attention.
     """
     if "torch._dynamo" not in sys.modules:
         return nullcontext()

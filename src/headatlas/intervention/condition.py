@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import SCOPES, AttentionEdit, Edit
 
@@ -57,3 +58,6 @@ class Condition:
 def digest(*parts: str | int) -> str:
     """Hex digest (32 characters) of a sequence of texts and numbers; ("ab", "c") and ("a", "bc") differ."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+__getattr__ = old_names(__name__)

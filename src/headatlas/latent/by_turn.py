@@ -71,6 +71,8 @@ def edits_by_turn(
     with ExitStack() as stack:
         for k, some in enumerate(edits):
             mask = torch.zeros_like(batch.image_mask)
+            # Tokens that are decoded later count as answers in every row, so that then each row has a list of its own.
+            by_row = batch.open and places == "answer"
             rows: list[list[Any]] = [[] for _ in batch.starts]
             for chosen, (row, start, end) in zip(choice, turns(batch), strict=True):
                 if chosen == k:
@@ -79,7 +81,7 @@ def edits_by_turn(
             if not bool(mask.any()):
                 continue
             positions = Positions(image=batch.image_mask if batch.image_in_text else None, prompt=mask, answer=mask)
-            stack.enter_context(edit_heads(vlm.model, vlm.heads, rows, scope, positions))
+            stack.enter_context(edit_heads(vlm.model, vlm.heads, rows if by_row else list(some), scope, positions))
         yield
 
 

@@ -25,6 +25,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.effects import spatial
 from headatlas.latent.method_tables import (
+    Answered,
     MethodRun,
     controls_table,
     gains_table,
@@ -84,7 +85,7 @@ def judge(
     questions = list(inputs.data.split("E"))
     if not questions:
         raise HeadAtlasError("split 'E' has no question: build or load the dataset with that split")
-    bare = _run(_Nothing(), inputs, questions, own_context)
+    bare = _run(None, inputs, questions, own_context)
     if not spatial(bare.gold).any():
         raise HeadAtlasError("split 'E' has no spatial step to judge methods by")
     runs: dict[str, MethodRun] = {}
@@ -92,8 +93,11 @@ def judge(
     for done, (name, make) in enumerate(makers.items()):
         inputs.report("activate", done, len(makers))
         fitted = _fitted(make(), inputs)
+        if getattr(fitted, "reason", ""):  # it applies nothing
+            runs[name] = bare.by(fitted)
+            continue
         try:
-            runs[name] = _run(fitted, inputs, questions, own_context)
+            runs[name] = _run(fitted, inputs, questions, own_context).by(fitted)
         except _Refused as error:
             log.warning("method %r is left out: with it %s", name, error)
             continue
@@ -101,8 +105,7 @@ def judge(
             continue
         for kind in fitted.controls:
             controls[name, kind] = [
-                _run(_fitted(make(), some), some, questions, False).gold
-                for some in control_inputs(inputs, fitted, kind, draws)
+                _control(make(), some, questions, bare) for some in control_inputs(inputs, fitted, kind, draws)
             ]
     inputs.report("activate", len(makers), len(makers))
     tables = {
@@ -154,13 +157,10 @@ class _Refused(Exception):
     """The model's processor refuses some questions as the method shows them; the text says why."""
 
 
-class _Nothing:
-    """The unchanged model as a method."""
-
-    name, controls, cost = "", (), None
-
-    def applied(self, vlm: Any) -> Any:
-        return vlm.edit()
+def _control(method: Method, inputs: MethodInputs, questions: Sequence[Any], bare: Answered) -> pd.DataFrame:
+    """Answers of split E with a control in force; the unchanged model's where it applies nothing."""
+    fitted = _fitted(method, inputs)
+    return bare.gold if getattr(fitted, "reason", "") else _run(fitted, inputs, questions, False).gold
 
 
 def _fitted(method: Method, inputs: MethodInputs) -> Method:
@@ -169,12 +169,13 @@ def _fitted(method: Method, inputs: MethodInputs) -> Method:
     return method
 
 
-def _run(method: Any, inputs: MethodInputs, questions: Sequence[Any], own_context: bool) -> MethodRun:
+def _run(method: Method | None, inputs: MethodInputs, questions: Sequence[Any], own_context: bool) -> Answered:
+    """Answer split E with a method, or with the unchanged model."""
     vlm, own = inputs.vlm, None
     on_cuda = vlm.device.type == "cuda"
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(vlm.device)
-    with method.applied(vlm) as arm:
+    with vlm.edit() if method is None else method.applied(vlm) as arm:
         arm = None if arm is vlm else arm
         if arm is not None and (refused := unreadable(vlm, questions, arm)):
             raise _Refused(next(iter(refused.values())))
@@ -184,7 +185,7 @@ def _run(method: Any, inputs: MethodInputs, questions: Sequence[Any], own_contex
         memory = float(torch.cuda.max_memory_allocated(vlm.device)) if on_cuda else float("nan")
         if own_context:
             own = evaluate(vlm, questions, mode="generate", context="own", batch_size=inputs.batch_size, arm=arm)
-    return MethodRun(method, gold, own, seconds, memory)
+    return Answered(gold, own, seconds, memory)
 
 
 def _recipes(vlm: Any, methods: dict[str, Method], table: pd.DataFrame) -> dict[str, HeadRecipe]:

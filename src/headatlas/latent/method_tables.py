@@ -26,15 +26,25 @@ OFF_TASK = "off_task"
 """The group of all steps that are not spatial."""
 
 
-@dataclass(frozen=True, eq=False)
-class MethodRun:
-    """Answers of split E with a method, in gold and own context, and their cost (seconds, bytes)."""
+@dataclass(frozen=True)
+class Answered:
+    """Answers of split E in gold and own context, and their cost (seconds, bytes)."""
 
-    method: Method
     gold: pd.DataFrame
     own: pd.DataFrame | None
     seconds: float
     memory: float
+
+    def by(self, method: Method) -> MethodRun:
+        """These answers as those of a method."""
+        return MethodRun(self.gold, self.own, self.seconds, self.memory, method)
+
+
+@dataclass(frozen=True)
+class MethodRun(Answered):
+    """Answers with a method in force."""
+
+    method: Method
 
 
 def score_change(
@@ -72,7 +82,7 @@ def groups_of(table: pd.DataFrame) -> dict[str, Bool[np.ndarray, " N"] | None]:
     return {"spatial": None, **{name: rows for name, rows in every.items() if rows.any()}}
 
 
-def gains_table(bare: MethodRun, runs: dict[str, MethodRun], n_boot: int) -> pd.DataFrame:
+def gains_table(bare: Answered, runs: dict[str, MethodRun], n_boot: int) -> pd.DataFrame:
     """Rows of results/method_gains.csv."""
     rows = []
     for name, run in runs.items():
@@ -141,7 +151,7 @@ def strengths_table(runs: dict[str, MethodRun]) -> pd.DataFrame:
     return table.drop_duplicates(["method", "value"])
 
 
-def methods_table(bare: MethodRun, runs: dict[str, MethodRun], controls: pd.DataFrame, n_boot: int) -> pd.DataFrame:
+def methods_table(bare: Answered, runs: dict[str, MethodRun], controls: pd.DataFrame, n_boot: int) -> pd.DataFrame:
     """Rows of results/methods.csv; `controls` are those of `controls_table`."""
     rows, on = [], spatial(bare.gold)
     for name, run in runs.items():

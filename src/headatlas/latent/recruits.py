@@ -3,28 +3,31 @@ untrained twin; removing it has no effect, alone and with its group; and a metho
 
 The group of a function's idle heads is the largest set of them, the least effective first, that can be removed
 together while the loss stays within +-delta of zero (found by bisection on split S). A head that can be removed alone
-but not with the group is redundant, not latent. Recruitment is measured on split S too: with the method in force, z of
-the head is replaced by the mean that it has under the method, and what the steps lose must exceed what they lose
-without the method (one-sided, scenes resampled, Benjamini-Hochberg over heads).
+but not with the group is redundant, not latent.
+
+Recruitment is measured on split S too. A method recruits a head if acting on it makes the function's answers likelier by
+more than delta (one-sided, scenes resampled, Benjamini-Hochberg over heads): either with the method in force on all its
+other heads, or on none of them. The second finds heads that do the same work as others which the method recruits too. For
+methods that cannot leave out a head (`lora`), the head is removed with the method in force instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 
 from headatlas import stats
 from headatlas.activations import capture
+from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import SPATIAL, check_function
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import Edit, Head, HeadSet
+from headatlas.intervention import Condition, Runner
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
 from headatlas.latent.heads import DELTA, LEVEL, decodable_mask, equivalence_p
@@ -32,11 +35,14 @@ from headatlas.latent.methods.base import Method
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores, ScoringInputs, function_index, labels_of
 from headatlas.scoring.linear import linear
-from headatlas.stats import Estimate
-from headatlas.vlm import VLM, evaluate
+from headatlas.vlm import VLM, evaluate, untrained_twin
+from headatlas.vlm.recipe import HeadRecipe
 
 Losses = Callable[[HeadSet], pd.DataFrame]
 """The answers table of split S with some heads removed; of the unchanged model for the empty set."""
+
+Pairs = dict[Head, list[tuple[pd.DataFrame, pd.DataFrame]]]
+"""For each head, answers tables of split S without and with the method's work on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,22 +84,21 @@ def latent_table(inputs: LatentInputs) -> pd.DataFrame:
         )
     if inputs.effect.info.get("measure", "logprob") != "logprob":
         raise HeadAtlasError("latent heads need effects in nats: score ablation with measure='logprob'")
-    questions = list(inputs.data.split("S"))
-    cache: dict[frozenset[Head], pd.DataFrame] = {}
+    runner = Runner(inputs.vlm, inputs.data, batch_size=inputs.batch_size)
 
     def losses(heads: HeadSet) -> pd.DataFrame:
-        key = frozenset(heads)
-        if key not in cache:
-            edits = [ablate(heads, "mean", inputs.means)] if heads else []
-            with inputs.vlm.edit(*edits):
-                cache[key] = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
-        return cache[key]
+        return answers(runner, [[ablate(heads, "mean", inputs.means)] if heads else []])[0]
 
     parts = [_of_function(inputs, function, losses) for function in inputs.functions]
     table = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_OWN)], ignore_index=True)
-    _recruit(inputs, table, losses, questions)
+    _recruit(inputs, table, runner)
     table["latent"] = table["idle"].astype(bool) & (table["recruited_by"] != "")
     return table[list(RESULTS["latent"].names)]
+
+
+def answers(runner: Runner, edits: Sequence[Sequence[Any]], scope: str = "all") -> list[pd.DataFrame]:
+    """Answers tables of split S under each list of edits; those that the runner knows are not computed again."""
+    return list(runner.run_many([Condition(f"condition {i}", tuple(e), scope) for i, e in enumerate(edits)], "S"))
 
 
 _OWN = [name for name in RESULTS["latent"].names if name != "latent"]
@@ -155,67 +160,80 @@ def _lost(before: pd.DataFrame, after: pd.DataFrame, function: str) -> tuple[Flo
     check_paired(before, after)
     rows = labels_of(before)[:, function_index(function)]
     values = (before["logprob"] - after["logprob"]).to_numpy(float)[rows]
-    return values, before["question"].to_numpy()[rows]
+    return values, scenes_of(before)[rows]
 
 
-def _recruit(inputs: LatentInputs, table: pd.DataFrame, losses: Losses, questions: Sequence[Any]) -> None:
-    """Fill in the third condition: for idle heads, the method under which their effect rises most."""
+def _recruit(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
+    """Fill in the third part: for idle heads, the method that makes most of them."""
     idle = table[table["idle"].astype(bool)]
     heads = HeadSet(Head(int(layer), int(h)) for layer, h in zip(idle["layer"], idle["head"], strict=True))
-    if not heads:
-        return
-    changes: dict[str, list[Estimate]] = {}
-    effects: dict[str, list[float]] = {}
     for name, method in inputs.methods.items():
         touched = heads & HeadSet(getattr(method, "heads", ()))
         if getattr(method, "reason", "") or not touched:
             continue
-        with method.applied(inputs.vlm):
-            means = _means(inputs)
-            base = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
-            without = {}
-            for head in touched:
-                with inputs.vlm.edit(ablate(HeadSet((head,)), "mean", means)):
-                    without[head] = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
-        changes[name], effects[name] = [], []
-        for _, row in idle.iterrows():
-            head = Head(int(row["layer"]), int(row["head"]))
-            if head not in without:
-                changes[name].append(Estimate(np.nan, np.nan, np.nan, 0))
-                effects[name].append(np.nan)
-                continue
-            bare, scenes = _lost(losses(HeadSet(())), losses(HeadSet((head,))), row["function"])
-            now, _ = _lost(base, without[head], row["function"])
-            changes[name].append(stats.paired_bootstrap(bare, now, scenes, n=inputs.n_boot))
-            effects[name].append(float(now.mean()))
-    for name, estimates in changes.items():
-        # One-sided: half of the two-sided p where the effect rises.
-        p = np.array([e.p / 2 if e.value > 0 else 1 - e.p / 2 for e in estimates])
-        q = stats.benjamini_hochberg(p)
+        recipe = _recipe(method, inputs.vlm)
+        acted = acted_on(runner, recipe, touched) if recipe is not None else removed_under(inputs, method, touched)
+        found = [
+            recruited(acted.get(Head(int(row["layer"]), int(row["head"])), []), row["function"], inputs.n_boot)
+            for _, row in idle.iterrows()
+        ]
+        q = stats.benjamini_hochberg(np.array([p for _, p in found]))
         for i, row in enumerate(idle.index):
-            risen = effects[name][i] > np.nan_to_num(table.at[row, "recruited_effect"], nan=-np.inf)
+            risen = found[i][0] > np.nan_to_num(table.at[row, "recruited_effect"], nan=-np.inf)
             if q[i] <= LEVEL and risen:
-                table.loc[row, ["recruited_by", "recruited_effect", "p_recruited"]] = [name, effects[name][i], p[i]]
+                table.loc[row, ["recruited_by", "recruited_effect", "p_recruited"]] = [name, *found[i]]
 
 
-def _means(inputs: LatentInputs) -> Means:
-    """Mean z of every head under the active method, over questions of split P."""
-    questions = list(inputs.data.split("P"))[:32]
-    return mean_z(capture(inputs.vlm, questions, ("all",), batch_size=inputs.batch_size), "P")
+def _recipe(method: Any, vlm: VLM) -> HeadRecipe | None:
+    """The method as edits that can be left out head by head; None if it is something else."""
+    make = getattr(method, "recipe", None)
+    try:
+        recipe = None if make is None else make(vlm)
+    except HeadAtlasError:  # it cannot be kept
+        return None
+    return recipe if recipe is not None and recipe.edits and not recipe.low_rank else None
+
+
+def acted_on(runner: Runner, recipe: HeadRecipe, heads: HeadSet) -> Pairs:
+    """What acting on each head does, with the recipe's other heads in force and without them."""
+    bare, full = answers(runner, [[], recipe.edits], recipe.scope)
+    without = answers(runner, [_some(recipe, lambda h, out=head: h != out) for head in heads], recipe.scope)
+    alone = answers(runner, [_some(recipe, lambda h, own=head: h == own) for head in heads], recipe.scope)
+    return {head: [(w, full), (bare, a)] for head, w, a in zip(heads, without, alone, strict=True)}
+
+
+def _some(recipe: HeadRecipe, keep: Callable[[Head], bool]) -> list[Any]:
+    """The recipe's edits of some heads."""
+    parts = [replace(edit, heads=HeadSet(filter(keep, edit.heads))) for edit in recipe.edits if isinstance(edit, Edit)]
+    return [part for part in parts if part.heads]
+
+
+def removed_under(inputs: LatentInputs, method: Method, heads: HeadSet) -> Pairs:
+    """What removing each head does with the method in force: z is replaced by the mean that it has under the method."""
+    questions = list(inputs.data.split("S"))
+    with method.applied(inputs.vlm):
+        means = mean_z(capture(inputs.vlm, list(inputs.data.split("P"))[:32], ("all",)), "P")
+        full = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
+        found: Pairs = {}
+        for head in heads:
+            with inputs.vlm.edit(ablate(HeadSet((head,)), "mean", means)):
+                found[head] = [(evaluate(inputs.vlm, questions, batch_size=inputs.batch_size), full)]
+    return found
+
+
+def recruited(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], function: str, n_boot: int) -> tuple[float, float]:
+    """The largest gain of the function's steps over pairs (nats), and one-sided p that none exceeds delta (Bonferroni over
+    pairs); (NaN, 1) without pairs."""
+    effects, p = [], []
+    for without, with_it in pairs:
+        values, scenes = _lost(with_it, without, function)
+        above = stats.cluster_bootstrap(values - DELTA["logprob"], scenes, n=n_boot)
+        effects.append(float(values.mean()))
+        p.append(above.p / 2 if above.value > 0 else 1 - above.p / 2)
+    return (max(effects), min(1.0, len(p) * min(p))) if p else (float("nan"), 1.0)
 
 
 def twin_scores(vlm: VLM, data: Any, tokens: str, n_null: int = 10, seed: int = 0, batch_size: int = 16) -> Scores:
     """Scores of the linear probe on the untrained twin: the same architecture, tokenizer and pictures, weights drawn anew."""
-    twin = VLM(f"{vlm.name} (untrained)", untrained(vlm.model, seed), vlm.processor)
-    acts = capture(twin, [*data.split("P"), *data.split("S")], tokens, batch_size=batch_size)
+    acts = capture(untrained_twin(vlm, seed), [*data.split("P"), *data.split("S")], tokens, batch_size=batch_size)
     return linear(ScoringInputs(acts, tokens, data=data, n_null=n_null, seed=seed))
-
-
-def untrained(model: Any, seed: int = 0) -> Any:
-    """A model of the same configuration with weights drawn anew, as transformers draws them before training."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        twin = type(base)(deepcopy(base.config))
-    parameter = next(base.parameters())
-    return twin.to(parameter.device, parameter.dtype).eval().requires_grad_(False)

@@ -1,5 +1,6 @@
 """Check that HeadAtlas finds, reads and edits the heads of every model family of transformers, on small random models."""
 
+from headatlas._moved import old_names
 from headatlas.proof.build import MODEL_TYPES, tiny_config, tiny_model
 from headatlas.proof.inputs import InputMaker
 from headatlas.proof.processor import ProcessorReport, check_processor, write_checkpoint
@@ -25,3 +26,6 @@ __all__ = [
     "tiny_model",
     "write_checkpoint",
 ]
+
+
+__getattr__ = old_names(__name__)

@@ -158,7 +158,7 @@ def load(path: Path) -> tuple[list[FamilyReport], dict[str, Any]]:
         raise HeadAtlasError(
             f"{path} does not exist; write it with: headatlas models check --all --json {path}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HeadAtlasError(f"{path} must be a file that `headatlas models check --json` writes: {error}") from None
 
 

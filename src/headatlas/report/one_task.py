@@ -16,7 +16,7 @@ from headatlas.report.tables import Run
 ONE_TASK = "one task"
 """`functions` in the settings.json of such a study."""
 
-COMPARE = ("counts", "place", "overlap", "agreement", "damage")
+COMPARE = ("story", "functions", "counts", "place", "overlap", "agreement", "damage")
 """Sections that compare functions, or scorers of which one is left."""
 
 

@@ -66,13 +66,18 @@ def _build(run: Run) -> Page:
         sections = build_sections(run)
     if at_chance(run):
         sections = [section for section in sections if section.id in WITHOUT_FINDINGS]
-    elif is_one_task(run):
+    if is_one_task(run):
         sections = for_the_task(sections, run)
     model = str(settings.get("model") or run.path.name)
+    about = (
+        "Which of them does this task depend on?"
+        if is_one_task(run)
+        else "Which of them do questions about space depend on?"
+    )
     return Page(
         title=f"The heads of {model} for one task" if is_one_task(run) else f"The spatial heads of {model}",
         subtitle="Attention heads are small units of a vision-language model; each gathers information from the picture and the "
-        "words. Which of them do these questions depend on?",
+        f"words. {about}",
         facts=_facts(run),
         summary=[],
         notices=notices(run),

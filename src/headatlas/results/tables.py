@@ -104,12 +104,26 @@ add(
     Column("group", "text", "the heads that can be removed together without effect, as `L0.H1 L2.H3`", gaps=True),
     Column("group_effect", "number", "what the steps lose without this head and the group together", "nats or share", gaps=True),
     Column("p_group", "p", "equivalence test that this lies within the limit of no effect", gaps=True),
-    Column("recruited_by", "text", "the method under which the head has an effect; empty for none", gaps=True),
-    Column("recruited_effect", "number", "what the steps lose without the head under that method", "nats or share", gaps=True),
-    Column("p_recruited", "p", "one-sided p that this is not above the effect without the method", gaps=True),
+    Column("recruited_by", "text", "the method that gives the head an effect; empty for none", gaps=True),
+    Column("recruited_effect", "number", "what the steps gain because that method acts on the head: with its other heads in "
+           "force or without them, whichever is more", "nats", gaps=True),
+    Column("p_recruited", "p", "one-sided p that this is not above the limit of no effect", gaps=True),
     Column("idle", "flag", "decodable above twin and null, and without effect alone and in its group"),
     Column("latent", "flag", "idle, and recruited by a method"),
     key="function layer head",
+)  # fmt: skip
+add(
+    "recruitment", "How heads are scored with a helping method in force, by the same scorers, nulls and selector as before.",
+    Column("method", "text", "name of the method"),
+    Column("scorer", "text", "name of the scorer; `frozen_probe`: AUC of a linear probe that was fitted on the original model"),
+    FUNCTION,
+    Column("layer", "count", "layer of the head, from 0"),
+    Column("head", "count", "head within its layer, from 0"),
+    Column("before", "number", "score in the original model, in the scorer's unit"),
+    Column("after", "number", "score with the method"),
+    Column("found_before", "flag", "whether the study's selector takes the head in the original model"),
+    Column("found_after", "flag", "whether it takes the head with the method"),
+    key="method scorer function layer head",
 )  # fmt: skip
 add(
     "overlap", "How far the selected heads of two functions are the same.",

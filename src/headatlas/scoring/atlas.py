@@ -141,7 +141,7 @@ class Atlas:
             functions, entries = tuple(content["functions"]), dict(content["scores"])
         except FileNotFoundError as error:
             raise HeadAtlasError(f"no atlas at {source}; score the activations first (headatlas score)") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise HeadAtlasError(f"{source} is not an atlas that HeadAtlas wrote ({error}); score again") from error
         if content.get("format") != FORMAT or functions != FUNCTIONS:
             raise HeadAtlasError(f"{source} was written by another version of HeadAtlas; score the activations again")
@@ -149,7 +149,7 @@ class Atlas:
             stored = _arrays(source, content["arrays"]["sha256"]) if arrays else {}
             scores = {name: _scores(name, entry, stored) for name, entry in entries.items()}
             return cls(str(content["model"]), scores, functions)
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise HeadAtlasError(f"{source} is not an atlas that HeadAtlas wrote ({error}); score again") from error
 
 

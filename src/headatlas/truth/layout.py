@@ -129,7 +129,7 @@ class Layout:
             return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except HeadAtlasError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise HeadAtlasError(
                 f'{path}: a layout must be JSON like {{"plants": [{{"function": "recall", "role": "single", "heads": '
                 f'["L4.H2"]}}]}}, got {type(error).__name__}: {error}'

@@ -9,6 +9,7 @@ import pandas as pd
 from headatlas.scoring import SCORERS
 from headatlas.truth.calibrate import is_calibrated, rates
 from headatlas.truth.grade import NULLS, summary
+from headatlas.truth.latent import latent_rates
 from headatlas.truth.synthetic import KINDS
 
 
@@ -43,6 +44,23 @@ def grading_page(grades: pd.DataFrame) -> str:
         ]
         for scorer, row in table.iterrows():
             lines.append(f"| {SCORERS[str(scorer)].label} | " + " | ".join(_number(row[name]) for name in names) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def latent_page(grades: pd.DataFrame) -> str:
+    """The table of `grade_latent` for all worlds, with recall and false discoveries over all of them."""
+    rates = latent_rates(grades)
+    lines = [
+        "| world | function | accuracy: faint | restored | faint heads | latent (true) | found | recall | false |",
+        "|" + "---|" * 9,
+    ]
+    for _, row in grades.iterrows():
+        true = len(row["true"].split())
+        recall = f"{row['hits']} of {true}" if true else "–"
+        cells = [row["world"], str(row["function"]).replace("_", " "), _number(row["before"]), _number(row["restored"])]
+        cells += [row["faint"], row["true"] or "–", row["found"] or "–", recall, str(row["false"])]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", f"Recall {_number(rates['recall'])}, false discoveries {_number(rates['false_discoveries'])}."]
     return "\n".join(lines) + "\n"
 
 

@@ -107,7 +107,7 @@ def load_world(name: str | Path) -> World:
         ) from error
     except HeadAtlasError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HeadAtlasError(
             f"{folder / 'truth.json'} is damaged ({type(error).__name__}: {error}); plant it again"
         ) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import AttentionEdit, Edit, edit_heads
+from headatlas.heads import AttentionEdit, Edit, edit_heads, uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.prefix import forget_positions
@@ -108,7 +108,8 @@ class ActiveEdits:
 
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
-        """Put the deferred edits on the model for one batch, whose rows are the conversations `rows` of the call."""
+        """Put the deferred edits on the model for one batch, whose rows are the conversations `rows` of the call. A compiled
+        model runs uncompiled, because hooks do not act reliably in compiled code."""
         vlm = self._vlm
         if self._deciding:  # `AroundBatch` runs the model: the edits opened before it are on the model already
             forget_positions(vlm.model)
@@ -118,6 +119,7 @@ class ActiveEdits:
         try:
             forget_positions(vlm.model)
             with ExitStack() as stack:
+                stack.enter_context(uncompiled(vlm.model))
                 deferred = [active for active in self._active if active.deferred]
                 if deferred:
                     positions = batch.positions

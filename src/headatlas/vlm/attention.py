@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from headatlas.families.image_grid import ImageTokens
 from headatlas.heads import AttentionReader, AttentionRows, Head, HeadSet
 from headatlas.heads.address import TEXT_TOWERS, Heads
 from headatlas.vlm.batch import Batch, encode
+from headatlas.vlm.finite import require_finite
+from headatlas.vlm.forward import logits_at
 from headatlas.vlm.image_tokens import corners_of, cross_tokens_of, patches_of, tokens_of, unplaced
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def attention_map(
     """The attention of one conversation, see `VLM.attention`."""
     chosen = vlm.heads.heads("L") if heads is None else HeadSet(heads)
     batch = encode(vlm, [chat], generation_prompt=chat.open)
-    picture = chat.images[0] if chat.images else None
+    picture = chat.images[0].copy() if chat.images else None  # as it was read
     if chosen.towers() and chosen.towers()[0] not in TEXT_TOWERS:
         if queries != "predict":
             raise HeadAtlasError(f"heads of tower {chosen.towers()[0]} are read at all positions; leave queries out")
@@ -258,8 +259,7 @@ def _read(vlm: EditableModel, batch: Batch, chosen: HeadSet, where: torch.Tensor
     seen: list[AttentionRows] = []
     queries = None if where is None else where[None].to(vlm.device)
     reader = AttentionReader(vlm.model, vlm.heads, chosen, queries, seen.append)
-    with vlm.running(batch, [0]) if vlm.edited else nullcontext(), reader:
-        vlm.model(**batch.to(vlm.device, vlm.dtype), use_cache=False)
+    require_finite(vlm, logits_at(vlm, batch, batch.predict_mask(), [0], reader), batch, [0])
     if not seen:
         raise HeadAtlasError(f"{chosen[0]} was not called; give a picture")
     return seen

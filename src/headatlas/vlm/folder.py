@@ -39,6 +39,20 @@ LIMITS = {
 }
 """The largest value of each size that a model may have; a larger one would take memory or hours before it fails."""
 
+PROCESSOR_LIMITS = {
+    "height": 20_000,
+    "width": 20_000,
+    "min_pixels": 100_000_000,
+    "num_additional_image_tokens": 100_000,
+    "image_seq_length": 100_000,
+    "image_seq_len": 100_000,
+    "max_image_tiles": 10_000,
+    "max_patches": 1_000_000,
+}
+"""The same of a processor, which would otherwise make pictures or texts of any size."""
+LONGEST_EDGE = 200_000
+"""A `longest_edge` above it counts pixels of an area, as Qwen's does; then `shortest_edge` does, too."""
+
 MAY_BE_PAIRS = ("image_size", "patch_size", "intermediate_size")
 MAX_PATCHES = 1 << 22
 
@@ -51,7 +65,7 @@ def check_folder(name: str, folder: Path) -> None:
         folder: an existing folder.
 
     Raises:
-        HeadAtlasError: a file is missing, special, too large or no JSON object; a size in config.json is not a possible one;
+        HeadAtlasError: a file is missing, special, too large or no JSON object; a size in a configuration is not possible;
             weights are missing, pickled or outside the folder.
     """
     if not (folder / "config.json").exists():
@@ -67,6 +81,10 @@ def check_folder(name: str, folder: Path) -> None:
         raise HeadAtlasError(f"folder {name!r} is not a model: model_type in its config.json must be a text")
     for path, value in _configs(config, "config.json"):
         _check_sizes(name, path, value)
+    for file in ("processor_config.json", "preprocessor_config.json"):
+        if (folder / file).exists():
+            for path, value in _configs(_object(name, folder / file), file):
+                _check_processor(name, path, value)
     _check_weights(name, folder)
 
 
@@ -145,6 +163,17 @@ def _check_sizes(name: str, path: str, config: Mapping[str, Any]) -> None:
             f"model {name!r}: image_size {size} with patch_size {patch} in {path} makes {(size // patch) ** 2} patches; "
             f"at most {MAX_PATCHES} are possible"
         )
+
+
+def _check_processor(name: str, path: str, config: Mapping[str, Any]) -> None:
+    longest = config.get("longest_edge")
+    areas = isinstance(longest, int | float) and longest > LONGEST_EDGE
+    for key, most in {**PROCESSOR_LIMITS, "shortest_edge": 100_000_000 if areas else 20_000}.items():
+        value = config.get(key)
+        if isinstance(value, int | float) and not 0 <= value <= most:
+            raise HeadAtlasError(
+                f"model {name!r}: {key} in {path} must be a number from 0 to {most}, got {value!r:.40}"
+            )
 
 
 def _check_weights(name: str, folder: Path) -> None:

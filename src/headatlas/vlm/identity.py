@@ -152,17 +152,29 @@ def _weights(device: str) -> Tensor:
 
 
 def _checksum_of_subclass(tensor: Tensor) -> bytes:
-    """Of a tensor subclass (torchao and others): of the plain tensors that it is made of."""
-    digest = hashlib.blake2b(type(tensor).__name__.encode(), digest_size=16)
+    """Of a tensor subclass (torchao and others): of the plain tensors that it is made of.
+
+    Raises:
+        HeadAtlasError: its values cannot be read.
+    """
+    kind = type(tensor).__name__
+    digest = hashlib.blake2b(kind.encode(), digest_size=16)
     flatten = getattr(tensor, "__tensor_flatten__", None)
-    if flatten is None:
-        digest.update(tensor.detach().float().cpu().numpy().tobytes())
+    try:
+        if flatten is None:
+            digest.update(tensor.detach().float().cpu().numpy().tobytes())
+            return digest.digest()
+        names, context = flatten()
+        digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(context)).encode())  # addresses differ between processes
+        for name in names:
+            digest.update(name.encode() + checksum(getattr(tensor, name)))
         return digest.digest()
-    names, context = flatten()
-    digest.update(repr(context).encode())
-    for name in names:
-        digest.update(name.encode() + checksum(getattr(tensor, name)))
-    return digest.digest()
+    except (RuntimeError, TypeError, NotImplementedError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise HeadAtlasError(
+            f"weights must be tensors whose values can be read, got {kind} ({reason}); load the model without this form of "
+            "quantization"
+        ) from error
 
 
 def _tensors(model: nn.Module, left_out: set[int]) -> Iterator[tuple[str, Callable[[], Tensor]]]:

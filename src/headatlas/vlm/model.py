@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.address import Heads
 from headatlas.pictures import open_picture
@@ -149,3 +150,6 @@ class VLM(EditableModel):
 
 def _images(image: Picture) -> tuple[Image.Image, ...]:
     return () if image is None else (open_picture(image),)
+
+
+__getattr__ = old_names(__name__)

@@ -160,15 +160,18 @@ class HeadRecipe:
                 f"the recipe {str(folder)!r} must be of format {FORMAT}: it is of another version of HeadAtlas"
             )
         try:
+            identity_parts, settings, evidence = dict(record["identity"]), dict(record["settings"]), record["evidence"]
             made = cls(
-                record["method"], record["model"], record["identity"],
+                str(record["method"]), str(record["model"]), identity_parts,
                 tuple(_edit_of(edit, tensors) for edit in record["edits"]), record["scope"],
                 {path: (tensors[f"A.{path}"], tensors[f"B.{path}"]) for path in record["low_rank"]},
-                record["settings"], tuple(record["evidence"]),
+                settings, tuple(dict(row) for row in evidence),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
-            raise HeadAtlasError(f"the recipe {str(folder)!r} is damaged: {error}") from error
-        if made.fingerprint != record["fingerprint"]:
+            as_written = made.fingerprint == record["fingerprint"]
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, HeadAtlasError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise HeadAtlasError(f"the recipe {str(folder)!r} is damaged: {reason}") from error
+        if not as_written:
             raise HeadAtlasError(f"the recipe {str(folder)!r} is damaged: its numbers are not those that were written")
         return made
 

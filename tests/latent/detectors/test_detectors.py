@@ -1,6 +1,7 @@
 """Detectors other than ground truth: files, and an endpoint over HTTP."""
 
 import json
+import os
 
 import pytest
 from chat_server import ChatServer
@@ -54,6 +55,19 @@ def test_boxes_come_from_a_file_by_picture_or_question(question, tmp_path):
     assert get_detector(f"file:{path}").fingerprint != before
     path.write_text('{"picture": "q1", "label": "car", "box": [0.5, 0, 0.1, 1]}')
     with pytest.raises(HeadAtlasError, match=r"line 1: a line must be"):
+        get_detector(f"file:{path}")
+    good = json.dumps({"picture": question.id, "label": "a\u2028b", "box": [0, 0, 1, 1]}, ensure_ascii=False)
+    for bad in (
+        "[" * 9999,
+        '{"picture": "q", "label": "x", "box": [0.5, 0, 0.5, 1]}',
+        '{"picture": "q", "box": [1e999, 0, 1, 1]}',
+    ):
+        path.write_text(f"{good}\n{bad}\n")
+        with pytest.raises(HeadAtlasError, match=r"boxes.jsonl, line 2: a line must be"):
+            get_detector(f"file:{path}")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(HeadAtlasError, match="is no regular file"):
         get_detector(f"file:{path}")
     with pytest.raises(HeadAtlasError, match=r"file:boxes\.jsonl"):
         get_detector("file")

@@ -7,6 +7,7 @@ import pytest
 from headatlas.errors import HeadAtlasError
 from headatlas.latent import METHODS, Method, method_names
 from headatlas.latent.judging import control_inputs
+from headatlas.latent.methods.spatial_id import _Strength
 from headatlas.vlm import evaluate
 from headatlas.vlm.identity import weights_digest
 
@@ -40,11 +41,13 @@ def fitted(name, inputs):
     method.fit(inputs)
     for key, value in FORCED.get(name, {}).items():
         setattr(method, key, value)
+    if name == "spatial_id" and method.ids:
+        method._use(_Strength(1, 5.0))
     return method
 
 
 def test_the_issues_methods_are_there():
-    assert {"sha", *FORCED} == set(NAMES)
+    assert {"sha", "spatial_id", *FORCED} == set(NAMES)
     assert method_names("all") == NAMES
     assert method_names("none") == ()
     assert method_names("gain, lora,gain") == ("gain", "lora")
@@ -90,7 +93,7 @@ def test_it_can_be_made_into_each_of_its_controls(name, inputs):
             control = fitted(name, some)
             # A control may find nothing to change: it then gains nothing.
             assert not getattr(control, "reason", "") or kind in ("shuffled", "random_heads"), (kind, control.reason)
-            if kind == "random_heads":
+            if kind == "random_heads":  # others than the method's
                 assert not set(control.heads) & set(method.heads)
             with control.applied(inputs.vlm) as arm:
                 evaluate(inputs.vlm, list(inputs.data.split("T")), arm=arm)

@@ -53,7 +53,8 @@ def test_every_arm_is_compared_with_its_control(study):
 def test_without_methods_their_tables_are_empty_and_old_recipes_go(study):
     (study.run.root / "recipes" / "gain.recipe").mkdir(parents=True)
     methods.run(study)
-    assert set(study.written) == {"methods", "method_gains", "method_controls", "method_strengths", "latent"}
+    written = {"methods", "method_gains", "method_controls", "method_strengths", "latent", "recruitment"}
+    assert set(study.written) == written
     assert all(table.equals(RESULTS[name].empty()) for name, table in study.written.items())
     assert not (study.run.root / "recipes").exists()
 

@@ -13,9 +13,11 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 
+from headatlas.annotate.llm.server_errors import BROKEN_OFF
 from headatlas.errors import HeadAtlasError
+from headatlas.storage import file_lock
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,11 @@ class ReplyCache:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._thread_lock = threading.Lock()
-        self._process_lock: FileLock | None = None
+        self._process_lock: BaseFileLock | None = None
         try:
             if str(path) != ":memory:":
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._process_lock = FileLock(f"{self.path}.lock", thread_local=False)
-                self._process_lock.acquire(timeout=0)
+                self._process_lock = file_lock(Path(f"{self.path}.lock"), is_singleton=False, thread_local=False)
             self._db = sqlite3.connect(self.path, timeout=5, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")  # WAL alone may lose the last commits when the power fails
@@ -65,7 +66,7 @@ class ReplyCache:
             raise HeadAtlasError(
                 f"{path}: another process is using this cache of replies; wait until it ends, or name another file"
             ) from error
-        except (sqlite3.Error, OSError, NotImplementedError) as error:
+        except (sqlite3.Error, OSError) as error:
             self._unlock()
             raise HeadAtlasError(
                 f"{path}: cannot be used as a cache of replies ({error}); name another file"
@@ -78,7 +79,7 @@ class ReplyCache:
         if row is None or [type(value) for value in row] != [str, str, str, int, int]:
             return None
         reply = Reply(*row)
-        return None if reply.finish == "error" else reply  # stored by versions that took a provider's error for a reply
+        return None if reply.finish in BROKEN_OFF else reply  # stored by versions that took these for replies
 
     def put(self, key: str, reply: Reply, asked: str, prompt: str) -> None:
         """Store a reply; when this returns, it is on the disk.

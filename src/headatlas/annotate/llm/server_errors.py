@@ -9,6 +9,11 @@ from typing import Any
 
 PAYMENT, AUTHENTICATION, UNKNOWN_MODEL, BAD_GATEWAY = 402, 401, 404, 502
 
+BROKEN_OFF = frozenset(
+    {"error", "abort", "aborted", "cancelled", "canceled", "interrupted", "timeout", "insufficient_system_resource"}
+)
+"""Finish reasons of replies that a server broke off; what had arrived is no reply, and the next try may succeed."""
+
 _NAMES = (
     (
         PAYMENT,
@@ -27,6 +32,7 @@ _WORDS = (
         PAYMENT,
         re.compile(
             r"insufficient (?:\w+ )?(?:credit|balance|fund|quota)|payment required|(?:out of|no more|not enough) credits?"
+            "|\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39"  # balance not sufficient, in arrears
             r"|(?:quota|credits?|balance)\b.{0,40}\b(?:exceeded|exhausted|spent|used up|depleted)"
         ),
     ),
@@ -44,7 +50,7 @@ _WORDS = (
 """The same in the words of a message, read only where no status and no name says it."""
 
 _CODES = ("code", "status", "status_code", "error_code", "http_status", "type", "reason")
-_MESSAGES = ("message", "detail", "msg", "error_description", "status_msg", "title", "error")
+_MESSAGES = ("message", "detail", "msg", "error_msg", "errmsg", "error_description", "status_msg", "title", "error")
 
 
 @dataclass(frozen=True)
@@ -92,15 +98,15 @@ def _reported(body: Any) -> Any:
         if isinstance(choice, dict):
             if choice.get("error"):
                 return choice["error"]
-            if choice.get("finish_reason") == "error":
-                return "the reply ended in an error of the model's provider"
+            if (finish := str(choice.get("finish_reason")).lower()) in BROKEN_OFF:
+                return f"the reply ended in an error of the model's provider ({finish})"
         return None
     nested = body.get("base_resp")
     if isinstance(nested, dict) and nested.get("status_code"):
         return nested
     if body.get("errors"):
         return body["errors"]
-    messages = [body.get(name) for name in ("detail", "message", "msg", "error_description")]
+    messages = [body.get(name) for name in ("detail", "message", "msg", "error_msg", "errmsg", "error_description")]
     return body if any(isinstance(value, (str, list)) and value for value in messages) else None
 
 

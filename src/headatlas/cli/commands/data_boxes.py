@@ -20,7 +20,9 @@ def boxes(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for boxes.jsonl and sheet.png.")],
     detector: Annotated[
         str,
-        typer.Option(help="Detector by name, or `name:source`: ground_truth, file:PATH, endpoint:MODEL."),
+        typer.Option(
+            help="Detector by name, or `name:source`: ground_truth, file:PATH, owlv2, grounding_dino, endpoint:MODEL."
+        ),
     ] = "ground_truth",
     base_url: Annotated[str, typer.Option(help="Address of the endpoint, for the detector `endpoint`.")] = "",
     n: options.NQuestions = 100,
@@ -30,7 +32,7 @@ def boxes(
 ) -> None:
     """Find the things that questions name, and write their boxes and a contact sheet to check them.
 
-    Example: `headatlas data boxes data/mine --detector endpoint:MODEL --out boxes`; then `headatlas activate ... --detector
+    Example: `headatlas data boxes data/mine --detector owlv2 --out boxes`; then `headatlas activate ... --detector
     file:boxes/boxes.jsonl`.
     """
     from headatlas.cogvsr import load

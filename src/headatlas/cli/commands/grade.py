@@ -16,7 +16,7 @@ PANEL = "Truth"
 @command("grade", panel=PANEL, order=10)
 def grade(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for grades.csv, summary.csv, grading.md and charts.")
+        Path, typer.Option("--out", "-o", help="Folder for grades.csv, summary.csv, latent.csv, grading.md and charts.")
     ],
     world: Annotated[
         list[str] | None,
@@ -26,6 +26,14 @@ def grade(
         list[str] | None,
         typer.Option("--null", help="A null world, as MODEL:twin or MODEL:exchanged. [default: both of ref-llava]"),
     ] = None,
+    latent: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--latent",
+            help="A latent world, as MODEL:LAYOUT:FACTOR (a seed, and the factor of the drawn heads). Other "
+            "worlds are then left out unless they are given too.",
+        ),
+    ] = None,
     scorers: Annotated[str, typer.Option(help="Names of scorers, separated by commas.")] = (
         "ablation,specificity,multihead,attention,linear,paper,variance,norm,random"
     ),
@@ -33,9 +41,13 @@ def grade(
     n: Annotated[int, typer.Option("--n", min=40, help="Questions for each world.")] = 400,
     seeds: Annotated[int, typer.Option(min=1, help="Sets of scenes for each world.")] = 1,
 ) -> None:
-    """Run scorers on models whose functional heads are known (worlds), and grade the heads they find.
+    """Run scorers, and the finder of latent heads, on models whose truth is known (worlds), and grade the heads they find.
 
-    Example: headatlas grade --out runs/grade --scorers ablation,linear
+    Examples:
+
+      headatlas grade --out runs/grade --scorers ablation,linear
+
+      headatlas grade --out runs/latent --latent ref-gemma:1:0.1 --latent ref-gemma:1:0
     """
     from functools import partial
 
@@ -46,7 +58,8 @@ def grade(
     from headatlas.scoring import SCORERS, SELECTORS
     from headatlas.truth.chart import save_grading_charts
     from headatlas.truth.grade import grade_case, null_case, planted_case, scored, summary
-    from headatlas.truth.page import grading_page
+    from headatlas.truth.latent import find_latent, grade_latent, latent_world, parse_latent
+    from headatlas.truth.page import grading_page, latent_page
 
     names, chosen = [SCORERS[name].name for name in _parts(scorers)], _parts(selectors)
     if not names or not chosen:
@@ -55,25 +68,39 @@ def grade(
         )
     for name in chosen:
         SELECTORS[name]  # an unknown one is refused before anything is run
-    worlds = list(world) if world else list(shipped.worlds())
-    nulls = [one.rpartition(":")[::2] for one in (null or ["ref-llava:twin", "ref-llava:exchanged"])]
-    if not worlds and not nulls:
+    faint = [parse_latent(one) for one in latent or ()]
+    only = bool(faint) and not world and not null
+    worlds = [] if only else list(world or shipped.worlds())
+    nulls = [] if only else [one.rpartition(":")[::2] for one in (null or ["ref-llava:twin", "ref-llava:exchanged"])]
+    if not worlds and not faint and not nulls:
         raise HeadAtlasError(
             "grading needs a world: plant one with `headatlas reference plant`, or give --world or --null"
         )
     made = [partial(planted_case, one) for one in worlds] + [partial(null_case, *one) for one in nulls]
-    parts = []
+    parts, found = [], []
     with Bars() as progress:
+        for model, layout, factor in faint * seeds:
+            made_faint = latent_world(model, layout, factor)
+            table = find_latent(made_faint, n=n, seed=len(found) // len(faint), progress=progress)
+            found.append(grade_latent(made_faint, table))
         for done, make in enumerate(made * seeds):
             case = make(n=n, seed=done // len(made))
             parts.append(grade_case(case, scored(case, names, progress=progress), chosen))
-    grades = pd.concat(parts, ignore_index=True)
     out.mkdir(parents=True, exist_ok=True)
-    grades.to_csv(out / "grades.csv", index=False)
-    summary(grades).to_csv(out / "summary.csv", index=False)
-    (out / "grading.md").write_text(grading_page(grades), encoding="utf-8")
-    save_grading_charts(grades, out, "functional" if "functional" in chosen else chosen[0])
-    print(summary(grades).round(3).to_string(index=False))
+    page = []
+    if parts:
+        grades = pd.concat(parts, ignore_index=True)
+        grades.to_csv(out / "grades.csv", index=False)
+        summary(grades).to_csv(out / "summary.csv", index=False)
+        page.append(grading_page(grades))
+        save_grading_charts(grades, out, "functional" if "functional" in chosen else chosen[0])
+        print(summary(grades).round(3).to_string(index=False))
+    if found:
+        grades = pd.concat(found, ignore_index=True)
+        grades.to_csv(out / "latent.csv", index=False)
+        page.append(latent_page(grades))
+        print(latent_page(grades))
+    (out / "grading.md").write_text("\n".join(page), encoding="utf-8")
     print(out)
 
 

@@ -7,6 +7,7 @@ depends on the implementation: `sdpa` and flash kernels are causal without one, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -256,9 +257,18 @@ class AttentionCall:
         off = torch.where(seen, (self.mixed(weights, heads) - own).abs(), 0.0)
         return float(off.max()) / max(float(torch.where(seen, own.abs(), 0.0).max()), 1e-30)
 
+    def not_finite(self) -> HeadAtlasError:
+        """The error for NaN or infinity in this call."""
+        layer, dtype = getattr(self.module, "layer_idx", None), str(self.output.dtype).removeprefix("torch.")
+        advice = "check the weights" if dtype == "float32" else "load the model with dtype=bfloat16 (or float32)"
+        where = type(self.module).__name__ + ("" if layer is None else f" in layer {layer}")
+        return HeadAtlasError(f"attention of {where} must be finite, got NaN or infinity in {dtype}; {advice}")
+
     def check(self, weights: Float[Tensor, "B n Q K"], heads: Sequence[int], at: Int[Tensor, "B Q"]) -> None:
-        """Raise `HeadAtlasError` unless a . V equals the output of the model's own kernel."""
+        """Raise `HeadAtlasError` unless all is finite and a . V equals the output of the model's own kernel."""
         gap = self.gap(weights, heads, at)
+        if math.isnan(gap):
+            raise self.not_finite()
         if not gap <= CLOSE.get(self.output.dtype, 3e-2):
             known = ", ".join(sorted(self.options))
             dropout = "; attention dropout is on, call model.eval()" if self.options.get("dropout") else ""

@@ -135,6 +135,8 @@ class AttentionReader:
             at, real = places(where.to(call.query.device))
         heads = self._heads[site]
         weights = call.weights(heads, at)
+        if where is not None and not bool(torch.isfinite(weights.transpose(1, 2)[real]).all()):
+            raise call.not_finite()
         if at.shape[1]:
             call.check(weights, heads, at)
         past = window.past if window is not None and self.tower in TEXT_TOWERS else 0

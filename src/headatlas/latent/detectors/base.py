@@ -41,7 +41,7 @@ def detector(name: str) -> Callable[[Callable[..., Detector]], Callable[..., Det
 
 
 def get_detector(name: str, **options: object) -> Detector:
-    """Make a detector by its registered name, or by `name:source`, such as `file:boxes.jsonl` or `endpoint:MODEL`.
+    """Make a detector by its registered name, or by `name:source`, such as `file:boxes.jsonl` or `owlv2:org/checkpoint`.
 
     Raises `HeadAtlasError` naming those there are for an unknown name.
     """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from headatlas.cogvsr.schema import Box, Question
 from headatlas.errors import HeadAtlasError
+from headatlas.importing.origin import regular
 from headatlas.latent.detectors.base import Detections, detector, picture_key
 
 
@@ -31,11 +32,11 @@ class BoxesFile:
             raise HeadAtlasError("detector 'file' needs the path of a file: write it as file:boxes.jsonl")
         self.path = Path(source)
         try:
-            self._text = self.path.read_text(encoding="utf-8")
+            self._text = regular(self.path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise HeadAtlasError(f"boxes file {str(source)!r} cannot be read: {error}") from error
         self._found: dict[str, Detections] = {}
-        for number, line in enumerate(self._text.splitlines(), 1):
+        for number, line in enumerate(self._text.split("\n"), 1):
             if line.strip():
                 key, label, box = self._row(line, number)
                 self._found.setdefault(key, []).extend([] if box is None else [(label, box)])
@@ -47,7 +48,7 @@ class BoxesFile:
                 return str(row["picture"]), "", None
             x0, y0, x1, y1 = map(float, row["box"])
             return str(row["picture"]), str(row["label"]), Box(x0=x0, y0=y0, x1=x1, y1=y1)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, HeadAtlasError) as error:
             raise HeadAtlasError(
                 f'{self.path}, line {number}: a line must be {{"picture": ..., "label": ..., "box": [x0, y0, x1, y1]}} with '
                 f"0 <= x0 < x1 <= 1, got {line[:60]!r}"

@@ -2,7 +2,8 @@
 
 theta starts at 0 (factor 1) and is pulled back to 0 by an L1 penalty (a proximal step after each update), so that the method
 chooses its own heads: those whose log factor ends within `LEAST` of 0 are left unchanged. A gain exactly undoes the surgery that
-makes heads latent (`truth.scale_output`), and can be folded into the output projection's weights (`HeadRecipe.merge`).
+makes heads latent (`truth.scale_output`), and folds into the output projection's weights (`HeadRecipe.merge`). Its control
+`all_heads` has one factor for all heads together.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Gain:
     beta: float = 0.2
     tried: Sequence[float] = (0.25, 0.5, 0.75, 1.0, 1.25)
     name: str = "gain"
-    controls: tuple[str, ...] = ("random_heads", "shuffled")
+    controls: tuple[str, ...] = ("random_heads", "all_heads", "shuffled")
     needs: tuple[str, ...] = ("gradients",)
     strength: float = 0.0
     reason: str = ""
@@ -72,19 +73,20 @@ class Gain:
         return Cost(parameters=len(self.heads))
 
     def fit(self, inputs: MethodInputs) -> None:
-        """Fit the factors on split P: of all heads, or of a control's heads alone."""
+        """Fit the factors on split P: of all heads, of a control's heads alone, or one factor for all."""
         vlm = inputs.vlm
         allowed = torch.from_numpy(inputs.may_fit(vlm.heads.shape)).to(vlm.device).float()
-        theta = torch.zeros(vlm.heads.shape, device=vlm.device, requires_grad=True)
+        fitted = (1, 1) if inputs.control == "all_heads" else vlm.heads.shape
+        theta = torch.zeros(fitted, device=vlm.device, requires_grad=True)
 
         def pull(rate: float) -> None:
-            theta.copy_(theta.sign() * (theta.abs() - self.pull * rate).clamp(min=0) * allowed)
+            theta.copy_(theta.sign() * (theta.abs() - self.pull * rate).clamp(min=0))
 
         fit_parameters(
-            inputs, [theta], lambda: scaled(vlm, theta), name=self.name, lr=self.lr, steps=self.steps, beta=self.beta,
-            after_step=pull,
+            inputs, [theta], lambda: scaled(vlm, theta * allowed), name=self.name, lr=self.lr, steps=self.steps,
+            beta=self.beta, after_step=pull,
         )  # fmt: skip
-        theta_fitted = theta.detach().cpu()
+        theta_fitted = (theta.detach() * allowed).cpu()
         self.theta, self.strength = torch.where(theta_fitted.abs() >= LEAST, theta_fitted, 0.0), 1.0
         self.reason = "" if self.heads else "every head's factor stayed at 1"
 

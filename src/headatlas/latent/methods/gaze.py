@@ -86,10 +86,10 @@ class Gaze:
             return question.images, ""
 
         def enter(batch: Batch, rows: Sequence[int]) -> AbstractContextManager[Any]:
-            masks = torch.stack([self._region(vlm, batch, row, shown) for row in range(len(batch.starts))])
-            edits = [
-                [attend(self.heads, mask, self.beta, others=-self.beta)] if bool(mask.any()) else [] for mask in masks
-            ]
+            regions = torch.stack([self._region(vlm, batch, row, shown) for row in range(len(batch.starts))])
+            # Two edits for all rows at once: rows in which nothing was found have no keys and stay unchanged.
+            others = batch.image_mask & ~regions & regions.any(1, keepdim=True)
+            edits = [attend(self.heads, regions, self.beta), attend(self.heads, others, -self.beta)]
             return edit_heads(vlm.model, vlm.heads, edits, "answer", batch.positions)
 
         key = f"gaze:{self.beta!r}:{self.random_boxes}:{self.detector.fingerprint}:{self.heads.sorted()}"

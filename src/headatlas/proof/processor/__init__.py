@@ -1,5 +1,6 @@
 """Check families with their own processor classes, around small models saved and loaded like any checkpoint."""
 
+from headatlas._moved import old_names
 from headatlas.proof.processor.build import (
     build_model,
     build_processor,
@@ -21,3 +22,6 @@ __all__ = [
     "tiny_processor_of",
     "write_checkpoint",
 ]
+
+
+__getattr__ = old_names(__name__)

@@ -13,6 +13,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import CONFIG_MAPPING, AddedToken, GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 from headatlas.families.family import FAMILIES, TinyProcessor, family_of
 from headatlas.proof.build import tiny_config, tiny_model
@@ -165,5 +166,4 @@ def _sentences() -> tuple[str, ...]:
     )
 
 
-write_real = write_checkpoint
-"""The former name of `write_checkpoint`."""
+__getattr__ = old_names(__name__)

@@ -44,6 +44,7 @@ def methods_section(run: Run) -> Section:
         blocks += _controls(run.tables["method_controls"])
         blocks += _strengths(run.tables["method_strengths"])
         blocks += _latent(run.tables["latent"])
+        blocks += _recruitment(run.tables["recruitment"])
     return Section(
         id="methods",
         title="Can spatial heads be activated from inside?",
@@ -162,6 +163,31 @@ def _latent(frame: pd.DataFrame) -> list[Block]:
         n_text=2,
     )  # fmt: skip
     return [table]
+
+
+def _recruitment(frame: pd.DataFrame) -> list[Block]:
+    """How many heads are found before and after, by scorer, and the head whose score rises most."""
+    if frame.empty:
+        return []
+    rows = []
+    for (name, scorer, function), some in frame.groupby(["method", "scorer", "function"], sort=False):
+        best = some.loc[(some["after"] - some["before"]).idxmax()]
+        found = [
+            words.MISSING if scorer == "frozen_probe" else str(int(some[column].astype(bool).sum()))
+            for column in ("found_before", "found_after")
+        ]
+        rows.append(
+            (words.plain(name), words.plain(scorer), words.group(function), *found,
+             f"L{int(best['layer'])}.H{int(best['head'])}: {best['before']:.3f} to {best['after']:.3f}")
+        )  # fmt: skip
+    return [
+        Table(
+            columns=("Method", "Scorer", "Function", "Heads found before", "Heads found with it", "Largest rise"),
+            rows=tuple(rows),
+            title="Spatial heads before and with each helping method, by the same scorers, nulls and selector",
+            n_text=3,
+        )
+    ]
 
 
 def _signed(value: Any) -> str:

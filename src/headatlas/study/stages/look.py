@@ -6,6 +6,7 @@ and, for each head, the steps of split S whose target it looks at most.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from headatlas.activations import AttentionSummaries
+from headatlas.activations import AttentionSummaries, attention
 from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.cogvsr.schema import Question
@@ -25,11 +26,14 @@ from headatlas.intervention.negative import joint_interval
 from headatlas.pictures import encode
 from headatlas.results import RESULTS
 from headatlas.stats import null_p
+from headatlas.storage import DamagedError
 from headatlas.study.stages.base import stage
 from headatlas.study.study import Study
 from headatlas.vlm.attention import AttentionMap, attention_map
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.image_tokens import check_placed
+
+log = logging.getLogger("headatlas")
 
 N_QUESTIONS, N_HEADS, N_CARDS, N_EXAMPLES, SIDE = 3, 12, 8, 3, 192
 N_RANDOM = 39
@@ -184,8 +188,8 @@ def _worked(study: Study, question: Question, step: int, heads: Sequence[Head]) 
 
 def _card(study: Study, head: Head) -> dict[str, Any]:
     """One head: the steps of different questions whose target it looks at most, and the loss without it, by function."""
-    summaries = AttentionSummaries.open(study.store.at("attention").at("attention-S-last").where)
-    mass = np.nan_to_num(summaries["target"][:, head.layer, head.head], nan=-1.0)
+    summaries, target = _summaries(study)
+    mass = np.nan_to_num(target[:, head.layer, head.head], nan=-1.0)
     questions = study.data.split("S")
     examples: list[dict[str, Any]] = []
     for row in np.argsort(-mass, kind="stable"):
@@ -215,6 +219,21 @@ def _card(study: Study, head: Head) -> dict[str, Any]:
         "head": str(head), "gaze": float(scores.values[c, head.layer, head.head]), "effects": effects, "examples": examples,
         **{name: _known(scores.arrays[name][c, head.layer, head.head]) for name in named},
     }  # fmt: skip
+
+
+def _summaries(study: Study) -> tuple[AttentionSummaries, np.ndarray]:
+    """The summaries that the scorer `attention` kept, with `target` [N, L, H]; damaged files are computed again."""
+    where = study.store.at("attention").at("attention-S-last").where
+    try:
+        summaries = AttentionSummaries.open(where)
+        return summaries, summaries["target"]
+    except DamagedError as error:
+        log.warning("%s", error)
+        settings = study.settings
+        summaries = attention(
+            study.vlm, study.data.split("S"), "last", out=where, batch_size=settings.batch_size, seed=settings.seed
+        )
+        return summaries, summaries["target"]
 
 
 def _known(value: float) -> float | None:

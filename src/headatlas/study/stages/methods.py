@@ -6,16 +6,22 @@ has it, because heads that are decodable but idle have no effect by which they c
 
 from __future__ import annotations
 
+import logging
+
 import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.latent import METHODS, Judged, LatentInputs, MethodInputs, get_detector, judge, latent_table, twin_scores
+from headatlas.latent.recruitment import recruitment
 from headatlas.results import RESULTS
 from headatlas.storage import remove_tree
 from headatlas.study.stages.base import stage
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
+
+log = logging.getLogger("headatlas")
 
 RECIPES = "recipes"
 """The folder of a run to which recipes are written."""
@@ -27,10 +33,12 @@ TABLES = ("methods", "method_gains", "method_controls", "method_strengths")
     "methods",
     command="activate",
     needs=("data", "capture", "score", "select"),
+    version=2,
     uses=lambda study: codes(METHODS, study.settings.methods),
 )
 def run(study: Study) -> None:
-    """Write results/methods.csv, method_gains.csv, method_controls.csv, method_strengths.csv, latent.csv, and recipes/."""
+    """Write results/methods.csv, method_gains.csv, method_controls.csv, method_strengths.csv, latent.csv, recruitment.csv, and
+    recipes/."""
     settings, judged = study.settings, None
     remove_tree(study.run.root / RECIPES)
     if settings.methods:
@@ -40,6 +48,7 @@ def run(study: Study) -> None:
     for name in TABLES:
         study.run.write_table(name, RESULTS[name].empty() if judged is None else judged.tables[name])
     study.run.write_table("latent", _latent(study, judged))
+    study.run.write_table("recruitment", _recruitment(study, judged))
     for name, recipe in ({} if judged is None else judged.recipes).items():
         recipe.save(study.run.root / RECIPES / f"{name}.recipe")
 
@@ -70,6 +79,32 @@ def _latent(study: Study, judged: Judged | None) -> pd.DataFrame:
         n_boot=settings.n_bootstrap,
     )  # fmt: skip
     return latent_table(inputs)
+
+
+RECRUITING = ("ablation", "attention", "linear")
+"""The scorers by which heads are compared before and after, where the study has them."""
+
+
+def _recruitment(study: Study, judged: Judged | None) -> pd.DataFrame:
+    """Rows of results/recruitment.csv: of methods that help and can be merged into the weights."""
+    parts = []
+    before = {name: study.atlas.scores[name] for name in RECRUITING if name in study.atlas.scores}
+    if judged is None or not before:
+        return RESULTS["recruitment"].empty()
+    for name in judged.helping:
+        recipe = judged.recipes.get(name)
+        if recipe is None:
+            continue
+        try:
+            parts.append(
+                recruitment(
+                    study.vlm, study.data, recipe, study.acts, before, tokens=study.settings.tokens,
+                    selector=study.settings.selector, seed=study.settings.seed, progress=study.report,
+                )
+            )  # fmt: skip
+        except HeadAtlasError as error:  # no change of weights
+            log.info("heads with method %r in force are not scored: %s", name, error)
+    return pd.concat(parts, ignore_index=True) if parts else RESULTS["recruitment"].empty()
 
 
 def _gain(judged: Judged, name: str) -> float:
