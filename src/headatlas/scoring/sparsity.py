@@ -79,14 +79,14 @@ def jaccard(a: Heads, b: Heads, total: int) -> tuple[float, float]:
     corrected = (J - E) / (1 - E), with E the mean Jaccard of random sets of these sizes (the overlap is hypergeometric).
     NaN when both sets are empty, or when both hold every head.
     """
-    a, b = as_heads(a), as_heads(b)
-    union = len(a | b)
+    one, other = set(as_heads(a)), set(as_heads(b))
+    union = len(one | other)
     if not union:
         return float("nan"), float("nan")
-    index = len(a & b) / union
-    sizes = len(a) + len(b)
-    overlaps = np.arange(max(0, sizes - total), min(len(a), len(b)) + 1)
-    expected = float(hypergeom.pmf(overlaps, total, len(a), len(b)) @ (overlaps / (sizes - overlaps)))
+    index = len(one & other) / union
+    sizes = len(one) + len(other)
+    overlaps = np.arange(max(0, sizes - total), min(len(one), len(other)) + 1)
+    expected = float(hypergeom.pmf(overlaps, total, len(one), len(other)) @ (overlaps / (sizes - overlaps)))
     return index, (index - expected) / (1 - expected) if expected < 1 - 1e-12 else float("nan")
 
 

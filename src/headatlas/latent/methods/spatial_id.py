@@ -8,6 +8,7 @@ states of its words, with a length in multiples of the state's own. Layer and le
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -128,7 +129,8 @@ class SpatialID:
             found[question.id] = self._detect(question)
             return question.images, ""
 
-        key = f"spatial_id:{self.strength}:{self.random_boxes}:{self.detector.fingerprint}:{float(self._ids().abs().sum())!r}"
+        ids = hashlib.sha256(self._ids().float().cpu().contiguous().numpy().tobytes()).hexdigest()
+        key = f"spatial_id:{self.strength}:{self.random_boxes}:{self.detector.fingerprint}:{ids}"
         with vlm.around_batches(lambda batch, rows: self._within(vlm, batch, found), key):
             yield show
 
@@ -150,7 +152,7 @@ class SpatialID:
             yield
             return
         layer, length = self.strength.layer, self.strength.length
-        rows, at, cells = ([mention[i] for mention in mentions] for i in (0, 1, 3))
+        rows, at, cells = ([row for row, *_ in mentions], [at for _, at, *_ in mentions], [cell for *_, cell in mentions])
         ids, fired = self._ids()[cells], 0
 
         def add(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
