@@ -1,6 +1,7 @@
 """The notebooks run as they are, and their pages on the site show the same code."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +31,9 @@ def test_the_notebook_runs(notebook, tmp_path):
     command = [sys.executable, str(DOCS / "render_tutorials.py"), notebook.stem, "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "```python" in (tmp_path / f"{notebook.stem}.md").read_text(encoding="utf-8")
-    assert any(tmp_path.glob("*.png"))
+    page = (tmp_path / f"{notebook.stem}.md").read_text(encoding="utf-8")
+    assert "```python" in page
+    assert set(re.findall(r"\]\(([^)/]+\.png)\)", page)) == {picture.name for picture in tmp_path.glob("*.png")}
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

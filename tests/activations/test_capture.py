@@ -236,8 +236,8 @@ def test_a_layer_that_was_not_read_is_an_error(tiny_vlm, tiny_questions, tmp_pat
     unit = __import__("headatlas.activations.unit", fromlist=["ZReader"])
 
     class Deaf(unit.ZReader):
-        def __init__(self, grid, on_z):
-            super().__init__(grid, on_z=lambda layer, z: on_z(layer, z) if layer == 0 else None)
+        def __init__(self, grid, tower="L", *, on_z):
+            super().__init__(grid, tower, on_z=lambda layer, z: on_z(layer, z) if layer == 0 else None)
 
     monkeypatch.setattr(unit, "ZReader", Deaf)
     with pytest.raises(HeadAtlasError, match=r"z of layer 1 must be read once in a forward, got 0 times"):

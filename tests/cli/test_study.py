@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -101,7 +102,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOSPC, "No space left on device", "x.csv")
 
     monkeypatch.setattr("headatlas.study.run_stages", full)
-    monkeypatch.setattr("headatlas.study.open_study", lambda *_, **__: None)
+    monkeypatch.setattr("headatlas.study.open_study", lambda *_, **__: SimpleNamespace(check_data=lambda: None))
     with pytest.raises(SystemExit) as stop:
         cli.main(["study", "ref-llava", "--out", str(tmp_path / "r")])
     assert stop.value.code == 2

@@ -7,10 +7,13 @@ import pytest
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, scale
+from headatlas.intervention import Runner
 from headatlas.latent import LatentInputs, latent_table, recruits
+from headatlas.latent.methods.gain import Gain
 from headatlas.latent.recruits import acted_on, recruited, removable_group
 from headatlas.results import validate
 from headatlas.scoring import PerSample, Scores
+from headatlas.vlm import VLM
 from headatlas.vlm.recipe import HeadRecipe
 
 SPATIAL = "spatial_perception"
@@ -39,7 +42,7 @@ def answers(runner, conditions, scope="all"):
     return tables
 
 
-class Louder:
+class Louder(Gain):
     """Makes the idle head, and another that takes no notice of it, louder."""
 
     heads = HeadSet((IDLE, REDUNDANT))
@@ -51,7 +54,7 @@ class Louder:
 @pytest.fixture
 def inputs(monkeypatch):
     monkeypatch.setattr(recruits, "answers", answers)
-    monkeypatch.setattr(recruits, "Runner", lambda *args, **options: None)
+    monkeypatch.setattr(recruits, "Runner", lambda *args, **options: Runner.__new__(Runner))
     values, p = np.zeros((8, 2, 2)), np.ones((8, 2, 2))
     c = FUNCTIONS.index(SPATIAL)
     values[c], p[c] = [[0.4, 0.3], [0.3, 0.2]], 0.001
@@ -64,7 +67,7 @@ def inputs(monkeypatch):
     ).transpose(2, 0, 1)
     samples = PerSample(alone, np.full(80, c), np.arange(80))
     return LatentInputs(
-        None, None, Scores("linear", values, pvalues=p),
+        VLM.__new__(VLM), None, Scores("linear", values, pvalues=p),
         Scores("ablation", samples.mean(), info={"measure": "logprob"}, per_sample=samples),
         np.zeros((2, 2, 4), np.float32), {"louder": Louder()}, functions=(SPATIAL,), n_boot=300,
     )  # fmt: skip
@@ -118,7 +121,7 @@ def test_heads_that_do_the_same_work_are_recruited_too(monkeypatch):
 
     monkeypatch.setattr(recruits, "answers", answer)
     recipe = HeadRecipe("louder", "made", {}, tuple(scale(HeadSet((head,)), 3.0) for head in (*same, USED)))
-    pairs = acted_on(None, recipe, HeadSet((*same, USED)))
+    pairs = acted_on(Runner.__new__(Runner), recipe, HeadSet((*same, USED)))
     for head in same:
         effect, p = recruited(pairs[head], SPATIAL, 300)
         assert effect == pytest.approx(0.3), "the other one alone does all of it, and so does this one"

@@ -20,7 +20,7 @@ def gaze():
 def test_a_section_stands_where_its_order_says(run_dir, gaze):
     run = read_run(run_dir)
     ids = [one.id for one in build_sections(run)]
-    assert ids[ids.index("agreement") : ids.index("negative") + 1] == ["agreement", "gaze", "looking", "negative"]
+    assert ids[ids.index("dose") : ids.index("activation") + 1] == ["dose", "gaze", "activation"]
     html = to_html(build_page(run))
     assert '<a href="#gaze">' in html
     assert f"{len(run.tables['scores'])} scores" in html
@@ -54,6 +54,6 @@ def test_an_entry_point_adds_a_section(run_dir, monkeypatch):
 
 
 def test_the_switch_stands_above_the_first_section_that_changes_with_the_scorer(run_dir):
-    assert build_page(read_run(run_dir)).switch_before == "maps"
+    assert build_page(read_run(run_dir)).switch_before == "story"
     (run_dir / "results" / "scores.csv").unlink()
     assert build_page(read_run(run_dir)).switch_before == "counts"

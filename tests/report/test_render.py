@@ -36,10 +36,17 @@ def test_the_story_comes_first_then_the_rest_in_order(reported):
 
 
 def test_every_figure_is_saved_as_svg_and_png(reported):
-    names = re.findall('<figure id="figure-([^"]+)">', (reported / "report.html").read_text(encoding="utf-8"))
+    text = (reported / "report.html").read_text(encoding="utf-8")
+    names = re.findall('<figure id="figure-([^"]+)">', text)
     assert len(set(names)) == len(names) > 30
     saved = {file.name for file in (reported / "charts").iterdir()}
-    assert saved == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    opening = set(
+        re.findall(
+            '<div class="vega" id="figure-(story-[^"]+)"', (reported / "report.html").read_text(encoding="utf-8")
+        )
+    )
+    assert opening
+    assert saved == {f"{name}.{kind}" for name in {*names, *opening} for kind in ("svg", "png")}
 
 
 def test_no_section_of_a_whole_run_is_missing_anything(reported):

@@ -55,19 +55,17 @@ def test_layouts_draw_few_of_the_needed_heads():
 
 
 @pytest.fixture
-def grades():
+def grades(tiny_vlm):
     """One true head found, one missed, one false; a faint head that is not true is neither."""
     truth = np.zeros((8, 2, 4), bool)
     truth[FUNCTIONS.index(SPATIAL[0]), 0, :2] = True
 
-    class Vlm:
-        class heads:
-            shape = (2, 4)
-
     accuracy = dict.fromkeys(SPATIAL, (0.4, 0.9))
 
     def grade(factor):
-        world = LatentWorld("made", Vlm(), HeadSet("L0.H0 L0.H1 L0.H2"), factor, truth, np.zeros(truth.shape), accuracy)
+        world = LatentWorld(
+            "made", tiny_vlm, HeadSet("L0.H0 L0.H1 L0.H2"), factor, truth, np.zeros(truth.shape), accuracy
+        )
         found = [("L", 0, 0, True), ("L", 0, 2, True), ("L", 1, 3, True), ("L", 0, 1, False)]
         table = pd.DataFrame([(SPATIAL[0], layer, head, latent) for _, layer, head, latent in found],
                              columns=["function", "layer", "head", "latent"])  # fmt: skip

@@ -193,7 +193,7 @@ def load(
 
 
 def from_rows(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Any],
     out: str | Path | None = None,
     *,
     seed: int = 0,

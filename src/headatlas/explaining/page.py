@@ -7,7 +7,7 @@ import io
 import math
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import altair as alt
 import jinja2
@@ -33,6 +33,7 @@ SIDE = 300
 """Longer side of the page's pictures, pixels."""
 
 
+@runtime_checkable
 class Explained(Protocol):
     """The members of an `Explanation` that the page uses."""
 

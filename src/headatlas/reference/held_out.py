@@ -6,7 +6,7 @@ The figures of the model card come from `card.py` and generated answers.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from headatlas.reference.tokens import BLIND, Encoder
 _BATCH = 64
 
 
+@runtime_checkable
 class Measured(Protocol):
     """The members of a `Trainer` that are used here."""
 

@@ -99,7 +99,7 @@ class ScoringInputs:
 
     def labels(self, split: str) -> Bool[np.ndarray, "N F"]:
         """The functions that each step of a split needs (one or more), as bool."""
-        return labels_of(self.steps(split))
+        return labels_of(self.activations.steps.iloc[self.rows(split)])
 
     @property
     def tower(self) -> Tower:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -163,6 +163,21 @@ def multihead(
     return replace(scores, name="multihead", pvalues=pvalues, info=scores.info | info, arrays=scores.arrays | arrays)
 
 
+@runtime_checkable
+class Readings(Protocol):
+    """What finding groups needs: damage to some questions under ablated sets of heads, see `_Readings`."""
+
+    inputs: Any
+
+    def damage(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """By set of heads and step."""
+        ...
+
+    def joint(self, sets: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Mean damage to some steps by set of heads."""
+        ...
+
+
 class _Readings:
     """Damage to some questions under ablated sets of heads."""
 
@@ -212,7 +227,7 @@ def _by_function(
 
 def _redundant(
     hidden: np.ndarray,
-    readings: _Readings,
+    readings: Readings,
     rows: Bool[np.ndarray, " N"],
     alone: Float[np.ndarray, "n N"],
     scene: np.ndarray,

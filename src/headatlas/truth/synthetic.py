@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float, Float32
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head
+from headatlas.heads import Head, HeadSet
 from headatlas.intervention import Runner
 from headatlas.intervention.condition import digest
 
@@ -248,6 +248,14 @@ class SyntheticModel:
 @dataclass(frozen=True)
 class _Grid:
     shape: tuple[int, int]
+
+    def padded(self, tower: str = "L") -> tuple[int, int, int]:
+        """(L, H, D) of the only tower."""
+        return (*self.shape, SyntheticWorld.size)
+
+    def heads(self, tower: str = "L") -> HeadSet:
+        """All heads."""
+        return HeadSet(Head(layer, head) for layer in range(self.shape[0]) for head in range(self.shape[1]))
 
 
 @dataclass(frozen=True)

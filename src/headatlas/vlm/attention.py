@@ -265,9 +265,7 @@ def _read(vlm: EditableModel, batch: Batch, chosen: HeadSet, where: torch.Tensor
     return seen
 
 
-def _joined(
-    chosen: HeadSet, read: list[tuple[int, tuple[int, ...], Float[torch.Tensor, "n Q K"]]]
-) -> Float[np.ndarray, "H Q K"]:
+def _joined(chosen: HeadSet, read: list[tuple[int, tuple[int, ...], torch.Tensor]]) -> Float[np.ndarray, "H Q K"]:
     by_layer = {layer: (heads, rows.float().cpu().numpy()) for layer, heads, rows in read}
     out = []
     for head in chosen:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from headatlas.cogvsr.schema import Box, Question, Step
 from headatlas.errors import HeadAtlasError
 from headatlas.latent import get_detector
+from headatlas.latent.detectors.base import DETECTORS
 from headatlas.latent.detectors.open_vocabulary import inside, nearest
 
 WORDS = ("red car", "blue arrow")
@@ -173,7 +174,7 @@ def test_boxes_and_labels_are_tidied():
 def test_mistakes_are_one_line(tmp_path):
     for name in ("owlv2", "grounding_dino"):
         with pytest.raises(HeadAtlasError, match=f"detector '{name}': .* cannot be loaded"):
-            get_detector(f"{name}:{tmp_path / 'absent'}")(asked(picture()))
+            DETECTORS[name](str(tmp_path / "absent"))(asked(picture()))
     with pytest.raises(HeadAtlasError, match=r"threshold must be in 0..1, got 2"):
         get_detector("owlv2", threshold=2.0)
     with pytest.raises(HeadAtlasError, match="most must be >= 1, got 0"):

@@ -31,7 +31,7 @@ def test_it_shows_questions_cards_scatter_and_groups(run_dir):
     assert {row["series"]: row["value"] for row in drops if row["row"] == "Spatial perception"} == {
         "One head (mean)": 0.4, "Half of them": 9.0, "All of them": 34.0, "As many random heads": 3.0
     }  # fmt: skip
-    table = next(block for block in made.blocks if isinstance(block, Table) and block.title == "The groups")
+    table = next(block for block in made.blocks if isinstance(block, Table) and block.title == "The groups in numbers")
     assert table.rows[0][:8] == (
         "Spatial perception",
         "L5.H0 L5.H1 L5.H2 L5.H3",

@@ -24,7 +24,7 @@ def answers(right):
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path, tiny_questions):
     """A `Study` that has only what the stages ask of it."""
     written = {}
     study = Study.__new__(Study)
@@ -36,6 +36,7 @@ def study(tmp_path):
         run=SimpleNamespace(root=tmp_path, write_table=written.__setitem__),
         head_set=lambda function, scorer: HeadSet("L0.H1"),
         atlas=SimpleNamespace(scores={}),
+        data=SimpleNamespace(split=lambda name: tiny_questions),
         shows=lambda arm: True,
         report=lambda *parts: None,
         written=written,

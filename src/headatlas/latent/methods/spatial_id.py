@@ -152,7 +152,11 @@ class SpatialID:
             yield
             return
         layer, length = self.strength.layer, self.strength.length
-        rows, at, cells = ([row for row, *_ in mentions], [at for _, at, *_ in mentions], [cell for *_, cell in mentions])
+        rows, at, cells = (
+            [row for row, *_ in mentions],
+            [at for _, at, *_ in mentions],
+            [cell for *_, cell in mentions],
+        )
         ids, fired = self._ids()[cells], 0
 
         def add(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -31,8 +31,8 @@ def run(study: Study) -> None:
     n, seed = study.settings.n_bootstrap, study.settings.seed
     tables = [baseline_table(table, name, n, seed) for name, table in answers.items()]
     study.run.write_table("baseline", pd.concat(tables, ignore_index=True))
-    # The Spatial Score is of two functions; questions that name none have no such score.
-    spatial = set(SPATIAL) <= set(study.functions)
+    # The Spatial Score is of the spatial functions; questions that name no function have no such score.
+    spatial = not study.one_task and bool(set(SPATIAL) & set(study.functions))
     study.run.write_table("metrics", metrics_table(answers, n, seed) if spatial else RESULTS["metrics"].empty())
 
 
