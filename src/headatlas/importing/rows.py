@@ -23,7 +23,7 @@ from headatlas.progress import Progress
 
 @ROW_READERS.register(NAME)
 def from_rows(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Any],
     out: str | Path | None = None,
     *,
     seed: int = 0,

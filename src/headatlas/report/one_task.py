@@ -16,7 +16,7 @@ from headatlas.report.tables import Run
 ONE_TASK = "one task"
 """`functions` in the settings.json of such a study."""
 
-COMPARE = ("story", "functions", "counts", "place", "overlap", "agreement", "damage")
+COMPARE = ("functions", "counts", "place", "overlap", "agreement", "damage")
 """Sections that compare functions, or scorers of which one is left."""
 
 
@@ -44,7 +44,7 @@ def for_the_task(sections: Sequence[Section], run: Run) -> list[Section]:
     said = [
         one for one in sections if one.id not in COMPARE and (one.data or any(b.kind != "note" for b in one.blocks))
     ]
-    said = [one for one in said if one.id not in ("examples", "functions") or (one.id == "examples" and run.examples)]
+    said = [one for one in said if one.id != "examples" or run.examples]
     left_out = [one.title for one in sections if one not in said]
     notes = [
         Note(

@@ -50,8 +50,11 @@ PROCESSOR_LIMITS = {
     "max_patches": 1_000_000,
 }
 """The same of a processor, which would otherwise make pictures or texts of any size."""
+COUNT_AREAS = ("merge_size", "temporal_patch_size", "min_pixels", "max_pixels")
+"""Settings of processors whose `shortest_edge` and `longest_edge` count pixels of an area, as Qwen's do."""
+
 LONGEST_EDGE = 200_000
-"""A `longest_edge` above it counts pixels of an area, as Qwen's does; then `shortest_edge` does, too."""
+"""A `longest_edge` above it counts pixels of an area, too."""
 
 MAY_BE_PAIRS = ("image_size", "patch_size", "intermediate_size")
 MAX_PATCHES = 1 << 22
@@ -83,8 +86,10 @@ def check_folder(name: str, folder: Path) -> None:
         _check_sizes(name, path, value)
     for file in ("processor_config.json", "preprocessor_config.json"):
         if (folder / file).exists():
-            for path, value in _configs(_object(name, folder / file), file):
-                _check_processor(name, path, value)
+            parts = list(_configs(_object(name, folder / file), file))
+            areas = any(key in value for _, value in parts for key in COUNT_AREAS)
+            for path, value in parts:
+                _check_processor(name, path, value, areas)
     _check_weights(name, folder)
 
 
@@ -165,9 +170,9 @@ def _check_sizes(name: str, path: str, config: Mapping[str, Any]) -> None:
         )
 
 
-def _check_processor(name: str, path: str, config: Mapping[str, Any]) -> None:
+def _check_processor(name: str, path: str, config: Mapping[str, Any], areas: bool) -> None:
     longest = config.get("longest_edge")
-    areas = isinstance(longest, int | float) and longest > LONGEST_EDGE
+    areas = areas or (isinstance(longest, int | float) and longest > LONGEST_EDGE)
     for key, most in {**PROCESSOR_LIMITS, "shortest_edge": 100_000_000 if areas else 20_000}.items():
         value = config.get(key)
         if isinstance(value, int | float) and not 0 <= value <= most:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from headatlas.cogvsr.schema import Box, SceneObject
 from headatlas.heads import HeadSet
 from headatlas.results import RESULTS
 from headatlas.study.settings import make_settings
@@ -27,6 +28,8 @@ def answers(right):
 def study(tmp_path, tiny_questions):
     """A `Study` that has only what the stages ask of it."""
     written = {}
+    car = SceneObject(id=0, cls="car", box=Box(x0=0.1, y0=0.1, x1=0.4, y1=0.4))
+    boxed = [tiny_questions[0].model_copy(update={"objects": (car,)})]
     study = Study.__new__(Study)
     vars(study).update(
         settings=make_settings("ref-llava", quick=True),
@@ -36,7 +39,7 @@ def study(tmp_path, tiny_questions):
         run=SimpleNamespace(root=tmp_path, write_table=written.__setitem__),
         head_set=lambda function, scorer: HeadSet("L0.H1"),
         atlas=SimpleNamespace(scores={}),
-        data=SimpleNamespace(split=lambda name: tiny_questions),
+        data=SimpleNamespace(split=lambda name: boxed),
         shows=lambda arm: True,
         report=lambda *parts: None,
         written=written,
