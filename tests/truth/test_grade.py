@@ -60,9 +60,20 @@ def test_functions_without_a_planted_head_are_left_out_of_planted_worlds(grades)
 
 
 def test_the_charts_show_what_was_measured_and_nothing_else(grades, tmp_path):
+    planted = grades[grades["kind"] == "planted"]
+    other = planted.assign(
+        function=FUNCTIONS[1], precision_at=1 - planted["precision_at"]
+    )  # so that intervals have a width
+    grades = pd.concat([grades, other])
     found, false = grading_figures(grades, "null")
     rows = {name: json.dumps(figure.charts[0].spec) for name, figure in (("found", found), ("false", false))}
     assert "F1 of the selected set" in rows["found"]
+    data = [row for rows in found.charts[0].spec["datasets"].values() for row in rows if row.get("low") is not None]
+    table = summary(grades).set_index("scorer")
+    assert {(row["low"], row["value"], row["high"]) for row in data} == {
+        tuple(table.loc[name, ["precision_low", "precision_at", "precision_high"]]) for name in table.index
+    }
+    assert any(row["low"] < row["high"] for row in data)
     assert "untrained twin" in rows["false"]
     assert grading_figures(grades[grades["kind"] == "twin"], "null")[0].name == "grading_null"
     written = save_grading_charts(grades, tmp_path, "null")

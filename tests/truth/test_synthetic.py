@@ -90,8 +90,8 @@ def test_pictures_help_spatial_steps_as_the_rules_say():
     gain = {arm: (table["correct"].mean(), table["correct"][spatial].mean()) for arm, table in tables.items()}
     assert gain["boxes+mask"][1] > gain["original"][1] + 0.05
     assert abs(gain["random_boxes"][1] - gain["original"][1]) < 0.05
-    same = [(table["correct"] == tables["original"]["correct"])[~spatial].mean() for table in tables.values()]
-    assert min(same) > 0.9
+    others = [table["logprob"][~spatial].mean() for table in tables.values()]
+    assert max(others) - min(others) < 0.02, "steps of other functions gain nothing"
 
 
 def test_other_edits_are_refused():

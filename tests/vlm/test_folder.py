@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.folder import hub_name
+from headatlas.vlm.folder import check_folder, hub_name
 from headatlas.vlm.load import load_vlm
 
 JSON = ("config.json", "generation_config.json", "processor_config.json", "tokenizer_config.json", "tokenizer.json")
@@ -176,3 +176,15 @@ def test_what_is_no_hub_id_is_not_looked_for_on_the_hub(name, says, monkeypatch)
 
 def test_a_hub_id_may_be_looked_for():
     hub_name("Qwen/Qwen2.5-VL-7B-Instruct", ("ref-llava",))
+
+
+@pytest.mark.parametrize("edge", [144 * 144, 1280 * 28 * 28])
+def test_edges_that_count_the_pixels_of_an_area_may_be_large(tiny_vlm_dir, tmp_path, edge):
+    """As in Qwen's processors, which are known by the way in which they merge patches."""
+    folder = shutil.copytree(tiny_vlm_dir, tmp_path / "model")
+    settings = {"size": {"shortest_edge": edge, "longest_edge": edge}, "merge_size": 2}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    check_folder("m", folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"shortest_edge": edge}}))
+    with pytest.raises(HeadAtlasError, match="size must be a number from 0 to 20000"):
+        check_folder("m", folder)

@@ -21,22 +21,8 @@ from headatlas.vlm.vision import VisionMemo
 class LoadedModel:
     """A Hugging Face model with its processor and its heads.
 
-    Adapters, tokenizer, device and generation settings may change after loading: they are looked up at every use.
-
-    Args:
-        name: its name in messages, by which it is also loaded again.
-        model: the Hugging Face model; of a compiled one the module inside is taken.
-        processor: its processor, with tokenizer and image processor.
-        fingerprint: a fixed one to return instead of the computed one.
-
-    Attributes:
-        processor: the Hugging Face processor.
-        resumes: whether generation continues correctly from cached prompts; None until it has been tested.
-        loaded_with: arguments of `load_vlm` other than name, device and dtype, so that another process can load the same.
-        pixels: cache of the image processor's outputs.
-
-    Raises:
-        HeadAtlasError: an encoder-decoder, a model in DataParallel, or one whose heads cannot be addressed.
+    Adapters, tokenizer, device and generation settings may change after loading: they are looked up at every use. Arguments,
+    attributes and errors: see `VLM`.
     """
 
     def __init__(self, name: str, model: nn.Module, processor: Any, fingerprint: str | None = None) -> None:
