@@ -44,7 +44,6 @@ def for_the_task(sections: Sequence[Section], run: Run) -> list[Section]:
     said = [
         one for one in sections if one.id not in COMPARE and (one.data or any(b.kind != "note" for b in one.blocks))
     ]
-    said = [one for one in said if one.id != "examples" or run.examples]
     left_out = [one.title for one in sections if one not in said]
     notes = [
         Note(
