@@ -4,7 +4,7 @@ import pytest
 
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention import add_q, negative, random_sets
-from headatlas.intervention.negative import joint_interval
+from headatlas.intervention.negative import _parsable, joint_interval
 from headatlas.results import RESULTS
 
 PLANTED = HeadSet([Head(1, 0)])
@@ -89,3 +89,13 @@ def test_the_drop_and_its_controls_are_of_the_same_questions(runner):
         assert row["n"] == n
         assert row["drop"] == pytest.approx(row["random_drop"])
         assert row["p"] == 1
+
+
+def test_the_readable_drop_is_of_the_answers_that_can_still_be_read():
+    steps = {"question": [f"q{i}" for i in range(10)], "step": 0, "scene": [f"s{i}" for i in range(10)]}
+    before = pd.DataFrame(steps).assign(correct=True, unparsable=False)
+    # Four answers are unreadable, and of the six others one is wrong.
+    after = before.assign(correct=[False] * 5 + [True] * 5, unparsable=[True] * 4 + [False] * 6)
+    found = _parsable(before, after, np.ones(10, bool), 200, 0)
+    assert found["parsable_drop"] == pytest.approx(1 / 6)
+    assert found["parsable_low"] <= 1 / 6 <= found["parsable_high"] < 0.7

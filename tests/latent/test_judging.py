@@ -11,7 +11,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.latent import METHODS, Cost, judge, judging, method
 from headatlas.latent.judging import matched_heads
-from headatlas.latent.method_tables import clustered_mcnemar, score_change
+from headatlas.latent.method_tables import Answered, clustered_mcnemar, score_change
 from headatlas.results import validate
 
 FUNCTIONS = ("spatial_perception", "relational_reasoning", "math_reasoning")
@@ -149,3 +149,11 @@ def test_random_heads_are_others_of_the_same_layer_or_the_nearest():
     assert Head(1, 3) in drawn
     assert {head.layer for head in drawn} <= {0, 1, 2}
     assert len(matched_heads(HeadSet("L0.H0 L0.H1 L0.H2"), (1, 4), np.random.default_rng(0))) == 1
+
+
+def test_answers_of_a_method_keep_both_contexts_and_their_cost():
+    gold, own = pd.DataFrame({"correct": [True]}), pd.DataFrame({"correct": [False]})
+    run = Answered(gold, own, 2.0, 3.0).by(Made("mine", own=0.5, control=0.5))
+    assert run.gold is gold
+    assert run.own is own
+    assert (run.seconds, run.memory, run.method.name) == (2.0, 3.0, "mine")

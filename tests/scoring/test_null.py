@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from headatlas.errors import HeadAtlasError
-from headatlas.scoring.null import STRATA, movable, permutation, permuted_labels, pooled_p, strata
+from headatlas.scoring.null import STRATA, _standardised, movable, permutation, permuted_labels, pooled_p, strata
 
 
 def test_permutations_stay_in_their_strata():
@@ -112,3 +112,13 @@ def test_no_null_and_unknown_pooling():
         pooled_p(np.zeros((8, 1, 1)), np.zeros((0, 8, 1, 1)))
     with pytest.raises(HeadAtlasError, match="'layers'"):
         pooled_p(np.zeros((8, 1, 1)), np.zeros((1, 8, 1, 1)), over="layers")
+
+
+def test_each_head_is_measured_from_its_own_null():
+    """Two heads whose null scores lie around 0 and around 5: a score in the middle of its own null is no deviation."""
+    rng = np.random.default_rng(0)
+    null = rng.normal(size=(200, 1, 1, 2)) + np.array([0.0, 5.0])
+    values, scaled = _standardised(np.array([[[0.0, 5.0]]]), null)
+    assert np.abs(values).max() < 0.3
+    assert np.abs(scaled.mean(0)).max() < 0.1
+    assert np.abs(scaled.std(0) - 1).max() < 0.15
