@@ -6,6 +6,7 @@ import pytest
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.results import RESULTS, validate
 from headatlas.scoring import PerSample, Scores, counts_table, fewest_table, select
+from headatlas.scoring.counts import differences
 
 
 def scores(shift=3, sizes=(3,) * 8, scenes=200, noise=1.0, seed=0):
@@ -81,3 +82,13 @@ def test_without_per_step_scores_there_is_a_count_and_no_interval():
     assert (table[table["what"] == "share"]["value"] * 30).round().tolist() == [3] * 8
     assert table[["low", "high"]].isna().all(axis=None)
     assert (table["n"] == 0).all()
+
+
+def test_two_functions_are_compared_with_the_halves_of_one():
+    """Halves of one function differ by two heads, as two functions do: their numbers differ no more than by chance."""
+    one, two = np.zeros((2, 1, 3, 1, 12), bool)
+    for c in range(3):
+        one[0, c, 0, 4 * c : 4 * c + 1] = two[0, c, 0, 4 * c : 4 * c + 3] = True
+    found = differences(one, two, np.ones(3, bool))
+    assert found["number"].tolist() == [0.0]
+    assert found["place"] == pytest.approx([1 / 3])

@@ -5,7 +5,7 @@ import pytest
 
 from headatlas.heads import Head
 from headatlas.truth.layout import Plant
-from headatlas.truth.verify import judge
+from headatlas.truth.verify import floor_of, judge
 
 A, B, C = Head(4, 1), Head(4, 2), Head(5, 0)
 F = "knowledge_recall"
@@ -62,3 +62,9 @@ def test_others_that_lose_are_told():
 
 def test_a_function_that_never_worked_has_failed():
     assert judge(Plant(F, "single", (A,)), table({"L4.H1": 0.9}), floor=0.93).role == "failed"
+
+
+def test_the_floor_is_the_higher_of_guessing_and_reading():
+    assert floor_of(0.9, 0.4, 0.25) == 0.4
+    assert floor_of(0.9, 0.2, 0.25) == 0.25
+    assert floor_of(0.9, 0.88, 0.25) == 0.25, "a function that needs no picture is destroyed at chance"

@@ -1,6 +1,7 @@
 """A world's folder: model, truth and card; and its refusals."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -70,3 +71,16 @@ def test_shipped_worlds_load_by_name_and_their_planted_heads_matter(name):
         with vlm.edit(zero(HeadSet([Head.parse(head) for head in one.heads]))):
             after = evaluate(vlm, questions).groupby("function")["correct"].mean()
         assert before[one.function] - after[one.function] > 0.2
+
+
+def test_a_head_that_many_functions_need_is_no_functions(world):
+    carried = [
+        replace(one, role="single", specific=True, minimal=((one.heads[0],),), also=("L0.H0",))
+        for one in world.verified
+    ]
+    three = replace(world, verified=(*carried, replace(carried[0], function="math_reasoning")))
+    assert three.general((6, 8)).sum() == 1
+    assert not three.truth((6, 8))[:, 0, 0].any()
+    two = replace(world, verified=tuple(carried))
+    assert not two.general((6, 8)).any()
+    assert two.truth((6, 8))[:, 0, 0].sum() == 2
