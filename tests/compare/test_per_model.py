@@ -115,3 +115,12 @@ def test_claims_are_those_of_the_runs_with_q_over_all_of_them(models):
     np.testing.assert_allclose(table["q"], false_discovery_control(table["p"]))
     first = models[0].run.claims[0]
     assert table.iloc[0][["id", "scorer", "verdict"]].tolist() == [first["id"], first["scorer"], first["verdict"]]
+
+
+@pytest.mark.parametrize(("selector", "known"), [("functional", True), ("null", True), ("top_k", False)])
+def test_selectors_that_take_account_of_chance_have_intervals(one, other, selector, known):
+    add_atlas(one, noise=0.3)
+    model = read_models([one, other])[0]
+    scorer = next(name for name, scores in model.atlas.items() if scores.per_sample is not None)
+    half = per_model._share_half_width(model, scorer, selector)
+    assert np.isfinite(half).any() == known
