@@ -33,11 +33,13 @@ def test_every_task_is_ended_before_the_message(interrupt):
             ended.append("work")
 
     before = signal.signal(signal.SIGINT, interrupt)
+    outer = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         with pytest.raises(Stopped, match="go on"), stoppable("run it again to go on"):
             run(work)
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, outer)
     assert set(ended) == {0, 1, 2, 3, "work"}
 
 

@@ -1,5 +1,7 @@
 """A Ray cluster of two worker processes on this machine, started once for all tests of this file."""
 
+import signal
+
 import pytest
 from spread_checks import answers_are_the_same, capture_is_the_same
 
@@ -17,10 +19,21 @@ pytestmark = [
 ]
 
 
+def _address() -> str:
+    return _ray(only_here=True).get_runtime_context().gcs_address
+
+
+HANDLER = signal.getsignal(signal.SIGTERM)
+
+
 @pytest.fixture(scope="module")
 def workers():
     with RayWorkers("local", workers=2) as started:
         yield started
+
+
+def test_the_program_keeps_its_handler_of_sigterm(workers):
+    assert signal.getsignal(signal.SIGTERM) is HANDLER
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -35,7 +48,9 @@ def one_thread():
 
 
 def test_a_capture_with_one_worker_killed_is_the_same(workers, tiny_vlm, tiny_questions, tmp_path, monkeypatch):
+    address = _address()
     capture_is_the_same(workers, tiny_vlm, tiny_questions, tmp_path, monkeypatch)
+    assert _address() == address  # not in a cluster that Ray started of itself
 
 
 def test_answers_with_one_worker_killed_are_the_same(workers, tiny_vlm, tiny_questions, tmp_path, monkeypatch):

@@ -125,6 +125,9 @@ class Pool(Workers):
 
     def close(self) -> None:
         """End all workers."""
+        self._drop_all()
+
+    def _drop_all(self) -> None:
         for member in list(self.members):
             self._drop(member)
 
@@ -132,7 +135,7 @@ class Pool(Workers):
         """Note the model; workers that have loaded another one are ended."""
         model = Model.of(vlm)
         if self.model != model:
-            self.close()
+            self._drop_all()
             self.model = model
 
     def _idle(self, vlm: VLM) -> list[Member]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import socket
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from headatlas.cluster.base import BACKENDS, Shard, Task
@@ -152,12 +155,29 @@ def _connect(ray: Any, address: str, cores: int) -> None:
     if address not in ("local", "auto"):
         _check_reachable(address)
     try:
-        if address == "local":
-            ray.init(address="local", num_cpus=cores, **LOCAL)
-        else:
-            ray.init(address=address, logging_level="error")
+        with _handlers_kept():
+            if address == "local":
+                ray.init(address="local", num_cpus=cores, **LOCAL)
+            else:
+                ray.init(address=address, logging_level="error")
     except Exception as error:  # Ray raises many kinds, some bare `Exception`
         reason = " ".join(str(error).split())[:200]
         raise HeadAtlasError(
             f"no Ray cluster at {address!r}: the address must be auto, local or host:port of a head node; {reason}"
         ) from error
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Put the program's SIGTERM handler back afterwards: `ray.init` sets one of its own, which ends the process at once.
+
+    Ray ends what it started in `atexit`, so its handler is not needed where SIGTERM ends the program in order.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
