@@ -35,6 +35,19 @@ def test_hidden_is_the_models_own_forward_pass(llava, model, batch, attention):
     torch.testing.assert_close(found[real], wanted[real], rtol=1e-4, atol=1e-5)
 
 
+def test_hidden_with_two_pictures_is_the_models_own_forward_pass(llava, processor, model):
+    questions = [made.rendered() for made in symbolic(3, "train", 9)]
+    chats = [conversation(q, images=(q.images[0], questions[i - 1].images[0])) for i, q in enumerate(questions)]
+    text = render(processor, [messages(chat) for chat in chats], False)
+    batch = processor(text=text, images=[list(c.images) for c in chats], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        wanted = model(**batch).logits
+        pixels = batch["pixel_values"].unflatten(0, (3, 2))
+        found = model.lm_head(hidden(llava, model, batch["input_ids"], pixels, TINY))
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(found[real], wanted[real], rtol=1e-4, atol=1e-5)
+
+
 def test_answer_loss_is_the_weighted_cross_entropy(llava, model, batch):
     ids = batch["input_ids"]
     weights = torch.zeros(ids.shape)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from headatlas.cogvsr.marks import COLOURS, pixels
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.latent.detectors import Detections, Detector
-from headatlas.latent.methods.sha import COLOURS, pixels
 from headatlas.pictures import upright
 from headatlas.progress import Progress
 from headatlas.storage import write_whole

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
@@ -27,11 +27,16 @@ LENGTHS = {
     "more": (160, 192, 224),
     "blind": (128, 192),
     "blind_more": (128, 192),
+    "marked": (160, 192, 224),
+    "added": (208, 240, 272),
 }
 """Padded lengths of each kind of batch, in tokens of LLaVA's short chat form; families with a longer form stretch them
-(`padded_lengths`). `things` and `listing` are made of captions; `blind` and `blind_more` are `own` and `more` without image."""
+(`padded_lengths`). `things` and `listing` are made of captions; `blind` and `blind_more` are `own` and `more` without image;
+`marked` is `own` with marks on the picture (`pool.MARKS`), `added` is `own` with the marked picture as a second one."""
 
-_SOURCE = {"blind": "own", "blind_more": "more", "things": "caption", "listing": "caption"}
+_SOURCE = {
+    "blind": "own", "blind_more": "more", "things": "caption", "listing": "caption", "marked": "own", "added": "own"
+}  # fmt: skip
 _BLIND = ("blind", "blind_more")
 
 SPATIAL_MARKS = tuple(1 + FUNCTIONS.index(name) for name in SPATIAL)
@@ -49,6 +54,15 @@ class TextBatch:
     scenes: Int64[np.ndarray, " B"]
     kind: str
     blind: bool
+
+    def pixels(self, pool: Pool, rows: slice = slice(None)) -> UInt8[np.ndarray, "B *images 3 S S"] | None:
+        """The pictures of some rows: one a row, [B, 3, S, S], for `added` two, [B, 2, 3, S, S]; None for blind batches."""
+        scenes = self.scenes[rows]
+        if self.blind:
+            return None
+        if self.kind == "added":
+            return np.stack([pool.images(scenes), pool.marked_images(scenes)], 1)
+        return pool.marked_images(scenes) if self.kind == "marked" else pool.images(scenes)
 
 
 def padded_lengths(sizes: tuple[int, ...], longest: int) -> tuple[int, ...]:
@@ -73,6 +87,8 @@ class Sampler:
                 lengths = np.array([len(row.ids) for row in rows])
             if kind in _BLIND:
                 lengths = lengths - encoder.picture_tokens
+            if kind == "added":
+                lengths = lengths + encoder.picture_tokens
             self._buckets[kind] = {}
             below = 0
             for size in padded_lengths(sizes, int(lengths.max())):
@@ -108,6 +124,8 @@ class Sampler:
             rows = [rewrite(row, rng.permutation(self._encoder.n_things(row))) for row in rows]
         if blind:
             rows = [self._encoder.without_image(row) for row in rows]
+        if kind == "added":
+            rows = [self._encoder.with_second_image(row) for row in rows]
         ids, weights = self.collate(rows, size, blind)
         return TextBatch(ids, weights, self._pool.scene[source][chosen].astype(np.int64), kind, blind)
 

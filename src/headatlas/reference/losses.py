@@ -65,7 +65,7 @@ def hidden(
     family: Family,
     model: PreTrainedModel,
     ids: Int64[Tensor, "B T"],
-    pixels: Float[Tensor, "B 3 S S"] | None,
+    pixels: Float[Tensor, "B *images 3 S S"] | None,
     shape: Shape,
     language: Callable[..., Any] | None = None,
     frozen: bool = False,
@@ -76,7 +76,8 @@ def hidden(
         family: the model's family.
         model: the VLM.
         ids: rows padded on the right; with `pixels`, the image tokens are in the same place in every row.
-        pixels: one normalized picture per row, or None for rows without picture.
+        pixels: one normalized picture per row, [B, 3, S, S], or several, [B, n, 3, S, S], whose image tokens lie at equal
+            distances; None for rows without picture.
         shape: the model's sizes.
         language: used in place of the family's language model, such as its compiled form.
         frozen: no gradients for vision tower and projector.
@@ -85,9 +86,13 @@ def hidden(
     at = None
     if pixels is not None:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            features = image_features(family, model, pixels, shape)
-        at = int((ids[0] == model.config.image_token_id).int().argmax())
-        embedded = torch.cat([embedded[:, :at], features.to(embedded.dtype), embedded[:, at + features.shape[1] :]], 1)
+            features = image_features(family, model, pixels.flatten(0, -4), shape)
+        features = features.to(embedded.dtype).unflatten(0, (len(ids), -1))
+        places = (ids[0] == model.config.image_token_id).nonzero().flatten().tolist()
+        firsts = places[:: features.shape[2]]
+        at = firsts[0]
+        for first, part in zip(firsts, features.unbind(1), strict=True):
+            embedded = torch.cat([embedded[:, :first], part, embedded[:, first + part.shape[1] :]], 1)
     run = family.language_model(model) if language is None else language
     # Padding on the right needs no mask: no earlier token can attend to it.
     return run(inputs_embeds=embedded, use_cache=False, **family.context(model, ids, at, shape)).last_hidden_state

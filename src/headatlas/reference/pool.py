@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt8
+from PIL import Image
 from transformers import ProcessorMixin
 
+from headatlas.cogvsr.marks import cover, detectable, outline
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.reference.build import Shape, build_tokenizer
 from headatlas.reference.families import family_named
@@ -47,13 +49,22 @@ PATCH_FIELDS = {
 """What stage 1 classifies for each patch, and the values; fields of things have no label (255) where there is no thing."""
 
 
+MARKS = ("boxes", "mask", "boxes+mask")
+"""How the things that a scene's own question names are marked, in turn: outlined, covered, or both, as the arms of SHA do."""
+
+
 @dataclass(frozen=True)
 class PoolSettings:
-    """`n_scenes` rendered scenes (twice as many with mirrors) of `seed`."""
+    """`n_scenes` rendered scenes (twice as many with mirrors) of `seed`; `marked`: each also with marks on it."""
 
     n_scenes: int
     seed: int
     mirrors: bool = True
+    marked: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a stored pool was made of; without `marked` where there are no marks, as older pools have it."""
+        return {name: value for name, value in asdict(self).items() if name != "marked" or value}
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ class Pool:
     marks: dict[str, np.ndarray]
     bounds: dict[str, np.ndarray]
     scene: dict[str, np.ndarray]
+    marked: np.ndarray | None = None
+    """UInt8 [n, 3, size, size]: each scene with marks for its own question (`MARKS`)."""
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -88,6 +101,11 @@ class Pool:
         flipped = scenes >= n
         out[flipped] = out[flipped][..., ::-1]
         return out
+
+    def marked_images(self, scenes: Int64[np.ndarray, " B"]) -> UInt8[np.ndarray, "B 3 S S"]:
+        """Return the pictures of scenes with marks for their own questions; mirrors have none."""
+        assert self.marked is not None
+        return self.marked[scenes]
 
 
 def patch_labels(scene: Scene) -> UInt8[np.ndarray, "36 fields"]:
@@ -118,30 +136,38 @@ def to_uint8(images: list, size: int) -> UInt8[np.ndarray, "B 3 S S"]:
     return pixels.to(torch.uint8).numpy()
 
 
-def to_float(processor: ProcessorMixin, pixels: UInt8[np.ndarray, "B 3 S S"]) -> Float32[torch.Tensor, "B 3 S S"]:
+def marked(image: Image.Image, question: Question, how: str) -> Image.Image:
+    """Return a copy of a question's picture in which the things that it names are marked; `how` is one of `MARKS`."""
+    boxes = [box for _, box in detectable(question)]
+    covered = image if how == "boxes" else cover(image, boxes)
+    return covered if how == "mask" else outline(covered, boxes)
+
+
+def to_float(processor: ProcessorMixin, pixels: UInt8[np.ndarray, "... 3 S S"]) -> Float32[torch.Tensor, "... 3 S S"]:
     """Rescale and normalize as the processor does."""
     pictures = processor.image_processor  # type: ignore[union-attr]
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (pictures.image_mean, pictures.image_std))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pictures.image_mean, pictures.image_std))
     return (torch.from_numpy(np.ascontiguousarray(pixels)).float() * pictures.rescale_factor - mean) / std
 
 
 def prepare(settings: PoolSettings, family: str, shape: Shape, folder: Path, workers: int = 2) -> Pool:
     """Make the pool of a family in `folder`, or open what is there already (pictures from any family, rows from this one)."""
     scenes, rows = folder / "scenes.json", folder / family / "rows.json"
-    made_of = {"pool": asdict(settings), "image_size": shape.image_size}
+    made_of = {"pool": settings.facts(), "image_size": shape.image_size}
     with _unless_done(scenes, made_of) as wanted:
         if wanted:
             n = settings.n_scenes * (2 if settings.mirrors else 1)
             size = (settings.n_scenes, 3, shape.image_size, shape.image_size)
-            np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, size).flush()
+            for name in _picture_files(settings):
+                np.lib.format.open_memmap(folder / name, "w+", np.uint8, size).flush()
             np.lib.format.open_memmap(folder / "patches.npy", "w+", np.uint8, (n, 36, len(PATCH_FIELDS))).flush()
             _share(_render, [(settings, shape, folder, w, workers) for w in range(workers)])
-    with _unless_done(rows, {"pool": asdict(settings), "image_tokens": shape.image_tokens}) as wanted:
+    with _unless_done(rows, {"pool": settings.facts(), "image_tokens": shape.image_tokens}) as wanted:
         if wanted:
             for stale in rows.parent.glob("part*.npz"):
                 stale.unlink()
             _share(_converse, [(settings, family, shape, rows.parent, w, workers) for w in range(workers)])
-    return _open(folder, rows.parent)
+    return _open(settings, folder, rows.parent)
 
 
 @contextmanager
@@ -177,16 +203,23 @@ def _both(settings: PoolSettings, i: int, scene: Scene) -> list[tuple[int, Scene
     return [(i, scene), (i + settings.n_scenes, scene.mirrored())] if settings.mirrors else [(i, scene)]
 
 
+def _picture_files(settings: PoolSettings) -> tuple[str, ...]:
+    return ("pixels.npy", "marked.npy") if settings.marked else ("pixels.npy",)
+
+
 def _render(job: tuple[PoolSettings, Shape, Path, int, int]) -> None:
     settings, shape, folder, worker, workers = job
-    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "r+")
+    pixels, *more = (np.lib.format.open_memmap(folder / name, "r+") for name in _picture_files(settings))
     patches = np.lib.format.open_memmap(folder / "patches.npy", "r+")
     for i, made in _scenes(settings, worker, workers):
-        pixels[i] = to_uint8([render(made.scene)], shape.image_size)[0]
+        image = render(made.scene)
+        pixels[i] = to_uint8([image], shape.image_size)[0]
+        for with_marks in more:
+            with_marks[i] = to_uint8([marked(image, made.question, MARKS[i % len(MARKS)])], shape.image_size)[0]
         for j, scene in _both(settings, i, made.scene):
             patches[j] = patch_labels(scene)
-    pixels.flush()
-    patches.flush()
+    for array in (pixels, patches, *more):
+        array.flush()
 
 
 def _converse(job: tuple[PoolSettings, str, Shape, Path, int, int]) -> None:
@@ -223,7 +256,7 @@ def _converse(job: tuple[PoolSettings, str, Shape, Path, int, int]) -> None:
     np.savez(folder / f"part{worker}.npz", **arrays)  # type: ignore[arg-type]
 
 
-def _open(folder: Path, rows: Path) -> Pool:
+def _open(settings: PoolSettings, folder: Path, rows: Path) -> Pool:
     """The rows of all processes in the order of scenes, so that it does not depend on the number of processes."""
     parts = [dict(np.load(path)) for path in sorted(rows.glob("part*.npz"))]
 
@@ -239,5 +272,5 @@ def _open(folder: Path, rows: Path) -> Pool:
         ids[kind], marks[kind] = joined(f"{kind}.ids")[take], joined(f"{kind}.marks")[take]
         bounds[kind] = np.concatenate([[0], lengths[order].cumsum()])
         scene[kind] = owners[order]
-    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-    return Pool(pixels, np.load(folder / "patches.npy"), ids, marks, bounds, scene)
+    pixels, *more = (np.load(folder / name, mmap_mode="r") for name in _picture_files(settings))
+    return Pool(pixels, np.load(folder / "patches.npy"), ids, marks, bounds, scene, *more)

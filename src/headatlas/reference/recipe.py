@@ -100,10 +100,19 @@ class Recipe:
         ),
     )
     """Phases of stage 4."""
+    marks: float = 0.0
+    """Share of the batches of stage 3 (after its first phase) and stage 4 whose pictures carry marks around the things asked
+    about, half of them as a second picture (`batches.LENGTHS`: marked, added); other batches become rarer in proportion."""
     bfloat16: bool = True
     compiled: bool = True
     evaluate_every: int = 400
     checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.marks < 1:
+            raise HeadAtlasError(f"marks must be at least 0 and below 1, got {self.marks}")
+        if self.marks and self.family != "llava":
+            raise HeadAtlasError(f"marks must be 0 for family {self.family!r}: only llava is trained with two pictures")
 
     def __repr__(self) -> str:
         return f"<Recipe of {self.family}: steps {self.steps}, {self.n_scenes} scenes, seed {self.seed}>"
@@ -135,4 +144,10 @@ class Recipe:
     def shares(self, stage: str, step: int) -> dict[str, float]:
         """Return the probability of each kind of batch at a step of stage 2, 3 or 4."""
         phases = {"lookup": self.lookup, "whole": self.whole, "finish": self.finish}[stage]
-        return next(shares for until, shares in phases if step < until * self.horizons[STAGES.index(stage)])
+        which = next(i for i, (until, _) in enumerate(phases) if step < until * self.horizons[STAGES.index(stage)])
+        shares = phases[which][1]
+        if not self.marks or stage == "lookup" or (stage == "whole" and which == 0):
+            return shares
+        total = sum(shares.values())
+        rest = {kind: share / total * (1 - self.marks) for kind, share in shares.items()}
+        return {**rest, "marked": self.marks / 2, "added": self.marks / 2}

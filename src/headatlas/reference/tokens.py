@@ -142,6 +142,11 @@ class Encoder:
         """The number of tokens of a row's picture: the cells and what the processor puts around them."""
         return len(self._picture)
 
+    def with_second_image(self, row: Row) -> Row:
+        """The same conversation with two images, the second right behind the first."""
+        first = len(self._opening) + len(self._user)
+        return Row(np.insert(row.ids, first, self._picture), np.insert(row.marks, first, np.zeros(len(self._picture))))
+
     def without_image(self, row: Row) -> Row:
         """The same conversation as the template writes it when there is no image."""
         first = len(self._opening) + len(self._user)

@@ -210,7 +210,8 @@ class Trainer:
         batch = self.sampler.text(stage, self.step, self.recipe.shares(stage, self.step))
         mine = slice(self._team.rank, None, self._team.size)
         ids = batch.ids[mine]
-        pixels = None if batch.blind else to_float(self.processor, self.pool.images(batch.scenes[mine]))
+        pictures = batch.pixels(self.pool, mine)
+        pixels = None if pictures is None else to_float(self.processor, pictures)
         frozen = self.recipe.frozen(stage, self.step)
         with self.autocast():
             states = hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
@@ -293,9 +294,10 @@ def _train(team: Team, recipe: Recipe, work: Path, out: Path, scenes: Path, prog
 
 def make_pools(recipe: Recipe, folder: Path, workers: int = 1) -> tuple[Pool, Pool]:
     """Make or open the training scenes and the held-out ones, with the conversations of the recipe's family."""
+    training = PoolSettings(recipe.n_scenes, recipe.seed, marked=recipe.marks > 0)
     held_out = PoolSettings(recipe.n_held_out, recipe.seed + _HELD_OUT_SEED, mirrors=False)
     return (
-        prepare(PoolSettings(recipe.n_scenes, recipe.seed), recipe.family, recipe.shape, folder / "pool", workers),
+        prepare(training, recipe.family, recipe.shape, folder / "pool", workers),
         prepare(held_out, recipe.family, recipe.shape, folder / "held_out", workers),
     )
 

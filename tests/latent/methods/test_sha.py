@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from headatlas import latent
+from headatlas.cogvsr.marks import elsewhere, outline
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Step
 from headatlas.latent import ARMS, METHODS, GroundTruth, Method, arms
-from headatlas.latent.methods.sha import elsewhere, outline
 
 BOX = Box(x0=0.25, y0=0.25, x1=0.5, y1=0.5)
 

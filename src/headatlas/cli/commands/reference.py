@@ -60,6 +60,14 @@ def train(
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, one for each core.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of weights, scenes and batches.")] = 0,
+    marks: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of batches with boxes or covers on the things asked about, as spatial head activation shows them (llava only).",
+        ),
+    ] = 0.0,
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Compile the language model (needs a C++ compiler; faster).")
     ] = True,
@@ -79,7 +87,7 @@ def train(
     from headatlas.reference.recipe import Recipe
     from headatlas.reference.train import train as run
 
-    recipe = replace(Recipe.of(family), seed=seed, compiled=compiled)
+    recipe = replace(Recipe.of(family), seed=seed, compiled=compiled, marks=marks)
     if minutes is not None:
         recipe = recipe.scaled(minutes)
 

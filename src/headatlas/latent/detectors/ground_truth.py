@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from headatlas.cogvsr.schema import Question, SceneObject
+from headatlas.cogvsr.marks import detectable
+from headatlas.cogvsr.schema import Question
 from headatlas.latent.detectors.base import Detections, detector
-
-_UNCOLOURED = {"", "the", "a", "an", "any", "many", "this", "that", "each", "every", "all", "and", "of"}
-"""Words before a class name that are not colours."""
 
 
 @detector("ground_truth")
@@ -31,22 +28,4 @@ class GroundTruth:
 
     def __call__(self, question: Question) -> Detections:
         """Visible objects that have a box, in the dataset's order."""
-        things = [thing for thing in question.objects if thing.box is not None and thing.visible != 0.0]
-        named = [thing for thing in things if _named(thing, question.text)] if self.mentioned else []
-        return [(label(thing), thing.box) for thing in (named or things) if thing.box is not None]
-
-
-def label(thing: SceneObject) -> str:
-    """Colour and class, or the class alone."""
-    return f"{thing.color} {thing.cls}" if thing.color else thing.cls
-
-
-def _named(thing: SceneObject, text: str) -> bool:
-    """Whether the text names the thing: with its colour, or by its class without any colour before it."""
-    mentions = re.findall(rf"(\w+\s+)?\b{re.escape(thing.cls)}(?:e?s)?\b", text, flags=re.IGNORECASE)
-    if not mentions:
-        return False
-    if thing.color is None:
-        return True
-    words = {word.strip().lower() for word in mentions}
-    return thing.color.lower() in words or bool(words & _UNCOLOURED)
+        return detectable(question, self.mentioned)

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
+from headatlas.cogvsr.marks import elsewhere
 from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet, attend, edit_heads
 from headatlas.latent.detectors import Detections, Detector, GroundTruth
 from headatlas.latent.methods.base import Cost, MethodInputs, Shown, ShowQuestion, Strength, method
-from headatlas.latent.methods.sha import elsewhere
 from headatlas.latent.tuning import tune_strength
 from headatlas.vlm import VLM, Batch
 from headatlas.vlm.image_tokens import key_mask

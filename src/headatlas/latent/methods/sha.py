@@ -9,29 +9,21 @@ area at random places (`random_mask`), the places as words (`coordinates`), and 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageStat
+from PIL import Image
 
-from headatlas.cogvsr.schema import Box, Question
+from headatlas.cogvsr.marks import cover, elsewhere, outline
+from headatlas.cogvsr.schema import Question
 from headatlas.latent.detectors import Detections, Detector, GroundTruth
 from headatlas.latent.methods.base import Cost, MethodInputs, Shown, ShowQuestion, method
-from headatlas.pictures import upright
 from headatlas.registry import Registry
 
 ORIGINAL = "original"
 """The arm that every other is compared with."""
-
-LINE = 1 / 80
-"""Width of an outline as a share of the image's longer side (at least 2 pixels)."""
-
-COLOURS = ((255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 0, 0), (255, 255, 255))
-"""Colours of outlines; the one that differs most from the image's mean colour is used."""
 
 Draw = Callable[[Question, Detections], Shown]
 
@@ -198,48 +190,6 @@ def _beside(question: Question, shown: Shown) -> Shown:
     return (*question.images, *shown[0][:1]), shown[1]
 
 
-def outline(image: Image.Image, boxes: list[Box]) -> Image.Image:
-    """A copy with an outline around each box; it lies outside the box where there is room, so that it hides little of the
-    thing."""
-    out = upright(image).copy()
-    mean = np.array(ImageStat.Stat(out).mean)
-    colour = max(COLOURS, key=lambda c: float(np.abs(np.array(c) - mean).sum()))
-    width = max(2, round(max(out.size) * LINE))
-    pen = ImageDraw.Draw(out)
-    for box in boxes:
-        x0, y0, x1, y1 = pixels(box, out.size)
-        corners = (
-            max(0, x0 - width),
-            max(0, y0 - width),
-            min(out.width, x1 + width) - 1,
-            min(out.height, y1 + width) - 1,
-        )
-        pen.rectangle(corners, outline=colour, width=width)
-    return out
-
-
-def cover(image: Image.Image, boxes: list[Box]) -> Image.Image:
-    """A copy in which each box is filled with the mean colour that it has in `image`."""
-    source = upright(image)
-    out = source.copy()
-    for box in boxes:
-        corners = pixels(box, source.size)
-        red, green, blue = (round(value) for value in ImageStat.Stat(source.crop(corners)).mean[:3])
-        out.paste((red, green, blue), corners)
-    return out
-
-
-def elsewhere(boxes: list[Box], seed: str) -> list[Box]:
-    """Boxes of the same number and sizes at uniformly random places, a function of `seed` and the sizes."""
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "little"))
-    moved = []
-    for box in boxes:
-        width, height = box.x1 - box.x0, box.y1 - box.y0
-        x, y = rng.uniform(0, 1 - width), rng.uniform(0, 1 - height)
-        moved.append(Box(x0=x, y0=y, x1=min(1.0, x + width), y1=min(1.0, y + height)))
-    return moved
-
-
 def in_words(detections: Detections) -> str:
     """Each thing's middle in per cent of the image's width and height, one short sentence a thing; "" for none."""
     lines = []
@@ -247,13 +197,6 @@ def in_words(detections: Detections) -> str:
         x, y = box.center
         lines.append(f"{name}: {round(100 * x)}% from the left, {round(100 * y)}% from the top.")
     return " ".join(lines)
-
-
-def pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """(x0, y0, x1, y1) in pixels of an image of `size` = (width, height), end exclusive, at least one pixel."""
-    width, height = size
-    x0, y0 = min(int(box.x0 * width), width - 1), min(int(box.y0 * height), height - 1)
-    return x0, y0, max(x0 + 1, round(box.x1 * width)), max(y0 + 1, round(box.y1 * height))
 
 
 def _first(question: Question, draw: Callable[[Image.Image], Image.Image]) -> tuple[Image.Image, ...]:

@@ -21,11 +21,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from headatlas.cogvsr.marks import elsewhere
 from headatlas.cogvsr.schema import Box, Question
 from headatlas.errors import HeadAtlasError
 from headatlas.latent.detectors import Detections, Detector, GroundTruth
 from headatlas.latent.methods.base import Cost, MethodInputs, Shown, ShowQuestion, Strength, method
-from headatlas.latent.methods.sha import elsewhere
 from headatlas.latent.methods.sinks import watched
 from headatlas.latent.tuning import tune_strength
 from headatlas.vlm import VLM, Batch, conversation
