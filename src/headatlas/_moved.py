@@ -35,6 +35,7 @@ MOVED = {
     "headatlas.intervention.held": "headatlas.intervention.split_cache",
     "headatlas.intervention.together": "headatlas.intervention.batched_answers",
     "headatlas.intervention.spread": "headatlas.intervention.sharding",
+    "headatlas.truth.surgery": "headatlas.vlm.surgery",
     "headatlas.latent.detect": "headatlas.latent.detectors",
     "headatlas.latent.latent": "headatlas.latent.heads",
     "headatlas.latent.sha": "headatlas.latent.methods.sha",

@@ -108,8 +108,8 @@ def bootstrap_groups(
         groups: N labels; None puts all rows into one group.
         clusters: N labels of what is drawn whole.
         weights: By group; None is the plain mean over groups. Rows of groups it does not name are left out.
-        denominators: N numbers >= 0; None is ones (group means).
-        n: Resamples. One in which a group has nothing left is not counted.
+        denominators: N numbers whose sum in each group is above 0; None is ones (group means).
+        n: Resamples. One in which the denominators of a group add up to 0 is not counted.
         seed: Of the resampling; the same seed and clusters draw the same resamples.
 
     Returns:

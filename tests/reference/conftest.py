@@ -48,6 +48,14 @@ def trained(tiny_recipe, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def with_marks(tiny_recipe, tmp_path_factory):
+    """A finished run with marked pictures."""
+    trainer = Trainer(replace(tiny_recipe, marks=0.8), tmp_path_factory.mktemp("marks"))
+    trainer.run()
+    return trainer
+
+
+@pytest.fixture(scope="session")
 def exported(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     trained.export(folder)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from headatlas.errors import HeadAtlasError
 from headatlas.reference.batches import END_WEIGHT, LENGTHS, SPATIAL_MARKS, SPATIAL_WEIGHT, padded_lengths
 from headatlas.reference.recipe import Recipe
 from headatlas.reference.tokens import BLIND
@@ -113,3 +114,34 @@ def test_lengths_stretch_only_where_rows_are_longer():
     assert padded_lengths((160, 192, 224), 224) == (160, 192, 224)
     assert padded_lengths((160, 192, 224), 270) == (208, 240, 272)
     assert padded_lengths((64,), 65) == (80,)
+
+
+def test_marks_take_their_share_of_later_phases_only():
+    recipe = Recipe(marks=0.2)
+    assert recipe.shares("whole", 0) == recipe.whole[0][1]
+    assert recipe.shares("lookup", 0) == recipe.lookup[0][1]
+    for shares, before in (
+        (recipe.shares("whole", 5000), recipe.whole[1][1]),
+        (recipe.shares("finish", 0), recipe.finish[0][1]),
+    ):
+        assert shares["marked"] == shares["added"] == 0.1
+        assert abs(sum(shares.values()) - 1) < 1e-9
+        assert abs(shares["own"] / shares["quiz"] - before["own"] / before["quiz"]) < 1e-9
+    for wrong in (-0.1, 1.0):
+        with pytest.raises(HeadAtlasError, match="marks must be at least 0"):
+            Recipe(marks=wrong)
+    with pytest.raises(HeadAtlasError, match="only llava"):
+        Recipe(family="qwen2_5_vl", marks=0.1)
+
+
+def test_marked_batches_show_the_marked_pictures(with_marks):
+    pool, encoder = with_marks.pool, with_marks.encoder
+    for kind, images in (("marked", 1), ("added", 2)):
+        batch = with_marks.sampler.text("finish", 1, {kind: 1.0})
+        assert ((batch.ids == encoder.image).sum(1) == 36 * images).all()
+        pixels = batch.pixels(pool)
+        np.testing.assert_array_equal(pixels if images == 1 else pixels[:, 1], pool.marked[batch.scenes])
+        if images == 2:
+            np.testing.assert_array_equal(pixels[:, 0], pool.pixels[batch.scenes])
+        np.testing.assert_array_equal(batch.pixels(pool, slice(1, None, 2)), pixels[1::2])
+    assert with_marks.finished

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from headatlas.reference import pool as pools
-from headatlas.reference.pool import PATCH_FIELDS, PoolSettings, patch_labels, prepare, to_float, to_uint8
+from headatlas.reference.pool import MARKS, PATCH_FIELDS, PoolSettings, patch_labels, prepare, to_float, to_uint8
 from headatlas.scenes.build import symbolic
 from headatlas.scenes.render import render
 
@@ -21,6 +21,24 @@ def test_pixels_are_the_processors(processor):
     image = render(next(symbolic(1, "train", 7)).scene)
     wanted = processor.image_processor([image], return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(to_float(processor, to_uint8([image], 144)), wanted, rtol=0, atol=1e-6)
+
+
+def test_marked_pictures_are_the_arms_of_sha(tmp_path):
+    """Each scene's picture with marks is what the arm of SHA shows for its own question."""
+    from headatlas.latent import arms
+
+    made = prepare(PoolSettings(n_scenes=4, seed=7, marked=True), "llava", TINY, tmp_path, workers=1)
+    every = arms()
+    for i, one in enumerate(symbolic(4, "train", 7)):
+        shown, preamble = every[MARKS[i % 3]](one.rendered())
+        assert preamble == ""
+        np.testing.assert_array_equal(made.marked_images(np.array([i]))[0], to_uint8(list(shown), 144)[0])
+        assert not np.array_equal(made.marked[i], made.pixels[i])
+
+
+def test_a_pool_without_marks_is_opened_again_as_one_from_before_there_were_marks(pool):
+    assert "marked" not in SETTINGS.facts()
+    assert pool.marked is None
 
 
 def test_mirrors_show_the_mirrored_scene(pool):

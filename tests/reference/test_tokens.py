@@ -30,9 +30,10 @@ def test_rows_equal_what_the_processor_makes_of_the_conversation(processor, enco
         assert encoder.without_image(row).ids.tolist() == _ids(processor, conversation(question, images=()))
         twice = conversation(question, images=PICTURE * 2)
         assert encoder.with_second_image(row).ids.tolist() == _ids(processor, twice)
-        assert encoder.with_second_image(row).marks[encoder.with_second_image(row).marks > 0].tolist() == row.marks[
-            row.marks > 0
-        ].tolist()
+        assert (
+            encoder.with_second_image(row).marks[encoder.with_second_image(row).marks > 0].tolist()
+            == row.marks[row.marks > 0].tolist()
+        )
         assert encoder.direct(question).ids.tolist() == _ids(
             processor, conversation(question, images=PICTURE, direct=True)
         )

@@ -25,6 +25,7 @@ from headatlas.latent.methods import (
     method,
     method_names,
 )
+from headatlas.latent.positive_control import FaintHeads, choose_faint, positive_control
 from headatlas.latent.recruits import LatentInputs, latent_table, twin_scores
 from headatlas.latent.table import activation_table
 
@@ -36,6 +37,7 @@ __all__ = [
     "Cost",
     "Detections",
     "Detector",
+    "FaintHeads",
     "GroundTruth",
     "Judged",
     "LatentInputs",
@@ -45,6 +47,7 @@ __all__ = [
     "activation_table",
     "arm",
     "arms",
+    "choose_faint",
     "detector",
     "get_detector",
     "judge",
@@ -53,6 +56,7 @@ __all__ = [
     "method",
     "method_names",
     "picture_key",
+    "positive_control",
     "things_named",
     "twin_scores",
 ]

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
+from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.effects import spatial
@@ -65,13 +66,20 @@ class Judged:
 
 
 def judge(
-    inputs: MethodInputs, names: Iterable[str], *, draws: int = 2, own_context: bool = True, n_boot: int = 10_000
+    inputs: MethodInputs,
+    names: Iterable[str],
+    *,
+    questions: Sequence[Question] | None = None,
+    draws: int = 2,
+    own_context: bool = True,
+    n_boot: int = 10_000,
 ) -> Judged:
     """Fit every method on split P, tune it on split T, and evaluate it, with its controls, on split E.
 
     Args:
         inputs: model, data, activations and heads.
         names: registered methods.
+        questions: questions of split E to evaluate on; by default all.
         draws: number of fits of each control, each with other random numbers.
         own_context: also let the model answer after its own earlier answers.
         n_boot: resamples of the intervals.
@@ -82,7 +90,7 @@ def judge(
     if draws < 1:
         raise HeadAtlasError(f"draws must be >= 1, got {draws}")
     makers = {name: METHODS[name] for name in names}
-    questions = list(inputs.data.split("E"))
+    questions = list(inputs.data.split("E")) if questions is None else list(questions)
     if not questions:
         raise HeadAtlasError("split 'E' has no question: build or load the dataset with that split")
     bare = _run(None, inputs, questions, own_context)

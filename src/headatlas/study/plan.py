@@ -258,6 +258,14 @@ def _stages(
     )  # fmt: skip
     yield "activate", f"{evaluated:,} questions shown in up to {arms} ways", arms * evaluated * speed.forced
     yield "methods", *_methods(settings, speed, counts)
+    if settings.positive_control and settings.methods:
+        yield (
+            "positive_control",
+            "the same where heads were made latent",
+            _methods(settings, speed, {**counts, "E": controlled})[1],
+        )
+    else:
+        yield "positive_control", "none", 0.0
     yield "examples", "answers before and after", evaluated * speed.forced
     yield "claims", "read tables", 1.0
     yield "report", "draw the page", 15.0

@@ -92,6 +92,8 @@ class Settings(BaseModel):
     """Number of fits of each control of an activation method, each with other random numbers."""
     n_method_fit: int = Field(200, ge=1)
     """Questions of split P, at most, on which activation methods take gradients."""
+    positive_control: bool = True
+    """Whether the methods are also judged on the model with heads that were made latent, where a cure is known to exist."""
     n_bootstrap: int = Field(10_000, ge=100)
     batch_size: int = Field(16, ge=1)
     n_examples: int = Field(10, ge=0)
@@ -190,6 +192,7 @@ _QUICK: dict[str, Any] = {
     "n_random_dose": 1,
     "alphas": (0.5, 2.0),
     "methods": (),
+    "positive_control": False,
     "n_method_controls": 1,
     "n_method_fit": 96,
     "n_bootstrap": 1000,

@@ -1,9 +1,9 @@
 """Models and data whose functional heads are known (*worlds*), to grade scorers and calibrate claims."""
 
 from headatlas.truth.layout import Layout, Plant
-from headatlas.truth.surgery import permute_heads, scale_output
 from headatlas.truth.verify import Verified, verify
 from headatlas.truth.world import World, exchanged, load_world, plant
+from headatlas.vlm.surgery import permute_heads, scale_output
 
 __all__ = [
     "Layout",

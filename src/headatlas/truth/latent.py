@@ -33,9 +33,9 @@ from headatlas.progress import Progress
 from headatlas.scenes.build import build
 from headatlas.scoring import ScoringInputs, get_scorer
 from headatlas.scoring.base import labels_of
-from headatlas.truth.surgery import scale_output
 from headatlas.truth.world import load_world
 from headatlas.vlm import VLM, evaluate, load_vlm
+from headatlas.vlm.surgery import scale_output
 
 DELTA = NO_EFFECT["logprob"]
 """Effects up to this much (nats) count as none."""

@@ -65,7 +65,7 @@ def train(
         typer.Option(
             min=0,
             max=0.9,
-            help="Share of batches with boxes or covers on the things asked about, as spatial head activation shows them (llava only).",
+            help="Share of batches with boxes or covers on the things asked about, as the method sha draws them (llava only).",
         ),
     ] = 0.0,
     compiled: Annotated[

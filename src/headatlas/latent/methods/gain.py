@@ -2,7 +2,7 @@
 
 theta starts at 0 (factor 1) and is pulled back to 0 by an L1 penalty (a proximal step after each update), so that the method
 chooses its own heads: those whose log factor ends within `LEAST` of 0 are left unchanged. A gain exactly undoes the surgery that
-makes heads latent (`truth.scale_output`), and folds into the output projection's weights (`HeadRecipe.merge`). Its control
+makes heads latent (`vlm.surgery.scale_output`), and folds into the output projection's weights (`HeadRecipe.merge`). Its control
 `all_heads` has one factor for all heads together.
 """
 

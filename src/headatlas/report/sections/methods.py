@@ -40,7 +40,7 @@ def methods_section(run: Run) -> Section:
     frame = run.tables["methods"]
     blocks: list[Block] = [*gap(run, "methods")]
     if len(frame):
-        blocks += [_chart(frame), _table(frame)]
+        blocks += [_chart(frame), *_positive_control(run.tables["positive_control"]), _table(frame)]
         blocks += _controls(run.tables["method_controls"])
         blocks += _strengths(run.tables["method_strengths"])
         blocks += _latent(run.tables["latent"])
@@ -80,6 +80,51 @@ def _chart(frame: pd.DataFrame) -> Figure:
     )
     label = "Points gained by each activation method on spatial steps, in both contexts, and on all other steps."
     return one_chart("methods", spec, label, "Points gained by each method", "Left of 0: worse than before.", swatches)
+
+
+def _positive_control(frame: pd.DataFrame) -> list[Block]:
+    """The model with heads that were made latent: what was lost, and how much of it each method brings back."""
+    if frame.empty:
+        return []
+    first, rows = frame.iloc[0], []
+    for row in records(frame):
+        share = (
+            f"{words.percent(row.restored)} ({words.percent(row.restored_low)} to {words.percent(row.restored_high)})"
+        )
+        rows.append(
+            (
+                words.plain(row.method), "yes" if row.helps else "no",
+                f"{words.number(row.before, 1)} → {words.number(row.after, 1)}", _signed(row.gain), _span(row.low, row.high),
+                share, _signed(row.off_task_gain), f"{row.n_found} of {row.n_heads}", words.count(row.n_changed),
+                row.reason or "",
+            )
+        )  # fmt: skip
+    text = (
+        f"Positive control: would a method be seen to work if there were something to wake? In a copy of the model the output "
+        f"of {first['heads']} was multiplied by {first['factor']:.3g}. What these heads compute stays the same, but the spatial "
+        f"score falls from {words.number(first['intact'], 1)} to {words.number(first['before'], 1)}, and a cure is known. "
+        f"{_woken(frame)}"
+    )
+    table = Table(
+        columns=("Method", "Helps", "Spatial score", "Gain", "95 % interval", "Of the loss restored", "Other steps",
+                 "Faint heads changed", "Heads changed", "Why not"),
+        rows=tuple(rows),
+        title="Positive control: the same methods where heads were made latent",
+        n_text=2,
+    )  # fmt: skip
+    return [Note(text), table]
+
+
+def _woken(frame: pd.DataFrame) -> str:
+    """One sentence: which method restores most."""
+    helping = frame[frame["helps"].astype(bool)]
+    if helping.empty:
+        return "No method brings it back, so that a method without gain on the original model tells nothing about its heads."
+    best = helping.loc[helping["gain"].idxmax()]
+    return (
+        f"{words.plain(str(best['method'])).capitalize()} brings back {words.percent(best['restored'])} of the loss, so a "
+        "similar loss in the original model would have been found."
+    )
 
 
 def _table(frame: pd.DataFrame) -> Table:

@@ -41,7 +41,11 @@ def claims(study: Study) -> None:
     study.run.write_json("claims.json", {"claims": [claim.to_json() for claim in verdicts], "level": LEVEL})
 
 
-@stage("report", needs=("evaluate", "methods", "claims", "examples", "look"), uses=lambda study: codes(SECTIONS))
+@stage(
+    "report",
+    needs=("evaluate", "methods", "positive_control", "claims", "examples", "look"),
+    uses=lambda study: codes(SECTIONS),
+)
 def report(study: Study) -> None:
     """Write timings.json, charts/ and report.html."""
     study.run.write_json("timings.json", study.run.timings(tuple(STAGES)))

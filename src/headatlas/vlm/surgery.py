@@ -2,13 +2,15 @@
 
 * `scale_output`: multiply columns of the output projection by a factor. With a small factor the heads become *latent*: their z is
   unchanged, but has almost no effect. A gain of 1 / factor on z restores the original model exactly.
+* `scaled_output`: the same for as long as a `with` block lasts.
 * `scale_output(..., 0.0)`: make *distractors*, whose z can still be decoded but has no effect at all.
 * `permute_heads`: put the heads of a layer in another order. A scorer's map must be permuted with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Site
 from headatlas.heads.address import Heads, as_heads
-from headatlas.vlm import VLM
+from headatlas.vlm.model import VLM
 
 
 @torch.no_grad()
@@ -45,6 +47,25 @@ def scale_output(vlm: VLM, heads: Heads, factor: float) -> None:
     for head in chosen:
         site = sites[head.layer]
         _weight(site)[:, head.head * site.d_head : (head.head + 1) * site.d_head] *= factor
+
+
+@contextmanager
+def scaled_output(vlm: VLM, heads: Heads, factor: float) -> Iterator[None]:
+    """Within the block the model is as after `scale_output`; afterwards its weights are as before, bit by bit.
+
+    Raises:
+        HeadAtlasError: as `scale_output`.
+    """
+    layers = {head.layer for head in as_heads(heads)}
+    kept = {site.layer: _weight(site).detach().clone() for site in vlm.heads.tower("L") if site.layer in layers}
+    try:
+        scale_output(vlm, heads, factor)
+        yield
+    finally:
+        with torch.no_grad():
+            for site in vlm.heads.tower("L"):
+                if site.layer in kept:
+                    _weight(site).copy_(kept[site.layer])
 
 
 @torch.no_grad()

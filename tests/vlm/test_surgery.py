@@ -6,8 +6,8 @@ import torch
 import headatlas as ha
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
-from headatlas.truth.surgery import permute_heads, scale_output
 from headatlas.vlm import conversation, read
+from headatlas.vlm.surgery import permute_heads, scale_output, scaled_output
 
 
 @pytest.fixture
@@ -32,6 +32,19 @@ def test_a_latent_head_is_restored_by_the_inverse_gain(vlm, tiny_questions):
         restored = logprobs(vlm, tiny_questions)
     assert (after - before).abs().max() > 1e-3
     torch.testing.assert_close(restored, before, atol=1e-4, rtol=1e-4)
+
+
+def test_after_the_block_weights_are_as_before_also_after_an_error(vlm, tiny_questions):
+    heads, state = [Head(0, 1), Head(1, 2)], {k: v.clone() for k, v in vlm.model.state_dict().items()}
+    with gain(vlm, heads, 0.1):
+        wanted = logprobs(vlm, tiny_questions)
+    with scaled_output(vlm, heads, 0.1):
+        torch.testing.assert_close(logprobs(vlm, tiny_questions), wanted, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ZeroDivisionError), scaled_output(vlm, heads, 0.1):
+        raise ZeroDivisionError
+    assert all(torch.equal(v, state[k]) for k, v in vlm.model.state_dict().items())
+    with pytest.raises(HeadAtlasError, match="language model's grid"), scaled_output(vlm, [Head(99, 0)], 0.1):
+        pass
 
 
 def test_a_distractor_has_no_effect_at_all(vlm, tiny_questions):

@@ -1,0 +1,53 @@
+"""Stage `positive_control`: the activation methods on the same model with heads that are known to be latent."""
+
+from __future__ import annotations
+
+import logging
+
+from headatlas.cogvsr.functions import SPATIAL
+from headatlas.intervention.split_cache import parse_split
+from headatlas.latent import METHODS, choose_faint, positive_control
+from headatlas.results import RESULTS
+from headatlas.study.stages.base import stage
+from headatlas.study.stages.methods import method_inputs
+from headatlas.study.stages.registered import codes
+from headatlas.study.study import Study
+
+log = logging.getLogger("headatlas")
+
+RANKINGS = ("ablation", "attention", "specificity")
+"""Scorers by which the heads that are made latent are ranked."""
+
+
+@stage(
+    "positive_control",
+    command="activate",
+    needs=("data", "capture", "score", "select"),
+    uses=lambda study: codes(METHODS, study.settings.methods),
+)
+def run(study: Study) -> None:
+    """Write results/positive_control.csv; no rows where it is switched off, or cannot be made (the log says why)."""
+    settings = study.settings
+    scores = {name: study.atlas.scores[name] for name in RANKINGS if name in study.atlas.scores}
+    study.run.write_table("positive_control", RESULTS["positive_control"].empty())
+    if not settings.positive_control or not settings.methods:
+        return
+    if not scores or not set(SPATIAL) & set(study.functions):
+        log.info(
+            "the positive control is left out: it needs spatial questions and one of the scorers %s",
+            ", ".join(RANKINGS),
+        )
+        return
+    inputs = method_inputs(study)
+    faint = choose_faint(inputs, scores)
+    if not faint.heads:
+        log.warning("the positive control is left out: %s", faint.reason)
+        return
+    split, n = parse_split(study.control_split)
+    intact = study.runner().baseline(study.control_split)
+    table = positive_control(
+        inputs, settings.methods, faint.heads, intact, questions=list(study.data.split(split))[:n],
+        draws=settings.n_method_controls,
+        n_boot=settings.n_bootstrap,
+    )  # fmt: skip
+    study.run.write_table("positive_control", table)
