@@ -252,7 +252,24 @@ def _looking_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[st
             whole = {"beyond": 0.31, "beyond_low": 0.2, "beyond_high": 0.4} if part == "all" else {}
             row |= {"match": "in the same layers" if part == "random" else None, **dict.fromkeys(BEYOND), **whole}
             groups.append({**row, "loss": 3 * drop, "unparsable_after": 0.0, "p": 0.05 if part == "all" else None})
-    return {"gaze": gaze, "groups": groups}
+    return {"gaze": gaze, "groups": groups, **_tower_tables(rng, shape)}
+
+
+def _tower_tables(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, list[dict]]:
+    towers, sets = [], []
+    for tower, grid in (("L", shape), ("V", (4, 4))):
+        for function in SPATIAL:
+            for layer, head in np.ndindex(*grid):
+                chosen = layer == 0 and head < 2
+                loss = float(rng.uniform(0.2, 0.5) if chosen else rng.uniform(-0.02, 0.04))
+                towers.append({"tower": tower, "function": function, "layer": layer, "head": head, "loss": loss,
+                               "low": loss - 0.02, "high": loss + 0.02, "specific": loss / 2, "p": 0.001 if chosen else 0.6,
+                               "selected": chosen, "n": 210})  # fmt: skip
+            sets.append({"tower": tower, "function": function, "k": 2, "heads": f"{tower}0.H0 {tower}0.H1", "drop": 0.2,
+                         "low": 0.1, "high": 0.3, "random_drop": 0.01, "beyond": 0.19, "beyond_low": 0.1, "beyond_high": 0.28,
+                         "n_random": 39, "match": "in the same layers", "p": 0.025, "specific": 0.15, "unparsable_after": 0.0,
+                         "n": 210})  # fmt: skip
+    return {"towers": towers, "tower_sets": sets}
 
 
 def _looking(rng: np.random.Generator) -> dict:

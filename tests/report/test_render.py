@@ -29,7 +29,7 @@ def test_the_report_is_one_small_file_without_links_to_elsewhere(reported):
 def test_the_story_comes_first_then_the_rest_in_order(reported):
     text = (reported / "report.html").read_text(encoding="utf-8")
     ids = re.findall(r'<section id="([a-z]+)">', text)
-    assert ids == ["story", "functions", "claims", "maps", "looking", "negative", "dose", "activation", "methods",
+    assert ids == ["story", "functions", "claims", "maps", "looking", "towers", "negative", "dose", "activation", "methods",
                    "examples",
                    "damage", "positive", "counts", "concentration", "place", "overlap", "agreement", "task", "words", "settings",
                    "timings"]  # fmt: skip

@@ -11,6 +11,7 @@ MODEL = "ref-llava"
 SMALL = {
     "n": 48, "seed": 1, "quick": True, "probe_null": 2, "linear_null": 20, "n_random": 2, "n_control_questions": 10,
     "doses": (2,), "n_steer": 1, "n_directions": 2, "n_bootstrap": 200, "alphas": (0.5,), "n_examples": 4,
+    "towers": ("L", "V"),
 }  # fmt: skip
 
 

@@ -93,6 +93,14 @@ Set = Annotated[
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Small numbers for a first look, not for conclusions.")]
+Tower = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tower",
+        help="Also ablate every head of these towers: V (vision), X (cross-attention), C (connector), L, or all; can be given "
+        "several times. [default: L]",
+    ),
+]
 Again = Annotated[bool, typer.Option("--again", help="Run it even if it is done.")]
 NewModel = Annotated[
     str | None, typer.Option("--model", help="For a new run: shipped name, folder or Hugging Face id of a VLM.")

@@ -1,6 +1,6 @@
 """The attention layers found in a model: `Site` (where one layer's z is) and `HeadGrid` (all layers)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -109,6 +109,22 @@ class HeadGrid:
     def tower(self, tower: Tower = "L") -> tuple[Site, ...]:
         """The sites of one tower in the order of layers; empty if the model has none."""
         return self._towers[tower]
+
+    def towers_named(self, names: Iterable[str]) -> tuple[Tower, ...]:
+        """The towers of some names, in the order L, V, X, C; `all` stands for those that the model has.
+
+        Raises:
+            HeadAtlasError: an unknown tower, or one without addressable heads.
+        """
+        every: tuple[Tower, ...] = ("L", "V", "X", "C")
+        there = tuple(tower for tower in every if self.tower(tower))
+        wanted = set(names)
+        for name in wanted - {"all"}:
+            if name not in every:
+                raise HeadAtlasError(f"tower must be one of {', '.join(every)} or all, got {name!r}")
+            if name not in there:
+                raise HeadAtlasError(f"tower must be one that the model has ({', '.join(there)}), got {name!r}")
+        return tuple(tower for tower in there if tower in wanted or "all" in wanted)
 
     def dims(self, tower: Tower = "L") -> tuple[int, int, int]:
         """`(L, H, D)` of a tower.

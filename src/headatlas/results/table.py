@@ -109,7 +109,9 @@ class Table:
         return typed
 
 
-RESULTS: Registry[Table] = Registry("results table", ("headatlas.results.tables", "headatlas.results.methods"))
+RESULTS: Registry[Table] = Registry(
+    "results table", ("headatlas.results.tables", "headatlas.results.methods", "headatlas.results.towers")
+)
 """The tables in `RUN/results/`, by name; the file is `<name>.csv`."""
 
 

@@ -251,6 +251,12 @@ def _stages(
         judged * (swept(len(FUNCTIONS) + doses, evaluated) + swept(negative + concentration, controlled)),
     )  # fmt: skip
     yield "look", "attention in a few questions", 40 * speed.forced
+    others = [tower for tower in study.vlm.heads.towers_named(settings.towers) if tower != "L"]
+    swept_heads = sum(len(study.vlm.heads.heads(tower)) for tower in others)
+    yield (
+        "towers", f"{swept_heads:,} heads of other towers silenced one by one" if others else "none",
+        swept_heads * counts["S"] * speed.forced,
+    )  # fmt: skip
     directions = 2 + settings.n_directions + 2 * settings.n_steer
     yield (
         "steer", f"up to {judged * len(spatial) * (directions + len(settings.alphas)):,} directions",

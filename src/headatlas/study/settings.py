@@ -56,6 +56,9 @@ class Settings(BaseModel):
     """Names of the scorers whose heads are ablated, steered and judged. Empty: those of `JUDGED` that are among the scorers, or
     all scorers if none is. The others only score and select."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
+    towers: tuple[Literal["L", "V", "X", "C", "all"], ...] = Field(("L",), min_length=1)
+    """Towers whose heads are ablated one by one beside each other: language model, vision tower, cross-attention, connector, or
+    `all` that the model has. All else in a study is about the language model."""
     selector: str = "functional"
     """Name of the registered selector that chooses the heads to intervene on."""
     twin: bool = True
@@ -106,7 +109,7 @@ class Settings(BaseModel):
 
     __str__ = __repr__
 
-    @field_validator("scorers", "judged", "doses", "alphas", "methods", mode="before")
+    @field_validator("scorers", "judged", "doses", "alphas", "methods", "towers", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         """A list may be given as text, `0.5,1`, and a single value alone."""
@@ -125,7 +128,7 @@ class Settings(BaseModel):
         except HeadAtlasError as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("scorers", "judged", "doses", "alphas", mode="after")
+    @field_validator("scorers", "judged", "doses", "alphas", "towers", mode="after")
     @classmethod
     def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         for item in value:

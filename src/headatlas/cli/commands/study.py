@@ -37,6 +37,7 @@ def study(
     preset: options.Preset = None,
     quick: options.Quick = False,
     settings: options.Set = None,
+    tower: options.Tower = None,
     devices: options.Devices = None,
     ray: options.Ray = None,
     n_workers: options.NWorkers = None,
@@ -70,6 +71,8 @@ def study(
 
       headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data scenes --n 800 --out runs/qwen7b
 
+      headatlas study ref-llava --tower V --tower L --out runs/towers
+
       headatlas study Qwen/Qwen2.5-VL-7B-Instruct --devices cuda:0,cuda:1 --out runs/qwen7b
 
       headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data data/mine --out runs/mine --dry-run
@@ -82,6 +85,8 @@ def study(
     if len(models) > 1 and (watch or dry_run):
         raise HeadAtlasError(f"--{'watch' if watch else 'dry-run'} needs one model, got {len(models)}; run it for each")
     given = {"data": data, "n": n, "seed": seed, **read_settings(settings)}
+    if tower:
+        given["towers"] = tower
     if len(models) > 1:
         with Bars() as bars, workers(devices, ray, n_workers) as group:
             run_studies(

@@ -16,13 +16,14 @@ CELLS_AS_SVG = 1500
 """Maps with more cells are drawn on a canvas: thousands of SVG nodes make a page slow."""
 
 
-def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float) -> dict[str, Any]:
+def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float, tower: str = "L") -> dict[str, Any]:
     """A map of layers x heads, as wide as its container.
 
     Args:
         frame: columns `layer`, `head` (0-based), `value`, `p`, `selected` (bool); one row for each head.
         shape: (L, H).
         largest: end of the colour scale, which runs from -largest to largest.
+        tower: letter with which the heads' names begin.
     """
     n_layers, n_heads = shape
     table = frame[["layer", "head", "value", "p", "selected"]].copy()
@@ -35,7 +36,7 @@ def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float) -> 
     gap = alt.Scale(paddingInner=0.1 if max(shape) <= 40 else 0.0, paddingOuter=0.05)
     base = (
         alt.Chart(source)
-        .transform_calculate(name="'L' + datum.layer + '.H' + datum.head")
+        .transform_calculate(name=f"'{tower}' + datum.layer + '.H' + datum.head")
         .transform_calculate(chosen="datum.selected ? 'yes' : 'no'")
         .encode(
             x=alt.X(

@@ -24,6 +24,7 @@ log = logging.getLogger("headatlas")
 def run(study: Study) -> None:
     """Write RUN/data, settings.json, results/left_out.csv and surface.csv."""
     study.report("data", 0, 1)
+    study.vlm.heads.towers_named(study.settings.towers)  # raises for a tower that the model lacks
     left_out = study.find_left_out()
     folder = study.run.root / "data"
     study.whole.save(folder)

@@ -43,7 +43,7 @@ def claims(study: Study) -> None:
 
 @stage(
     "report",
-    needs=("evaluate", "methods", "positive_control", "claims", "examples", "look"),
+    needs=("evaluate", "methods", "positive_control", "claims", "examples", "look", "towers"),
     uses=lambda study: codes(SECTIONS),
 )
 def report(study: Study) -> None:
