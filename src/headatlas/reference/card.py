@@ -69,8 +69,24 @@ def measure(folder: Path, n: int = 600, seed: int = SEED, progress: Progress | N
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def write_card(folder: Path, recipe: Recipe, processes: int, figures: pd.DataFrame, name: str | None = None) -> None:
-    """Write README.md and figures.csv into the model folder; `name` is by default that of the family's shipped model."""
+def write_card(
+    folder: Path,
+    recipe: Recipe,
+    processes: int,
+    figures: pd.DataFrame,
+    name: str | None = None,
+    command: str | None = None,
+) -> None:
+    """Write README.md and figures.csv into the model folder.
+
+    Args:
+        folder: of the model.
+        recipe: it was trained with.
+        processes: that trained it.
+        figures: result of `measure`.
+        name: in the title; by default that of the family's shipped model.
+        command: that trains it; by default with the family alone.
+    """
     family = family_named(recipe.family)
     figures.round(4).to_csv(folder / "figures.csv", index=False)
     config = json.loads((folder / "config.json").read_text())
@@ -82,6 +98,7 @@ def write_card(folder: Path, recipe: Recipe, processes: int, figures: pd.DataFra
         name=name or family.shipped,
         family=family,
         recipe=recipe,
+        command=command or _command(recipe),
         d_head=text.get("head_dim") or recipe.shape.width // recipe.shape.heads,
         shape=recipe.shape,
         processes=processes,
@@ -94,6 +111,10 @@ def write_card(folder: Path, recipe: Recipe, processes: int, figures: pd.DataFra
         direct=_cell(figures[figures["way"] == "direct"].iloc[0]),
     )
     (folder / "README.md").write_text(card)
+
+
+def _command(recipe: Recipe) -> str:
+    return "headatlas reference train" + (f" --family {recipe.family}" if recipe.family != "llava" else "")
 
 
 def _without_image(question: Question) -> tuple[tuple, str]:

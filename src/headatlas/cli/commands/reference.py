@@ -93,8 +93,19 @@ def train(
 
     with Bars() as bars:
         run(recipe, work / family, out, processes, bars, scenes=work)
-        write_card(out, recipe, processes, measure(out, questions, progress=bars))
+        figures = measure(out, questions, progress=bars)
+    write_card(out, recipe, processes, figures, out.resolve().name, _train_command(family, minutes, seed, marks))
     print(out)
+
+
+def _train_command(family: str, minutes: float | None, seed: int, marks: float) -> str:
+    """The command line, with the options that differ from the defaults."""
+    parts = ["headatlas reference train"]
+    parts += [f"--family {family}"] if family != "llava" else []
+    parts += [f"--minutes {minutes:g}"] if minutes is not None else []
+    parts += [f"--seed {seed}"] if seed else []
+    parts += [f"--marks {marks:g}"] if marks else []
+    return " ".join(parts)
 
 
 @command("reference plant", panel=PANEL, order=40, resumes=True)
