@@ -109,7 +109,7 @@ def bootstrap_groups(
         clusters: N labels of what is drawn whole.
         weights: By group; None is the plain mean over groups. Rows of groups it does not name are left out.
         denominators: N numbers whose sum in each group is above 0; None is ones (group means).
-        n: Resamples. One in which the denominators of a group add up to 0 is not counted.
+        n: Resamples. One in which the denominators of a group add up to 0 or less is not counted.
         seed: Of the resampling; the same seed and clusters draw the same resamples.
 
     Returns:
@@ -148,8 +148,9 @@ def bootstrap_groups(
 
     draws: list[np.ndarray] = []
     for counts in _resamples(n_clusters, n, seed):
+        above, below_drawn = counts @ above_sums, counts @ below_sums
         with np.errstate(invalid="ignore", divide="ignore"):
-            draws.append(((counts @ above_sums) / (counts @ below_sums)) @ share)
+            draws.append(np.where(below_drawn > 0, above / below_drawn, np.nan) @ share)
     return _from_draws(value, np.concatenate(draws), int(used.sum()), n_clusters)
 
 

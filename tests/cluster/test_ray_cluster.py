@@ -23,17 +23,22 @@ def _address() -> str:
     return _ray(only_here=True).get_runtime_context().gcs_address
 
 
-HANDLER = signal.getsignal(signal.SIGTERM)
+def handler(number, frame):
+    """The program's own."""
 
 
 @pytest.fixture(scope="module")
 def workers():
-    with RayWorkers("local", workers=2) as started:
-        yield started
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with RayWorkers("local", workers=2) as started:
+            yield started
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_program_keeps_its_handler_of_sigterm(workers):
-    assert signal.getsignal(signal.SIGTERM) is HANDLER
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.fixture(autouse=True, scope="module")

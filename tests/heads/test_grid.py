@@ -22,6 +22,16 @@ def test_shape_heads_and_towers():
     assert len(grid.heads()) == 6
 
 
+def test_towers_are_named_in_one_order_and_must_exist():
+    grid = HeadGrid((site(0), site(0, 2, 6, "V")))
+    assert grid.towers_named(["V", "L"]) == grid.towers_named(["all"]) == ("L", "V")
+    assert grid.towers_named(["V"]) == ("V",)
+    with pytest.raises(HeadAtlasError, match=r"one that the model has \(L, V\), got 'X'"):
+        grid.towers_named(["X"])
+    with pytest.raises(HeadAtlasError, match="must be one of L, V, X, C or all, got 'W'"):
+        grid.towers_named(["W"])
+
+
 def test_unequal_layers_have_no_dense_shape_but_can_be_addressed():
     grid = HeadGrid((site(0), site(1, 6, 2)))
     assert grid.site(Head(1, 5)).d_head == 2

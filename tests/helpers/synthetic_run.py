@@ -310,7 +310,15 @@ def _method_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
         for value in (0.0, 0.5, 1.0):
             strengths.append({"method": name, "value": value, "accuracy": 0.8 + 0.02 * value, "logprob": -0.4 + 0.1 * value,
                               "off_task": 0.9, "unparsable": 0.0, "chosen": value == 1.0})  # fmt: skip
-    return {"methods": methods, "method_gains": gains, "method_controls": controls, "method_strengths": strengths}
+    positive = [
+        {"method": name, "heads": "L5.H1 L5.H2", "n_heads": 2, "factor": 0.0625, "intact": 80.0, "before": 60.0, "lost": 20.0,
+         "lost_low": 15.0, "lost_high": 25.0, "after": 60.0 + gain, "gain": gain, "low": gain - 2, "high": gain + 2,
+         "restored": gain / 20, "restored_low": gain / 20 - 0.1, "restored_high": gain / 20 + 0.1, "off_task_gain": 0.1,
+         "n_changed": 5, "n_found": 2, "helps": gain > 0, "reason": None if gain > 0 else "its interval includes 0", "n": 140}
+        for name, gain in (("gain", 18.0), ("gaze", -1.0))
+    ]  # fmt: skip
+    tables = {"methods": methods, "method_gains": gains, "method_controls": controls, "method_strengths": strengths}
+    return {**tables, "positive_control": positive}
 
 
 def _claims(rng: np.random.Generator) -> list[dict]:

@@ -93,6 +93,13 @@ def test_the_least_important_are_the_last():
     assert len(least_important(ranking, 0)) == 0
 
 
+def test_sets_of_another_tower_are_of_that_tower():
+    sets = random_sets(HeadSet("V0.H1 V2.H3"), (3, 4), 5)
+    assert {head.tower for one in sets for head in one} == {"V"}
+    with pytest.raises(HeadAtlasError, match="heads must be of one tower, got heads of L, V"):
+        random_sets(HeadSet("V0.H1 L0.H1"), (3, 4), 5)
+
+
 def test_mistakes_are_one_line():
     with pytest.raises(HeadAtlasError, match="got 'depth'"):
         random_sets(CHOSEN, SHAPE, 1, "depth")

@@ -70,7 +70,7 @@ def test_a_known_cure_restores_everything_and_nothing_restores_nothing(vlm, inpu
     assert not same["helps"]
 
 
-def test_a_set_is_chosen_that_costs_spatial_answers_most(vlm, inputs):
+def test_the_first_set_that_costs_enough_is_chosen(vlm, inputs):
     """The scores name the ten looking heads, and another ranking others: the first that costs enough is taken."""
     values = np.zeros((2, 8, *vlm.heads.shape))
     values[0, :2], values[1, :2] = HeadSet("L0.H0 L0.H1 L0.H2 L0.H3").mask(vlm.heads.shape), FAINT.mask(vlm.heads.shape)
@@ -87,7 +87,7 @@ def test_a_set_is_chosen_that_costs_spatial_answers_most(vlm, inputs):
     none = choose_faint(inputs, scores, sizes=())
     assert not none.heads
     assert "no set of up to 0 heads" in none.reason
-    with pytest.raises(HeadAtlasError, match="factor must be from 0 to"):
+    with pytest.raises(HeadAtlasError, match="factor must be above 0"):
         choose_faint(inputs, scores, 0.7)
 
 

@@ -97,8 +97,8 @@ Tower = Annotated[
     list[str] | None,
     typer.Option(
         "--tower",
-        help="Also ablate every head of these towers: V (vision), X (cross-attention), C (connector), L, or all; can be given "
-        "several times. [default: L]",
+        help="Towers whose heads are ablated one by one and compared: L (language model), V (vision), X (cross-attention), C "
+        "(connector), or all; can be given several times. [default: none beside the study of L]",
     ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Run it even if it is done.")]

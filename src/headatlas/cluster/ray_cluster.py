@@ -171,7 +171,7 @@ def _connect(ray: Any, address: str, cores: int) -> None:
 def _handlers_kept() -> Iterator[None]:
     """Put the program's SIGTERM handler back afterwards: `ray.init` sets one of its own, which ends the process at once.
 
-    Ray ends what it started in `atexit`, so its handler is not needed where SIGTERM ends the program in order.
+    Ray's processes end when the program's connection to them does, so its handler is not needed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -180,4 +180,5 @@ def _handlers_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before is not None:  # None: a handler that Python did not set, which it cannot put back
+            signal.signal(signal.SIGTERM, before)

@@ -111,13 +111,13 @@ class HeadGrid:
         return self._towers[tower]
 
     def towers_named(self, names: Iterable[str]) -> tuple[Tower, ...]:
-        """The towers of some names, in the order L, V, X, C; `all` stands for those that the model has.
+        """The towers with these names, in the order L, V, X, C; `all` stands for those that the model has.
 
         Raises:
             HeadAtlasError: an unknown tower, or one without addressable heads.
         """
         every: tuple[Tower, ...] = ("L", "V", "X", "C")
-        there = tuple(tower for tower in every if self.tower(tower))
+        there: tuple[Tower, ...] = tuple(tower for tower in every if self.tower(tower))
         wanted = set(names)
         for name in wanted - {"all"}:
             if name not in every:

@@ -40,8 +40,8 @@ def random_sets(
     in `exclude` are drawn, too.
 
     Args:
-        heads: the selected heads, language tower.
-        grid_shape: (L, H) of the model.
+        heads: the selected heads, all of one tower.
+        grid_shape: (L, H) of that tower.
         n: largest number of sets.
         match: `uniform` over all heads; `layer`: each drawn head is in the layer of the head that it replaces; `layer_norm`:
             and among the third of those that are free with norms nearest to that head's.
@@ -55,7 +55,7 @@ def random_sets(
         matched.
 
     Raises:
-        HeadAtlasError: unknown `match`, norms missing or of another shape, or a head outside the grid.
+        HeadAtlasError: unknown `match`, norms missing or of another shape, heads of several towers, or a head outside the grid.
     """
     if match not in MATCHES:
         raise HeadAtlasError(f"match must be one of {', '.join(MATCHES)}; got {match!r}")
@@ -64,13 +64,16 @@ def random_sets(
         raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, got {got}")
     heads = as_heads(heads)
     layers, per_layer = grid_shape
+    if len(heads.towers()) > 1:
+        raise HeadAtlasError(f"heads must be of one tower, got heads of {', '.join(heads.towers())}")
+    tower = next(iter(heads.towers()), "L")
     for head in heads:
-        if head.tower != "L" or head.layer >= layers or head.head >= per_layer:
-            raise HeadAtlasError(f"head {head} lies outside the language tower of {layers} layers x {per_layer} heads")
+        if head.layer >= layers or head.head >= per_layer:
+            raise HeadAtlasError(f"head {head} lies outside tower {tower} of {layers} layers x {per_layer} heads")
     if not len(heads) or n < 1:
         return []
     rng = np.random.default_rng(rng)
-    every = [Head(layer, head) for layer in range(layers) for head in range(per_layer)]
+    every = [Head(layer, head, tower) for layer in range(layers) for head in range(per_layer)]
     own, others = set(heads), set(as_heads(exclude)) - set(heads)
     widths = [layers] if match == "uniform" else [*range(layers)]
     best: list[HeadSet] = []

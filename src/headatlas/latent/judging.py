@@ -79,7 +79,7 @@ def judge(
     Args:
         inputs: model, data, activations and heads.
         names: registered methods.
-        questions: questions of split E to evaluate on; by default all.
+        questions: questions to evaluate on, on which nothing was fitted or tuned (not checked); by default all of split E.
         draws: number of fits of each control, each with other random numbers.
         own_context: also let the model answer after its own earlier answers.
         n_boot: resamples of the intervals.

@@ -5,12 +5,13 @@ these apart, heads that the spatial functions need are made latent: the columns 
 are multiplied by a small factor. What they compute is unchanged, and a gain of 1 / factor restores the model exactly, so a
 cure is known to exist. The methods are then fitted and judged on the changed model as on the original.
 
-Heads are ranked by scores of split S and counted on split T; methods are judged on split E. Afterwards the model's
-weights are as before, bit by bit.
+Heads are ranked by scores of split S, and their number is chosen on split T; methods are judged on split E. Afterwards the
+model's weights are as before, bit by bit.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,8 @@ from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores
 from headatlas.vlm import evaluate
 from headatlas.vlm.surgery import scaled_output
+
+log = logging.getLogger("headatlas")
 
 FACTOR = 1 / 16
 """What the output of the chosen heads is multiplied by."""
@@ -65,7 +68,7 @@ class FaintHeads:
 def choose_faint(
     inputs: MethodInputs, scores: Mapping[str, Scores], factor: float = FACTOR, sizes: Sequence[int] = SIZES
 ) -> FaintHeads:
-    """Choose the smallest set of heads whose faintness costs spatial answers, and costs others at most half as much.
+    """Choose the first set of heads whose faintness costs spatial answers, and costs others at most half as much.
 
     Heads are ranked by each scorer, by their scores for the spatial functions less those for the others. More than one
     ranking is tried because heads that stand in for each other have no effect one by one.
@@ -73,14 +76,13 @@ def choose_faint(
     Args:
         inputs: model and data; split T is used.
         scores: of split S, by scorer.
-        factor: 0 to 0.5.
-        sizes: numbers of heads tried, in this order.
+        factor: above 0, up to 0.5.
+        sizes: numbers of heads tried, in this order; for each of them the rankings in the order of `scores`.
 
     Raises:
         HeadAtlasError: a factor out of range.
     """
-    if not 0 <= factor <= 0.5:
-        raise HeadAtlasError(f"factor must be from 0 to 0.5, got {factor}")
+    _check_factor(factor)
     orders = {name: order for name, one in scores.items() if (order := _ranked(one))}
     questions, n_heads = inputs.questions("T"), len(inputs.vlm.heads.heads("L"))
     answers = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
@@ -118,7 +120,8 @@ def positive_control(
 
     Args:
         inputs: as for `judge`, of the original model. Its activations are not passed on, since they are the original's;
-            methods that need some are left out.
+            methods that need some are left out. Methods that act on chosen heads get those of `inputs.heads`, which must not
+            have been chosen by what made heads faint.
         names: registered methods.
         faint: the heads that are made latent (`choose_faint`).
         intact: answers table of the original model on `questions` in gold context.
@@ -132,13 +135,20 @@ def positive_control(
     Raises:
         HeadAtlasError: as `judge`, or no heads.
     """
+    _check_factor(factor)
     if not faint:
         raise HeadAtlasError("faint must have at least one head, got none")
     within = MethodInputs(
         inputs.vlm, inputs.data, None, inputs.heads, inputs.seed, inputs.detector, n_fit=inputs.n_fit,
         batch_size=inputs.batch_size, fit_batch=inputs.fit_batch, progress=inputs.progress,
     )  # fmt: skip
-    usable = [name for name in names if "activations" not in getattr(METHODS[name](), "needs", ())]
+    needs = {name: getattr(METHODS[name](), "needs", ()) for name in names}
+    usable = [name for name, needed in needs.items() if "activations" not in needed]
+    if len(usable) < len(needs):
+        log.info(
+            "positive control without %s: they need activations",
+            ", ".join(name for name in needs if name not in usable),
+        )
     with scaled_output(inputs.vlm, faint, factor):
         judged = judge(within, usable, questions=questions, draws=draws, own_context=False, n_boot=n_boot)
     before = judged.answers[""]
@@ -147,10 +157,13 @@ def positive_control(
     for row in judged.tables["methods"].to_dict("records"):
         changed = HeadSet(getattr(judged.methods[row["method"]], "heads", ()))
         part = restored(intact, before, judged.answers[row["method"]], n_boot)
+        if not lost.low > 0:  # a share of a loss that may be none
+            part = stats.Estimate(np.nan, np.nan, np.nan, part.n)
         rows.append(
             {
                 "method": row["method"], "heads": str(faint), "n_heads": len(faint), "factor": factor,
                 "intact": row["before"] + 100 * lost.value, "before": row["before"], "after": row["after"],
+                "lost": 100 * lost.value, "lost_low": 100 * lost.low, "lost_high": 100 * lost.high,
                 "gain": row["gain"], "low": row["low"], "high": row["high"], "restored": part.value,
                 "restored_low": part.low, "restored_high": part.high, "off_task_gain": row["off_task_gain"],
                 "n_changed": len(changed), "n_found": sum(head in faint for head in changed), "helps": bool(row["helps"]),
@@ -175,6 +188,11 @@ def restored(intact: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame, n_
     if lost.sum() <= 0:
         return stats.Estimate(float("nan"), float("nan"), float("nan"), int(on.sum()))
     return stats.bootstrap_groups(won, None, before["scene"].to_numpy()[on], denominators=lost, n=n_boot)
+
+
+def _check_factor(factor: float) -> None:
+    if not 0 < factor <= 0.5:
+        raise HeadAtlasError(f"factor must be above 0 and at most 0.5, got {factor}")
 
 
 def _ranked(scores: Scores) -> list[Head]:

@@ -76,8 +76,8 @@ def hidden(
         family: the model's family.
         model: the VLM.
         ids: rows padded on the right; with `pixels`, the image tokens are in the same place in every row.
-        pixels: one normalized picture per row, [B, 3, S, S], or several, [B, n, 3, S, S], whose image tokens lie at equal
-            distances; None for rows without picture.
+        pixels: one normalized picture per row, [B, 3, S, S], or several, [B, n, 3, S, S], the tokens of each of which are
+            contiguous and as many as its features; None for rows without picture.
         shape: the model's sizes.
         language: used in place of the family's language model, such as its compiled form.
         frozen: no gradients for vision tower and projector.

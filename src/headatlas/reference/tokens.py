@@ -143,7 +143,7 @@ class Encoder:
         return len(self._picture)
 
     def with_second_image(self, row: Row) -> Row:
-        """The same conversation with two images, the second right behind the first."""
+        """The same conversation with two images, the second right after the first."""
         first = len(self._opening) + len(self._user)
         return Row(np.insert(row.ids, first, self._picture), np.insert(row.marks, first, np.zeros(len(self._picture))))
 

@@ -297,13 +297,16 @@ def make_pools(recipe: Recipe, folder: Path, workers: int = 1) -> tuple[Pool, Po
     training = PoolSettings(recipe.n_scenes, recipe.seed, marked=recipe.marks > 0)
     held_out = PoolSettings(recipe.n_held_out, recipe.seed + _HELD_OUT_SEED, mirrors=False)
     return (
-        prepare(training, recipe.family, recipe.shape, folder / "pool", workers),
+        prepare(training, recipe.family, recipe.shape, folder / ("pool_marked" if recipe.marks else "pool"), workers),
         prepare(held_out, recipe.family, recipe.shape, folder / "held_out", workers),
     )
 
 
 def _same_recipe(recipe: Recipe, processes: int, path: Path) -> None:
-    wanted = json.dumps({**asdict(recipe), "processes": processes}, indent=2) + "\n"
+    facts = {
+        name: value for name, value in asdict(recipe).items() if name != "marks" or value
+    }  # as in older work folders
+    wanted = json.dumps({**facts, "processes": processes}, indent=2) + "\n"
     if path.exists() and path.read_text() != wanted:
         raise HeadAtlasError(
             f"{path.parent} holds a training run with another recipe; use the same settings to resume it, give another --work "

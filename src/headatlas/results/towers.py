@@ -10,8 +10,8 @@ TOWER = Column(
 )
 
 add(
-    "towers", "What each function's steps of split S lose when one head of a tower alone is ablated. Empty in studies of tower "
-    "L alone.",
+    "towers", "What each function's steps of split S lose when one head of a tower alone is ablated. Empty where only tower L "
+    "was studied.",
     TOWER, FUNCTION,
     Column("layer", "count", "layer of the head within its tower, from 0"),
     Column("head", "count", "head within its layer, from 0"),

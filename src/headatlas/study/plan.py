@@ -25,11 +25,14 @@ from headatlas.heads import Head, HeadSet
 from headatlas.intervention import OPERATIONS, Condition, Runner, ablate
 from headatlas.intervention.controls import LEAST
 from headatlas.latent import METHODS
+from headatlas.latent.positive_control import SIZES
 from headatlas.progress import duration
 from headatlas.scoring import ScoringInputs, get_scorer
 from headatlas.scoring.base import UnscorableError
 from headatlas.study.settings import Settings
 from headatlas.study.stages.capture import TOKENS
+from headatlas.study.stages.positive_control import RANKINGS
+from headatlas.study.stages.towers import N_RANDOM
 from headatlas.study.study import Study
 from headatlas.vlm.evaluate import unreadable
 
@@ -251,11 +254,12 @@ def _stages(
         judged * (swept(len(FUNCTIONS) + doses, evaluated) + swept(negative + concentration, controlled)),
     )  # fmt: skip
     yield "look", "attention in a few questions", 40 * speed.forced
-    others = [tower for tower in study.vlm.heads.towers_named(settings.towers) if tower != "L"]
-    swept_heads = sum(len(study.vlm.heads.heads(tower)) for tower in others)
+    towers = study.vlm.heads.towers_named(settings.towers)
+    every_head = 0 if towers == ("L",) else sum(len(study.vlm.heads.heads(tower)) for tower in towers)
+    sets = 0 if towers == ("L",) else len(towers) * (len(FUNCTIONS) + len(spatial) * min(N_RANDOM, settings.n_random))
     yield (
-        "towers", f"{swept_heads:,} heads of other towers silenced one by one" if others else "none",
-        swept_heads * counts["S"] * speed.forced,
+        "towers", f"{every_head:,} heads of {', '.join(towers)} silenced one by one" if every_head else "none",
+        (every_head * counts["S"] + sets * controlled) * speed.forced,
     )  # fmt: skip
     directions = 2 + settings.n_directions + 2 * settings.n_steer
     yield (
@@ -265,11 +269,9 @@ def _stages(
     yield "activate", f"{evaluated:,} questions shown in up to {arms} ways", arms * evaluated * speed.forced
     yield "methods", *_methods(settings, speed, counts)
     if settings.positive_control and settings.methods:
-        yield (
-            "positive_control",
-            "the same where heads were made latent",
-            _methods(settings, speed, {**counts, "E": controlled})[1],
-        )
+        what, seconds = _methods(settings, speed, {**counts, "E": controlled})
+        chosen = (len(SIZES) * len(RANKINGS) + 1) * counts["T"] * speed.forced
+        yield "positive_control", f"{what}, where heads were made latent", None if seconds is None else seconds + chosen
     else:
         yield "positive_control", "none", 0.0
     yield "examples", "answers before and after", evaluated * speed.forced

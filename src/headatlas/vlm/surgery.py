@@ -57,15 +57,15 @@ def scaled_output(vlm: VLM, heads: Heads, factor: float) -> Iterator[None]:
         HeadAtlasError: as `scale_output`.
     """
     layers = {head.layer for head in as_heads(heads)}
-    kept = {site.layer: _weight(site).detach().clone() for site in vlm.heads.tower("L") if site.layer in layers}
+    saved = {site.layer: _weight(site).detach().clone() for site in vlm.heads.tower("L") if site.layer in layers}
     try:
         scale_output(vlm, heads, factor)
         yield
     finally:
         with torch.no_grad():
             for site in vlm.heads.tower("L"):
-                if site.layer in kept:
-                    _weight(site).copy_(kept[site.layer])
+                if site.layer in saved:
+                    _weight(site).copy_(saved[site.layer])
 
 
 @torch.no_grad()
@@ -127,5 +127,9 @@ def _weight(site: Site) -> Tensor:
         raise HeadAtlasError(
             f"{site.name}: surgery needs a plain linear output projection, got {type(module).__name__} with weights "
             f"{type(getattr(module, 'weight', None)).__name__}; load the model without quantization"
+        )
+    if module.weight.is_meta:
+        raise HeadAtlasError(
+            f"{site.name}: surgery needs weights in memory, got offloaded ones; load the model onto one device"
         )
     return module.weight

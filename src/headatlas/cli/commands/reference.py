@@ -99,7 +99,7 @@ def train(
 
 
 def _train_command(family: str, minutes: float | None, seed: int, marks: float) -> str:
-    """The command line, with the options that differ from the defaults."""
+    """The command that gives the same model: family, time, seed and marks."""
     parts = ["headatlas reference train"]
     parts += [f"--family {family}"] if family != "llava" else []
     parts += [f"--minutes {minutes:g}"] if minutes is not None else []

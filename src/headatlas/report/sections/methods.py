@@ -40,7 +40,8 @@ def methods_section(run: Run) -> Section:
     frame = run.tables["methods"]
     blocks: list[Block] = [*gap(run, "methods")]
     if len(frame):
-        blocks += [_chart(frame), *_positive_control(run.tables["positive_control"]), _table(frame)]
+        blocks += [_chart(frame), _table(frame)]
+        blocks += _positive_control(run.tables["positive_control"]) or gap(run, "positive_control")
         blocks += _controls(run.tables["method_controls"])
         blocks += _strengths(run.tables["method_strengths"])
         blocks += _latent(run.tables["latent"])
@@ -100,10 +101,10 @@ def _positive_control(frame: pd.DataFrame) -> list[Block]:
             )
         )  # fmt: skip
     text = (
-        f"Positive control: would a method be seen to work if there were something to wake? In a copy of the model the output "
-        f"of {first['heads']} was multiplied by {first['factor']:.3g}. What these heads compute stays the same, but the spatial "
-        f"score falls from {words.number(first['intact'], 1)} to {words.number(first['before'], 1)}, and a cure is known. "
-        f"{_woken(frame)}"
+        f"Positive control: would the methods be seen to work if there were something to wake? Here the output of "
+        f"{first['heads']} is multiplied by {first['factor']:.3g}. What these heads compute stays the same, but the spatial "
+        f"score falls from {words.number(first['intact'], 1)} to {words.number(first['before'], 1)}; a gain of "
+        f"{1 / first['factor']:.3g} would restore it. {_woken(frame)}"
     )
     table = Table(
         columns=("Method", "Helps", "Spatial score", "Gain", "95 % interval", "Of the loss restored", "Other steps",
@@ -117,13 +118,19 @@ def _positive_control(frame: pd.DataFrame) -> list[Block]:
 
 def _woken(frame: pd.DataFrame) -> str:
     """One sentence: which method restores most."""
+    if not float(frame.iloc[0]["lost_low"]) > 0:
+        return "On split E this loss cannot be told from none, so the control says nothing."
     helping = frame[frame["helps"].astype(bool)]
     if helping.empty:
-        return "No method brings it back, so that a method without gain on the original model tells nothing about its heads."
+        return "No method helps here. If a method gains nothing on the original model either, that says nothing about its heads."
     best = helping.loc[helping["gain"].idxmax()]
+    found = int(best["n_found"])
+    text = f"{words.plain(str(best['method']))} brings back {words.percent(best['restored'], 0)} of the loss"
+    if not found:
+        return f"{text}, without acting on a faint head: what it gains on any model is part of this."
     return (
-        f"{words.plain(str(best['method'])).capitalize()} brings back {words.percent(best['restored'])} of the loss, so a "
-        "similar loss in the original model would have been found."
+        f"{text} and acts on {found} of the {best['n_heads']} faint heads, so this method can find a loss of this kind and "
+        "size. What it gains on the original model is part of the share."
     )
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.report import words
+from headatlas.report.blocks import gap
 from headatlas.report.charts import head_map
 from headatlas.report.charts.maps import CELLS_AS_SVG
 from headatlas.report.charts.theme import INK
@@ -27,12 +28,14 @@ def towers_section(run: Run) -> Section:
             blocks.append(_maps(function, only(rows, function=function)))
         blocks.append(_sets(run.tables["tower_sets"]))
     else:
-        blocks.append(Note("Only the language model was studied; add the others with --tower all.", weak=True))
+        asked = run.settings.get("towers") or ["L"]
+        only_l = Note("Only the language model was studied; add the others with --tower all.", weak=True)
+        blocks += [only_l] if asked == ["L"] else gap(run, "towers")
     return Section(
         id="towers",
         title="Do the other towers have such heads?",
-        intro="The heads of the vision tower see the picture alone, before any word. A head there that a function needs more "
-        "than the others shows where what the function reads is prepared.",
+        intro="The heads of the vision tower see the picture alone, before any word. A head there that matters "
+        "more to a function than to the others helps to prepare what that function reads.",
         blocks=tuple(blocks),
         short="Other towers",
     )
@@ -65,16 +68,29 @@ def _maps(function: str, rows: pd.DataFrame) -> Figure:
 
 def _sets(rows: pd.DataFrame) -> Table:
     return Table(
-        columns=("Tower", "Function", "Heads", "Which", "Drop", "Random", "Beyond", "Specific", "Unreadable", "p"),
+        columns=(
+            "Tower",
+            "Function",
+            "Heads",
+            "Which",
+            "Drop",
+            "Random",
+            "Beyond",
+            "95 % interval",
+            "Specific",
+            "Unreadable",
+            "p",
+        ),
         rows=tuple(
             (
-                TITLES.get(row.tower, row.tower),
+                TITLES[str(row.tower)],
                 words.group(row.function),
                 words.count(row.k),
-                row.heads or words.MISSING,
+                str(row.heads or words.MISSING),
                 words.points(row.drop),
                 words.points(row.random_drop),
                 words.points(row.beyond),
+                words.interval(words.points(row.beyond_low), words.points(row.beyond_high)),
                 words.points(row.specific),
                 words.percent(row.unparsable_after),
                 words.p_value(row.p),
@@ -82,6 +98,7 @@ def _sets(rows: pd.DataFrame) -> Table:
             for row in records(rows)
         ),
         title="The selected heads of each tower, ablated together",
-        caption="Falls of accuracy on split E in percentage points. Heads were selected on split S.",
+        caption="Falls of accuracy on split E in percentage points. Heads were selected on split S; spatial functions "
+        "are compared with random sets. p is not corrected for the number of rows, and cannot be below 1 / (random sets + 1).",
         n_text=4,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from headatlas.cogvsr.functions import SPATIAL
+from headatlas.errors import HeadAtlasError
 from headatlas.intervention.split_cache import parse_split
 from headatlas.latent import METHODS, choose_faint, positive_control
 from headatlas.results import RESULTS
@@ -12,6 +13,7 @@ from headatlas.study.stages.base import stage
 from headatlas.study.stages.methods import method_inputs
 from headatlas.study.stages.registered import codes
 from headatlas.study.study import Study
+from headatlas.vlm.surgery import scaled_output
 
 log = logging.getLogger("headatlas")
 
@@ -38,6 +40,15 @@ def run(study: Study) -> None:
             ", ".join(RANKINGS),
         )
         return
+    names = [name for name in settings.methods if "linear" in study.scorers or "heads" not in _needs(name)]
+    if len(names) < len(settings.methods):
+        log.info("positive control without methods that act on chosen heads: these must come from the scorer 'linear'")
+    try:  # quantized or offloaded weights are refused before anything is tuned
+        with scaled_output(study.vlm, study.vlm.heads.heads("L"), 1.0):
+            pass
+    except HeadAtlasError as error:
+        log.warning("the positive control is left out: %s", error)
+        return
     inputs = method_inputs(study)
     faint = choose_faint(inputs, scores)
     if not faint.heads:
@@ -46,8 +57,12 @@ def run(study: Study) -> None:
     split, n = parse_split(study.control_split)
     intact = study.runner().baseline(study.control_split)
     table = positive_control(
-        inputs, settings.methods, faint.heads, intact, questions=list(study.data.split(split))[:n],
+        inputs, names, faint.heads, intact, questions=list(study.data.split(split))[:n],
         draws=settings.n_method_controls,
         n_boot=settings.n_bootstrap,
     )  # fmt: skip
     study.run.write_table("positive_control", table)
+
+
+def _needs(name: str) -> tuple[str, ...]:
+    return tuple(getattr(METHODS[name](), "needs", ()))

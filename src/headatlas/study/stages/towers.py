@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from headatlas.activations import capture
-from headatlas.cogvsr.functions import FUNCTIONS
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, Tower
 from headatlas.intervention import Runner, mean_z, negative, random_sets
@@ -42,8 +42,9 @@ N_RANDOM = 39
 def run(study: Study) -> None:
     """Write results/towers.csv and tower_sets.csv."""
     single, sets = [], []
-    if study.settings.towers != ("L",):
-        for tower in study.vlm.heads.towers_named(study.settings.towers):
+    towers = study.vlm.heads.towers_named(study.settings.towers)
+    if towers != ("L",):
+        for tower in towers:
             scored, found = _scored(study, tower)
             single.append(scored)
             sets += found
@@ -61,13 +62,14 @@ def _scored(study: Study, tower: Tower) -> tuple[pd.DataFrame, list[dict[str, An
         means = study.means if tower == "L" else _means(study, tower)
     shape = grid.padded(tower)[:2]
 
-    def told(_: str, done: int, total: int) -> None:
+    def report(_: str, done: int, total: int) -> None:
         study.report(f"heads of tower {tower}", done, total)
 
-    damage = single_head_damage(runner, shape, settings.operation, means, "S", "all", told, every)
+    damage = single_head_damage(runner, shape, settings.operation, means, "S", "all", report, every)
     scores = replace(contrast(damage, None, settings.seed, least=LEAST), tower=tower)
     chosen = {function: _selected(scores, function, settings.selector, set(every)) for function in FUNCTIONS}
-    sets = [_joint(study, runner, tower, function, heads, means) for function, heads in chosen.items()]
+    functional = {head for heads in chosen.values() for head in heads}
+    sets = [_joint(study, runner, tower, function, heads, functional, means) for function, heads in chosen.items()]
     return head_rows(tower, every, damage, scores, chosen, settings.seed), sets
 
 
@@ -107,7 +109,13 @@ def head_rows(
 
 
 def _joint(
-    study: Study, runner: Runner, tower: Tower, function: str, selected: HeadSet, means: np.ndarray | None
+    study: Study,
+    runner: Runner,
+    tower: Tower,
+    function: str,
+    selected: HeadSet,
+    functional: set[Head],
+    means: np.ndarray | None,
 ) -> dict[str, Any]:
     """A row of results/tower_sets.csv."""
     settings, grid = study.settings, study.vlm.heads
@@ -118,8 +126,10 @@ def _joint(
         shape = grid.dims(tower)[:2]
     except HeadAtlasError:  # layers differ: there is no grid to draw from
         shape = None
-    if heads and shape is not None:
-        controls = random_sets(heads, shape, min(N_RANDOM, settings.n_random), match="layer", rng=settings.seed)
+    if heads and shape is not None and function in SPATIAL:  # each random set costs a pass
+        controls = random_sets(
+            heads, shape, min(N_RANDOM, settings.n_random), match="layer", rng=settings.seed, exclude=functional
+        )
     row = negative(
         runner, heads, function, controls, settings.operation, means, "specificity", n_boot=settings.n_bootstrap,
         seed=settings.seed, split=study.control_split,
