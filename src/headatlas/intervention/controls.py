@@ -63,17 +63,17 @@ def random_sets(
         got = "none" if norms is None else str(norms.shape)
         raise HeadAtlasError(f"match 'layer_norm' needs norms of shape {tuple(grid_shape)}, got {got}")
     heads = as_heads(heads)
+    towers = heads.towers() or ("L",)
     layers, per_layer = grid_shape
-    if len(heads.towers()) > 1:
-        raise HeadAtlasError(f"heads must be of one tower, got heads of {', '.join(heads.towers())}")
-    tower = next(iter(heads.towers()), "L")
+    if len(towers) > 1:
+        raise HeadAtlasError(f"heads must be of one tower, got heads of {', '.join(towers)}")
     for head in heads:
         if head.layer >= layers or head.head >= per_layer:
-            raise HeadAtlasError(f"head {head} lies outside tower {tower} of {layers} layers x {per_layer} heads")
+            raise HeadAtlasError(f"head {head} lies outside tower {towers[0]} of {layers} layers x {per_layer} heads")
     if not len(heads) or n < 1:
         return []
     rng = np.random.default_rng(rng)
-    every = [Head(layer, head, tower) for layer in range(layers) for head in range(per_layer)]
+    every = [Head(layer, head, towers[0]) for layer in range(layers) for head in range(per_layer)]
     own, others = set(heads), set(as_heads(exclude)) - set(heads)
     widths = [layers] if match == "uniform" else [*range(layers)]
     best: list[HeadSet] = []
