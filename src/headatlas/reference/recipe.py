@@ -20,10 +20,6 @@ FULL_MINUTES = 80.0
 stages, without rendering."""
 
 
-EARLIER = 0.4
-"""Marked batches in stage 3, as a share of those in stage 4: plain pictures come first."""
-
-
 @dataclass(frozen=True, repr=False)
 class Recipe:
     """Training settings. Durations are in steps, so that the same recipe gives the same model on every machine."""
@@ -105,9 +101,8 @@ class Recipe:
     )
     """Phases of stage 4."""
     marks: float = 0.0
-    """Share of the batches of stage 4 whose pictures carry marks on the things asked about, half of them as a second picture
-    (`batches.LENGTHS`: marked, added); in stage 3, after its first phase, `EARLIER` times as many. Other batches become rarer in
-    proportion."""
+    """Share of the batches of stage 3 (after its first phase) and stage 4 whose pictures carry marks around the things asked
+    about, half of them as a second picture (`batches.LENGTHS`: marked, added); other batches become rarer in proportion."""
     bfloat16: bool = True
     compiled: bool = True
     evaluate_every: int = 400
@@ -117,9 +112,7 @@ class Recipe:
         if not 0 <= self.marks < 1:
             raise HeadAtlasError(f"marks must be at least 0 and below 1, got {self.marks}")
         if self.marks and self.family != "llava":
-            raise HeadAtlasError(
-                f"marks must be 0 for family {self.family!r}, got {self.marks}: only llava is trained with two pictures"
-            )
+            raise HeadAtlasError(f"marks must be 0 for family {self.family!r}: only llava is trained with two pictures")
 
     def __repr__(self) -> str:
         return f"<Recipe of {self.family}: steps {self.steps}, {self.n_scenes} scenes, seed {self.seed}>"
@@ -155,6 +148,6 @@ class Recipe:
         shares = phases[which][1]
         if not self.marks or stage == "lookup" or (stage == "whole" and which == 0):
             return shares
-        marks, total = self.marks * (EARLIER if stage == "whole" else 1.0), sum(shares.values())
-        rest = {kind: share / total * (1 - marks) for kind, share in shares.items()}
-        return {**rest, "marked": marks / 2, "added": marks / 2}
+        total = sum(shares.values())
+        rest = {kind: share / total * (1 - self.marks) for kind, share in shares.items()}
+        return {**rest, "marked": self.marks / 2, "added": self.marks / 2}
