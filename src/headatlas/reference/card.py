@@ -16,7 +16,7 @@ from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
 from headatlas.reference.families import family_named
-from headatlas.reference.recipe import EARLIER, Recipe
+from headatlas.reference.recipe import Recipe
 from headatlas.scenes.build import symbolic
 from headatlas.stats import wilson
 from headatlas.vlm.chat import conversation
@@ -99,7 +99,6 @@ def write_card(
         family=family,
         recipe=recipe,
         command=command or _command(recipe),
-        earlier=EARLIER,
         d_head=text.get("head_dim") or recipe.shape.width // recipe.shape.heads,
         shape=recipe.shape,
         processes=processes,
