@@ -20,8 +20,8 @@ $(READY): pyproject.toml
 
 install: $(READY) ## install HeadAtlas and its tools into .venv
 
-study: $(READY) ## run the complete study of the shipped VLM; the report is runs/demo/report.html
-	$(BIN)/headatlas study ref-llava --data scenes --n 800 --out runs/demo
+study: $(READY) ## run the complete study of a shipped VLM (10 minutes); the report is runs/demo/report.html
+	$(BIN)/headatlas study ref-demo --data scenes --n 600 --out runs/demo
 
 test: $(READY) ## run the tests, in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20

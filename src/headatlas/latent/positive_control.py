@@ -68,7 +68,7 @@ class FaintHeads:
 def choose_faint(
     inputs: MethodInputs, scores: Mapping[str, Scores], factor: float = FACTOR, sizes: Sequence[int] = SIZES
 ) -> FaintHeads:
-    """Choose the first set of heads whose faintness costs spatial answers, and costs others at most half as much.
+    """Choose the set of heads whose faintness costs most spatial answers, of those that cost others at most half as much.
 
     Heads are ranked by each scorer, by their scores for the spatial functions less those for the others. More than one
     ranking is tried because heads that stand in for each other have no effect one by one.
@@ -77,7 +77,7 @@ def choose_faint(
         inputs: model and data; split T is used.
         scores: of split S, by scorer.
         factor: above 0, up to 0.5.
-        sizes: numbers of heads tried, in this order; for each of them the rankings in the order of `scores`.
+        sizes: numbers of heads tried.
 
     Raises:
         HeadAtlasError: a factor out of range.
@@ -88,6 +88,7 @@ def choose_faint(
     answers = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
     tried = {("", 0): _scores(answers)}
     sets = [(name, size) for size in sizes if size <= SHARE * n_heads for name in orders]
+    best = (0.0, HeadSet(()))
     for done, (name, size) in enumerate(sets):
         heads = HeadSet(orders[name][:size])
         with inputs.vlm.edit(scale(heads, factor)):
@@ -95,8 +96,10 @@ def choose_faint(
         tried[name, size] = _scores(answers)
         inputs.report("heads to make latent", done + 1, len(sets))
         lost, lost_off_task = (before - after for before, after in zip(tried["", 0], tried[name, size], strict=True))
-        if lost >= LEAST_LOSS and not lost_off_task > lost / 2:
-            return FaintHeads(heads, tried)
+        if lost > best[0] and not lost_off_task > lost / 2:
+            best = (lost, heads)
+    if best[0] >= LEAST_LOSS:
+        return FaintHeads(best[1], tried)
     largest = max((size for _, size in sets), default=0)
     reason = (
         f"no set of up to {largest} heads, ranked by {', '.join(orders) or 'no scorer'}, costs "

@@ -112,7 +112,9 @@ class Recipe:
         if not 0 <= self.marks < 1:
             raise HeadAtlasError(f"marks must be at least 0 and below 1, got {self.marks}")
         if self.marks and self.family != "llava":
-            raise HeadAtlasError(f"marks must be 0 for family {self.family!r} (only llava takes two pictures), got {self.marks}")
+            raise HeadAtlasError(
+                f"marks must be 0 for family {self.family!r} (only llava takes two pictures), got {self.marks}"
+            )
 
     def __repr__(self) -> str:
         return f"<Recipe of {self.family}: steps {self.steps}, {self.n_scenes} scenes, seed {self.seed}>"
