@@ -27,6 +27,9 @@ from headatlas.intervention.runner import Runner
 from headatlas.progress import Progress
 from headatlas.results import RESULTS
 
+FORM = 0.5
+"""Share of the lost answers that may be unreadable; beyond it heads serve the form of answers rather than the function."""
+
 SPARSE = 0.1
 """Largest share of all heads that a sparse function may need."""
 

@@ -1,6 +1,8 @@
 import json
 import math
 
+import pandas as pd
+
 from headatlas.report.page import FunctionVerdicts, Gauge, Note, PerScorer
 from headatlas.report.registry import SECTIONS
 from headatlas.report.tables import read_run
@@ -29,6 +31,16 @@ def test_each_function_has_the_verdicts_of_the_claims_with_its_number_and_contro
     assert math.isclose(needed.gauge.control, 100 * row["random_drop"])
     assert few.gauge.bound == 75.0
     assert "more than random heads" in needed.note
+
+
+def test_why_a_large_share_is_inconclusive_is_said(run_dir):
+    path = run_dir / "results" / "concentration.csv"
+    pd.read_csv(path).assign(form=0.74).to_csv(path, index=False)
+    few = views_of(read_run(run_dir))["paper"][1].rows[0][3][1]
+    assert "74 % of the lost answers are unreadable" in few.note
+    pd.read_csv(path).assign(form=0.1).to_csv(path, index=False)
+    few = views_of(read_run(run_dir))["paper"][1].rows[0][3][1]
+    assert "unreadable" not in few.note
 
 
 def test_a_scorer_that_was_not_judged_names_those_that_were(run_dir):

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
+from headatlas.intervention.concentration import FORM
 from headatlas.report import words
 from headatlas.report.blocks import all_scorers
 from headatlas.report.page import Block, FunctionVerdicts, Gauge, Judged, Note, PerScorer, Section, Table
@@ -116,6 +117,8 @@ def _few(run: Run, scorer: str, function: str, part: dict[str, Any]) -> Judged:
     span = words.interval(words.percent(row.low, 0), words.percent(row.high, 0))
     note = f"by its best {words.count(row.k)} heads" + (f" ({span})" if span else "")
     note += f"; random heads {words.percent(row.random_ratio, 0)}"
+    if words.known(row.form) and row.form > FORM:
+        note += f"; {words.percent(row.form, 0)} of the lost answers are unreadable, so these heads may serve the form of answers"
     return Judged(_verdict(part), f"{words.percent(row.ratio, 0)} of the damage", note, gauge)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.formatting import signed
-from headatlas.intervention.concentration import MOST, SPARSE
+from headatlas.intervention.concentration import FORM, MOST, SPARSE
 from headatlas.study.claims.base import (
     MIN_DRAWS,
     Claim,
@@ -22,9 +22,6 @@ from headatlas.study.claims.base import (
     percent,
     verdict_of,
 )
-
-FORM = 0.5
-"""Share of the lost answers that may be unreadable."""
 
 LEAST_DAMAGE = 0.05
 """If the lower bound of the damage of removing all heads is below this, the model is too near chance to test the claim."""
