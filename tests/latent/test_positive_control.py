@@ -90,6 +90,9 @@ def test_the_set_that_costs_most_is_chosen(vlm, inputs):
     assert size == len(found.heads)
     assert before - score >= LEAST_LOSS
     assert before_other - other <= (before - score) / 2
+    # Heads that cost others as much are taken only where no specific set is offered.
+    other = choose_faint(inputs, {"first": scores["first"]}, sizes=(4,))
+    assert not other.heads or set(other.heads) == set(HeadSet("L0.H0 L0.H1 L0.H2 L0.H3"))
     none = choose_faint(inputs, scores, sizes=())
     assert not none.heads
     assert "no set of up to 0 heads" in none.reason
