@@ -41,9 +41,9 @@ def methods_section(run: Run) -> Section:
     blocks: list[Block] = [*gap(run, "methods")]
     if len(frame):
         blocks += [_chart(frame), _table(frame)]
-        blocks += _positive_control(run.tables["positive_control"]) or gap(run, "positive_control")
         blocks += _controls(run.tables["method_controls"])
         blocks += _strengths(run.tables["method_strengths"])
+        blocks += _positive_control(run.tables["positive_control"]) or gap(run, "positive_control")
         blocks += _latent(run.tables["latent"])
         blocks += _recruitment(run.tables["recruitment"])
     return Section(
@@ -89,9 +89,8 @@ def _positive_control(frame: pd.DataFrame) -> list[Block]:
         return []
     first, rows = frame.iloc[0], []
     for row in records(frame):
-        share = (
-            f"{words.percent(row.restored)} ({words.percent(row.restored_low)} to {words.percent(row.restored_high)})"
-        )
+        span = f"{words.percent(row.restored_low, 0)} to {words.percent(row.restored_high, 0)}"
+        share = f"{words.percent(row.restored, 0)} ({span})" if words.known(row.restored) else words.MISSING
         rows.append(
             (
                 words.plain(row.method), "yes" if row.helps else "no",
