@@ -38,6 +38,16 @@ def test_three_sentences_and_a_picture_of_three_panels_with_the_runs_numbers(run
     assert [bar.text for bar in story.bars] == ["90.0 %", "50.0 %", "88.0 %"]
 
 
+@pytest.mark.parametrize(
+    ("drop", "words"), [(0.17, "accuracy falls by 17 points."), (-0.02, "accuracy does not fall.")]
+)
+def test_the_third_sentence_names_unreadable_answers(run_dir, drop, words):
+    run = read_run(run_dir)
+    third = story_of(with_negative(run, unparsable_after=0.42, parsable_drop=drop)).sentences[2]
+    assert f"42 % of the answers are then unreadable; among the others {words}" in third
+    assert "unreadable" not in story_of(with_negative(run, unparsable_after=0.01)).sentences[2]
+
+
 @pytest.mark.parametrize(("after", "words"), [(0.95, "rises from 90.0 % to 95.0 %"), (0.9, "stays at 90.0 %")])
 def test_the_third_sentence_never_says_that_accuracy_falls_when_it_does_not(run_dir, after, words):
     third = story_of(with_negative(read_run(run_dir), before=0.9, after=after)).sentences[2]

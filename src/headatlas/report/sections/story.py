@@ -32,6 +32,9 @@ WHY_OPEN = {
 }
 """What is said after the numbers where the verdict on removal is not "supported"."""
 
+UNREADABLE = 0.05
+"""Share of unreadable answers from which the third sentence names it."""
+
 
 @section("story", order=-10)
 def story_section(run: Run) -> Section:
@@ -155,6 +158,16 @@ def _without(run: Run, scorer: str, function: str, row: Any) -> tuple[str, tuple
         )
     verdict = removal_verdict(run, scorer, function)
     text += "." if verdict == "supported" else f". {WHY_OPEN.get(verdict, '')}".rstrip()
+    if words.known(row.unparsable_after) and row.unparsable_after >= UNREADABLE:
+        text += f" {words.percent(row.unparsable_after, 0)} of the answers are then unreadable"
+        if words.known(row.parsable_drop):
+            fall = (
+                f"falls by {words.number(100 * row.parsable_drop, 0)} points"
+                if row.parsable_drop > 0
+                else "does not fall"
+            )
+            text += f"; among the others accuracy {fall}"
+        text += "."
     k, many = words.count(row.k), row.k != 1
     bars = [
         Bar("All heads", row.before, words.percent(row.before), "intact"),
