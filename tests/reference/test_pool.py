@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from headatlas.reference import pool as pools
-from headatlas.reference.pool import MARKS, PATCH_FIELDS, PoolSettings, patch_labels, prepare, to_float, to_uint8
+from headatlas.reference.patches import PATCH_FIELDS, patch_labels
+from headatlas.reference.pool import MARKS, PoolSettings, prepare, to_float, to_uint8
 from headatlas.scenes.build import symbolic
 from headatlas.scenes.render import render
 

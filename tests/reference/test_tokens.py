@@ -54,4 +54,4 @@ def test_marks_spell_the_answers_and_their_functions(tokenizer, encoder):
 def test_direct_answers_are_marked_as_no_step(encoder):
     row = encoder.direct(next(symbolic(1, "train", 6)).question)
     assert set(row.marks.tolist()) == {0, 1 + OTHER}
-    assert row.ids.dtype == np.int16
+    assert row.ids.dtype == np.int32

@@ -7,7 +7,8 @@ import torch
 
 from headatlas.errors import HeadAtlasError
 from headatlas.reference.pool import to_float
-from headatlas.reference.recipe import FULL_MINUTES, Recipe
+from headatlas.reference.families.llava import Llava
+from headatlas.reference.recipe import Recipe
 from headatlas.reference.train import Trainer, train
 
 
@@ -72,7 +73,7 @@ def test_two_processes_train_what_one_does(tiny_recipe, trained, exported, tmp_p
 
 def test_minutes_scale_the_steps():
     full = Recipe()
-    half = full.scaled(FULL_MINUTES / 2)
+    half = full.scaled(Llava.minutes / 2)
     assert half.steps == tuple(round(steps / 2) for steps in full.steps)
     assert half.n_scenes == full.n_scenes // 2
     assert full.scaled(1000.0).n_scenes == full.n_scenes

@@ -117,7 +117,7 @@ def _simple(scene: Any, rng: random.Random) -> list[Step]:
     """Where the first things of a scene are, which way they face, and what they look like."""
     from headatlas.scenes.question_types import Chain
 
-    chain = Chain(scene, "P", rng)
+    chain = Chain(scene, "P", rng, "")
     for thing in scene.things[:2]:
         chain.column(thing.name)
         chain.row(thing.name)

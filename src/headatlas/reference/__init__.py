@@ -1,5 +1,5 @@
 """The small VLMs that ship with HeadAtlas, and how they are trained on rendered scenes."""
 
-from headatlas.shipped import names, path
+from headatlas.shipped import in_parts, names, path
 
-__all__ = ["names", "path"]
+__all__ = ["in_parts", "names", "path"]

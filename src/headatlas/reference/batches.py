@@ -29,15 +29,18 @@ LENGTHS = {
     "blind_more": (128, 192),
     "marked": (160, 192, 224),
     "added": (208, 240, 272),
+    "plain": (64, 128),
 }
 """Padded lengths of each kind of batch, in tokens of LLaVA's short chat form; families with a longer form stretch them
 (`padded_lengths`). `things` and `listing` are made of captions; `blind` and `blind_more` are `own` and `more` without image;
-`marked` is `own` with marks on the picture (`pool.MARKS`), `added` is `own` with the marked picture as a second one."""
+`marked` is `own` with marks on the picture (`pool.MARKS`), `added` is `own` with the marked picture as a second one;
+`plain` is text without picture, of families with a pretrained language model."""
 
 _SOURCE = {
     "blind": "own", "blind_more": "more", "things": "caption", "listing": "caption", "marked": "own", "added": "own"
 }  # fmt: skip
 _BLIND = ("blind", "blind_more")
+_NO_PICTURE = (*_BLIND, "plain")
 
 SPATIAL_MARKS = tuple(1 + FUNCTIONS.index(name) for name in SPATIAL)
 SPATIAL_WEIGHT = 2.0
@@ -80,6 +83,9 @@ class Sampler:
         self._pool, self._encoder, self._pad, self._tokens, self._seed = pool, encoder, pad, tokens, seed
         self._buckets: dict[str, dict[int, np.ndarray]] = {}
         for kind, sizes in LENGTHS.items():
+            if _SOURCE.get(kind, kind) not in pool.ids:
+                self._buckets[kind] = {}
+                continue
             lengths = pool.lengths(_SOURCE.get(kind, kind))
             if _SOURCE.get(kind) == "caption":
                 captions = [pool.row("caption", i) for i in range(len(lengths))]
@@ -127,7 +133,8 @@ class Sampler:
         if kind == "added":
             rows = [self._encoder.with_second_image(row) for row in rows]
         ids, weights = self.collate(rows, size, blind)
-        return TextBatch(ids, weights, self._pool.scene[source][chosen].astype(np.int64), kind, blind)
+        scenes = self._pool.scene[source][chosen].astype(np.int64)
+        return TextBatch(ids, weights, scenes, kind, kind in _NO_PICTURE)
 
     def collate(
         self, rows: list[Row], size: int, blind: bool = False

@@ -28,6 +28,7 @@ class Measured(Protocol):
     encoder: Encoder
     sampler: Sampler
     processor: Any
+    device: torch.device
     model: Any
 
     def hidden(self, ids: Tensor, pixels: Tensor | None) -> Tensor:
@@ -59,10 +60,10 @@ def lookups(trainer: Measured) -> dict[str, float]:
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
         ids, weights = trainer.sampler.collate(part, max(len(row.ids) for row in part))
-        pixels = to_float(trainer.processor, pool.images(pool.scene["caption"][start : start + _BATCH]))
+        pixels = to_float(trainer.processor, pool.images(pool.scene["caption"][start : start + _BATCH]), trainer.device)
         with trainer.autocast():
             states = trainer.hidden(ids, pixels)
-            predicted = torch.stack([trainer.model.lm_head(row[:-1]).argmax(-1) for row in states])
+            predicted = torch.stack([trainer.model.lm_head(row[:-1]).argmax(-1) for row in states]).cpu()
         right.append((predicted == ids[:, 1:])[weights[:, 1:] > 0].numpy())
     return {"listing": float(np.concatenate(right).mean())}
 
@@ -73,10 +74,10 @@ def _collect(trainer: Measured, kind: str, right: dict[str, list[bool]]) -> None
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
         ids, _ = trainer.sampler.collate(part, max(len(row.ids) for row in part))
-        pixels = to_float(trainer.processor, pool.images(pool.scene[kind][start : start + _BATCH]))
+        pixels = to_float(trainer.processor, pool.images(pool.scene[kind][start : start + _BATCH]), trainer.device)
         with trainer.autocast():
             states = trainer.hidden(ids, pixels)
-            predicted = torch.cat([trainer.model.lm_head(row[None]).argmax(-1) for row in states]).numpy()
+            predicted = torch.cat([trainer.model.lm_head(row[None]).argmax(-1) for row in states]).cpu().numpy()
         for i, row in enumerate(part):
             marks = row.marks[1:]
             same = predicted[i, : len(marks)] == row.ids[1:]

@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from headatlas.reference.build import Shape
 from headatlas.reference.families import Family
-from headatlas.reference.pool import PATCH_FIELDS
 
 ATTENTION = "sdpa_float32"
 
@@ -75,14 +74,14 @@ def hidden(
     Args:
         family: the model's family.
         model: the VLM.
-        ids: rows padded on the right; with `pixels`, the image tokens are in the same place in every row.
+        ids: rows padded on the right, on the CPU; with `pixels`, the image tokens are in the same place in every row.
         pixels: one normalized picture per row, [B, 3, S, S], or several, [B, n, 3, S, S], the tokens of each of which are
             contiguous and as many as its features; None for rows without picture.
         shape: the model's sizes.
         language: used in place of the family's language model, such as its compiled form.
         frozen: no gradients for vision tower and projector.
     """
-    embedded = model.get_input_embeddings()(ids)
+    embedded = model.get_input_embeddings()(ids.to(model.device))
     at = None
     if pixels is not None:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
@@ -103,37 +102,14 @@ def answer_loss(
 ) -> Float[Tensor, ""]:
     """Return the weighted mean cross-entropy (nats) of tokens with a weight, each predicted one position earlier."""
     rows, columns = weights[:, 1:].nonzero(as_tuple=True)
-    logits = model.lm_head(states[rows, columns]).float()  # type: ignore[operator]
-    each = F.cross_entropy(logits, ids[rows, columns + 1], reduction="none")
-    weight = weights[rows, columns + 1]
+    logits = model.lm_head(at_places(states, rows, columns)).float()  # type: ignore[operator]
+    each = F.cross_entropy(logits, ids[rows, columns + 1].to(states.device), reduction="none")
+    weight = weights[rows, columns + 1].to(states.device)
     return (each * weight).sum() / weight.sum()
 
 
-class PatchHeads(nn.Module):
-    """The classifiers of stage 1, one linear layer per field over the projected patches; discarded afterwards."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.heads = nn.ModuleDict({field: nn.Linear(width, len(values)) for field, values in PATCH_FIELDS.items()})
-
-    def forward(
-        self, features: Float[Tensor, "B P E"], labels: UInt8[Tensor, "B P fields"]
-    ) -> tuple[Float[Tensor, ""], dict[str, float]]:
-        """Return the loss, the mean over fields, and each field's accuracy on patches that hold a thing (else all)."""
-        features = self.norm(features.float())
-        total = features.new_zeros(())
-        accuracy = {}
-        for i, (field, head) in enumerate(self.heads.items()):
-            wanted = labels[..., i].long()
-            known = wanted != 255
-            logits = head(features[known])
-            each = F.cross_entropy(logits, wanted[known], reduction="none")
-            if field == "thing":
-                # Five of six patches are empty, so the others get more weight.
-                weight = torch.where(wanted[known] > 0, 1.0, 0.15)
-                total = total + (each * weight).sum() / weight.sum()
-            else:
-                total = total + each.mean()
-            accuracy[field] = float((logits.argmax(-1) == wanted[known]).float().mean())
-        return total / len(self.heads), accuracy
+def at_places(
+    states: Float[Tensor, "B T E"], rows: Int64[Tensor, " n"], columns: Int64[Tensor, " n"]
+) -> Float[Tensor, "n E"]:
+    """Return the states at places that are given on the CPU, where finding them does not wait for the device."""
+    return states[rows.to(states.device), columns.to(states.device)]

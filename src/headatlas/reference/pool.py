@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,14 +25,15 @@ from transformers import ProcessorMixin
 
 from headatlas.cogvsr.marks import cover, detectable, outline
 from headatlas.cogvsr.schema import Question, Step
-from headatlas.reference.build import Shape, build_tokenizer
+from headatlas.reference.build import Shape
 from headatlas.reference.families import family_named
 from headatlas.reference.families.llava import clip_pictures
-from headatlas.reference.tokens import Encoder, Row, scene_words
+from headatlas.reference.patches import PATCH_FIELDS, patch_labels
+from headatlas.reference.tokens import Row
 from headatlas.scenes.build import SceneQuestion, ask_all, symbolic
 from headatlas.scenes.question_types.hops import JUST_NAMED
 from headatlas.scenes.render import render
-from headatlas.scenes.world import CLASSES, COLORS, DIRECTIONS, PLACES, SIZES, TEXTURES, Scene
+from headatlas.scenes.world import Scene
 
 KINDS = ("own", "more", "direct", "caption", "quiz")
 """Kinds of conversations: the question a scene was made for, other questions about it, one without steps, a caption, and
@@ -41,21 +42,16 @@ single steps of those questions that need the picture."""
 QUIZ_STEPS = 8
 """Largest number of steps of one quiz."""
 
-PATCH_FIELDS = {
-    "thing": (None, *CLASSES), "color": COLORS, "texture": TEXTURES, "size": SIZES, "depth": (0, 1, 2),
-    "facing": (None, *DIRECTIONS), "row": tuple(range(1, 7)), "column": tuple(range(1, 7)), "place": PLACES,
-    "frame": (None, False, True),
-}  # fmt: skip
-"""What stage 1 classifies for each patch, and the values; fields of things have no label (255) where there is no thing."""
-
-
 MARKS = ("boxes", "mask", "boxes+mask")
 """How the things that a scene's own question names are marked, in turn: outlined, covered, or both, as the arms of SHA do."""
 
 
 @dataclass(frozen=True)
 class PoolSettings:
-    """`n_scenes` rendered scenes (twice as many with mirrors) of `seed`; `marked`: each also with marks on it."""
+    """`n_scenes` rendered scenes (twice as many with mirrors) of `seed`; `marked`: each also with marks on it.
+
+    Scenes without mirrors are those held out, whose questions keep the templates' words in every family.
+    """
 
     n_scenes: int
     seed: int
@@ -90,6 +86,17 @@ class Pool:
         part = slice(self.bounds[kind][i], self.bounds[kind][i + 1])
         return Row(self.ids[kind][part], self.marks[kind][part])
 
+    def with_rows(self, more: Mapping[str, Sequence[Row]]) -> Pool:
+        """Return the pool with rows of further kinds, which have no scene (-1)."""
+        if not more:
+            return self
+        ids, marks, bounds, scene = dict(self.ids), dict(self.marks), dict(self.bounds), dict(self.scene)
+        for kind, rows in more.items():
+            ids[kind], marks[kind] = (np.concatenate([getattr(row, part) for row in rows]) for part in ("ids", "marks"))
+            bounds[kind] = np.cumsum([0, *(len(row.ids) for row in rows)])
+            scene[kind] = np.full(len(rows), -1)
+        return replace(self, ids=ids, marks=marks, bounds=bounds, scene=scene)
+
     def lengths(self, kind: str) -> Int64[np.ndarray, " rows"]:
         """Return the number of tokens of each conversation of a kind."""
         return np.diff(self.bounds[kind]).astype(np.int64)
@@ -106,22 +113,6 @@ class Pool:
         """Return the pictures of scenes with marks for their own questions; mirrors have none."""
         assert self.marked is not None
         return self.marked[scenes]
-
-
-def patch_labels(scene: Scene) -> UInt8[np.ndarray, "36 fields"]:
-    """Return the label of every field for each of the 36 cells, row by row."""
-    labels = np.full((36, len(PATCH_FIELDS)), 255, np.uint8)
-    at = {(t.row, t.column): t for t in scene.things}
-    for cell in range(36):
-        row, column = cell // 6 + 1, cell % 6 + 1
-        frame = scene.region.holds(row, column) if scene.region else None
-        values: dict[str, object] = {"thing": None, "row": row, "column": column, "place": scene.place, "frame": frame}
-        if thing := at.get((row, column)):
-            values |= asdict(thing) | {"thing": thing.cls}
-        for i, (field, known) in enumerate(PATCH_FIELDS.items()):
-            if field in values:
-                labels[cell, i] = known.index(values[field])  # type: ignore[arg-type]
-    return labels
 
 
 def looks_of(questions: list[Question]) -> list[Step]:
@@ -143,11 +134,13 @@ def marked(image: Image.Image, question: Question, how: str) -> Image.Image:
     return covered if how == "mask" else outline(covered, boxes)
 
 
-def to_float(processor: ProcessorMixin, pixels: UInt8[np.ndarray, "... 3 S S"]) -> Float32[torch.Tensor, "... 3 S S"]:
-    """Rescale and normalize as the processor does."""
+def to_float(
+    processor: ProcessorMixin, pixels: UInt8[np.ndarray, "... 3 S S"], device: torch.device | str = "cpu"
+) -> Float32[torch.Tensor, "... 3 S S"]:
+    """Rescale and normalize as the processor does, on `device`."""
     pictures = processor.image_processor  # type: ignore[union-attr]
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pictures.image_mean, pictures.image_std))
-    return (torch.from_numpy(np.ascontiguousarray(pixels)).float() * pictures.rescale_factor - mean) / std
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (pictures.image_mean, pictures.image_std))
+    return (torch.from_numpy(np.ascontiguousarray(pixels)).to(device).float() * pictures.rescale_factor - mean) / std
 
 
 def prepare(settings: PoolSettings, family: str, shape: Shape, folder: Path, workers: int = 2) -> Pool:
@@ -224,8 +217,8 @@ def _render(job: tuple[PoolSettings, Shape, Path, int, int]) -> None:
 
 def _converse(job: tuple[PoolSettings, str, Shape, Path, int, int]) -> None:
     settings, family, shape, folder, worker, workers = job
-    form = family_named(family).form
-    encoder = Encoder(build_tokenizer(scene_words(), form), form, shape.image_tokens)
+    entry = family_named(family)
+    encoder = entry.encoder(entry.tokenizer(), shape)
     rows: dict[str, list[Row]] = {kind: [] for kind in KINDS}
     owner: dict[str, list[int]] = {kind: [] for kind in KINDS}
 
@@ -234,11 +227,16 @@ def _converse(job: tuple[PoolSettings, str, Shape, Path, int, int]) -> None:
         owner[kind].append(scene)
 
     for i, made in _scenes(settings, worker, workers):
-        add("own", i, encoder.steps(made.question))
+        words = random.Random(f"words/{settings.seed}/{i}")
+
+        def worded(question: Question, words: random.Random = words) -> Question:
+            return entry.reword(question, words) if settings.mirrors else question
+
+        add("own", i, encoder.steps(worded(made.question)))
         for j, scene in _both(settings, i, made.scene):
             rng = random.Random(f"pool/{settings.seed}/{j}")
             add("caption", j, encoder.caption(scene))
-            asked = ask_all(scene, rng, "train")
+            asked = [worded(question) for question in ask_all(scene, rng, "train")]
             for question in asked:
                 add("more", j, encoder.steps(question))
             if asked:

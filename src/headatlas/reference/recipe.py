@@ -15,11 +15,6 @@ STAGES = ("vision", "lookup", "whole", "finish")
 Phases = tuple[tuple[float, dict[str, float]], ...]
 """Phases of a stage: the share of its steps at which each ends, and its probability of each kind of batch (`batches.LENGTHS`)."""
 
-FULL_MINUTES = 80.0
-"""Measured duration of the default recipe on two idle cores with AMX (bfloat16 matrix units): 3, 9, 22 and 47 minutes for the
-stages, without rendering."""
-
-
 @dataclass(frozen=True, repr=False)
 class Recipe:
     """Training settings. Durations are in steps, so that the same recipe gives the same model on every machine."""
@@ -37,12 +32,15 @@ class Recipe:
     rates: tuple[float, float, float, float] = (1e-3, 1e-3, 1e-3, 1e-3)
     """Peak learning rate of each stage: linear warm-up, then cosine to `floor` of it."""
     vision_share: float = 0.1
-    """Share of the learning rate for vision tower and projector in stages 3 and 4. They are frozen in stage 2 and the first third
-    of stage 3: at the full rate the language model's first gradients destroy what stage 1 learned (measured: classes at chance
-    level after 1,700 steps)."""
-    feature_norm: float = 6.4
+    """Share of the learning rate for vision tower and projector in stages 3 and 4. They are frozen in stage 2 and at the
+    start of stage 3 (`freeze`): at the full rate the language model's first gradients destroy what stage 1 learned (measured:
+    classes at chance level after 1,700 steps)."""
+    freeze: float = 1 / 3
+    """Share of stage 3 in which vision tower and projector are frozen, as they are in stage 2; 0: they are never."""
+    feature_norm: float | None = 6.4
     """Mean length of the projected patches at the start of stage 2. Stage 1 leaves them at 0.9, small compared with what the
-    first layers add, and lookups are learned half as fast (measured: accuracy .66 instead of .88 after 400 steps)."""
+    first layers add, and lookups are learned half as fast (measured: accuracy .66 instead of .88 after 400 steps). None: they
+    stay as stage 1 leaves them."""
     floor: float = 0.02
     warmups: tuple[int, int, int, int] = (150, 50, 100, 100)
     weight_decay: float = 0.05
@@ -105,6 +103,8 @@ class Recipe:
     about, half of them as a second picture (`batches.LENGTHS`: marked, added); other batches become rarer in proportion."""
     bfloat16: bool = True
     compiled: bool = True
+    device: str = "cpu"
+    """Where the model is trained: cpu or cuda."""
     evaluate_every: int = 400
     checkpoint_every: int = 250
 
@@ -129,10 +129,10 @@ class Recipe:
         return cls(family=family, shape=entry.shape, **entry.settings)
 
     def scaled(self, minutes: float) -> Recipe:
-        """Return the recipe with fewer (or more) steps, for about `minutes` on a machine as in `FULL_MINUTES`."""
+        """Return the recipe with fewer (or more) steps, for about `minutes` on two cores as in `Family.minutes`."""
         if minutes <= 0:
             raise HeadAtlasError(f"minutes must be > 0, got {minutes}")
-        share = minutes / FULL_MINUTES
+        share = minutes / family_named(self.family).minutes
         steps, horizons, warmups = (
             tuple(max(1, round(share * n)) for n in which) for which in (self.steps, self.horizons, self.warmups)
         )
@@ -141,7 +141,7 @@ class Recipe:
 
     def frozen(self, stage: str, step: int) -> bool:
         """Whether vision tower and projector are not trained in this step."""
-        return stage == "lookup" or (stage == "whole" and 3 * step < self.horizons[2])
+        return self.freeze > 0 and (stage == "lookup" or (stage == "whole" and step < self.freeze * self.horizons[2]))
 
     def shares(self, stage: str, step: int) -> dict[str, float]:
         """Return the probability of each kind of batch at a step of stage 2, 3 or 4."""

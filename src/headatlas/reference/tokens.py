@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Int16, Int64, UInt8
+from jaxtyping import Int64, Integer, UInt8
 from transformers import PreTrainedTokenizerFast
 
 from headatlas.cogvsr.functions import FUNCTIONS
@@ -43,7 +43,7 @@ BLIND = 16
 class Row:
     """One conversation: tokens, and a mark for each: 0, or in an answer 1 + its function (`OTHER` for none), + `BLIND`."""
 
-    ids: Int16[np.ndarray, " T"]
+    ids: Integer[np.ndarray, " T"]
     marks: UInt8[np.ndarray, " T"]
 
 
@@ -78,7 +78,7 @@ class Encoder:
         self._ask, self._list = self._ids(THING_REQUEST), self._ids(LIST_REQUEST)
         self._stop = self._ids(".")[0]
         self._plain = {self._ids(word)[0] for word in ("row", "column", "facing")}
-        self._newline = token_id(tokenizer, "ĠĊ")
+        self._newline = self._ids("\n")
 
     def steps(self, question: Question) -> Row:
         """The question with all of its steps and answers."""
@@ -161,14 +161,14 @@ class Encoder:
             prompt = [*self._user, *(self._picture if i == 0 else []), *user, *self._assistant]
             ids += [*prompt, *answer, self.end, *self._after]
             marks += [0] * len(prompt) + [mark] * (len(answer) + 1) + [0] * len(self._after)
-        return Row(np.array(ids, np.int16), np.array(marks, np.uint8))
+        return Row(np.array(ids, np.int32), np.array(marks, np.uint8))
 
     def _lines(self, text: str) -> list[int]:
         """The tokens of a text, line by line: the text of a step occurs often, the question before it only once."""
         first, *rest = text.split("\n")
         ids = list(self._ids(first))
         for line in rest:
-            ids += [self._newline, *self._ids(line)]
+            ids += [*self._newline, *self._ids(line)]
         return ids
 
     def _ids(self, text: str) -> list[int]:

@@ -11,6 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,22 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
-from headatlas.reference.batches import Sampler
-from headatlas.reference.build import build_tokenizer, save
+from headatlas.reference.batches import Sampler, TextBatch
 from headatlas.reference.families import family_named
 from headatlas.reference.held_out import accuracies, lookups
-from headatlas.reference.losses import ATTENTION, PatchHeads, answer_loss, hidden, image_features
+from headatlas.reference.losses import ATTENTION, answer_loss, hidden, image_features
 from headatlas.reference.parallel import Team, run_team
 from headatlas.reference.pool import Pool, PoolSettings, prepare, to_float
 from headatlas.reference.recipe import STAGES, Recipe
-from headatlas.reference.tokens import Encoder, scene_words
 from headatlas.storage import recover, replacing
+
+_LATER = {"marks": 0.0, "device": "cpu", "freeze": 1 / 3}
+"""Settings that older work folders do not name, and their value there."""
 
 _HELD_OUT_SEED = 1_000_003
 """Added to the recipe's seed to get that of the held-out scenes."""
@@ -55,22 +57,25 @@ class Trainer:
     ):
         self.recipe, self.work, self._progress, self._team = recipe, work, progress, team or Team()
         self.family = family_named(recipe.family)
-        self.tokenizer = build_tokenizer(scene_words(), self.family.form)
+        self.device = torch.device(recipe.device)
+        self.tokenizer = self.family.tokenizer()
         self.processor = self.family.processor(self.tokenizer, recipe.shape)
-        self.encoder = Encoder(self.tokenizer, self.family.form, recipe.shape.image_tokens)
+        self.encoder = self.family.encoder(self.tokenizer, recipe.shape)
         self.pool, self.held_out = make_pools(recipe, scenes or work)
+        self.pool = self.pool.with_rows(self.family.more_rows(self.encoder, work))
         pad = self.tokenizer.pad_token_id
         assert isinstance(pad, int)
         self.sampler = Sampler(self.pool, self.encoder, pad, recipe.tokens, recipe.seed)
-        self.model = self.family.model(self.tokenizer, recipe.shape, recipe.seed)
-        self.model.set_attn_implementation(ATTENTION if recipe.bfloat16 else "sdpa")
+        self.model = self.family.model(self.tokenizer, recipe.shape, recipe.seed).to(self.device)
+        self.model.set_attn_implementation(ATTENTION if recipe.bfloat16 and self.device.type == "cpu" else "sdpa")
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed + 1)
-            self.heads = PatchHeads(recipe.shape.width)
+            self.heads = self.family.patch_heads(self.model, self.tokenizer, recipe.shape).to(self.device)
         self._language: Callable[..., Any] = self.family.language_model(self.model)
         if recipe.compiled:
-            torch._dynamo.config.recompile_limit = 64
-            self._language = torch.compile(self._language, dynamic=False)
+            self._language = self._compiled()
+        self._ahead = ThreadPoolExecutor(1)
+        self._next: tuple[tuple[int, int], Future[Any]] | None = None
         self.stage, self.step = 0, 0
         self.optimizer = self._optimizer()
         self._restore()
@@ -88,6 +93,7 @@ class Trainer:
                 self.step += 1
                 left -= 1
                 if self._team.first and (self.step % 20 == 0 or self.step == total):
+                    facts = {name: _rounded(value) for name, value in facts.items()}
                     pace = (time.monotonic() - started) / (self.step - first)
                     self._log(
                         seconds_a_step=round(pace, 3), minutes_left=round(pace * (total - self.step) / 60, 1), **facts
@@ -123,14 +129,18 @@ class Trainer:
     def export(self, folder: Path) -> None:
         """Write the model folder."""
         self.model.set_attn_implementation("sdpa")
-        save(self.model, self.processor, folder)
+        self.family.export(self.model, self.processor, folder)
 
     def checkpoint(self) -> None:
         """Write weights, optimizer and position to `checkpoint/`, in place of the checkpoint that is there."""
         if not self._team.first:
             return
         with replacing(self.work / "checkpoint", "the checkpoint") as new:
-            save_model(self.model, str(new / "model.safetensors"))
+            state = self.family.state(self.model)
+            if state is None:
+                save_model(self.model, str(new / "model.safetensors"))
+            else:
+                save_file({name: tensor.contiguous() for name, tensor in state.items()}, new / "model.safetensors")
             save_model(self.heads, str(new / "heads.safetensors"))
             torch.save(self.optimizer.state_dict(), new / "optimizer.pt")
             (new / "place.json").write_text(json.dumps({"stage": self.stage, "step": self.step}))
@@ -144,7 +154,13 @@ class Trainer:
             return
         place = json.loads((folder / "place.json").read_text())
         self.stage, self.step = place["stage"], place["step"]
-        load_model(self.model, str(folder / "model.safetensors"))
+        state = self.family.state(self.model)
+        if state is None:
+            load_model(self.model, str(folder / "model.safetensors"))
+        else:
+            stored = load_file(folder / "model.safetensors", str(self.device))
+            assert stored.keys() == state.keys()
+            self.model.load_state_dict(stored, strict=False)
         load_model(self.heads, str(folder / "heads.safetensors"))
         if not self.finished:
             self.optimizer = self._optimizer()
@@ -154,9 +170,9 @@ class Trainer:
     def _trained(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters that the stage trains: at the full rate, and at `vision_share` of it."""
         vision = self.family.vision_parameters(self.model)
-        language = list(self.family.language_model(self.model).parameters())
+        language = self.family.language_parameters(self.model)
         parts = {
-            "vision": ([*vision, *self.heads.parameters()], []),
+            "vision": ([*self.family.seeing_parameters(self.model), *self.heads.parameters()], []),
             "lookup": (language, []),
             "whole": (language, vision),
             "finish": (language, vision),
@@ -192,55 +208,90 @@ class Trainer:
         self._team.sum_gradients(trained)
         norm = nn.utils.clip_grad_norm_(trained, self.recipe.clip)
         self.optimizer.step()
-        return {"loss": round(float(loss.detach()), 5), "rate": round(rate, 6), "norm": round(float(norm), 3), **facts}
+        # Tensors, so that no step waits for the device.
+        return {"loss": loss.detach(), "rate": rate, "norm": norm, **facts}
 
     def autocast(self) -> torch.autocast:
         """bfloat16 arithmetic within the block, where the recipe asks for it."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16)
 
     def _vision_loss(self) -> tuple[Tensor, dict[str, Any]]:
-        scenes = self.sampler.patches(self.step, self.recipe.vision_batch)[self._team.rank :: self._team.size]
+        def draw(_: str, step: int) -> tuple[Any, Any]:
+            scenes = self.sampler.patches(step, self.recipe.vision_batch)[self._team.rank :: self._team.size]
+            return self.pool.images(scenes), torch.from_numpy(self.pool.patches[scenes])
+
+        pictures, labels = self._drawn(draw)
         with self.autocast():
-            features = self.features(to_float(self.processor, self.pool.images(scenes)))
-        loss, accuracy = self.heads(features, torch.from_numpy(self.pool.patches[scenes]))
-        return loss / self._team.size, {field: round(value, 3) for field, value in accuracy.items()}
+            features = self.features(to_float(self.processor, pictures, self.device))
+        loss, accuracy = self.heads(features, labels.to(self.device))
+        return loss / self._team.size, accuracy
 
     def _text_loss(self) -> tuple[Tensor, dict[str, Any]]:
-        stage = STAGES[self.stage]
-        batch = self.sampler.text(stage, self.step, self.recipe.shares(stage, self.step))
         mine = slice(self._team.rank, None, self._team.size)
-        ids = batch.ids[mine]
-        pictures = batch.pixels(self.pool, mine)
-        pixels = None if pictures is None else to_float(self.processor, pictures)
-        frozen = self.recipe.frozen(stage, self.step)
+
+        def draw(stage: str, step: int) -> tuple[TextBatch, Any]:
+            batch = self.sampler.text(stage, step, self.recipe.shares(stage, step))
+            return batch, batch.pixels(self.pool, mine)
+
+        batch, pictures = self._drawn(draw)
+        ids, weights = batch.ids[mine], batch.weights[mine]
+        pixels = None if pictures is None else to_float(self.processor, pictures, self.device)
+        frozen = self.recipe.frozen(STAGES[self.stage], self.step)
+
+        def states() -> Tensor:
+            return hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
+
         with self.autocast():
-            states = hidden(self.family, self.model, ids, pixels, self.recipe.shape, self._language, frozen)
-            loss = answer_loss(self.model, states, ids, batch.weights[mine])
+            last = states()
+            loss = self.family.special_loss(self.model, batch.kind, last, weights, states)
+            if loss is None:
+                loss = answer_loss(self.model, last, ids, weights)
         # The mean loss of each process counts by its share of the total weight.
-        share = float(batch.weights[mine].sum() / batch.weights.sum())
+        share = float(weights.sum() / batch.weights.sum())
         return loss * share, {"kind": batch.kind}
+
+    def _drawn(self, draw: Callable[[str, int], Any]) -> Any:
+        """Return what `draw(stage, step)` gives for this step, drawn in a thread while the device did the step before."""
+        stage, place = STAGES[self.stage], (self.stage, self.step)
+        got = self._next[1].result() if self._next is not None and self._next[0] == place else draw(stage, self.step)
+        self._next = None
+        if self.device.type != "cpu" and self.step + 1 < self.recipe.steps[self.stage]:
+            self._next = (self.stage, self.step + 1), self._ahead.submit(draw, stage, self.step + 1)
+        return got
 
     @torch.inference_mode()
     def _evaluate(self) -> None:
         self.model.eval()
         if STAGES[self.stage] == "vision":
-            labels = torch.from_numpy(self.held_out.patches)
+            labels = torch.from_numpy(self.held_out.patches).to(self.device)
             with self.autocast():
-                pixels = to_float(self.processor, np.array(self.held_out.pixels))
+                pixels = to_float(self.processor, np.array(self.held_out.pixels), self.device)
                 features = torch.cat([self.features(part) for part in pixels.split(64)])
             _, measured = self.heads(features, labels)
         else:
             measured = lookups(self) if STAGES[self.stage] == "lookup" else accuracies(self)
-        self._log(held_out={name: round(value, 3) for name, value in measured.items()})
+        self._log(held_out={name: round(float(value), 3) for name, value in measured.items()})
 
     @torch.no_grad()
     def _scale_features(self) -> None:
         """Scale the projected patches to `feature_norm`; stage 1 uses only their directions."""
-        pixels = to_float(self.processor, np.array(self.held_out.pixels))
+        if self.recipe.feature_norm is None:
+            return
+        pixels = to_float(self.processor, np.array(self.held_out.pixels), self.device)
         features = torch.cat([self.features(part) for part in pixels.split(64)])
         factor = self.recipe.feature_norm / features.norm(dim=-1).mean()
         for parameter in self.family.last_parameters(self.model):
             parameter.mul_(factor)
+
+    def _compiled(self) -> Callable[..., Any]:
+        """The language model in compiled form: a small one as one graph for each shape, a deep one layer by layer."""
+        torch._dynamo.config.recompile_limit = 64
+        language = self.family.language_model(self.model)
+        if self.recipe.shape.layers <= 12:
+            return torch.compile(language, dynamic=False)
+        for layer in language.layers:  # type: ignore[union-attr]
+            layer.compile(dynamic=self.device.type != "cpu")  # type: ignore[operator]
+        return language
 
     def _log(self, **facts: Any) -> None:
         line = json.dumps(
@@ -250,6 +301,10 @@ class Trainer:
             file.write(line + "\n")
         if self._progress is not None:
             self._progress(f"train: {STAGES[self.stage]}", self.step, self.recipe.steps[self.stage])
+
+
+def _rounded(value: Any) -> Any:
+    return round(float(value), 5) if isinstance(value, Tensor | float) else value
 
 
 def train(
@@ -304,7 +359,7 @@ def make_pools(recipe: Recipe, folder: Path, workers: int = 1) -> tuple[Pool, Po
 
 def _same_recipe(recipe: Recipe, processes: int, path: Path) -> None:
     facts = {
-        name: value for name, value in asdict(recipe).items() if name != "marks" or value
+        name: value for name, value in asdict(recipe).items() if value != _LATER.get(name, ...)
     }  # as in older work folders
     wanted = json.dumps({**facts, "processes": processes}, indent=2) + "\n"
     if path.exists() and path.read_text() != wanted:

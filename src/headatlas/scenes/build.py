@@ -165,7 +165,7 @@ def _question(
     wants = question_type.wants(case)
     answer_type = question_type.answer_type(case)
     options = () if answer_type in ("yes_no", "number") else wants
-    chain = Chain(scene, split, rng)
+    chain = Chain(scene, split, rng, text)
     question_type.add_steps(chain, case)
     question = Question(
         id=name,

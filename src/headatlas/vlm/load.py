@@ -51,7 +51,7 @@ def load_vlm(
     """Load a VLM: a shipped one (`"ref-llava"`), a folder, or a Hugging Face id.
 
     Args:
-        name: shipped name, path of a folder written by `save_pretrained`, or hub id.
+        name: shipped name, path of a folder (written by `save_pretrained`, or the parts of a model like ref-smol), or hub id.
         device: by default the first CUDA device if there is one, else the CPU.
         dtype: of the weights, such as `torch.bfloat16` or `"bfloat16"`. By default the checkpoint's own; on the CPU a
             half precision checkpoint is loaded in float32.
@@ -67,9 +67,10 @@ def load_vlm(
         The model, in eval mode, without gradients, with its heads found.
 
     Raises:
-        HeadAtlasError: no such model, not a VLM, one that this release of transformers cannot run, weights missing, remote code
-            needed, or heads that cannot be addressed; `device` and `device_map` both given; a quantization whose package or
-            device is not there; a recipe that is damaged or was made for another model.
+        HeadAtlasError: no such model, not a VLM, one that this release of transformers cannot run, weights missing, the base of a
+            shipped model not fetched yet (`"ref-smol"`), remote code needed, or heads that cannot be addressed; `device` and
+            `device_map` both given; a quantization whose package or device is not there; a recipe that is damaged or was made for
+            another model.
     """
     kept = None if recipe is None else HeadRecipe.load(recipe)
     placing = _placing(device, device_map, quantization)
@@ -140,9 +141,10 @@ def _source(name: str) -> str:
     if not name.strip():
         raise HeadAtlasError("name must be a shipped name, a folder or a Hugging Face id, got an empty text")
     if Path(name).is_dir():
-        check_folder(name, Path(name))
-        return name
-    known = (*shipped.names(), *shipped.worlds())
+        folder = shipped.complete(Path(name))
+        check_folder(name, folder)
+        return name if folder == Path(name) else str(folder)
+    known = shipped.known()
     if name in known:
         return str(shipped.path(name))
     hub_name(name, known)
@@ -161,7 +163,7 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
             ) from error
         if Path(source).is_dir():
             raise HeadAtlasError(f"folder {name!r} is not a model: {_line(error)}") from error
-        names = ", ".join(shipped.names())
+        names = ", ".join((*shipped.names(), *shipped.in_parts()))
         raise HeadAtlasError(
             f"no model {name!r}: it must be a shipped name ({names}), a folder or a Hugging Face id that can be "
             f"reached; {_line(error)}"

