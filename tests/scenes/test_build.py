@@ -99,6 +99,22 @@ def test_no_step_tells_the_answer_of_an_earlier_number(made):
                 assert not any(char.isdigit() for char in step.text), step.text
 
 
+def test_things_are_asked_for_in_the_order_of_the_words(made):
+    """Templates such as "is b between a and c?" name the things in another order than the case does."""
+    seen, unlike = 0, 0
+    for m in made:
+        text = m.question.text
+        names = sorted((n for n in (m.case.a, m.case.b, m.case.c) if n and n in text), key=text.index)
+        for step in m.question.steps:
+            if step.kind in ("asked_first", "asked_second"):
+                second = step.kind == "asked_second"
+                assert step.answer == names[second], text
+                seen += 1
+                unlike += step.answer != (m.case.b if second else m.case.a)
+    assert seen > 200
+    assert unlike > 20
+
+
 def test_mirrored_pairs_change_the_answer_and_nothing_else_in_the_words(made):
     found = 0
     for m in made[:300]:
