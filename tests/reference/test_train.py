@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from headatlas.errors import HeadAtlasError
-from headatlas.reference.pool import to_float
 from headatlas.reference.families.llava import Llava
+from headatlas.reference.pool import to_float
 from headatlas.reference.recipe import Recipe
 from headatlas.reference.train import Trainer, train
 

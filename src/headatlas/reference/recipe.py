@@ -15,6 +15,7 @@ STAGES = ("vision", "lookup", "whole", "finish")
 Phases = tuple[tuple[float, dict[str, float]], ...]
 """Phases of a stage: the share of its steps at which each ends, and its probability of each kind of batch (`batches.LENGTHS`)."""
 
+
 @dataclass(frozen=True, repr=False)
 class Recipe:
     """Training settings. Durations are in steps, so that the same recipe gives the same model on every machine."""

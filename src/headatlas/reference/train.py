@@ -66,7 +66,8 @@ class Trainer:
         pad = self.tokenizer.pad_token_id
         assert isinstance(pad, int)
         self.sampler = Sampler(self.pool, self.encoder, pad, recipe.tokens, recipe.seed)
-        self.model = self.family.model(self.tokenizer, recipe.shape, recipe.seed).to(self.device)
+        self.model = self.family.model(self.tokenizer, recipe.shape, recipe.seed)
+        self.model.to(self.device)  # type: ignore[arg-type]
         self.model.set_attn_implementation(ATTENTION if recipe.bfloat16 and self.device.type == "cpu" else "sdpa")
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed + 1)
@@ -326,8 +327,9 @@ def train(
         scenes: folder of the rendered scenes, by default `work`; one folder serves all families.
 
     Raises:
-        HeadAtlasError: `work` holds a run with another recipe.
+        HeadAtlasError: `work` holds a run with another recipe; the device is not there, or is shared by several processes.
     """
+    _check_device(recipe.device, processes)
     work.mkdir(parents=True, exist_ok=True)
     _same_recipe(recipe, processes, work / "recipe.json")
     scenes = scenes or work
@@ -355,6 +357,15 @@ def make_pools(recipe: Recipe, folder: Path, workers: int = 1) -> tuple[Pool, Po
         prepare(training, recipe.family, recipe.shape, folder / ("pool_marked" if recipe.marks else "pool"), workers),
         prepare(held_out, recipe.family, recipe.shape, folder / "held_out", workers),
     )
+
+
+def _check_device(name: str, processes: int) -> None:
+    if name not in ("cpu", "cuda"):
+        raise HeadAtlasError(f"device must be 'cpu' or 'cuda', got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise HeadAtlasError("device 'cuda' is not there: PyTorch finds no CUDA device; train with device 'cpu'")
+    if name == "cuda" and processes != 1:
+        raise HeadAtlasError(f"processes must be 1 on device 'cuda', got {processes}")
 
 
 def _same_recipe(recipe: Recipe, processes: int, path: Path) -> None:

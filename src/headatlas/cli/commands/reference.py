@@ -89,7 +89,7 @@ def export_command(
 @command("reference train", panel=PANEL, order=30, resumes=True)
 def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the finished model and its card.")],
-    family: Annotated[str, typer.Option(help="Architecture: llava, qwen2_5_vl, internvl or gemma3.")] = "llava",
+    family: Annotated[str, typer.Option(help="Architecture: llava, qwen2_5_vl, internvl, gemma3 or smol.")] = "llava",
     work: Annotated[
         Path,
         typer.Option(
@@ -111,6 +111,7 @@ def train(
             help="Share of batches with boxes or covers on the things asked about, as the method sha draws them (llava only).",
         ),
     ] = 0.0,
+    device: Annotated[str, typer.Option(help="Where to train: cpu or cuda (one process, `--processes 1`).")] = "cpu",
     compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Compile the language model (needs a C++ compiler; faster).")
     ] = True,
@@ -118,9 +119,10 @@ def train(
         int, typer.Option(min=1, help="Held-out questions (split E) on which the figures in the card are measured.")
     ] = 600,
 ) -> None:
-    """Train a reference VLM from scratch on scenes of split "train": seeing, looking up by name, then conversations.
+    """Train a reference VLM on scenes of split "train": seeing, looking up by name, then conversations.
 
-    If it is stopped and run again with the same options, it continues where it was and gives the same model.
+    All families but smol start from random weights; smol is built around SmolLM2 (`reference get smollm2`). If training is
+    stopped and run again with the same options, it continues where it was and gives the same model.
 
     Example: headatlas reference train --family qwen2_5_vl --out runs/my-qwen --minutes 70
     """
@@ -130,13 +132,13 @@ def train(
     from headatlas.reference.recipe import Recipe
     from headatlas.reference.train import train as run
 
-    recipe = replace(Recipe.of(family), seed=seed, compiled=compiled, marks=marks)
+    recipe = replace(Recipe.of(family), seed=seed, compiled=compiled, marks=marks, device=device)
     if minutes is not None:
         recipe = recipe.scaled(minutes)
 
     with Bars() as bars:
         run(recipe, work / family, out, processes, bars, scenes=work)
-        figures = measure(out, questions, progress=bars)
+        figures = measure(out, questions, progress=bars, family=family)
     write_card(out, recipe, processes, figures, out.resolve().name, _train_command(family, minutes, seed, marks))
     print(out)
 

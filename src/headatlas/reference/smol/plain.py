@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -35,7 +36,7 @@ def answer(
     answers: list[list[int]] = []
     for start in range(0, len(prompts), _BATCH):
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts[start : start + _BATCH]]
-        texts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
+        texts: Any = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
         batch = tokenizer(texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt")
         batch = batch.to(model.device)
         with torch.inference_mode():
