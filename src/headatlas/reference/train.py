@@ -261,7 +261,9 @@ class Trainer:
         return got
 
     @torch.inference_mode()
+    @torch.compiler.set_stance("force_eager")
     def _evaluate(self) -> None:
+        # Not compiled: its batches have other shapes each time.
         self.model.eval()
         if STAGES[self.stage] == "vision":
             labels = torch.from_numpy(self.held_out.patches).to(self.device)

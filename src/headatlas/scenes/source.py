@@ -1,7 +1,8 @@
-"""The data sources `scenes` and `scenes-pairs`: rendered boards with exact ground truth."""
+"""The data sources `scenes`, `scenes-english` and `scenes-pairs`: rendered boards with exact ground truth."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 
 from headatlas.cogvsr.schema import Question
@@ -17,6 +18,20 @@ def scenes(n: int, seed: int, splits: tuple[str, ...]) -> Iterable[Question]:
     return _build(n, seed, splits, pairs=False)
 
 
+SOURCE_FACTS.add(
+    "scenes-english", SourceFacts("HeadAtlas scenes in English", "Apache-2.0", True, "rendered by HeadAtlas", "derived")
+)
+
+
+@source("scenes-english")
+def scenes_english(n: int, seed: int, splits: tuple[str, ...]) -> Iterable[Question]:
+    """The questions of `scenes` in natural English, for models with a pretrained language model.
+
+    "How many circles are there?" instead of "how many things are a circle?". A third of the wordings occur in split E only.
+    """
+    return map(_in_english, _build(n, seed, splits, pairs=False))
+
+
 @source("scenes-pairs")
 def scenes_pairs(n: int, seed: int, splits: tuple[str, ...]) -> Iterable[Question]:
     """The same questions, each followed by its minimal pairs: asked of the mirrored scene, or with two things swapped.
@@ -24,6 +39,13 @@ def scenes_pairs(n: int, seed: int, splits: tuple[str, ...]) -> Iterable[Questio
     A pair's `pair` names its question; it shares that question's split and `scene`.
     """
     return _build(n, seed, splits, pairs=True)
+
+
+def _in_english(question: Question) -> Question:
+    from headatlas.scenes.wording import reword
+
+    asked = reword(question, random.Random(f"words/{question.id}"), "all" if question.split == "E" else "train")
+    return asked.model_copy(update={"source": "scenes-english"})
 
 
 def _build(n: int, seed: int, splits: tuple[str, ...], pairs: bool) -> Iterable[Question]:

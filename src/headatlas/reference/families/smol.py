@@ -43,8 +43,8 @@ from headatlas.reference.smol.model import (
     write_parts,
 )
 from headatlas.reference.smol.plain import plain_answers
-from headatlas.reference.smol.wording import reword
 from headatlas.reference.tokens import Encoder, Row
+from headatlas.scenes.wording import reword
 from headatlas.scenes.world import DEPTHS
 from headatlas.shipped import path
 

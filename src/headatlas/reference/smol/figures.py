@@ -12,7 +12,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from headatlas.cogvsr.schema import Question
 from headatlas.reference.smol.plain import answer
 from headatlas.reference.smol.prompts import HELD_OUT_PROMPTS
-from headatlas.reference.smol.wording import reword
+from headatlas.scenes.wording import reword
 
 LONGEST = 32
 """Tokens of the base's answers that are compared, at most."""

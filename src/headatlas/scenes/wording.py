@@ -1,11 +1,12 @@
-"""Scenes' questions in natural English instead of the templates of `scenes/phrases.py`.
+"""Scenes' questions in natural English, for models that know the language, instead of the templates of `phrases.py`.
 
-ref-smol is trained on some of these wordings; the others are held out, to measure how well it understands words that it never
-saw. `reword` finds the template of each text, takes the names of things and other values out of it, and puts them into
+The templates have few words, which a model trained from scratch can learn; these wordings are what the source `scenes-english`
+asks. ref-smol is trained on some of them; the others are held out, for split E and to measure how well it understands words that
+it never saw. `reword` finds the template of each text, takes the names of things and other values out of it, and puts them into
 another wording; the answers stay the same.
 
 As in `phrases.py`, no wording repeats the answer of an earlier step, and a wording has the same {slots} as the templates. A
-question names its things in the order a, b, c, so that steps such as "which thing is asked about first?" keep their answers.
+question names its things in the order a, b, c.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
@@ -25,7 +26,7 @@ from headatlas.scenes.question_types.base import OPPOSITES, in_order
 from headatlas.scenes.question_types.hops import JUST_NAMED
 from headatlas.scenes.world import CLASSES, COLORS, TEXTURES
 
-Which = Literal["train", "held_out"]
+Which = Literal["train", "held_out", "all"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Wordings:
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
+
+    def of(self, which: Which) -> tuple[str, ...]:
+        """Return the ways to ask that `which` names."""
+        return {"train": self.train, "held_out": self.held_out, "all": self.train + self.held_out}[which]
 
 
 def _wordings(*train: str, held_out: tuple[str, ...]) -> Wordings:
@@ -830,15 +835,15 @@ def reword(question: Question, rng: random.Random, which: Which) -> Question:
     Args:
         question: A question about a scene, in the templates of `phrases.py`.
         rng: Draws one of the wordings for each text.
-        which: The wordings to draw from: those for training, or the held-out ones.
+        which: The wordings to draw from: those for training, the held-out ones, or all.
 
     Raises:
         HeadAtlasError: A text that no template makes.
     """
-    if which not in ("train", "held_out"):
-        raise HeadAtlasError(f"which must be 'train' or 'held_out', got {which!r}")
+    if which not in get_args(Which):
+        raise HeadAtlasError(f"which must be one of {', '.join(get_args(Which))}, got {which!r}")
     key, slots = question_slots(question.family, question.text)
-    text = _fill(rng.choice(getattr(QUESTIONS[key], which)), slots)
+    text = _fill(rng.choice(QUESTIONS[key].of(which)), slots)
     named = in_order((slots.get(name, "") for name in "abc"), text)
     steps = tuple(_reworded(step, rng, which, named) for step in question.steps)
     return question.model_copy(update={"text": text, "steps": steps})
@@ -846,7 +851,7 @@ def reword(question: Question, rng: random.Random, which: Which) -> Question:
 
 def _reworded(step: Step, rng: random.Random, which: Which, named: list[str]) -> Step:
     slots = step_slots(step.kind, step.text)
-    text = _fill(rng.choice(getattr(STEPS[step.kind], which)), slots)
+    text = _fill(rng.choice(STEPS[step.kind].of(which)), slots)
     answer = named[_PLACES[step.kind]] if step.kind in _PLACES else step.answer
     return step.model_copy(update={"text": text, "answer": answer})
 

@@ -4,12 +4,12 @@ from itertools import chain
 
 import pytest
 
+from headatlas.cogvsr import load
 from headatlas.errors import HeadAtlasError
-from headatlas.reference.smol import wording
-from headatlas.reference.smol.wording import question_slots, reword, step_slots
-from headatlas.scenes import phrases
+from headatlas.scenes import phrases, wording
 from headatlas.scenes.build import symbolic
 from headatlas.scenes.question_types.base import _articles
+from headatlas.scenes.wording import question_slots, reword, step_slots
 
 TABLES = (
     (wording.STEPS, {kind: known.phrases for kind, known in phrases.KINDS.items()}),
@@ -151,3 +151,28 @@ def test_a_text_that_no_template_makes_is_refused(asked):
         step_slots("", "which column is the red dog in?")
     with pytest.raises(HeadAtlasError, match="which must be"):
         reword(question, random.Random(0), "test")
+
+
+def test_scenes_in_english_are_a_source():
+    """The pictures, steps and answers of `scenes`; held-out wordings in split E only."""
+    english, plain = (load(name, n=60, seed=3) for name in ("scenes-english", "scenes"))
+    assert english.fingerprint == load("scenes-english", n=60, seed=3).fingerprint != plain.fingerprint
+    held_out = {
+        split: sum(_is_held_out(step) for question in english if question.split == split for step in question.steps)
+        for split in "PSTE"
+    }
+    assert held_out["E"] > 20
+    assert held_out["P"] == held_out["S"] == held_out["T"] == 0
+    for new, old in zip(english, plain, strict=True):
+        assert (new.source, new.id, new.answer, new.scene) == ("scenes-english", old.id, old.answer, old.scene)
+        assert new.images[0].tobytes() == old.images[0].tobytes()
+        assert [step.function for step in new.steps] == [step.function for step in old.steps]
+        assert new.text != old.text
+    with pytest.raises(HeadAtlasError, match="splits must be one or more of"):
+        load("scenes-english", n=4, splits=("Q",))
+
+
+def _is_held_out(step):
+    texts = [re.escape(text) for text in wording.STEPS[step.kind].held_out]
+    patterns = [re.sub(r"\\\{\w+\\\}", ".+", text.replace(r"\ a\ ", r"\ an?\ ")) for text in texts]
+    return any(re.fullmatch(pattern, step.text, re.IGNORECASE) for pattern in patterns)
