@@ -69,7 +69,7 @@ def study(
 
       headatlas study ref-llava Qwen/Qwen2.5-VL-3B-Instruct --out runs/both
 
-      headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data scenes --n 800 --out runs/qwen7b
+      headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data scenes-english --n 800 --out runs/qwen7b
 
       headatlas study ref-llava --tower V --tower L --out runs/towers
 

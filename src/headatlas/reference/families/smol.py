@@ -198,36 +198,51 @@ class Smol(Llava):
 
 
 class PatchWords(nn.Module):
-    """The loss of stage 1: each projected patch should be the sum of the embeddings of the words that describe its cell."""
+    """The loss of stage 1: each projected patch should say the words that describe its cell, all at once.
+
+    The target of a patch is the mean embedding plus `STRENGTH` / sqrt(number of fields) times the sum, over the fields of its
+    cell, of what their words' embeddings add to that mean. Embeddings have a large part in common; summed up as they are, it
+    would drown the rest.
+    """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast):
         super().__init__()
         words = model.get_input_embeddings().weight.detach()  # type: ignore[union-attr]
+        mean = words.mean(0)
+        self.register_buffer("mean", mean, persistent=False)
         for i, (field, values) in enumerate(PATCH_FIELDS.items()):
-            table = torch.stack([self._sum(words, tokenizer, _said(field, value)) for value in values])
+            table = torch.stack([self._added(words - mean, tokenizer, _said(field, value)) for value in values])
             self.register_buffer(f"field{i}", table, persistent=False)
 
     @staticmethod
-    def _sum(words: Tensor, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
+    def _added(words: Tensor, tokenizer: PreTrainedTokenizerFast, text: str) -> Tensor:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         return words[ids].sum(0) if ids else torch.zeros_like(words[0])
 
-    def forward(
-        self, features: Float[Tensor, "B P E"], labels: UInt8[Tensor, "B P fields"]
-    ) -> tuple[Float[Tensor, ""], dict[str, Any]]:
-        """Return the squared distance as a share of the variance of the targets, which is also what is measured."""
-        target = torch.zeros_like(features, dtype=torch.float32)
-        count = torch.zeros_like(target[..., 0])
+    def target(self, labels: UInt8[Tensor, "B P fields"]) -> Float[Tensor, "B P E"]:
+        """Return what each patch should be."""
+        total = torch.zeros(*labels.shape[:2], len(self.mean), device=labels.device)
+        count = torch.zeros_like(total[..., 0])
         for i in range(len(PATCH_FIELDS)):
             wanted = labels[..., i].long()
             known = (wanted != 255).float()
             table = getattr(self, f"field{i}")
-            target = target + table[wanted.clamp(max=len(table) - 1)] * known[..., None]
+            total = total + table[wanted.clamp(max=len(table) - 1)] * known[..., None]
             count = count + known
-        target = target / count.sqrt()[..., None]
-        error = (features.float() - target).square().mean() / target.var()
+        return self.mean + STRENGTH * total / count.sqrt()[..., None]
+
+    def forward(
+        self, features: Float[Tensor, "B P E"], labels: UInt8[Tensor, "B P fields"]
+    ) -> tuple[Float[Tensor, ""], dict[str, Any]]:
+        """Return the squared distance as a share of the targets' variance around their mean, which is also what is measured."""
+        target = self.target(labels)
+        spread = (target - target.mean((0, 1))).square().mean()
+        error = (features.float() - target).square().mean() / spread
         return error, {"error": error.detach()}
 
+
+STRENGTH = 2.0
+"""How much longer what a patch says is than what one word says."""
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
