@@ -64,9 +64,7 @@ def test_the_card_of_a_model_in_parts_needs_no_base(cache, only_smol):
 
 
 def test_a_missing_base_is_one_line(cache, only_smol, capsys, tmp_path):
-    missing = (
-        f"headatlas: ref-smol needs the language model SmolLM2, which is not in {cache / 'smollm2'}: run `{GET}`\n"
-    )
+    missing = f"headatlas: the family smol needs the language model SmolLM2, which is not in {cache / 'smollm2'}: run `{GET}`\n"
     assert refused(capsys, "reference", "export", "ref-smol", tmp_path / "out") == missing
     assert refused(capsys, "models", "show", "ref-smol") == missing
     assert not (tmp_path / "out").exists()

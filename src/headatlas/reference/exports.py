@@ -12,10 +12,10 @@ from headatlas.storage import replacing
 
 
 def export(name: str, out: Path) -> Path:
-    """Write a shipped model with its card as an ordinary model folder, and return the folder.
+    """Write a model with its card as an ordinary model folder of transformers, and return the folder.
 
     Args:
-        name: of a shipped model or world.
+        name: of a shipped model or world, or a folder that `headatlas reference train` wrote.
         out: folder to write; must not exist, or be empty.
 
     Raises:
@@ -23,10 +23,12 @@ def export(name: str, out: Path) -> Path:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise HeadAtlasError(f"{str(out)!r} must not exist or must be an empty folder; name another one")
-    own, complete = shipped.own_folder(name), shipped.path(name)
+    own = Path(name) if Path(name).is_dir() else shipped.own_folder(name)
+    complete = shipped.complete(own)
     with replacing(out, "the model") as new:
         shutil.copytree(complete, new, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
         if complete != own:
             for card in ("README.md", "figures.csv"):
-                shutil.copy(own / card, new / card)
+                if (own / card).is_file():
+                    shutil.copy(own / card, new / card)
     return out

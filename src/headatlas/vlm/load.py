@@ -51,7 +51,8 @@ def load_vlm(
     """Load a VLM: a shipped one (`"ref-llava"`), a folder, or a Hugging Face id.
 
     Args:
-        name: shipped name, path of a folder (written by `save_pretrained`, or the parts of a model like ref-smol), or hub id.
+        name: shipped name, path of a folder (written by `save_pretrained`, or the parts of a model of the family
+            smol), or hub id.
         device: by default the first CUDA device if there is one, else the CPU.
         dtype: of the weights, such as `torch.bfloat16` or `"bfloat16"`. By default the checkpoint's own; on the CPU a
             half precision checkpoint is loaded in float32.
@@ -68,9 +69,8 @@ def load_vlm(
 
     Raises:
         HeadAtlasError: no such model, not a VLM, one that this release of transformers cannot run, weights missing, the base of a
-            shipped model not fetched yet (`"ref-smol"`), remote code needed, or heads that cannot be addressed; `device` and
-            `device_map` both given; a quantization whose package or device is not there; a recipe that is damaged or was made for
-            another model.
+            model in parts not fetched yet, remote code needed, or heads that cannot be addressed; `device` and `device_map` both
+            given; a quantization whose package or device is not there; a recipe that is damaged or was made for another model.
     """
     kept = None if recipe is None else HeadRecipe.load(recipe)
     placing = _placing(device, device_map, quantization)

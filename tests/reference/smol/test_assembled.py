@@ -11,7 +11,6 @@ from headatlas.reference.smol.assembled import RECORD, assembled, made_once, par
 from headatlas.vlm import load_vlm
 
 GET = "headatlas reference get smollm2"
-lands_later = pytest.mark.skipif("ref-smol" not in shipped.in_parts(), reason="weights/ref-smol is not trained yet")
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def parts(tmp_path):
 
 
 def missing_base(cache):
-    return f"ref-smol needs the language model SmolLM2, which is not in {cache / 'smollm2'}: run `{GET}`"
+    return f"the family smol needs the language model SmolLM2, which is not in {cache / 'smollm2'}: run `{GET}`"
 
 
 def test_without_the_base_nothing_is_made(cache, parts):
@@ -155,34 +154,37 @@ def test_of_processes_that_ask_at_once_one_makes_the_folder(tmp_path):
     assert (tmp_path / "log").read_text() == "made\n"
 
 
-@lands_later
 @pytest.mark.base
-def test_ref_smol_is_loaded_by_name_and_from_an_export(tmp_path):
+def test_parts_and_smollm2_answer_text_as_smollm2_does(tmp_path):
+    """Untrained parts: the VLM, put together, says word for word what SmolLM2 says, and loads without HeadAtlas."""
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from headatlas.reference.exports import export
+    from headatlas.reference.families import family_named
+    from headatlas.reference.smol.base import load_base
+    from headatlas.reference.smol.figures import agreement
 
-    vlm = load_vlm("ref-smol", device="cpu")
-    assert vlm.name == "ref-smol"
+    family = family_named("smol")
+    parts = tmp_path / "parts"
+    family.export(family.model(family.tokenizer(), family.shape, 0), None, parts)
+    assert sum(file.stat().st_size for file in parts.iterdir()) <= 16e6
+    vlm = load_vlm(parts, device="cpu")
     assert vlm.heads.shape == (30, 9)
-    out = export("ref-smol", tmp_path / "out")
-    names = {file.name for file in out.iterdir()}
-    assert {"config.json", "model.safetensors", "README.md", "figures.csv"} <= names
-    assert RECORD not in names
+    base, tokenizer = load_base()
+    prompts = ("What is the capital of France?", "Name a color.", "Is seven a prime number?")
+    for prompt in prompts:
+        chat = [{"role": "user", "content": prompt}]
+        texts = [
+            reader.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+            for reader in (tokenizer, vlm.processor)
+        ]
+        assert texts[0] == texts[1]
+    found = agreement(vlm.model, base, tokenizer, prompts)
+    assert sum(right for right, _ in found) >= 0.98 * sum(n for _, n in found)
+    out = export(str(parts), tmp_path / "out")
+    assert RECORD not in {file.name for file in out.iterdir()}
     plain = AutoModelForImageTextToText.from_pretrained(out, dtype=torch.float32)
     AutoProcessor.from_pretrained(out)
     wanted = vlm.model.state_dict()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in plain.state_dict().items())
-
-
-@lands_later
-def test_what_ships_of_ref_smol_is_small():
-    folder = shipped.own_folder("ref-smol")
-    assert sorted(file.name for file in folder.iterdir()) == [
-        "README.md",
-        "figures.csv",
-        "parts.json",
-        "parts.safetensors",
-    ]
-    assert sum(file.stat().st_size for file in folder.iterdir()) <= 16.2e6

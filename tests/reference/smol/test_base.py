@@ -62,7 +62,7 @@ def message_of(call, *args):
 
 
 def test_a_missing_base_is_answered_with_the_command(cache):
-    wanted = f"ref-smol needs the language model SmolLM2, which is not in {cache / 'smollm2'}: run `{GET}`"
+    wanted = f"the family smol needs the language model SmolLM2, which is not in {cache / 'smollm2'}: run `{GET}`"
     assert message_of(base.base_file) == wanted
     assert message_of(base.load_base) == wanted
     assert not base.is_there()

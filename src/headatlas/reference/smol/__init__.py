@@ -1,1 +1,1 @@
-"""ref-smol: a small VLM around the pretrained language model SmolLM2-135M-Instruct."""
+"""A small VLM around the pretrained language model SmolLM2-135M-Instruct."""

