@@ -2,8 +2,8 @@
 
 The templates have few words, which a model trained from scratch can learn; these wordings are what the source `scenes-english`
 asks. The family smol is trained on some of them; the others are held out, for split E and to measure how well it understands
-words that it never saw. `reword` finds the template of each text, takes the names of things and other values out of it, and puts them into
-another wording; the answers stay the same.
+words that it never saw. `reword` finds the template of each text, takes the names of things and other values out of it, and puts
+them into another wording; the answers stay the same.
 
 As in `phrases.py`, no wording repeats the answer of an earlier step, and a wording has the same {slots} as the templates. A
 question names its things in the order a, b, c.
