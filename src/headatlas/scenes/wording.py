@@ -36,7 +36,7 @@ class Wordings:
     train: tuple[str, ...]
     held_out: tuple[str, ...]
 
-    def of(self, which: Which) -> tuple[str, ...]:
+    def of(self, which: str) -> tuple[str, ...]:
         """Return the ways to ask that `which` names."""
         return {"train": self.train, "held_out": self.held_out, "all": self.train + self.held_out}[which]
 
@@ -827,7 +827,7 @@ QUESTIONS: dict[str, Wordings] = {
 """Wordings of the main questions, with the keys of `phrases.QUESTIONS`."""
 
 
-def reword(question: Question, rng: random.Random, which: Which) -> Question:
+def reword(question: Question, rng: random.Random, which: str) -> Question:
     """Return the same question, and its steps, in other words; all else stays.
 
     Only the answers to "which thing is named first, or second?" follow the new words of the question.
@@ -849,7 +849,7 @@ def reword(question: Question, rng: random.Random, which: Which) -> Question:
     return question.model_copy(update={"text": text, "steps": steps})
 
 
-def _reworded(step: Step, rng: random.Random, which: Which, named: list[str]) -> Step:
+def _reworded(step: Step, rng: random.Random, which: str, named: list[str]) -> Step:
     slots = step_slots(step.kind, step.text)
     text = _fill(rng.choice(STEPS[step.kind].of(which)), slots)
     answer = named[_PLACES[step.kind]] if step.kind in _PLACES else step.answer

@@ -177,8 +177,10 @@ def test_a_server_that_is_not_there_ends_the_run():
     with ChatServer(scripted("x")) as server:
         url = server.url
     failed, _ = ask(url, *"abcdef", tries=2, concurrency=2)
-    assert isinstance(failed[-1], EndpointDown)
-    assert "does not answer" in str(failed[-1])
+    # The third call that fails is one too many; which ones these are depends on their waits.
+    down = [call for call in failed if isinstance(call, EndpointDown)]
+    assert len(down) == 4
+    assert all("does not answer" in str(call) for call in down)
 
 
 SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
