@@ -205,6 +205,8 @@ class PatchWords(nn.Module):
     would drown the rest.
     """
 
+    mean: Tensor
+
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast):
         super().__init__()
         words = model.get_input_embeddings().weight.detach()  # type: ignore[union-attr]

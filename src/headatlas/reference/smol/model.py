@@ -75,7 +75,7 @@ def put_base(model: LlavaForConditionalGeneration, base: LlamaForCausalLM) -> No
     """Copy the base's weights into the VLM's language model; the row of `IMAGE` becomes the mean of `UNUSED`."""
     state = base.model.state_dict()
     words = state["embed_tokens.weight"]
-    rows = words.new_empty(model.get_input_embeddings().weight.shape[0], words.shape[1])
+    rows = words.new_empty(model.config.text_config.vocab_size, words.shape[1])
     rows[: len(words)] = words
     rows[len(words) :] = words[list(UNUSED)].mean(0)
     model.get_submodule(LANGUAGE).load_state_dict({**state, "embed_tokens.weight": rows})
