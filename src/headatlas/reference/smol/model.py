@@ -75,9 +75,11 @@ def put_base(model: LlavaForConditionalGeneration, base: LlamaForCausalLM) -> No
     """Copy the base's weights into the VLM's language model; the row of `IMAGE` becomes the mean of `UNUSED`."""
     state = base.model.state_dict()
     words = state["embed_tokens.weight"]
-    rows = words.new_empty(model.config.text_config.vocab_size, words.shape[1])
-    rows[: len(words)] = words
-    rows[len(words) :] = words[list(UNUSED)].mean(0)
+    table: Any = model.get_input_embeddings()
+    rows = torch.empty_like(table.weight)
+    with torch.no_grad():
+        rows[: len(words)] = words
+        rows[len(words) :] = words[list(UNUSED)].mean(0)
     model.get_submodule(LANGUAGE).load_state_dict({**state, "embed_tokens.weight": rows})
     model.tie_weights()
 
