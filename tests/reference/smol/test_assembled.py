@@ -167,7 +167,8 @@ def test_parts_and_smollm2_answer_text_as_smollm2_does(tmp_path):
 
     family = family_named("smol")
     parts = tmp_path / "parts"
-    family.export(family.model(family.tokenizer(), family.shape, 0), None, parts)
+    tokenizer = family.tokenizer()
+    family.export(family.model(tokenizer, family.shape, 0), family.processor(tokenizer, family.shape), parts)
     assert sum(file.stat().st_size for file in parts.iterdir()) <= 16e6
     vlm = load_vlm(parts, device="cpu")
     assert vlm.heads.shape == (30, 9)
