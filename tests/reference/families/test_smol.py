@@ -252,6 +252,16 @@ def test_training_moves_the_parts_and_nothing_else(run, smol, words, shape):
     assert load_file(trainer.work / "checkpoint" / "model.safetensors").keys() == parts.keys()
 
 
+def test_stage_1_fits_the_projector_and_nothing_else(run, smol, words, shape, tmp_path):
+    trainer, scenes = run
+    shutil.copy(trainer.work / "plain.json", tmp_path)
+    first = Trainer(trainer.recipe, tmp_path, scenes=scenes)
+    first.run(until=trainer.recipe.steps[0])
+    fresh = smol.model(words, shape, trainer.recipe.seed).state_dict()
+    moved = {name for name, value in first.model.state_dict().items() if not torch.equal(value, fresh[name])}
+    assert moved == {name for name in fresh if "multi_modal_projector" in name}
+
+
 def test_a_killed_run_ends_the_same(run, tmp_path):
     trainer, scenes = run
     shutil.copy(trainer.work / "plain.json", tmp_path)
