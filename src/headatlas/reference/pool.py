@@ -42,6 +42,9 @@ single steps of those questions that need the picture."""
 QUIZ_STEPS = 8
 """Largest number of steps of one quiz."""
 
+WORDING = 2
+"""Increase it whenever the scenes' questions or their answers change, so that stored rows are made anew."""
+
 MARKS = ("boxes", "mask", "boxes+mask")
 """How the things that a scene's own question names are marked, in turn: outlined, covered, or both, as the arms of SHA do."""
 
@@ -155,7 +158,8 @@ def prepare(settings: PoolSettings, family: str, shape: Shape, folder: Path, wor
                 np.lib.format.open_memmap(folder / name, "w+", np.uint8, size).flush()
             np.lib.format.open_memmap(folder / "patches.npy", "w+", np.uint8, (n, 36, len(PATCH_FIELDS))).flush()
             _share(_render, [(settings, shape, folder, w, workers) for w in range(workers)])
-    with _unless_done(rows, {"pool": settings.facts(), "image_tokens": shape.image_tokens}) as wanted:
+    told = {"pool": settings.facts(), "image_tokens": shape.image_tokens, "wording": WORDING}
+    with _unless_done(rows, told) as wanted:
         if wanted:
             for stale in rows.parent.glob("part*.npz"):
                 stale.unlink()

@@ -202,6 +202,14 @@ def test_plain_text_costs_what_it_differs_from_the_base(smol, model, words, shap
     assert smol.special_loss(model, "own", states(), weights, states) is None
 
 
+def test_stored_answers_are_those_of_the_prompts(small_base, tmp_path):
+    store = tmp_path / "plain.json"
+    first = plain.plain_answers(*small_base, store, ("Is ice cold?", "Name a fruit."))
+    assert plain.plain_answers(*small_base, store, ("Is ice cold?", "Name a fruit.")) == first
+    other = plain.plain_answers(*small_base, store, ("Is ice cold?", "Name a tree."))
+    assert [prompt for prompt, _ in other] == ["Is ice cold?", "Name a tree."]
+
+
 def test_a_patch_should_be_the_words_of_its_cell(model, words):
     scene = next(symbolic(1, "train", 3)).scene
     labels = torch.from_numpy(patch_labels(scene))[None]

@@ -105,6 +105,7 @@ class Smol(Llava):
         "whole": ((1.0, MIX),), "finish": ((1.0, MIX),),
     }  # fmt: skip
     minutes = 200.0
+    """Estimated from 1.9 seconds a step; no run of this length has been made."""
     decoder = "SmolLM2-135M-Instruct (a Llama), with updates of low rank merged into its linear layers"
 
     def tokenizer(self) -> PreTrainedTokenizerFast:

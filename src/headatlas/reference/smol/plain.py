@@ -20,13 +20,16 @@ _BATCH = 64
 def plain_answers(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, store: Path, prompts: tuple[str, ...] = TRAIN_PROMPTS
 ) -> list[tuple[str, list[int]]]:
-    """Return each prompt with the tokens of the base's greedy answer, without its end; kept in the file `store`."""
-    if not store.exists():
-        answers = answer(model, tokenizer, prompts)
+    """Return each prompt with the tokens of the base's greedy answer, without its end.
+
+    They are kept in the file `store`, which is made anew for other prompts.
+    """
+    told = json.loads(store.read_text()) if store.exists() else []
+    if [prompt for prompt, _ in told] != list(prompts):
+        told = list(zip(prompts, answer(model, tokenizer, prompts), strict=True))
         store.parent.mkdir(parents=True, exist_ok=True)
-        store.write_text(json.dumps(answers))
-    answers = json.loads(store.read_text())
-    return list(zip(prompts, answers, strict=True))
+        store.write_text(json.dumps(told))
+    return [(prompt, said) for prompt, said in told]
 
 
 def answer(
