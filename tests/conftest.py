@@ -9,22 +9,13 @@ here.
 
 from __future__ import annotations
 
-import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-# One thread a process, also of those that tests start: two test processes with two threads each on two cores are several times slower.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
 from pathlib import Path
 
 import pytest
 import torch
-import type_hook
 from PIL import Image, ImageDraw
 
-type_hook.install("headatlas")
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+torch.set_num_threads(1)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>"

@@ -1,7 +1,8 @@
 """Annotations are checked while testing: beartype checks every function and class of a package, jaxtyping the names of axes.
 
-jaxtyping has an import hook of its own. It wraps every function and every closure, whether arrays are annotated or not, and makes the
-tests take almost twice as long. Here only what annotates an array goes through jaxtyping, and closures are not checked.
+jaxtyping has an import hook of its own. It wraps every function and every closure, whether arrays are annotated or not, and
+makes the tests take almost twice as long. Here only dataclasses and functions that annotate an array go through jaxtyping, and
+closures are not checked.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ from beartype import BeartypeConf, beartype
 from jaxtyping import jaxtyped
 
 ARRAY = re.compile(r"\b(?:Bool|U?Int|Float|Integer|Num|Shaped)\d*\[|\b(?:HeadArray|RowHeadArray|Means|Rows|Where)\b")
-typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is taken for a float, as PEP 484 does
+# An int is taken for a float, as PEP 484 does. A TypeError is what code that reads files catches.
+typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeError))
 
 
 def plain(decorated):
-    """Check the annotations of a function or dataclass each for itself; those that do not resolve yet are not checked."""
-    if isinstance(decorated, type):
-        decorated.__init__ = plain(decorated.__init__)
-        return decorated
+    """Check the annotations of a function each for itself; those that do not resolve yet are not checked."""
     written = decorated.__annotations__
     resolved = {name: _resolved(hint, decorated.__globals__) for name, hint in written.items()}
     decorated.__annotations__ = {name: hint for name, hint in resolved.items() if hint is not Any}
@@ -35,7 +34,7 @@ def plain(decorated):
 
 
 def shaped(decorated):
-    """Check the annotations of a function or dataclass, and that an axis has one length wherever it is named."""
+    """Check the annotations of a function, or the fields of a finished dataclass, and that an axis has one length everywhere."""
     return jaxtyped(decorated, typechecker=typechecker)
 
 
@@ -85,20 +84,18 @@ def _must_be_first(node: ast.stmt) -> bool:
 
 
 def _decorate(body: list[ast.stmt]) -> None:
-    """Add the check below the other decorators of functions, and above those of classes: a dataclass has its `__init__` by then."""
+    """Add the check below the other decorators of functions, and above those of dataclasses."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            annotations = [ast.unparse(node.args), ast.unparse(node.returns) if node.returns else ""]
-            node.decorator_list.append(_check(node, " ".join(annotations)))
+            annotations = f"{ast.unparse(node.args)} {ast.unparse(node.returns) if node.returns else ''}"
+            node.decorator_list.append(_check("shaped" if ARRAY.search(annotations) else "plain", node))
         elif isinstance(node, ast.ClassDef):
             _decorate(node.body)
-            fields = [ast.unparse(field.annotation) for field in node.body if isinstance(field, ast.AnnAssign)]
             if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-                node.decorator_list.insert(0, _check(node, " ".join(fields)))
+                node.decorator_list.insert(0, _check("shaped", node))
         elif isinstance(node, ast.If | ast.Try):
             _decorate(node.body)
 
 
-def _check(node: ast.stmt, annotations: str) -> ast.expr:
-    check = ast.parse(f"_type_hook.{'shaped' if ARRAY.search(annotations) else 'plain'}", mode="eval").body
-    return ast.copy_location(check, node)
+def _check(name: str, node: ast.stmt) -> ast.expr:
+    return ast.copy_location(ast.parse(f"_type_hook.{name}", mode="eval").body, node)

@@ -49,8 +49,10 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class PlantRecipe:
-    """Settings of the fine-tuning; `steps` and `warmup` count optimizer steps, `rows` conversations a step. The learning rate falls
-    along a cosine, `cycles` times, each time from its full height."""
+    """Settings of the fine-tuning; `steps` and `warmup` count optimizer steps, `rows` conversations a step.
+
+    The learning rate falls along a cosine `cycles` times, each time from its full height.
+    """
 
     steps: int = 6600
     cycles: int = 2
