@@ -49,13 +49,9 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class PlantRecipe:
-    """Settings of the fine-tuning; `steps` and `warmup` count optimizer steps, `rows` conversations a step.
+    """Settings of the fine-tuning; `steps` and `warmup` count optimizer steps, `rows` conversations a step."""
 
-    The learning rate falls along a cosine `cycles` times, each time from its full height.
-    """
-
-    steps: int = 6600
-    cycles: int = 2
+    steps: int = 3300
     rows: int = 16
     n_questions: int = 1500
     rate: float = 1e-3
@@ -198,8 +194,7 @@ class Planter:
         return float(loss.detach())
 
     def _rate(self) -> float:
-        cycle = self.recipe.steps / self.recipe.cycles
-        done = self.step % cycle / cycle
+        done = self.step / self.recipe.steps
         warm = min(1.0, (self.step + 1) / self.recipe.warmup)
         return (
             self.recipe.rate
