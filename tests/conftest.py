@@ -255,3 +255,10 @@ def s3():
 
     with s3_bucket() as address:
         yield address
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of HeadAtlas."""
+    monkeypatch.setenv("HEADATLAS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

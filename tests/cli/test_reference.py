@@ -4,19 +4,12 @@ import pytest
 from command_line import headatlas
 
 from headatlas import cli, shipped
-from headatlas.cli.commands.reference import _train_command
 from headatlas.errors import HeadAtlasError
+from headatlas.reference.card import train_command
 from headatlas.reference.smol import base
 from headatlas.shipped import in_parts, known, names, own_folder, path, worlds
 
 GET = "headatlas reference get smollm2"
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache."""
-    monkeypatch.setenv("HEADATLAS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -112,6 +105,6 @@ def test_train_refuses_no_time(tmp_path):
 
 
 def test_the_card_names_the_command_that_gives_the_model():
-    assert _train_command("llava", None, 0, 0.0) == "headatlas reference train"
-    told = _train_command("gemma3", 40.0, 1, 0.5)
+    assert train_command("llava", None, 0, 0.0) == "headatlas reference train"
+    told = train_command("gemma3", 40.0, 1, 0.5)
     assert told == "headatlas reference train --family gemma3 --minutes 40 --seed 1 --marks 0.5"

@@ -125,7 +125,7 @@ def write_card(
         name=name or family.shipped,
         family=family,
         recipe=recipe,
-        command=command or _command(recipe),
+        command=command or train_command(recipe.family),
         history=history,
         free_words=_beside(figures),
         plain=_cell(plain.iloc[0]) if len(plain := figures[figures["way"] == "plain"]) else "",
@@ -143,8 +143,14 @@ def write_card(
     (folder / "README.md").write_text(card)
 
 
-def _command(recipe: Recipe) -> str:
-    return "headatlas reference train" + (f" --family {recipe.family}" if recipe.family != "llava" else "")
+def train_command(family: str, minutes: float | None = None, seed: int = 0, marks: float = 0.0) -> str:
+    """The command that trains the same model; what is at its default is left out."""
+    parts = ["headatlas reference train"]
+    parts += [f"--family {family}"] if family != "llava" else []
+    parts += [f"--minutes {minutes:g}"] if minutes is not None else []
+    parts += [f"--seed {seed}"] if seed else []
+    parts += [f"--marks {marks:g}"] if marks else []
+    return " ".join(parts)
 
 
 def _without_image(question: Question) -> tuple[tuple, str]:

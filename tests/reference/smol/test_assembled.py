@@ -14,13 +14,6 @@ GET = "headatlas reference get smollm2"
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache."""
-    monkeypatch.setenv("HEADATLAS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def parts(tmp_path):
     """A folder with the two files of a model's parts; what is in them is not read before the base is there."""
     folder = tmp_path / "weights" / "ref-smol"

@@ -15,13 +15,6 @@ GET = "headatlas reference get smollm2"
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache."""
-    monkeypatch.setenv("HEADATLAS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def pip_finds(tmp_path, monkeypatch):
     """A folder, the only place where pip looks for packages."""
     folder = tmp_path / "links"

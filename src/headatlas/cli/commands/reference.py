@@ -130,7 +130,7 @@ def train(
     """
     from dataclasses import replace
 
-    from headatlas.reference.card import measure, write_card
+    from headatlas.reference.card import measure, train_command, write_card
     from headatlas.reference.recipe import Recipe
     from headatlas.reference.train import train as run
 
@@ -141,18 +141,8 @@ def train(
     with Bars() as bars:
         run(recipe, work / family, out, processes, bars, scenes=work)
         figures = measure(out, questions, progress=bars, family=family)
-    write_card(out, recipe, processes, figures, out.resolve().name, _train_command(family, minutes, seed, marks))
+    write_card(out, recipe, processes, figures, out.resolve().name, train_command(family, minutes, seed, marks))
     print(out)
-
-
-def _train_command(family: str, minutes: float | None, seed: int, marks: float) -> str:
-    """The command that gives the same model: family, time, seed and marks."""
-    parts = ["headatlas reference train"]
-    parts += [f"--family {family}"] if family != "llava" else []
-    parts += [f"--minutes {minutes:g}"] if minutes is not None else []
-    parts += [f"--seed {seed}"] if seed else []
-    parts += [f"--marks {marks:g}"] if marks else []
-    return " ".join(parts)
 
 
 @command("reference plant", panel=PANEL, order=40, resumes=True)
