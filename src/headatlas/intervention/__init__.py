@@ -10,7 +10,7 @@ from headatlas.intervention.dose import dose_curve
 from headatlas.intervention.effects import Effect, change, effect, final, interval, of_function, spatial
 from headatlas.intervention.greedy import Minimal, greedy_set
 from headatlas.intervention.negative import add_q, negative
-from headatlas.intervention.operations import OPERATIONS, ablate, mean_norm, mean_z
+from headatlas.intervention.operations import OPERATIONS, ablate, mean_z
 from headatlas.intervention.pairs import pair_effects
 from headatlas.intervention.positive import GRID, positive, tune
 from headatlas.intervention.runner import Runner
@@ -39,7 +39,6 @@ __all__ = [
     "interval",
     "least_important",
     "matrix",
-    "mean_norm",
     "mean_z",
     "negative",
     "of_function",

@@ -59,14 +59,6 @@ def mean_z(acts: ActivationsLike, split: str = "P", tokens: str | None = None) -
     return np.asarray(total / len(rows), dtype=np.float32)
 
 
-def mean_norm(acts: ActivationsLike, split: str = "P", tokens: str | None = None) -> Float32[np.ndarray, "L H"]:
-    """Mean Euclidean norm of z of every head over the steps of `split`; arguments and errors as `mean_z`."""
-    rows = split_rows(acts, split)
-    chunks = _chunks(acts, tokens or mean_tokens(acts), rows)
-    total = sum(np.linalg.norm(z, axis=-1).sum(axis=0, dtype=np.float64) for z in chunks)
-    return np.asarray(total / len(rows), dtype=np.float32)
-
-
 def mean_tokens(acts: ActivationsLike) -> str:
     """The token selection over which means are taken."""
     captured = tuple(acts.tokens)
