@@ -37,7 +37,7 @@ MOVED = {
     "headatlas.intervention.spread": "headatlas.intervention.sharding",
     "headatlas.truth.surgery": "headatlas.vlm.surgery",
     "headatlas.latent.detect": "headatlas.latent.detectors",
-    "headatlas.latent.latent": "headatlas.latent.heads",
+    "headatlas.latent.latent": "headatlas.latent.idle",
     "headatlas.latent.sha": "headatlas.latent.methods.sha",
     "headatlas.compare.many": "headatlas.compare.studies",
     "headatlas.compare.within": "headatlas.compare.per_model",

@@ -10,7 +10,6 @@ from headatlas.latent.detectors import (
     picture_key,
     things_named,
 )
-from headatlas.latent.heads import latent_heads
 from headatlas.latent.judging import Judged, judge
 from headatlas.latent.methods import (
     ARMS,
@@ -51,7 +50,6 @@ __all__ = [
     "detector",
     "get_detector",
     "judge",
-    "latent_heads",
     "latent_table",
     "method",
     "method_names",

@@ -30,7 +30,7 @@ from headatlas.heads import Edit, Head, HeadSet
 from headatlas.intervention import Condition, Runner
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
-from headatlas.latent.heads import DELTA, LEVEL, decodable_mask, equivalence_p
+from headatlas.latent.idle import DELTA, LEVEL, decodable_mask, equivalence_p
 from headatlas.latent.methods.base import Method
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores, ScoringInputs, function_index, labels_of

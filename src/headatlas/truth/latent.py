@@ -28,7 +28,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, scale
 from headatlas.intervention import Condition, Runner, mean_z
 from headatlas.latent import METHODS, LatentInputs, MethodInputs, latent_table, twin_scores
-from headatlas.latent.heads import DELTA as NO_EFFECT
+from headatlas.latent.idle import DELTA as NO_EFFECT
 from headatlas.progress import Progress
 from headatlas.scenes.build import build
 from headatlas.scoring import ScoringInputs, get_scorer

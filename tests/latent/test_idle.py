@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head
-from headatlas.latent import latent_heads
-from headatlas.latent.heads import equivalence_p
+from headatlas.latent.idle import decodable_mask, equivalence_p
 from headatlas.scoring import PerSample, Scores
 
 SPATIAL = "spatial_perception"
@@ -27,12 +25,10 @@ def decodable():
     return Scores("linear", values, pvalues=p)
 
 
-def test_latent_is_decodable_and_shown_to_do_nothing(decodable, effect):
-    found = latent_heads(decodable, effect, SPATIAL)
-    assert list(found) == [Head(1, 0)]
-    assert found.reason == (
-        "1 latent: 3 heads decodable (linear, BH q = 0.05), 2 without effect (|logprob| < 0.05, TOST)"
-    )
+def test_decodable_after_correction_over_heads(decodable):
+    assert decodable_mask(decodable, SPATIAL).tolist() == [[True, True], [True, False]]
+    decodable.pvalues[0] = [[0.04, 0.04], [0.04, 0.6]]  # each below 0.05, none after Benjamini-Hochberg
+    assert not decodable_mask(decodable, SPATIAL).any()
 
 
 def test_not_significant_is_not_without_effect(effect):
@@ -42,27 +38,12 @@ def test_not_significant_is_not_without_effect(effect):
     assert (p[1] < 0.01).all()
 
 
-def test_most_decodable_comes_first(decodable, effect):
-    decodable.pvalues[0, 1, 1] = 0.001
-    decodable.values[0, 1, 1] = 0.9
-    assert list(latent_heads(decodable, effect, SPATIAL)) == [Head(1, 1), Head(1, 0)]
-
-
-def test_none_says_why(decodable, effect):
-    decodable.pvalues[:] = 1
-    found = latent_heads(decodable, effect, SPATIAL)
-    assert len(found) == 0
-    assert found.reason.startswith("0 latent: 0 heads decodable")
-
-
 def test_mistakes_are_one_line(decodable, effect):
     with pytest.raises(HeadAtlasError, match="cognitive function must be one of"):
-        latent_heads(decodable, effect, "space")
+        decodable_mask(decodable, "space")
     with pytest.raises(HeadAtlasError, match="delta"):
-        latent_heads(decodable, effect, SPATIAL, delta=0.0)
+        equivalence_p(effect, SPATIAL, 0.0)
     with pytest.raises(HeadAtlasError, match="have no p-values"):
-        latent_heads(Scores("linear", np.zeros((8, 2, 2))), effect, SPATIAL)
-    with pytest.raises(HeadAtlasError, match=r"same heads, got grids \(3, 2\) and \(2, 2\)"):
-        latent_heads(Scores("x", np.zeros((8, 3, 2)), pvalues=np.ones((8, 3, 2))), effect, SPATIAL)
+        decodable_mask(Scores("linear", np.zeros((8, 2, 2))), SPATIAL)
     with pytest.raises(HeadAtlasError, match="at least 2 questions with a step of math_reasoning are needed, got 0"):
-        latent_heads(decodable, effect, "math_reasoning")
+        equivalence_p(effect, "math_reasoning", 0.05)
