@@ -281,7 +281,8 @@ def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
         wrong = found if not world.factor else found & ~faint
         weak = np.zeros_like(faint) if world.restorable is None else world.restorable[c] & ~world.truth[c]
         rows.append((
-            world.name, world.factor, function, str(world.heads), str(HeadSet.from_mask(weak)), str(HeadSet.from_mask(world.truth[c])),
+            world.name, world.factor, function, str(world.heads), str(HeadSet.from_mask(weak)),
+            str(HeadSet.from_mask(world.truth[c])),
             str(HeadSet.from_mask(found)), int((found & world.truth[c]).sum()), int(wrong.sum()), *world.accuracy[function],
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
