@@ -138,6 +138,8 @@ DAMAGE = {
     "endless epsilon": put("config.json", "text_config", "rms_norm_eps", 1e308),
     "template of a power": write("chat_template.jinja", "{{ 9 ** 9 ** 9 }}"),
     "template of a huge text": write("chat_template.jinja", "{{ 'a' * 10000 * 1000000 }}"),
+    "template of a wide text": write("chat_template.jinja", "{{ 'a'|center(3000000000) }}"),
+    "template of a wide number": write("chat_template.jinja", "{{ '%9999999999d' % 3 }}"),
     "template that doubles": write("chat_template.jinja", DOUBLING),
     "template in parts": lambda folder: (
         (folder / "chat_template.jinja").unlink(),

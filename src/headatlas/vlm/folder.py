@@ -95,7 +95,7 @@ def check_folder(name: str, folder: Path) -> None:
             for path, value in parts:
                 _check_processor(name, path, value, areas)
     _check_weights(name, folder)
-    if not config.get("quantization_config"):
+    if not any(value.get("quantization_config") for _, value in _configs(config, "config.json")):
         for file in sorted(folder.glob("model*.safetensors")):
             check_dtypes(name, file)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import resource
 import sys
 import time
@@ -18,12 +19,14 @@ SECONDS = 10.0
 """How long a template may take for one short request."""
 MEMORY = 1 << 30
 """How many bytes the process may grow by meanwhile."""
-LARGEST_PRODUCT = 10_000_000
-"""The largest product of whole numbers that a template may write, such as `'a' * 1000 * 1000`."""
+LARGEST = 10_000_000
+"""The largest whole number, and product of whole numbers such as `'a' * 1000 * 1000`, that a template may write."""
+_WIDTH = re.compile(r"[%:][^\s%{}\d]{0,4}\d{8,}")
+"""A width of more than 7 digits in a text that may be a format, such as `'%99999999d'`."""
 
 
 def check_template(name: str, template: str | Mapping[str, str]) -> None:
-    """Raise if a template computes a power or a huge product, which are one step that no time limit can stop.
+    """Raise if a template computes a power or writes a huge number: one step of it may be endless, and no limit stops that.
 
     Args:
         name: of the model, for messages.
@@ -39,17 +42,20 @@ def check_template(name: str, template: str | Mapping[str, str]) -> None:
             tokens = [(kind, value) for _, kind, value in jinja2.Environment().lex(text) if kind != "whitespace"]
         except jinja2.TemplateError:
             continue  # rendering says what is wrong
-        product = 1.0
+        largest = product = 1.0
         for (before, last), (kind, value), (_, following) in zip(tokens, tokens[1:], tokens[2:], strict=False):
-            if kind != "operator":
-                continue
-            if value == "**" and (before in ("integer", "float", "name") or last in (")", "]")):
+            if kind == "operator" and value == "**" and (before in ("integer", "float", "name") or last in (")", "]")):
                 raise HeadAtlasError(f"model {name!r}: its chat template must not compute a power, got '{last}**'")
-            if value == "*":
+            if kind == "operator" and value == "*":
                 product *= math.prod(max(1.0, _number(side)) for side in (last, following))
-        if product > LARGEST_PRODUCT:
+            elif kind == "integer":
+                largest = max(largest, _number(value))
+            elif kind == "string" and _WIDTH.search(value):
+                largest = math.inf
+        if max(largest, product) > LARGEST:
             raise HeadAtlasError(
-                f"model {name!r}: its chat template must not multiply to more than {LARGEST_PRODUCT:,}, got {product:.3g}"
+                f"model {name!r}: its chat template must not write numbers or widths above {LARGEST:,}, got "
+                f"{max(largest, product):.3g}"
             )
 
 
@@ -61,13 +67,12 @@ def limits(seconds: float = SECONDS, memory: int = MEMORY) -> Iterator[None]:
         TimeoutError, MemoryError: inside the block, at the next line of Python.
     """
     deadline, before = time.monotonic() + seconds, sys.gettrace()
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + memory
+    most = _peak() + memory
 
     def trace(frame: Any, event: str, arg: Any) -> Any:
         if time.monotonic() > deadline:
             raise TimeoutError(f"it takes longer than {seconds:g} s")
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit > most:
+        if _peak() > most:
             raise MemoryError(f"it needs more than {memory >> 20} MB")
         return trace
 
@@ -76,6 +81,11 @@ def limits(seconds: float = SECONDS, memory: int = MEMORY) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
+
+
+def _peak() -> int:
+    """The most bytes of memory that the process had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _number(text: str) -> float:
