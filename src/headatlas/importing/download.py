@@ -155,7 +155,7 @@ class Downloads:
                 if reply.status_code != 200:
                     raise NotHad(f"the server said {reply.status_code} {reply.reason_phrase}".strip())
                 body, size, begun = BodyDecoder(reply.headers.get("content-encoding", ""), most), 0, time.monotonic()
-                for chunk in reply.iter_raw(1 << 16):
+                for chunk in reply.iter_raw():
                     size += len(chunk)
                     decoded = body.add(chunk)
                     if body.too_large:
