@@ -56,7 +56,7 @@ class Watch:
     def __init__(self, study: Study, progress: Progress | None = None) -> None:
         self.study, self._progress = study, progress
         self._run = RunDir(study.run.root)
-        self._work, self._pace = "", Pace()
+        self._stage, self._work, self._pace = "", "", Pace()
         self._lock = threading.Lock()
         self._asked, self._shown = -math.inf, False  # when a page last asked, and whether it has the last report
         self._rendered: tuple[str, str] = ("", "")  # (version, HTML)
@@ -87,6 +87,8 @@ class Watch:
                     "seconds": marker["seconds"] if done and marker is not None else None,
                 }
             )
+        if running != self._stage:  # what is known is the progress of an earlier stage
+            self._stage, self._work, self._pace = running, "", Pace()
         self._asked = time.monotonic()
         ended = "-".join(one["name"] for one in stages if one["state"] == "done")
         page = ""
