@@ -271,5 +271,6 @@ def test_questions_without_functions_are_one_task(tiny_vlm):
     ]
     desk = Desk(tiny_vlm, ha.cogvsr.from_rows(rows), "mine")
     assert [one["title"] for one in desk.about()["functions"]] == ["This task"]
+    assert desk.about()["start"]["question"] == "Is it red?"
     (one,) = desk.pictures.suggestions(Picture(example=0))
     assert (one["text"], one["answer"]) == ("Is it red?", "no")

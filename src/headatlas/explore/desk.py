@@ -207,8 +207,13 @@ class Desk:
     def _start(self) -> dict[str, Any]:
         """The question with which the page opens: the first of a few spatial steps that the model answers right, if there is
         one."""
-        spatial = []
+        spatial: list[dict[str, Any]] = []
         for number, question in enumerate(self.pictures.questions):
+            if self.pictures.one_task and len(question.steps) == 1:
+                spatial.append({"picture": {"example": number}, "question": question.text, "step": None})
+                if len(spatial) == TRIED:
+                    break
+                continue
             for k, step in enumerate(question.steps):
                 if step.function in SPATIAL and step.needs_image:
                     spatial.append({"picture": {"example": number}, "question": step.text, "step": k})
@@ -224,8 +229,13 @@ class Desk:
         return spatial[0] if spatial else {"picture": {"example": 0}, "question": first, "step": 0}
 
     def _gold(self, asked: Asked) -> str:
-        """The right answer of a step of the data; empty for other questions."""
-        return "" if asked.step is None else self.pictures.question(asked.picture).steps[asked.step].answer
+        """The right answer of a step or question of the data; empty for other questions."""
+        if asked.picture.example is None:
+            return ""
+        question = self.pictures.question(asked.picture)
+        if asked.step is not None:
+            return question.steps[asked.step].answer
+        return question.answer if asked.question == question.text.strip() else ""
 
 
 def attention_document(seen: AttentionMap) -> dict[str, Any]:

@@ -99,8 +99,8 @@ class Pictures:
                 {"text": step.text, "answer": step.answer, "function": step.function, "step": str(k)}
                 for k, step in enumerate(question.steps)
             ]
-            if [step.text for step in question.steps] == [question.text]:
-                return rows  # its only step is the question itself
+            if self.one_task and len(rows) == 1:
+                rows = []  # the step only asks for the question's answer
             return [*rows, {"text": question.text, "answer": question.answer, "function": "", "step": ""}]
         if picture.upload is not None:
             return []
