@@ -31,6 +31,7 @@ MEANING = {
     "cogvsr": "the dataset: schema, store, checks, export",
     "heads": "find, read and edit heads and attention",
     "results": "every results table once",
+    "bounded_body": "decode HTTP bodies, bounded",
     "pictures": "open pictures safely, upright, in RGB",
     "folder": "folders on disk or object storage",
     "local_page": "serve a page on this machine",

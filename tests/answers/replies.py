@@ -9,6 +9,13 @@ OWN2 = ("(A) the red car", "(B) the blue car", "(C) the green car")
 FOUR = ("red cube", "blue ball", "green cone", "gray ring")
 YN = ("yes", "no")
 CHOICE_MORE = [
+    ("La r\xe9ponse est B.", LR, "right"),
+    ("Die Antwort ist B.", LR, "right"),
+    ("La respuesta es B", LR, "right"),
+    ("<b>B</b>", LR, "right"),
+    ("<strong>B. right</strong>", LR, "right"),
+    ("<B>", LR, "right"),
+    ("<i>A</i> or <i>B</i>", LR, None),
     # option letters are not articles
     ("The closer point is B.", AB, "Point B"),
     ("The closer point is A.", AB, "Point A"),
@@ -216,6 +223,15 @@ YES_NO_MORE = [
     ("Answer: Yes. Wait, no.", None),
 ]
 NUMBER_MORE = [
+    ("mindestens 3", None),
+    ("au moins 3 chats", None),
+    ("m\xe1s de 3", None),
+    ("\u043d\u0435 \u043c\u0435\u043d\u0435\u0435 3", None),
+    ("\u81f3\u5c11 3 \u4e2a", None),
+    ("3\u4e2a\u4ee5\u4e0a", None),
+    ("3\u4e2a", "3"),
+    ("La r\xe9ponse est 3.", "3"),
+    ("The answer is <b>three</b>", "3"),
     ("at least 3", None),
     ("at most 3", None),
     ("3 or 4", None),

@@ -308,8 +308,9 @@ def _method_tables(rng: np.random.Generator) -> dict[str, list[dict]]:
                              **_around(rng, gain / 100 - 0.01, 0.02), "p": 0.03, "q": 0.04,
                              "required": control != "all_heads", "beaten": gain > 0})  # fmt: skip
         for value in (0.0, 0.5, 1.0):
-            strengths.append({"method": name, "value": value, "accuracy": 0.8 + 0.02 * value, "logprob": -0.4 + 0.1 * value,
-                              "off_task": 0.9, "unparsable": 0.0, "chosen": value == 1.0})  # fmt: skip
+            strengths.append({"method": name, "value": value, "setting": "", "accuracy": 0.8 + 0.02 * value,
+                              "logprob": -0.4 + 0.1 * value, "off_task": 0.9, "unparsable": 0.0,
+                              "chosen": value == 1.0})  # fmt: skip
     positive = [
         {"method": name, "heads": "L5.H1 L5.H2", "n_heads": 2, "factor": 0.0625, "intact": 80.0, "before": 60.0, "lost": 20.0,
          "lost_low": 15.0, "lost_high": 25.0, "after": 60.0 + gain, "gain": gain, "low": gain - 2, "high": gain + 2,

@@ -103,6 +103,9 @@ def test_steps_are_taken_as_they_are(tmp_path):
         ),
         ({"question": " "}, 'field question: is missing; write "question"'),
         ({"image": None}, 'field image: is missing; write "image": "pictures/a.jpg"'),
+        ({"image": "[]"}, "field image: is missing"),
+        ({"answer": "A", "options": ["Point B", "Point A"]}, "'A' may mean 'Point B', by its place, or 'Point A'"),
+        ({"answer": "a", "options": "B is closer|A is closer"}, "write the text of the option"),
         ({"image": "/etc/passwd"}, "must be a path relative to"),
         ({"options": ["left", "right"]}, "write the text of one option, or its letter"),
         ({"options": "left"}, "field options: must be a list of two or more"),
@@ -117,6 +120,19 @@ def test_what_cannot_be_used_says_what_to_write(tmp_path, fields, told):
     made = draft(tmp_path, **fields)
     assert isinstance(made, LeftOut)
     assert told in made.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "right"),
+    [
+        ("A", ["Point A", "Point B"], "Point A"),
+        ("A", ["The dog", "A cat"], "The dog"),
+        ("B", ["B", "A"], "B"),
+        ("B", {"A": "Point B", "B": "Point A"}, "Point A"),
+    ],
+)
+def test_a_letter_that_can_mean_one_option_only_is_taken(tmp_path, answer, options, right):
+    assert draft(tmp_path, answer=answer, options=options).answer == right
 
 
 def test_functions_of_all_or_of_none():

@@ -1,9 +1,13 @@
 """A6 gives each head its share of the damage that the loss of many heads does."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.errors import HeadAtlasError
+from headatlas.scoring import multihead
 from headatlas.scoring.base import ScoringInputs, get_scorer, scorers
 
 
@@ -37,8 +41,9 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
 
     data = Data(tiny_questions)
     inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=data, n_null=50)
-    made = get_scorer("multihead")(inputs, operation="zero", screens=24, halves=24)
+    made = get_scorer("multihead")(inputs, operation="zero", halves=24)
     assert made.shape == (2, 4)
+    assert made.info["screens"] == 32  # four a head: with fewer, noise decides which heads are the backbone
     assert made.info["questions"] == len(data.split("S"))
     assert 0 <= made.info["mass"] <= 1
     for name in made.info["backbone"]:
@@ -52,5 +57,24 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
             assert damage["joint"] > sum(damage["single"])
             assert set(group) <= set(made.info["stand_ins"][name])
             assert len(damage["share"]) == len(damage["single"]) == len(group)
-    again = get_scorer("multihead")(inputs, operation="zero", screens=24, halves=24)
+    again = get_scorer("multihead")(inputs, operation="zero", halves=24)
     np.testing.assert_array_equal(again.values, made.values)
+
+
+def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(monkeypatch):
+    scopes = []
+
+    def sweep(vlm, chats, conditions, scope, *_):
+        scopes.append(scope)
+        if scope == "answer":
+            raise UnreadableScopeError("its blocks cannot be resumed")
+        steps = np.zeros((len(conditions) + 1, 3))
+        return SimpleNamespace(valid=steps, logprob=steps[1:], bare=(steps[0],))
+
+    monkeypatch.setattr(multihead, "sweep", sweep)
+    readings = multihead._Readings.__new__(multihead._Readings)
+    readings.inputs = SimpleNamespace(vlm=None, report=None)
+    readings._operation, readings._means, readings._scope, readings._batch_size = "zero", None, "all", 4
+    readings._chats, readings._valid, readings._heads = [], [], 4
+    assert readings.screened(np.ones((2, 8), bool))[0].shape == (2, 3)
+    assert scopes == ["answer", "all"]

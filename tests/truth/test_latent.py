@@ -14,10 +14,12 @@ from headatlas.truth.page import latent_page
 
 
 def test_surgery_makes_heads_faint_whose_effect_is_known():
-    world = latent_world("planted-llava-1", heads=HeadSet("L5.H7 L2.H0"), factor=0.1, n=24)
+    world = latent_world("planted-llava-1", heads=HeadSet("L5.H7 L2.H0"), factor=0.02, n=40)
     c = FUNCTIONS.index("spatial_perception")
     assert HeadSet.from_mask(world.truth[c]) == HeadSet("L5.H7"), "the head that was planted for spatial perception"
     assert world.effect[c, 5, 7] > 0.5
+    assert world.restorable is not None
+    assert world.restorable[c, 5, 7]
     assert np.isfinite(world.effect[c, 2, 0])
     assert np.isnan(world.effect[c, 0, 0])
     faint, restored = world.accuracy["spatial_perception"]
@@ -27,8 +29,15 @@ def test_surgery_makes_heads_faint_whose_effect_is_known():
     site = world.vlm.heads.tower("L")[5].module.weight
     own = whole.heads.tower("L")[5].module.weight
     d = world.vlm.heads.tower("L")[5].d_head
-    assert (site[:, 7 * d :] == own[:, 7 * d :] * 0.1).all()
+    assert (site[:, 7 * d :] == own[:, 7 * d :] * 0.02).all()
     assert (site[:, : 7 * d] == own[:, : 7 * d]).all()
+
+
+def test_a_head_that_matters_although_it_is_faint_is_not_latent():
+    world = latent_world("planted-llava-1", heads=HeadSet("L5.H7"), factor=0.5, n=40)
+    c = FUNCTIONS.index("spatial_perception")
+    assert not world.truth.any(), "half of it is still needed"
+    assert world.effect[c, 5, 7] != 0
 
 
 def test_mistakes_are_one_line():

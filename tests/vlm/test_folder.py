@@ -11,6 +11,7 @@ import torch
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.folder import check_folder, hub_name
 from headatlas.vlm.load import load_vlm
+from headatlas.vlm.template import check_template
 
 JSON = ("config.json", "generation_config.json", "processor_config.json", "tokenizer_config.json", "tokenizer.json")
 
@@ -64,12 +65,25 @@ def nan_weights(folder):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def stored_as(dtype):
+    def change(folder):
+        from safetensors.torch import load_file, save_file
+
+        weights = load_file(folder / "model.safetensors")
+        key = next(key for key in weights if key.endswith("o_proj.weight"))
+        save_file({**weights, key: weights[key].to(dtype)}, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return change
+
+
 def fifo(folder):
     (folder / "generation_config.json").unlink()
     os.mkfifo(folder / "generation_config.json")
 
 
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{{ 'probe' if loop.last }}{% endfor %}{% endfor %}"
+
+DOUBLING = "{% set n = namespace(s='ab') %}{% for i in range(99) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}"
 
 DAMAGE = {
     **{f"no {file}": unlink(file) for file in ("config.json", "model.safetensors", "tokenizer.json")},
@@ -117,6 +131,20 @@ DAMAGE = {
     "index with few weights": index({"lm_head.weight": "part.safetensors"}),
     "pickled weights": pickled,
     "weights that are not finite": nan_weights,
+    "weights of whole numbers": stored_as(torch.int32),
+    "weights of booleans": stored_as(torch.bool),
+    "complex weights": stored_as(torch.complex64),
+    "fewer layers": put("config.json", "text_config", "num_hidden_layers", 1),
+    "endless epsilon": put("config.json", "text_config", "rms_norm_eps", 1e308),
+    "template of a power": write("chat_template.jinja", "{{ 9 ** 9 ** 9 }}"),
+    "template of a huge text": write("chat_template.jinja", "{{ 'a' * 10000 * 1000000 }}"),
+    "template of a wide text": write("chat_template.jinja", "{{ 'a'|center(3000000000) }}"),
+    "template of a wide number": write("chat_template.jinja", "{{ '%9999999999d' % 3 }}"),
+    "template that doubles": write("chat_template.jinja", DOUBLING),
+    "template in parts": lambda folder: (
+        (folder / "chat_template.jinja").unlink(),
+        put("processor_config.json", "chat_template", {"default": 3})(folder),
+    ),
     "a pipe": fifo,
 }
 
@@ -188,3 +216,22 @@ def test_edges_that_count_the_pixels_of_an_area_may_be_large(tiny_vlm_dir, tmp_p
     (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"shortest_edge": edge}}))
     with pytest.raises(HeadAtlasError, match="size must be a number from 0 to 20000"):
         check_folder("m", folder)
+
+
+def test_weights_that_the_model_leaves_out_or_that_are_zero_are_said(tiny_vlm_dir, tmp_path, caplog):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(tiny_vlm_dir, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    key = next(key for key in weights if key.endswith("o_proj.weight"))
+    weights |= {"another.weight": torch.ones(3), key: torch.zeros_like(weights[key])}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    load_vlm(folder, device="cpu")
+    assert "1 of its weights are not used, such as 'another.weight'" in caplog.text
+    assert "1 of its weights are zero everywhere" in caplog.text
+
+
+def test_ordinary_templates_may_multiply():
+    check_template("m", "{{ '-' * 3 }}{{ f(**options) }}{{ 60 * 60 * n }}{% if a %}**bold**{% endif %}")
+    with pytest.raises(HeadAtlasError, match="must be a text"):
+        check_template("m", {"default": [1]})

@@ -30,9 +30,10 @@ _CHINESE = dict.fromkeys(("\u662f", "\u662f\u7684", "\u5bf9", "\u5bf9\u7684", "\
 )
 """Yes and no as whole replies in Chinese."""
 _NOT = {"not", "no", "never", "neither", "nor", "none"}
+_ANSWER = "answer|choice|option|antwort|r\xe9ponse|respuesta|risposta|resposta|\u043e\u0442\u0432\u0435\u0442"
 _CLAUSE = re.compile(
-    r"\b(?:answer|choice|option)(?: (?:to|for) [^.:\n]{1,60}?)?\s*"
-    r"(?:is|are|was|would be|should be|must be|will be|:|=|-(?=\s))\s*:?\s*([^\n]+)"
+    rf"\b(?:{_ANSWER})(?: (?:to|for) [^.:\n]{{1,60}}?)?\s*"
+    r"(?:(?:is|are|was|would be|should be|must be|will be|ist|lautet|est|es|\xe8|\xe9)\b|:|=|-(?=\s))\s*:?\s*([^\n]+)"
 )
 _CONCLUSION = re.compile(r"\b(?:so|therefore|thus|hence|in conclusion|to conclude|overall|finally)\b[,:]?\s+([^\n]+)")
 _REFUSAL = re.compile(
@@ -57,11 +58,18 @@ _MODEST = re.compile(
 _GLUE = {"of", "to", "in", "on", "at", "them", "and", "or", "with", "by", "be", "that", "this"}
 _ITEM = re.compile(r"^\s*\d{1,2}[.)]\s+(?=\S)", re.MULTILINE)
 _AMOUNT = r"(?:-?\.?\d|(?:half )?(?:a )?(?:dozen|couple|pair|hundred|thousand)\b|" + NUMBER_WORD + r")"
+_FOREIGN_BOUND = (  # German, French, Spanish, Italian, Portuguese, Russian
+    "mindestens|h\xf6chstens|maximal|mehr als|weniger als|au moins|au plus|plus de|moins de|al menos|como m[\xe1\xed]\\wimo"
+    "|m\xe1s de|menos de|almeno|al massimo|pi\xf9 di|meno di|pelo menos|no m\xe1ximo|mais de"
+    "|\u043c\u0435\u043d\u0435\u0435|\u0431\u043e\u043b\u0435\u0435"
+)
+_CHINESE_BOUND = "\u81f3\u5c11|\u6700\u591a|\u4e0d\u5c11\u4e8e|\u4e0d?\u8d85\u8fc7|[\u5c11\u591a\u5927\u5c0f]\u4e8e"
 _BOUND = re.compile(
     r"\bor (?:more|less|fewer|so)\b|\d\s*\+(?!\s*[\d.])|[<>\u2264-\u2267]=?\s*-?\d"
     r"|\b(?:(?:more|less|fewer|greater|higher|lower|larger|smaller) than|at (?:the )?(?:very )?(?:least|most)|up to"
     r"|(?:min|max)imum(?: of)?|as (?:many|few|much|little) as|upwards? of|in excess of|north of"
     rf"|over|under|above|below|exceed(?:s|ing)?|between)\s+(?:about\s+)?{_AMOUNT}"
+    rf"|(?:{_FOREIGN_BOUND})\s+-?\d|(?:{_CHINESE_BOUND})\s*-?\d|\d\s*\w?\s*\u4ee5[\u4e0a\u4e0b\u5185]"
     rf"|{_AMOUNT}\s+(?:at (?:the )?(?:very )?(?:least|most)|max|min)\b"
 )
 """A number that only bounds the answer, such as "at least 3"."""

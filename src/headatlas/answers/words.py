@@ -55,7 +55,7 @@ def plain(text: str) -> str:
     text = without_thoughts(text) or ""
     text = unicodedata.normalize("NFKC", _VULGAR.sub(r" \g<0>", text)).replace("\u2044", "/")
     text = _ANSWER_TAG.sub(r" the answer is \2\n", text)
-    text = re.sub(r"<\s*([A-Za-z])\s*>", r"(\1)", _SPECIAL.sub(" ", text))
+    text = re.sub(r"<\s*([A-Za-z])\s*>", r"(\1)", _EMPHASIS.sub(r" \2 ", _SPECIAL.sub(" ", text)))
     for old, new in _PUNCTUATION:
         text = text.replace(old, new)
     text = _CHINESE_CHOICE.sub(r" the answer is \1. ", text)
@@ -217,6 +217,7 @@ def _canon(words: list[str]) -> str:
 
 
 _SPECIAL = re.compile(r"</?s>|<\|[^|<>]{1,40}\|>|<(?:bos|eos|pad|end_of_turn|eot)>|</?answer>", re.IGNORECASE)
+_EMPHASIS = re.compile(r"<(b|strong|em|i|u|mark|code)>([^<>]{0,2000})</\1>", re.IGNORECASE)
 _PHRASES = {" ".join(tokens(phrase)): group[0] for group in _GROUPS for phrase in group}
 _VULGAR = re.compile(r"(?<=\d)[\u00bc-\u00be\u2150-\u215e]")
 _DIGITS = re.compile(

@@ -21,6 +21,10 @@ from headatlas.vlm.model import VLM
 from headatlas.vlm.read import in_batches, read
 
 
+class UnreadableScopeError(HeadAtlasError):
+    """The mass of valid answers cannot be read in this scope, because the model's blocks cannot be resumed."""
+
+
 def rerun(
     vlm: VLM,
     conversations: Sequence[Conversation],
@@ -34,7 +38,9 @@ def rerun(
     """Every condition by full passes: one over each conversation, or one over each step in the scopes `answer` and `last`."""
     if scope in BRANCHED:
         if valid is not None:
-            raise HeadAtlasError(f"valid cannot be read in scope {scope!r} of {vlm.name}: {reason}; use another scope")
+            raise UnreadableScopeError(
+                f"valid cannot be read in scope {scope!r} of {vlm.name}: {reason}; use another scope"
+            )
         return _steps(vlm, conversations, conditions, scope, batch_size, reason, progress)
     out = SweepTable(vlm, conversations, len(conditions), progress)
     out.ask(valid)

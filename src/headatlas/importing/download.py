@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from headatlas.bounded_body import ACCEPTED, BodyDecoder, BodyError
 from headatlas.errors import HeadAtlasError
 from headatlas.pictures import MAX_BYTES
 
@@ -62,8 +63,12 @@ class Downloads:
         self._folder = cache / "downloads"
         self._tries, self._pause, self._patience = tries, pause, patience
         try:
+            headers = {"User-Agent": "headatlas", "Accept-Encoding": ACCEPTED}
             self._client = httpx.Client(
-                timeout=timeout, follow_redirects=True, max_redirects=5, headers={"User-Agent": "headatlas"}
+                timeout=timeout,
+                follow_redirects=True,
+                max_redirects=5,
+                headers=headers,
             )
         except (httpx.InvalidURL, ValueError, OSError, ImportError) as error:
             raise HeadAtlasError(f"cannot download with the proxy settings of this machine ({error})") from error
@@ -149,19 +154,23 @@ class Downloads:
                     raise _Again(f"the server said {reply.status_code} {self._tries} times", _asked_to_wait(reply))
                 if reply.status_code != 200:
                     raise NotHad(f"the server said {reply.status_code} {reply.reason_phrase}".strip())
-                size, begun = 0, time.monotonic()
-                for chunk in reply.iter_bytes():
+                body, size, begun = BodyDecoder(reply.headers.get("content-encoding", ""), most), 0, time.monotonic()
+                for chunk in reply.iter_raw():
                     size += len(chunk)
-                    if size > most:
+                    decoded = body.add(chunk)
+                    if body.too_large:
                         raise NotHad(f"more than {most:,} bytes")
                     # The client's timeout counts from byte to byte; a server that sends byte by byte must end too.
                     if (spent := time.monotonic() - begun) > self._patience and size < _SLOWEST * spent:
                         raise NotHad(f"given up: {size:,} bytes in {spent:.0f} s")
-                    file.write(chunk)
+                    file.write(decoded)
+                body.end()
         except (httpx.InvalidURL, UnicodeError) as error:
             raise NotHad(f"no valid address: {error}") from error
         except httpx.TooManyRedirects as error:
             raise NotHad("more than 5 redirections") from error
+        except BodyError as error:
+            raise NotHad(f"the response cannot be read: {error}") from error
         except httpx.HTTPError as error:
             raise _Again(f"no answer from {host} ({type(error).__name__})", silent=True) from error
 

@@ -143,6 +143,8 @@ def _asked(part: Mapping[str, Any], what: str, row: Mapping[str, Any]) -> Asked:
     text = f"{hint.strip()}\n{text.strip()}" if isinstance(hint, str) and hint.strip() else text.strip()
     options = _options(part)
     answer = _answer(part)
+    if isinstance(_value(part, "options"), (str, list, tuple)):
+        _check_letter(answer, options)
     if options and not split_options(text)[1]:
         text = text.strip()
     elif options:
@@ -173,6 +175,21 @@ def _answer(part: Mapping[str, Any]) -> str:
     if not text or text.lower() in ("nan", "none", "null"):
         raise _missing(part, "answer", '"answer": "yes"')
     return text
+
+
+def _check_letter(answer: str, options: Sequence[str]) -> None:
+    """Refuse the answer "A" to the options ("Point B", "Point A"): by its place it means the first, by its words the second."""
+    letter = answer.strip().upper()
+    if letter not in _LETTERS or letter in options:
+        return
+    place = _LETTERS.index(letter)
+    label = rf"(?<![\w']){letter}(?![\w'])(?!\s+(?!is\b)[a-z])"  # "A is closer", but not the article of "A cat"
+    named = [i for i, option in enumerate(options) if re.search(label, option)]
+    if place < len(options) and named and place not in named:
+        raise Unusable(
+            f"field answer: {letter!r} may mean {options[place][:40]!r}, by its place, or {options[named[0]][:40]!r}; write the "
+            "text of the option"
+        )
 
 
 def _options(part: Mapping[str, Any]) -> tuple[str, ...]:
@@ -345,4 +362,6 @@ def _pictures(row: Mapping[str, Any], key: str, pictured: Pictured) -> tuple[Pic
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = _json(value)
     several: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
+    if not several:  # "[]" in a cell of a table
+        raise _missing(row, "image", '"image": "pictures/a.jpg"')
     return tuple(pictured(one, f"{key}, image {i}") for i, one in enumerate(several))

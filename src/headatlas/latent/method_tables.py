@@ -141,14 +141,13 @@ def controls_table(
 
 def strengths_table(runs: dict[str, MethodRun]) -> pd.DataFrame:
     """Rows of results/method_strengths.csv."""
-    columns = ("value", "accuracy", "logprob", "off_task", "unparsable", "chosen")
+    columns = ("value", "setting", "accuracy", "logprob", "off_task", "unparsable", "chosen")
     rows = [
         {"method": name} | {column: getattr(one, column) for column in columns}
         for name, run in runs.items()
         for one in getattr(run.method, "strengths", ())
     ]
-    table = pd.DataFrame(rows, columns=list(RESULTS["method_strengths"].names))
-    return table.drop_duplicates(["method", "value"])
+    return pd.DataFrame(rows, columns=list(RESULTS["method_strengths"].names))
 
 
 def methods_table(bare: Answered, runs: dict[str, MethodRun], controls: pd.DataFrame, n_boot: int) -> pd.DataFrame:

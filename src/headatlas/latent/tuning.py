@@ -21,6 +21,7 @@ def tune_strength(
     strengths: Sequence[Any],
     use: Callable[[Any], None],
     values: Sequence[float] = (),
+    settings: Sequence[str] = (),
 ) -> None:
     """Try strengths on split T, and use the best; 0, the unchanged model, is always among them.
 
@@ -33,6 +34,7 @@ def tune_strength(
         strengths: tried in this order, the weakest first.
         use: called with a strength, or None for the unchanged model; sets it.
         values: the strengths as numbers for the table, if they are not numbers themselves.
+        settings: what else belongs to each strength, such as the layer, for the table.
     """
     questions = inputs.questions("T")
     bare = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
@@ -43,7 +45,7 @@ def tune_strength(
         with method.applied(inputs.vlm) as arm:
             answers = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size, arm=arm)
         tried.append(strength)
-        rows.append(_row(float(values[i] if values else strength), answers))
+        rows.append(_row(float(values[i] if values else strength), answers, settings[i] if settings else ""))
         inputs.report(f"tune {method.name}", i + 1, len(strengths))
     worth = [(row.accuracy + min(0.0, row.off_task - rows[0].off_task), row.logprob) for row in rows]
     best = max(range(len(rows)), key=lambda i: (round(worth[i][0], 9), worth[i][1], -i))
@@ -59,7 +61,7 @@ def spatial_score(table: pd.DataFrame) -> float:
     return float(np.mean(parts)) if parts else float("nan")
 
 
-def _row(value: float, table: pd.DataFrame) -> Strength:
+def _row(value: float, table: pd.DataFrame, setting: str = "") -> Strength:
     on = spatial(table)
     return Strength(
         value,
@@ -67,4 +69,5 @@ def _row(value: float, table: pd.DataFrame) -> Strength:
         float(table["logprob"].to_numpy(float)[on].mean()) if on.any() else float("nan"),
         float(table["correct"].to_numpy(float)[~on].mean()) if (~on).any() else float("nan"),
         float(table["unparsable"].to_numpy(float).mean()),
+        setting=setting,
     )

@@ -68,12 +68,13 @@ add(
     "method_strengths", "The strengths of activation methods that were tried on split T.",
     Column("method", "text", "name of the method"),
     Column("value", "number", "the strength; 0 is the unchanged model"),
+    Column("setting", "text", "what else was chosen with it, such as the layer; empty if nothing", gaps=True),
     Column("accuracy", "share", "mean of both spatial functions' accuracies", gaps=True),
     Column("logprob", "number", "mean log-probability of the gold answers of spatial steps", "nats", gaps=True),
     Column("off_task", "share", "accuracy on all other steps", gaps=True),
     Column("unparsable", "share", "share of unreadable answers"),
     Column("chosen", "flag", "whether it was taken"),
-    key="method value",
+    key="method value setting",
 )  # fmt: skip
 add(
     "positive_control", "Whether each activation method wakes heads that were made latent (the model with faint heads, split E).",

@@ -4,8 +4,9 @@ Damage is measured on the gold answer's log-probability *among valid answers*: i
 the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass is *format* damage: the model no longer gives an
 answer of this type, so its answer shows nothing about the function. Each measurement is weighted by the remaining mass.
 
-1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated; ridge regressions give each
-   head's share of the total damage to each function, and of the format damage.
+1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated at the positions that predict
+   answers; ridge regressions give each head's share of the total damage to each function, and of the format damage. Four
+   subsets a head are needed: with one a head, noise alone puts heads of late layers into the backbone.
 2. Backbone: heads whose share for the *median* function is `GENERAL` or more. Every step needs them, to read its words or to
    answer at all: removing them breaks the model, not one function. They stay intact from here on, and are not scored.
 3. Halves: halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads matters.
@@ -25,6 +26,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from headatlas.answers.metrics import scenes_of
+from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.engine.sweep import sweep
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
@@ -39,6 +41,8 @@ from headatlas.vlm.evaluate import evaluate
 SHARES = (0.12, 0.25, 0.5)
 CLIP = -8.0
 """Log-probabilities are clipped at this value, nats, so that very wrong answers do not dominate."""
+SCREENS = 4
+"""Random subsets for each head by which the backbone is found."""
 GENERAL = 0.2
 """Nats that a head must cost the median function, in random subsets, to belong to the backbone."""
 TOP = 32
@@ -60,7 +64,7 @@ def multihead(
     *,
     operation: str = "mean",
     means: Means | None = None,
-    screens: int = 48,
+    screens: int | None = None,
     halves: int = 128,
     questions: int = 32,
     ridge: float = RIDGE,
@@ -73,7 +77,7 @@ def multihead(
         inputs: needs `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
         operation: `mean` or `zero`.
         means: mean z `[L, H, D]`; from the activations if None.
-        screens: random subsets by which the backbone is found.
+        screens: random subsets by which the backbone is found; by default four a head.
         halves: halves by which heads are scored, at most.
         questions: of the split, the first so many are read.
         ridge: penalty on the squared shares.
@@ -94,7 +98,7 @@ def multihead(
     if inputs.vlm is None or inputs.data is None:
         raise HeadAtlasError("scorer 'multihead' runs the model; pass vlm= and data= to score()")
     inputs.only_language("multihead")
-    if min(screens, halves) < 24 or questions < 1:
+    if min(24 if screens is None else screens, halves) < 24 or questions < 1:
         raise HeadAtlasError(
             f"screens and halves must be 24 or more and questions 1 or more, got {screens}, {halves} and {questions}"
         )
@@ -107,12 +111,13 @@ def multihead(
     readings = _Readings(inputs, asked, operation, means, scope, batch_size)
     layers, heads = inputs.vlm.heads.shape
     n = layers * heads
+    screens = max(24, SCREENS * n) if screens is None else screens
     numbers = np.random.default_rng(inputs.seed)
     labels = labels_of(readings.table)
 
     share = np.resize(SHARES, screens)[:, None]
     screen = numbers.random((screens, n)) < share
-    _, lost, _, whole = readings.damage(screen)
+    _, lost, _, whole = readings.screened(screen)
     there = labels.any(0)
     of_format, of_all = (_by_function(screen, each, labels, ridge) for each in (lost, whole))  # [F, n]
     backbone = np.flatnonzero(np.median(of_all[there], axis=0) >= GENERAL)
@@ -190,7 +195,20 @@ class _Readings:
         self._valid = valid_tokens(inputs.vlm, questions, self._chats)
         self.table = evaluate(inputs.vlm, questions, batch_size=batch_size)
 
-    def damage(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def screened(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """`damage` at the positions that predict answers, which costs a fraction; in the given scope where the model's blocks
+        cannot be called for single positions."""
+        masks = list(masks)
+        if self._scope == "all":
+            try:
+                return self.damage(masks, "answer")
+            except UnreadableScopeError:
+                pass
+        return self.damage(masks)
+
+    def damage(
+        self, masks: Iterable[np.ndarray], scope: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """For each set of heads, `[R, N]` each: the damage among valid answers, the format damage (both nats), the remaining mass
         on valid answers, and the total damage to the gold answer (nats)."""
         sets = [_heads(mask, self._heads) for mask in masks]
@@ -199,7 +217,9 @@ class _Readings:
         def report(what: str, done: int, total: int, /) -> None:
             self.inputs.report("multihead", done, total)
 
-        result = sweep(self.inputs.vlm, self._chats, conditions, self._scope, self._batch_size, report, self._valid)
+        result = sweep(
+            self.inputs.vlm, self._chats, conditions, scope or self._scope, self._batch_size, report, self._valid
+        )
         assert result.valid is not None
         left, before = result.valid[:-1], result.valid[-1]
         among = np.maximum(result.logprob - left, CLIP)

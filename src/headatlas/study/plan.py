@@ -291,11 +291,18 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
     if "attention" in names and any(step.boxes for q in study.whole.without_images() for step in q.steps):
         seconds += 4 * scored * speed.forced
         work.append("attention")
+    if "multihead" in names:
+        asked = min(scored, 32)
+        # Screens edit single positions; halves, of all heads and then of stand-ins, begin at the first block: twice the mean.
+        seconds += asked * (
+            speed.forced + speed.condition * (0.3 * 4 * layers * heads + 2 * (128 + 128) + layers * heads)
+        )
+        work.append("halves of the heads silenced together")
     if names & set(PROBES):
         work.append("probes")
     if settings.twin and names & set(PROBES):
         seconds += (counts["P"] + scored) * speed.capture + sum(speed.probes.values()) * fitted * 0.3
-    known = {"ablation", "specificity", "attention", *PROBES, "random"}
+    known = {"ablation", "specificity", "attention", "multihead", *PROBES, "random"}
     return ", ".join(work) or "scores", None if names - known else seconds
 
 

@@ -3,10 +3,15 @@
 The columns of the output projection that belong to some heads are multiplied by a small factor (`surgery.scale_output`). What
 these heads compute is unchanged; the rest of the model barely receives it; a gain of 1 / factor restores the original exactly.
 
-Which heads are true is measured, not wished for, on scenes of their own: a faint head is a latent head of a spatial function if
-restoring it makes the function's answers likelier by more than `DELTA`: with all other faint heads restored (*last*), or with
-none (*first*; heads that stand in for each other). Faint heads of which neither is shown are neither right nor wrong. With the
-factor 0 nothing can be restored, so no head is true (distractors).
+Which heads are true is measured, not wished for, on scenes of their own. A faint head is a latent head of a spatial function if
+
+* restoring it makes the function's answers likelier by more than `DELTA`: with all other faint heads restored (*last*), or with
+  none (*first*; heads that stand in for each other); and
+* as it is, it has no effect: removing it, alone and with the other faint heads of which that is true, changes the answers by less
+  than `DELTA` (equivalence test). A head that matters although it is faint is weak, not latent.
+
+Faint heads of which one of these is not shown are neither right nor wrong. With the factor 0 nothing can be restored, so no head
+is true (distractors).
 """
 
 from __future__ import annotations
@@ -27,8 +32,11 @@ from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, scale
 from headatlas.intervention import Condition, Runner, mean_z
+from headatlas.intervention.operations import ablate
 from headatlas.latent import METHODS, LatentInputs, MethodInputs, latent_table, twin_scores
 from headatlas.latent.heads import DELTA as NO_EFFECT
+from headatlas.latent.heads import LEVEL
+from headatlas.latent.recruits import loss_of, removable_group
 from headatlas.progress import Progress
 from headatlas.scenes.build import build
 from headatlas.scoring import ScoringInputs, get_scorer
@@ -58,6 +66,8 @@ class LatentWorld:
         factor: what their output was multiplied by.
         truth: latent heads of each function, [F, L, H].
         effect: the larger of both effects of restoring each head, nats, [F, L, H]; NaN where the head is not faint.
+        restorable: faint heads whose restoration makes the function's answers likelier, [F, L, H]; `truth` is those of them that
+            have no effect as they are.
         accuracy: of each spatial function, (with faint heads, restored), 0..1.
     """
 
@@ -68,6 +78,7 @@ class LatentWorld:
     truth: Bool[np.ndarray, "F L H"]
     effect: Float[np.ndarray, "F L H"]
     accuracy: dict[str, tuple[float, float]]
+    restorable: Bool[np.ndarray, "F L H"] | None = None
 
     def __repr__(self) -> str:
         lines = [f"LatentWorld {self.name}: {self.heads} times {self.factor:g}"]
@@ -132,6 +143,9 @@ def latent_world(
                     effect[c, head.layer, head.head] = max(mean for mean, _ in pairs)
                     truth[c, head.layer, head.head] = any(low > DELTA for _, low in pairs)
     scale_output(vlm, chosen, factor)
+    restorable = truth
+    if factor:
+        truth = restorable & idle_heads(vlm, data, chosen, seed)
     after = evaluate(vlm, list(data.split("S")))
     worst = float(((after["logprob"] - faint["logprob"]).abs() / (1 + faint["logprob"].abs())).max())
     if worst > 1e-2:
@@ -143,7 +157,7 @@ def latent_world(
     }
     vlm.name = f"{model} with faint heads"
     how = f"layout {layout}" if heads is None else "given heads"
-    return LatentWorld(f"{model}, {how}, x {factor:g}", vlm, chosen, factor, truth, effect, accuracy)
+    return LatentWorld(f"{model}, {how}, x {factor:g}", vlm, chosen, factor, truth, effect, accuracy, restorable)
 
 
 def _model(name: str) -> VLM:
@@ -162,6 +176,28 @@ def needed_heads(runner: Runner, shape: tuple[int, int], factor: float) -> Bool[
             needed[c, head.layer, head.head] = _gain(after, before, c)[1] > DELTA
     spatial = needed[[FUNCTIONS.index(function) for function in SPATIAL]].any(0)
     return spatial & (needed.sum(0) < GENERAL)
+
+
+def idle_heads(vlm: VLM, data: CogVSR, heads: HeadSet, seed: int = 0) -> Bool[np.ndarray, "F L H"]:
+    """Those of `heads` that can be removed, alone and together, without effect on a spatial function's answers of split S."""
+    acts = capture(vlm, list(build(60, TRUTH_SEED + 500 + seed, splits=("P",))), ("all",))
+    runner, means = Runner(vlm, data), mean_z(acts, "P")
+    before = runner.baseline("S")
+
+    def without(removed: HeadSet) -> pd.DataFrame:
+        return _answers(runner, [[ablate(removed, "mean", means)]])[0] if removed else before
+
+    idle = np.zeros((len(FUNCTIONS), *vlm.heads.shape), bool)
+    for function in SPATIAL:
+        if not labels_of(before)[:, FUNCTIONS.index(function)].any():
+            continue
+        alone = {head: loss_of(without, HeadSet((head,)), function, DELTA) for head in heads}
+        able = sorted((h for h in heads if alone[h][1] < LEVEL), key=lambda head: abs(alone[head][0]))
+        group = removable_group(able, without, function, DELTA)
+        for head in able:
+            if group and loss_of(without, HeadSet([*group, head]), function, DELTA)[1] < LEVEL:
+                idle[FUNCTIONS.index(function), head.layer, head.head] = True
+    return idle
 
 
 def draw(needed: Bool[np.ndarray, "L H"], layout: int) -> HeadSet:
@@ -220,7 +256,7 @@ def find_latent(
     return latent_table(LatentInputs(vlm, data, decodable, effect, mean_z(acts, "P"), fitted, twin))
 
 
-COLUMNS = ("world", "factor", "function", "faint", "true", "found", "hits", "false", "before", "restored")
+COLUMNS = ("world", "factor", "function", "faint", "weak", "true", "found", "hits", "false", "before", "restored")
 
 
 def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
@@ -231,7 +267,8 @@ def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
         table: rows of results/latent.csv.
 
     Returns:
-        A row a spatial function: world, factor, function, faint (the faint heads), true (those of them that are latent heads of
+        A row a spatial function: world, factor, function, faint (the faint heads), weak (those whose restoration matters but that
+        are not shown to be without effect as they are, which count neither way), true (those of them that are latent heads of
         the function), found, `hits` (found and true), `false` (found and not faint; with factor 0 all found), `before` and
         `restored` (accuracy).
     """
@@ -242,8 +279,10 @@ def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
         found = np.zeros(faint.shape, bool)
         found[some["layer"].to_numpy(int), some["head"].to_numpy(int)] = True
         wrong = found if not world.factor else found & ~faint
+        weak = np.zeros_like(faint) if world.restorable is None else world.restorable[c] & ~world.truth[c]
         rows.append((
-            world.name, world.factor, function, str(world.heads), str(HeadSet.from_mask(world.truth[c])),
+            world.name, world.factor, function, str(world.heads), str(HeadSet.from_mask(weak)),
+            str(HeadSet.from_mask(world.truth[c])),
             str(HeadSet.from_mask(found)), int((found & world.truth[c]).sum()), int(wrong.sum()), *world.accuracy[function],
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -51,14 +51,14 @@ def latent_page(grades: pd.DataFrame) -> str:
     """The table of `grade_latent` for all worlds, with recall and false discoveries over all of them."""
     rates = latent_rates(grades)
     lines = [
-        "| world | function | accuracy: faint | restored | faint heads | latent (true) | found | recall | false |",
-        "|" + "---|" * 9,
+        "| world | function | accuracy: faint | restored | faint heads | weak | latent (true) | found | recall | false |",
+        "|" + "---|" * 10,
     ]
     for _, row in grades.iterrows():
         true = len(row["true"].split())
         recall = f"{row['hits']} of {true}" if true else "–"
         cells = [row["world"], str(row["function"]).replace("_", " "), _number(row["before"]), _number(row["restored"])]
-        cells += [row["faint"], row["true"] or "–", row["found"] or "–", recall, str(row["false"])]
+        cells += [row["faint"], row["weak"] or "–", row["true"] or "–", row["found"] or "–", recall, str(row["false"])]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", f"Recall {_number(rates['recall'])}, false discoveries {_number(rates['false_discoveries'])}."]
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from typing import Any
 
 from headatlas.errors import HeadAtlasError
 from headatlas.registry import near, near_folder
+from headatlas.vlm.weights import check_dtypes
 
 JSON_FILES = (
     *("config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json"),
@@ -56,6 +57,9 @@ COUNT_AREAS = ("merge_size", "temporal_patch_size", "min_pixels", "max_pixels")
 LONGEST_EDGE = 200_000
 """A `longest_edge` above it counts pixels of an area, too."""
 
+EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps")
+"""Numbers that keep norms from dividing by zero: above 0 and far below 1."""
+
 MAY_BE_PAIRS = ("image_size", "patch_size", "intermediate_size")
 MAX_PATCHES = 1 << 22
 
@@ -91,6 +95,9 @@ def check_folder(name: str, folder: Path) -> None:
             for path, value in parts:
                 _check_processor(name, path, value, areas)
     _check_weights(name, folder)
+    if not any(value.get("quantization_config") for _, value in _configs(config, "config.json")):
+        for file in sorted(folder.glob("model*.safetensors")):
+            check_dtypes(name, file)
 
 
 def hub_name(name: str, shipped: tuple[str, ...]) -> None:
@@ -162,6 +169,10 @@ def _check_sizes(name: str, path: str, config: Mapping[str, Any]) -> None:
                 raise HeadAtlasError(
                     f"model {name!r}: {key} in {path} must be a whole number from 1 to {most}, got {str(value)[:40]!r}"
                 )
+    for key in EPSILONS:
+        value = config.get(key)
+        if isinstance(value, int | float) and not 0 <= value <= 0.1:
+            raise HeadAtlasError(f"model {name!r}: {key} in {path} must be a number from 0 to 0.1, got {value!r:.40}")
     size, patch = config.get("image_size"), config.get("patch_size")
     if isinstance(size, int) and isinstance(patch, int) and (size // patch) ** 2 > MAX_PATCHES:
         raise HeadAtlasError(

@@ -6,8 +6,6 @@ before transformers reads it (`folder.py`), and a loaded model is run once on a 
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +25,10 @@ from headatlas.vlm.folder import check_folder, hub_name
 from headatlas.vlm.forward import logits_at
 from headatlas.vlm.model import VLM
 from headatlas.vlm.recipe import HeadRecipe
+from headatlas.vlm.template import check_template, limits
+from headatlas.vlm.weights import check_unused, warn_of_zeros
 
 HALF = (torch.float16, torch.bfloat16)
-TEMPLATE_SECONDS = 10.0
-"""How long the chat template may take for one short request."""
 TRIED_ON_CPU = 1_000_000_000
 """Models of more parameters are not run at loading on the CPU, where that takes minutes."""
 PROBE = Image.new("RGB", (64, 64), (120, 130, 140))
@@ -199,7 +197,9 @@ def _processor(name: str, source: str, config: Any, trust_remote_code: bool) -> 
         raise HeadAtlasError(
             f"model {name!r} has no chat template: it must be a chat (instruct) checkpoint, got a base one"
         )
-    with _one_line(f"model {name!r}: its chat template fails"), _time_limit(TEMPLATE_SECONDS):
+    for template in filter(None, (getattr(processor, "chat_template", None), processor.tokenizer.chat_template)):
+        check_template(name, template)
+    with _one_line(f"model {name!r}: its chat template fails"), limits():
         probe = Conversation((PROBE,), (Turn("probe"),))
         (text,) = render(processor, [messages(probe)], True)
     if "probe" not in text:
@@ -224,6 +224,8 @@ def _model(name: str, source: str, dtype: Any, trust_remote_code: bool, options:
     if info.get("mismatched_keys"):
         first = str(min(map(str, info["mismatched_keys"])))[:120]
         raise HeadAtlasError(f"model {name!r}: weights must have the shapes that config.json says, got {first}")
+    check_unused(name, info.get("unexpected_keys") or (), (key for key, _ in model.named_parameters()))
+    warn_of_zeros(name, model)
     return model
 
 
@@ -253,23 +255,6 @@ def _one_line(what: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise HeadAtlasError(f"{what}: {type(error).__name__}: {_line(error)}") from error
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Stop Python code that runs longer, such as a template with an endless loop."""
-    deadline, before = time.monotonic() + seconds, sys.gettrace()
-
-    def trace(frame: Any, event: str, arg: Any) -> Any:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"it takes longer than {seconds:g} s")
-        return trace
-
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
 
 
 def _where(device: Any) -> torch.device:

@@ -89,6 +89,8 @@ SILENT = {
     "chunked cut": sending(CHUNKED + b"ffff\r\n" + GOOD),
     "chunked twice": sending(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
     "gzip garbage": sending(response(b"no gzip at all", headers=GZIP)),
+    "gzip twice": sending(response(gzip.compress(gzip.compress(GOOD)), headers="content-encoding: gzip, gzip\r\n")),
+    "brotli": sending(response(GOOD, headers="content-encoding: br\r\n")),
     "gzip cut": sending(response(gzip.compress(GOOD)[:-12], headers=GZIP)),
     "empty": sending(response(b"")),
     "204": sending(b"HTTP/1.1 204 No Content\r\n\r\n"),

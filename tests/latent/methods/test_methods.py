@@ -7,7 +7,6 @@ import pytest
 from headatlas.errors import HeadAtlasError
 from headatlas.latent import METHODS, Method, method_names
 from headatlas.latent.judging import control_inputs
-from headatlas.latent.methods.spatial_id import _Strength
 from headatlas.vlm import evaluate
 from headatlas.vlm.identity import weights_digest
 
@@ -23,6 +22,7 @@ FORCED = {
     "steering": {"alpha": 30.0},
     "conditional_steering": {"alpha": 30.0},
     "function_vector": {"strength": 30.0},
+    "spatial_id": {"layer": 1, "length": 5.0},
 }
 """A strength of each method at which it must change something, whatever split T says."""
 OPTIONS = {
@@ -41,13 +41,11 @@ def fitted(name, inputs):
     method.fit(inputs)
     for key, value in FORCED.get(name, {}).items():
         setattr(method, key, value)
-    if name == "spatial_id" and method.ids:
-        method._use(_Strength(1, 5.0))
     return method
 
 
 def test_the_issues_methods_are_there():
-    assert {"sha", "spatial_id", *FORCED} == set(NAMES)
+    assert {"sha", *FORCED} == set(NAMES)
     assert method_names("all") == NAMES
     assert method_names("none") == ()
     assert method_names("gain, lora,gain") == ("gain", "lora")

@@ -27,6 +27,7 @@ from headatlas.annotate.llm.messages import Request
 from headatlas.annotate.llm.redact import Redactor
 from headatlas.annotate.llm.retry import LONGEST, PASSING, Gate, retry_after
 from headatlas.annotate.llm.server_errors import AUTHENTICATION, PAYMENT, UNKNOWN_MODEL, find_error
+from headatlas.bounded_body import ACCEPTED, BodyDecoder, BodyError
 from headatlas.errors import HeadAtlasError
 from headatlas.stopping import run_in_order
 
@@ -241,22 +242,22 @@ class LLM:
 
         if self._http is None:
             raise RuntimeError("LLM.ask must be called within `async with LLM(...)`")
-        headers = {"content-type": "application/json", "accept": "application/json"}
+        headers = {"content-type": "application/json", "accept": "application/json", "accept-encoding": ACCEPTED}
         if key := self.endpoint.key():
             headers["authorization"] = f"Bearer {key}"
         sent, message = json.dumps(body).encode(), self._redactor().message
 
         async def exchange(http: Any) -> _Response:
             async with http.stream("POST", self.endpoint.url, content=sent, headers=headers) as response:
-                chunks, size = [], 0
-                most = _MOST_BYTES if response.is_success else _MOST_ERROR_BYTES
-                async for chunk in response.aiter_bytes():
-                    chunks.append(chunk)
-                    size += len(chunk)
-                    if size > most:
-                        break
                 received = {name.lower(): value for name, value in response.headers.items()}
-                return _Response(response.status_code, received, b"".join(chunks), size > most)
+                most = _MOST_BYTES if response.is_success else _MOST_ERROR_BYTES
+                body, chunks = BodyDecoder(received.get("content-encoding", ""), most), []
+                async for chunk in response.aiter_raw():
+                    chunks.append(body.add(chunk))
+                    if body.too_large:
+                        break
+                body.end()
+                return _Response(response.status_code, received, b"".join(chunks), body.too_large)
 
         try:
             # httpx limits the time between two bytes only, so a server that sends slowly needs a limit of its own.
@@ -267,6 +268,8 @@ class LLM:
             raise _Again(f"cannot connect ({message(str(error)) or type(error).__name__})", no_service=True) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
             raise EndpointDown(f"{self.endpoint.base_url} cannot be asked ({message(str(error))}): check it") from error
+        except BodyError as error:
+            raise _Again(f"the response cannot be read: {message(str(error))}", no_service=True) from error
         except httpx.HTTPError as error:
             raise _Again(f"the connection broke ({message(str(error)) or type(error).__name__})") from error
 

@@ -51,10 +51,12 @@ class AttentionReader:
     ```python
     with AttentionReader(model, grid, HeadSet.parse("L4.H2 L5.H0"), queries=batch.predict_mask()) as reader:
         model(**inputs)
-    reader.rows[4].weights  # [B, 1, Q, K] ``` The kernel, its masks and its output are unchanged; the requested rows are computed
-    in float32 from the kernel's inputs. Opened within edits of attention, the reader reads the edited rows. In every call a . V
-    is compared with the kernel's output, so that an unknown addition to a family's attention gives an error and not a wrong
-    number.
+    reader.rows[4].weights  # [B, 1, Q, K]
+    ```
+
+    The kernel, its masks and its output are unchanged; the requested rows are computed in float32 from the kernel's inputs.
+    Opened within edits of attention, the reader reads the edited rows. In every call a . V is compared with the kernel's
+    output, so that an unknown addition to a family's attention gives an error and not a wrong number.
 
     `rows[layer]` are the rows of the last call of a layer, `calls[layer]` of every call since the last forward of the language
     model (towers that attend window by window call several times). With `on_rows(rows)` every call is handed over and nothing

@@ -151,6 +151,7 @@ class Strength:
 
     Attributes:
         value: the strength; 0 is the unchanged model.
+        setting: what else was chosen with it, such as the layer; "" if nothing.
         accuracy: mean of both spatial functions' accuracies, 0..1.
         logprob: mean log-probability of the gold answers of spatial steps, nats.
         off_task: accuracy on all other steps.
@@ -164,6 +165,7 @@ class Strength:
     off_task: float
     unparsable: float
     chosen: bool = False
+    setting: str = ""
 
 
 @runtime_checkable

@@ -38,12 +38,6 @@ Mention = tuple[int, int, str, int]
 """(batch row, position of the last token of a thing's name, name, cell that the thing is in)."""
 
 
-@dataclass(frozen=True)
-class _Strength:
-    layer: int
-    length: float
-
-
 @method("spatial_id")
 @dataclass
 class SpatialID:
@@ -55,7 +49,8 @@ class SpatialID:
 
     Attributes:
         ids: unit vectors by layer, [cells, d]; zero for cells in which split P has nothing.
-        strength: layer and length as tuned; None for none.
+        layer: where they are added, as tuned.
+        length: what is added, in multiples of the state's own length, as tuned; 0 for nothing.
     """
 
     depths: Sequence[float] = (0.25, 0.5, 0.75)
@@ -66,7 +61,8 @@ class SpatialID:
     detector: Detector = field(default_factory=GroundTruth)
     random_boxes: bool = False
     ids: dict[int, Tensor] = field(default_factory=dict)
-    strength: _Strength | None = None
+    layer: int = 0
+    length: float = 0.0
     reason: str = ""
     strengths: list[Strength] = field(default_factory=list)
 
@@ -78,7 +74,7 @@ class SpatialID:
     def fit(self, inputs: MethodInputs) -> None:
         """Take the spatial IDs from split P."""
         self.detector, self.random_boxes = inputs.detector, inputs.control == "random_boxes"
-        self.strength, self.ids = None, {}
+        self.layer, self.length, self.ids = 0, 0.0, {}
         depth = len(inputs.vlm.heads.tower("L"))
         layers = sorted({round(share * (depth - 1)) for share in self.depths})
         states, mentions = word_states(inputs, layers, self._detect)
@@ -103,12 +99,12 @@ class SpatialID:
         """Choose layer and length on split T."""
         if self.reason:
             return
-        tried = [_Strength(layer, length) for layer, length in product(self.ids, self.lengths)]
-        # In the table a strength is its length, with the layer as a small fraction so that rows differ.
-        tune_strength(self, inputs, tried, self._use, values=[one.length + one.layer / 1000 for one in tried])
+        tried = list(product(self.ids, self.lengths))
+        lengths, layers = [length for _, length in tried], [f"layer {layer}" for layer, _ in tried]
+        tune_strength(self, inputs, tried, self._use, values=lengths, settings=layers)
 
-    def _use(self, strength: _Strength | None) -> None:
-        self.strength = strength
+    def _use(self, strength: tuple[int, float] | None) -> None:
+        self.layer, self.length = strength or (0, 0.0)
 
     def _detect(self, question: Question) -> Detections:
         found = self.detector(question)
@@ -120,7 +116,7 @@ class SpatialID:
     @contextmanager
     def applied(self, vlm: VLM) -> Iterator[ShowQuestion | None]:
         """Within the block, questions that are shown by what it gives have the places of their things added to their words."""
-        if self.strength is None:
+        if not self.length or self.reason:
             yield None
             return
         found: dict[str, Detections] = {}
@@ -129,18 +125,13 @@ class SpatialID:
             found[question.id] = self._detect(question)
             return question.images, ""
 
-        ids = hashlib.sha256(self._ids().float().cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"spatial_id:{self.strength}:{self.random_boxes}:{self.detector.fingerprint}:{ids}"
+        ids = hashlib.sha256(self.ids[self.layer].float().cpu().contiguous().numpy().tobytes()).hexdigest()
+        key = f"spatial_id:{self.layer}:{self.length!r}:{self.random_boxes}:{self.detector.fingerprint}:{ids}"
         with vlm.around_batches(lambda batch, rows: self._within(vlm, batch, found), key):
             yield show
 
-    def _ids(self) -> Tensor:
-        assert self.strength is not None
-        return self.ids[self.strength.layer]
-
     @contextmanager
     def _within(self, vlm: VLM, batch: Batch, found: dict[str, Detections]) -> Iterator[None]:
-        assert self.strength is not None
         missing = [name for name in batch.names if name not in found]
         if missing:
             raise HeadAtlasError(
@@ -151,13 +142,13 @@ class SpatialID:
         if not mentions:
             yield
             return
-        layer, length = self.strength.layer, self.strength.length
+        layer, length = self.layer, self.length
         rows, at, cells = (
             [row for row, *_ in mentions],
             [at for _, at, *_ in mentions],
             [cell for *_, cell in mentions],
         )
-        ids, fired = self._ids()[cells], 0
+        ids, fired = self.ids[layer][cells], 0
 
         def add(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             nonlocal fired

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -177,17 +178,26 @@ def _strengths(frame: pd.DataFrame) -> list[Block]:
         return []
     on, off = Swatch("Spatial score", BLUE), Swatch("Other steps", ORANGE, "square")
     charts = []
-    for name in dict.fromkeys(frame["method"]):
-        part = only(frame, method=name).sort_values("value")
+    for name, setting, part in _curves(frame):
         curves = pd.concat(
             part.assign(x=part["value"], value=part[column], series=swatch.text, mark=part["chosen"], low=NAN, high=NAN)
             for swatch, column in ((on, "accuracy"), (off, "off_task"))
         )[["x", "series", "value", "low", "high", "mark"]]
         spec = lines(curves, swatches=(on, off), x_title="strength", y_title="", y_domain=(0.0, 1.0))
-        label = f"{words.plain(name)}: accuracy on split T against strength."
-        charts.append(Chart(f"strength-{name}", spec, label, words.plain(name)))
+        shown = f"{words.plain(name)}, {setting}" if setting else words.plain(name)
+        label = f"{shown}: accuracy on split T against strength."
+        charts.append(Chart(f"strength-{name}{setting and '-'}{setting.replace(' ', '-')}", spec, label, shown))
     title, caption = "Strengths tried on split T: right answers", "A ring marks the chosen strength."
     return [Figure("strengths", tuple(charts), title, caption, (on, off), min_width=SMALL)]
+
+
+def _curves(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Each method, or each of its settings, with its rows and that of strength 0, in order of strength."""
+    for name in dict.fromkeys(frame["method"]):
+        rows = only(frame, method=name).sort_values("value")
+        settings = rows["setting"].fillna("").astype(str)
+        for setting in sorted(set(settings) - {""}) or [""]:
+            yield name, setting, rows[settings.isin(["", setting])]
 
 
 def _latent(frame: pd.DataFrame) -> list[Block]:

@@ -33,7 +33,7 @@ TABLES = ("methods", "method_gains", "method_controls", "method_strengths")
     "methods",
     command="activate",
     needs=("data", "capture", "score", "select"),
-    version=2,
+    version=3,
     uses=lambda study: codes(METHODS, study.settings.methods),
 )
 def run(study: Study) -> None:
