@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import headatlas as ha
@@ -65,14 +65,15 @@ def mixed(vlm: VLM, changes: Sequence[Change], run: RunFacts | None, recipes: Re
     Raises:
         HeadAtlasError: heads that the model does not have, a direction that is not known, a recipe that is no longer there.
     """
-    ordered = in_force(changes, recipes)
-    edits = [None if change.recipe is not None else edit_of(change, vlm, run) for change in ordered]
+    active: list[AbstractContextManager[Any]] = [
+        vlm.edit(edit_of(change, vlm, run), scope=change.scope)
+        if change.recipe is None
+        else recipes.get(change.recipe).applied(vlm)
+        for change in in_force(changes, recipes)
+    ]
     with ExitStack() as stack:
-        for change, edit in zip(ordered, edits, strict=True):
-            if change.recipe is not None:
-                stack.enter_context(recipes.get(change.recipe).applied(vlm))
-            else:
-                stack.enter_context(vlm.edit(edit, scope=change.scope))
+        for one in active:
+            stack.enter_context(one)
         yield
 
 
