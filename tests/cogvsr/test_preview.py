@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from headatlas.cogvsr import FUNCTIONS, CogVSR, Step
+from headatlas.cogvsr import FUNCTIONS, CogVSR, Step, from_rows
 from headatlas.cogvsr.preview import COLORS, write_preview
 from headatlas.errors import HeadAtlasError
 
@@ -68,3 +68,15 @@ def test_fewer_questions_than_asked_for_are_all_shown_and_none_is_refused(questi
     (tmp_path / "file").write_text("")
     with pytest.raises(HeadAtlasError, match="cannot write the preview"):
         write_preview(data, tmp_path / "file" / "p.html")
+
+
+def test_questions_without_functions_are_one_task(tmp_path):
+    rows = [{"image": Image.new("RGB", (8, 8), (i, 0, 90)), "question": "Is it red?", "answer": "no"} for i in range(4)]
+    page = Page(write_preview(from_rows(rows), tmp_path / "preview.html").read_text(encoding="utf-8"))
+    words = " ".join(page.words)
+    assert "one function: this task" in words
+    assert "Spatial perception" not in words
+    assert [attrs["title"] for attrs in page.all("span") if "key" in attrs.get("class", "")] == [
+        "the questions name no functions"
+    ]
+    assert not page.all("li")  # the only step is the question, which is shown once

@@ -12,6 +12,7 @@ from headatlas.compare.registry import COMPARISON_SECTIONS
 from headatlas.compare.render import comparison_page, render_comparison
 from headatlas.compare.tables import read_comparison
 from headatlas.errors import HeadAtlasError
+from headatlas.report.one_task import ONE_TASK
 from headatlas.report.page import Page
 from headatlas.report.render import to_html
 from headatlas.results.comparison import comparison_tables
@@ -164,3 +165,16 @@ def test_a_scorer_that_finds_no_heads_in_any_model_is_a_note_not_an_empty_figure
         encoding="utf-8"
     )
     assert all(figure.charts for figure in comparison_page(read_comparison(out)).figures())
+
+
+def test_studies_of_one_task_are_called_so(compared, tmp_path):
+    """The function under which such questions are stored is not named, and what compares functions is left out."""
+    run = read_comparison(copy(compared, tmp_path))
+    run.tables["models"]["functions"] = ONE_TASK
+    page = comparison_page(run)
+    assert page.title == "The heads for one task of one and two"
+    assert "one function: this task" in page.summary[0]
+    assert [section.id for section in page.sections] == ["claims", "models", "words", "task"]
+    (task,) = (section for section in page.sections if section.id == "task")
+    assert "This task" in str(task)
+    assert "Spatial perception" not in str(task)

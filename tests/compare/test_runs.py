@@ -10,6 +10,7 @@ from synthetic_run import write_run
 from headatlas.cogvsr import FUNCTIONS
 from headatlas.compare.runs import differences, read_models
 from headatlas.errors import HeadAtlasError
+from headatlas.report.one_task import ONE_TASK
 
 
 def change(run, **settings):
@@ -105,3 +106,9 @@ def test_per_step_terms_come_with_the_atlas(one, twin):
     models = read_models([one, twin])
     assert models[0].atlas == {}
     assert all(scores.per_sample is not None for scores in models[1].atlas.values())
+
+
+def test_runs_with_functions_and_without_are_not_compared(one, twin):
+    change(twin, functions=ONE_TASK)
+    with pytest.raises(HeadAtlasError, match=r"twin' name no functions and those of .*one' do"):
+        read_models([one, twin])

@@ -6,8 +6,10 @@ import pytest
 from browser import ARGUMENTS, chromium
 from playwright.sync_api import expect, sync_playwright
 
+import headatlas as ha
 from headatlas.errors import HeadAtlasError
 from headatlas.explore import Desk, export
+from headatlas.vlm import HeadRecipe
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,25 @@ def test_ask_look_change_undo_and_share(browser, address):
     assert page.told == []
     assert other.told == []
     assert all(url.startswith(address) for url in page.asked)
+
+
+def test_load_a_head_recipe(browser, address, tiny_vlm, tmp_path):
+    folder = HeadRecipe.of(tiny_vlm, "gain", [ha.scale("L0.H1 L1.H2", 4.0)]).save(tmp_path / "mine.recipe")
+    page = enter(browser, address)
+    page.locator("#recipe-files").set_input_files(str(folder))
+    expect(page.locator("#changes li")).to_contain_text("recipe gain (2 heads)")
+    expect(page.locator("#compare .side")).to_have_count(2)
+    page.get_by_role("button", name="Python").click()
+    expect(page.locator("#code")).to_contain_text("HeadRecipe.load('mine.recipe').applied(vlm)")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#changes li")).to_have_count(0)
+    page.get_by_role("button", name="Apply recipe").click()
+    expect(page.locator("#changes li")).to_have_count(1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("x")
+    page.locator("#recipe-files").set_input_files(str(tmp_path / "other"))
+    expect(page.locator("#compare .error")).to_contain_text("choose that folder")
+    assert page.told == []
 
 
 def test_draw_a_scene_and_drop_a_file(browser, address, tmp_path):

@@ -8,10 +8,18 @@ import math
 
 import httpx
 import pytest
+import torch
 from PIL import Image
 
 import headatlas as ha
-from headatlas.explore.requests import Change, JobRequest, Picture
+from headatlas.errors import HeadAtlasError
+from headatlas.explaining import alternatives
+from headatlas.explore import Desk
+from headatlas.explore.mixer import in_force
+from headatlas.explore.recipes import Recipes
+from headatlas.explore.requests import Asked, Change, JobRequest, Picture
+from headatlas.vlm import HeadRecipe
+from headatlas.vlm.low_rank import linear_at
 
 CAR = {"picture": {"example": 0}, "question": "What colour is the car?", "step": None}
 
@@ -96,6 +104,76 @@ def test_the_code_of_a_mix_does_what_the_page_shows(web, changes, tiny_vlm, tiny
         assert 0 <= one["after"] <= 1.000001
 
 
+@pytest.fixture(scope="module")
+def recipe(tiny_vlm, tmp_path_factory):
+    edits = [ha.scale("L0.H1 L1.H2", 3.0), ha.zero("L0.H3")]
+    return HeadRecipe.of(tiny_vlm, "gain", edits).save(tmp_path_factory.mktemp("recipes") / "mine.recipe")
+
+
+def files_of(folder):
+    tensors = base64.b64encode((folder / "recipe.safetensors").read_bytes()).decode()
+    return {"name": folder.name, "record": (folder / "recipe.json").read_text(), "tensors": tensors}
+
+
+def test_a_recipe_in_the_mixer_is_that_recipe(recipe, tiny_vlm, tiny_questions, serving, monkeypatch):
+    desk = Desk(tiny_vlm, tiny_questions, "hand", recipes=[recipe])
+    with serving(desk) as at, httpx.Client(base_url=at, headers={"origin": at}, timeout=60) as client:
+        (one,) = client.get("/api/about").json()["recipes"]
+        assert (one["method"], one["n"], one["name"]) == ("gain", 3, "mine.recipe")
+        change = {"kind": "recipe", "recipe": one["recipe"], "heads": one["heads"]}
+        found = job(client, "mix", changes=[CHANGES[0], change])["result"]
+    with tiny_vlm.edit(ha.zero("L0.H1 L1.H2")), HeadRecipe.load(recipe).applied(tiny_vlm):
+        assert tiny_vlm.answer(tiny_questions[0].images[0], CAR["question"]) == found["after"]
+        options = alternatives(tiny_vlm, desk.chat(Asked.model_validate(CAR)), 4, 16)
+    assert {option.text: option.p for option in options}.items() <= {
+        row["text"]: pytest.approx(row["after"], abs=1e-6) for row in found["alternatives"]
+    }.items()
+    monkeypatch.setattr(ha.cogvsr, "load", lambda name: {"hand": tiny_questions}[name])
+    monkeypatch.setattr(ha, "load_vlm", lambda name: {tiny_vlm.name: tiny_vlm}[name], raising=False)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(compile(found["snippet"], "snippet", "exec"), {})
+    assert said.getvalue().splitlines() == [found["before"], found["after"]]
+
+
+def test_a_recipe_loaded_on_the_page(recipe, tiny_vlm, web):
+    def load(files):
+        name = web.post("/api/recipe", json=files).json()["id"]
+        while (news := web.get(f"/api/job/{name}?version=0").json())["state"] in ("waiting", "running"):
+            pass
+        return news
+
+    one = load(files_of(recipe))["result"]
+    assert one in web.get("/api/about").json()["recipes"]
+    found = job(web, "mix", changes=[{"kind": "recipe", "recipe": one["recipe"]}])["result"]
+    assert "HeadRecipe.load('mine.recipe').applied(vlm),  # the path of your recipe" in found["snippet"]
+    compile(found["snippet"], "snippet", "exec")
+    gone = job(web, "mix", changes=[{"kind": "recipe", "recipe": "0" * 16}])
+    assert gone["error"] == "this recipe is no longer there: load it again"
+    record = json.loads((recipe / "recipe.json").read_text())
+    other = json.dumps({**record, "identity": {**record["identity"], "weights": "of another model"}})
+    assert "is another model" in load(files_of(recipe) | {"record": other})["error"]
+    damaged = load(files_of(recipe) | {"record": "{}", "name": "../<b>"})["error"]
+    assert damaged.startswith("the recipe '../<b>' must be of format")
+
+
+def test_recipes_that_change_weights_are_alone(tiny_vlm, tmp_path):
+    (site, *_) = tiny_vlm.heads.tower("L")
+    weight = linear_at(tiny_vlm, site.name).weight
+    update = {site.name: (torch.full((1, weight.shape[1]), 0.1), torch.full((weight.shape[0], 1), 0.1))}
+    folders = [
+        HeadRecipe.of(tiny_vlm, "lora", low_rank=update, settings={"heads": ["L0.H0"]}).save(tmp_path / "lora"),
+        HeadRecipe.of(tiny_vlm, "gain", [ha.scale("L0.H1", 2.0)]).save(tmp_path / "gain"),
+    ]
+    recipes = Recipes(tiny_vlm, folders)
+    lora, gain = (Change(kind="recipe", recipe=one["recipe"]) for one in recipes.document())
+    silence = Change(kind="silence", heads=("L0.H1",))
+    assert in_force([silence, lora], recipes) == [lora, silence]
+    assert in_force([silence, gain], recipes) == [silence, gain]
+    with pytest.raises(HeadAtlasError, match="must be the only recipe"):
+        in_force([lora, gain], recipes)
+
+
 def test_scenes_and_uploads(web, tiny_vlm):
     drawn = {"scene": {"things": [{"cls": "car", "color": "red", "row": 2, "column": 5}], "place": "beach"}}
     for picture in (drawn, {"seed": 7}):
@@ -131,6 +209,9 @@ def test_scenes_and_uploads(web, tiny_vlm):
         ({"kind": "mix", "asked": CAR, "changes": []}, "needs a change"),
         ({"kind": "mix", "asked": CAR, "changes": [{"kind": "gaze", "heads": ["L0.H0"]}]}, "box"),
         ({"kind": "mix", "asked": CAR, "changes": [{"kind": "scale", "heads": ["L0.H0"], "factor": 99}]}, "factor"),
+        ({"kind": "mix", "asked": CAR, "changes": [{"kind": "silence"}]}, "needs a head"),
+        ({"kind": "mix", "asked": CAR, "changes": [{"kind": "recipe"}]}, "fingerprint"),
+        ({"kind": "mix", "asked": CAR, "changes": [{"kind": "recipe", "recipe": "../x"}]}, "recipe"),
         ({"kind": "ask", "asked": CAR, "path": "/etc"}, "path"),
     ],
 )
@@ -182,3 +263,14 @@ def test_requests_are_models():
         Picture()
     assert Change(kind="silence", heads=("L0.H0",)).scope == "all"
     assert JobRequest.model_validate({"kind": "ask", "asked": CAR}).changes == ()
+
+
+def test_questions_without_functions_are_one_task(tiny_vlm):
+    rows = [
+        {"image": Image.new("RGB", (24, 24), (i, 9, 90)), "question": "Is it red?", "answer": "no"} for i in range(4)
+    ]
+    desk = Desk(tiny_vlm, ha.cogvsr.from_rows(rows), "mine")
+    assert [one["title"] for one in desk.about()["functions"]] == ["This task"]
+    assert desk.about()["start"]["question"] == "Is it red?"
+    (one,) = desk.pictures.suggestions(Picture(example=0))
+    assert (one["text"], one["answer"]) == ("Is it red?", "no")

@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import sys
 
 import pytest
 from PIL import Image
@@ -187,6 +188,35 @@ def test_vlmevalkits_tsv_with_base64_and_images_in_other_rows(tmp_path):
     assert report.groups == 2
 
 
+def test_vlmevalkits_result_files_as_it_writes_them(tmp_path, monkeypatch):
+    openpyxl = pytest.importorskip("openpyxl")
+    rows = [
+        ("index", "question", "A", "B", "answer", "category", "prediction"),
+        (0, "Where is the cup?", "left", "right", "A", "place", "A"),
+        (17, "How many cups are there?", 2, 3, "B", "count", "The answer is B."),
+        (18, "Which one?", "left", None, None, "place", "A"),
+    ]
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(tmp_path / "model_set.xlsx")
+    first, second, odd = own(open_origin(tmp_path / "model_set.xlsx"))
+    assert (first.answer, first.options, first.family, first.pictures[0].name) == (
+        "left",
+        ("left", "right"),
+        "place",
+        "0",
+    )
+    assert (second.answer, second.pictures[0].name) == ("3", "17")
+    assert "row 4" in odd.key
+    (tmp_path / "bad.xlsx").write_bytes(b"PK")
+    with pytest.raises(HeadAtlasError, match="not a readable workbook"):
+        list(own(open_origin(tmp_path / "bad.xlsx")))
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(HeadAtlasError, match=r"needs openpyxl: install it with pip install 'headatlas\[xlsx\]'"):
+        list(own(open_origin(tmp_path / "model_set.xlsx")))
+
+
 def test_lmms_evals_samples_take_their_pictures_by_id(tmp_path):
     sample = {
         "doc_id": 3, "target": "(B)", "resps": [["A"]], "filtered_resps": ["A"], "doc_hash": "x",
@@ -241,6 +271,6 @@ def test_tables_of_several_kinds_and_none_are_refused(tmp_path):
     (tmp_path / "b.csv").write_text("image,question,answer\n")
     with pytest.raises(HeadAtlasError, match="name the file to read"):
         list(own(open_origin(tmp_path)))
-    (tmp_path / "c.xlsx").write_bytes(b"PK")
+    (tmp_path / "c.xls").write_bytes(b"PK")
     with pytest.raises(HeadAtlasError, match="save it as one of these"):
-        list(own(open_origin(tmp_path / "c.xlsx")))
+        list(own(open_origin(tmp_path / "c.xls")))

@@ -26,7 +26,7 @@ def test_a_significant_effect_below_the_least_is_not_functional():
     small = made([0.02, 0.0])
     chosen = select(small, "spatial_perception", "functional")
     assert not chosen
-    assert "0 of them by more than 0.05 nats" in chosen.reason
+    assert "none of them surely by more than 0.05 nats" in chosen.reason
 
 
 def test_the_number_of_heads_does_not_grow_with_the_sample():

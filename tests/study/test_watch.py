@@ -1,6 +1,8 @@
 """The page of a running study, over real HTTP."""
 
 import json
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -16,6 +18,14 @@ def get(address, path, host=None):
     request = urllib.request.Request(address + path, headers={"Host": host} if host else {})
     with urllib.request.urlopen(request, timeout=60) as reply:
         return reply.read().decode(), reply.headers
+
+
+def open_page(address, seen):
+    """Ask for the state until the study has ended, then for its report, as the page does."""
+    while not (state := json.loads(get(address, "state")[0]))["finished"]:
+        seen.append("running")
+        time.sleep(0.05)
+    seen.append(get(address, state["page"])[0])
 
 
 def test_the_page_grows_as_stages_end(tiny_vlm, tiny_questions, tmp_path):
@@ -46,6 +56,13 @@ def test_the_page_grows_as_stages_end(tiny_vlm, tiny_questions, tmp_path):
         watch("sweep: L0.H1", 3, 9)
         state = json.loads(get(address, "state")[0])
         assert (state["work"], state["done"], state["total"]) == ("sweep", 3, 9)
+        # A page that is open when the study ends still gets the finished report.
+        page = threading.Thread(target=open_page, args=(address, last := []))
+        page.start()
+        while not last:
+            time.sleep(0.01)
+    page.join()
+    assert last[-1].startswith("<!doctype html>")
     assert watch.finished
     assert heard[-1] == ("sweep: L0.H1", 3, 9)
     with pytest.raises(OSError):

@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, TITLES
+from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TASK, TASK_TITLE, TITLES
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
 
@@ -51,6 +51,7 @@ def write_preview(data: CogVSR, out: str | Path, n: int = 60, title: str = "CogV
     count = min(n, len(data))
     questions = (data[i * len(data) // count] for i in range(count))
     cards = [(q.model_copy(update={"images": ()}), [_data_uri(image) for image in q.images]) for q in questions]
+    one_task = all(step.kind == TASK for q, _ in cards for step in q.steps)
     loader = jinja2.PackageLoader("headatlas.cogvsr")
     page = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     html = page.get_template("preview.html.j2").render(
@@ -59,9 +60,10 @@ def write_preview(data: CogVSR, out: str | Path, n: int = 60, title: str = "CogV
         cards=cards,
         splits=list(dict.fromkeys(q.split for q, _ in cards)),
         families=sorted({q.family for q, _ in cards if q.family}),
-        functions=FUNCTIONS,
-        titles=TITLES,
-        meanings=MEANINGS,
+        functions=SPATIAL[:1] if one_task else FUNCTIONS,
+        titles={SPATIAL[0]: TASK_TITLE} if one_task else TITLES,
+        meanings={SPATIAL[0]: "the questions name no functions"} if one_task else MEANINGS,
+        one_task=one_task,
         colors=COLORS,
     )
     path = Path(out)

@@ -20,6 +20,7 @@ from headatlas.compare.profiles import binned, layer_mass, n_bins
 from headatlas.compare.resample import N_RESAMPLES, resampled
 from headatlas.compare.runs import Model
 from headatlas.report.blocks import headline_selector
+from headatlas.report.one_task import ONE_TASK, is_one_task
 from headatlas.results.comparison import comparison_tables
 from headatlas.scoring import Scores, agreement
 from headatlas.scoring.resample import bootstrap_masks, limits
@@ -38,7 +39,17 @@ def models_table(models: Sequence[Model], out: Path) -> pd.DataFrame:
         grid = {"layers": layers, "heads_per_layer": heads, "total": layers * heads}
         place = model.run.path.resolve()
         inside = place.name if place.parent == out.resolve() else ""
-        rows.append({"model": model.label, "name": settings.get("model"), **grid, **known, "run": inside})
+        functions = ONE_TASK if is_one_task(model.run) else "eight"
+        rows.append(
+            {
+                "model": model.label,
+                "name": settings.get("model"),
+                **grid,
+                **known,
+                "functions": functions,
+                "run": inside,
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -12,6 +12,7 @@ from headatlas.compare.registry import COMPARISON_SECTIONS
 from headatlas.compare.tables import FOLDER, read_comparison
 from headatlas.report import words
 from headatlas.report.blocks import all_scorers
+from headatlas.report.one_task import COMPARE, ONE_TASK, only_the_task
 from headatlas.report.page import Page
 from headatlas.report.registry import build_sections
 from headatlas.report.render import write_page
@@ -30,8 +31,20 @@ def render_comparison(out: str | Path) -> Path:
 
 def comparison_page(run: Run) -> Page:
     """The page of a comparison, as plain records."""
-    with words.scorer_names(run.tables["scorer_names"]):
-        return _page(run)
+    one_task = bool((run.tables["models"]["functions"] == ONE_TASK).all())
+    with words.scorer_names(run.tables["scorer_names"]), words.one_task(one_task):
+        return _one_task(_page(only_the_task(run))) if one_task else _page(run)
+
+
+def _one_task(page: Page) -> Page:
+    """The page of studies whose questions name no functions: without what compares functions."""
+    page.title = page.title.replace("The spatial heads of", "The heads for one task of", 1)
+    page.summary = [
+        "The questions name no cognitive functions, so they are one function: this task. What compares functions is left out.",
+        *page.summary,
+    ]
+    page.sections = [one for one in page.sections if one.id not in COMPARE]
+    return page
 
 
 def _page(run: Run) -> Page:

@@ -17,6 +17,7 @@ from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.report.blocks import headline_selector
+from headatlas.report.one_task import is_one_task
 from headatlas.report.sections.provenance import flatten
 from headatlas.report.tables import Run, only, read_run
 from headatlas.scoring import Atlas, Scores
@@ -95,7 +96,8 @@ def read_models(paths: Sequence[str | Path]) -> list[Model]:
     """The models of the finished run directories `paths`, in their order.
 
     Raises:
-        HeadAtlasError: fewer than two runs, one given twice, no run directory, or a run that is unfinished or damaged.
+        HeadAtlasError: fewer than two runs, one given twice, no run directory, a run that is unfinished or damaged, or runs of
+            questions with functions and without.
     """
     if len(paths) < 2:
         raise HeadAtlasError(f"a comparison needs at least two runs, got {len(paths)}")
@@ -112,6 +114,13 @@ def read_models(paths: Sequence[str | Path]) -> list[Model]:
                 f"the run in {str(run.path)!r} is not finished, {', '.join(missing)} is missing or empty: "
                 f"run `headatlas study {model} --out {run.path}` first"
             )
+    tasks = [run for run in runs if is_one_task(run)]
+    if 0 < len(tasks) < len(runs):
+        named = next(run for run in runs if not is_one_task(run))
+        raise HeadAtlasError(
+            f"the questions of {str(tasks[0].path)!r} name no functions and those of {str(named.path)!r} do: compare runs of "
+            "one kind"
+        )
     return [_model(label, run) for label, run in zip(labels(runs), runs, strict=True)]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TITLES
+from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TASK_TITLE, TITLES
 from headatlas.errors import HeadAtlasError
 from headatlas.explaining import alternatives, find_groups, head_effects, head_writes, probabilities
 from headatlas.explaining.alternatives import answered
@@ -15,7 +17,8 @@ from headatlas.explaining.explain import default_heads, possible_answers
 from headatlas.explore.examples import head_examples
 from headatlas.explore.mixer import known, mixed, snippet
 from headatlas.explore.pictures import Pictures
-from headatlas.explore.requests import Asked, Change, JobRequest
+from headatlas.explore.recipes import Recipes
+from headatlas.explore.requests import Asked, Change, JobRequest, RecipeFiles
 from headatlas.explore.run_facts import RunFacts
 from headatlas.progress import Progress
 from headatlas.vlm.attention import AttentionMap, attention_map
@@ -38,13 +41,20 @@ class Desk:
         data: questions with pictures; the first 200 are offered.
         data_name: what they are loaded by, for code.
         run: facts of a study of this model.
+        recipes: folders of head recipes of this model, besides those of the run.
+
+    Raises:
+        HeadAtlasError: the data are empty, or a recipe is damaged or of another model.
     """
 
-    def __init__(self, vlm: VLM, data: Any, data_name: str, run: RunFacts | None = None) -> None:
+    def __init__(
+        self, vlm: VLM, data: Any, data_name: str, run: RunFacts | None = None, recipes: Sequence[str | Path] = ()
+    ) -> None:
         if not len(data):
             raise HeadAtlasError(f"the data {data_name!r} must have at least one question, got none")
         self.vlm, self.run = vlm, run
         self.pictures = Pictures(data, data_name)
+        self.recipes = Recipes(vlm, [*(() if run is None else run.recipes()), *recipes])
         self._work = {
             "ask": self.ask, "effects": self.effects, "groups": self.groups, "attention": self.attention,
             "writes": self.writes, "examples": self.examples, "mix": self.mix,
@@ -62,7 +72,8 @@ class Desk:
             "family": self.vlm.family,
             "device": str(self.vlm.device),
             "towers": towers,
-            "functions": [{"name": f, "title": TITLES[f], "meaning": MEANINGS[f]} for f in FUNCTIONS],
+            "functions": self._functions(),
+            "recipes": self.recipes.document(),
             "data": self.pictures.name,
             "n_examples": len(self.pictures.questions),
             "start": self._start(),
@@ -83,6 +94,10 @@ class Desk:
         image = self.pictures.image(asked.picture)
         return Conversation(() if image is None else (image,), (Turn(asked.question),))
 
+    def add_recipe(self, files: RecipeFiles) -> dict[str, Any]:
+        """Keep a head recipe; a job, because the model must be as it is when nothing is changed."""
+        return self.recipes.add(files)
+
     # -- the jobs --------------------------------------------------------------------------------------------------
 
     def ask(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
@@ -96,7 +111,7 @@ class Desk:
             "alternatives": [{"text": one.text, "p": one.p} for one in options],
             "gold": self._gold(request.asked),
             "earlier": [[turn.user, turn.answer] for turn in chat.turns[:-1]],
-            "snippet": snippet(self.vlm, request.asked, (), self.pictures, self.run),
+            "snippet": snippet(self.vlm, request.asked, (), self.pictures, self.run, self.recipes),
         }
 
     def effects(self, request: JobRequest, progress: Progress) -> dict[str, Any]:
@@ -128,7 +143,7 @@ class Desk:
         """Attention of every head of the language model from one token, under the active changes."""
         chat = self.chat(request.asked)
         queries: Any = "predict" if request.position is None else [request.position]
-        with mixed(self.vlm, request.changes, self.run):
+        with mixed(self.vlm, request.changes, self.run, self.recipes):
             seen = attention_map(self.vlm, chat, None, queries)
         return attention_document(seen)
 
@@ -158,7 +173,7 @@ class Desk:
             "before": before_said,
             "after": after_said,
             "alternatives": [{"text": t, "before": before.get(t), "after": after.get(t)} for t in texts[:6]],
-            "snippet": snippet(self.vlm, request.asked, request.changes, self.pictures, self.run),
+            "snippet": snippet(self.vlm, request.asked, request.changes, self.pictures, self.run, self.recipes),
         }
 
     # -- helpers ---------------------------------------------------------------------------------------------------
@@ -172,7 +187,7 @@ class Desk:
         return chat, head_effects(self.vlm, chat, texts, answer, heads, None, MAX_NEW_TOKENS, progress)
 
     def _answers(self, chat: Conversation, changes: tuple[Change, ...]) -> tuple[str, dict[str, float]]:
-        with mixed(self.vlm, changes, self.run):
+        with mixed(self.vlm, changes, self.run, self.recipes):
             answer = generate_answers(self.vlm, [chat], MAX_NEW_TOKENS)[0].text
             options = {one.text: one.p for one in alternatives(self.vlm, chat, ALTERNATIVES, MAX_NEW_TOKENS)}
             if answer and answer not in options:
@@ -180,14 +195,25 @@ class Desk:
         return answer, options
 
     def _more(self, chat: Conversation, changes: tuple[Change, ...], texts: list[str]) -> dict[str, float]:
-        with mixed(self.vlm, changes, self.run):
+        with mixed(self.vlm, changes, self.run, self.recipes):
             return {one.text: one.p for one in probabilities(self.vlm, chat, texts)}
+
+    def _functions(self) -> list[dict[str, str]]:
+        """The functions that the data's questions can have: the eight, or the one task of questions that name none."""
+        if self.pictures.one_task:
+            return [{"name": SPATIAL[0], "title": TASK_TITLE, "meaning": "what your questions ask"}]
+        return [{"name": f, "title": TITLES[f], "meaning": MEANINGS[f]} for f in FUNCTIONS]
 
     def _start(self) -> dict[str, Any]:
         """The question with which the page opens: the first of a few spatial steps that the model answers right, if there is
         one."""
-        spatial = []
+        spatial: list[dict[str, Any]] = []
         for number, question in enumerate(self.pictures.questions):
+            if self.pictures.one_task and len(question.steps) == 1:
+                spatial.append({"picture": {"example": number}, "question": question.text, "step": None})
+                if len(spatial) == TRIED:
+                    break
+                continue
             for k, step in enumerate(question.steps):
                 if step.function in SPATIAL and step.needs_image:
                     spatial.append({"picture": {"example": number}, "question": step.text, "step": k})
@@ -203,8 +229,13 @@ class Desk:
         return spatial[0] if spatial else {"picture": {"example": 0}, "question": first, "step": 0}
 
     def _gold(self, asked: Asked) -> str:
-        """The right answer of a step of the data; empty for other questions."""
-        return "" if asked.step is None else self.pictures.question(asked.picture).steps[asked.step].answer
+        """The right answer of a step or question of the data; empty for other questions."""
+        if asked.picture.example is None:
+            return ""
+        question = self.pictures.question(asked.picture)
+        if asked.step is not None:
+            return question.steps[asked.step].answer
+        return question.answer if asked.question == question.text.strip() else ""
 
 
 def attention_document(seen: AttentionMap) -> dict[str, Any]:

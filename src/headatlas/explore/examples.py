@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from headatlas.cogvsr.functions import TASK
+from headatlas.cogvsr.schema import Question, Step
 from headatlas.engine import sweep
 from headatlas.explore.pictures import Pictures
 from headatlas.heads import Head, HeadSet, zero
@@ -36,7 +38,8 @@ def head_examples(vlm: VLM, pictures: Pictures, head: Head, progress: Progress) 
         by_function.setdefault(step.function, []).append(lost)
     examples = [
         {
-            "example": rows[n][0], "step": rows[n][1], "text": rows[n][2].text, "gold": rows[n][2].answer, "fall": float(fall[n]),
+            "example": rows[n][0], "step": rows[n][1], "text": rows[n][2].text, "shown": _shown(some[rows[n][0]], rows[n][2]),
+            "gold": rows[n][2].answer, "fall": float(fall[n]),
             "before": before[n], "after": after[n], "function": rows[n][2].function,
         }
         for n in np.argsort(-fall, kind="stable")[:SHOWN].tolist()
@@ -50,3 +53,8 @@ def head_examples(vlm: VLM, pictures: Pictures, head: Head, progress: Progress) 
         "mean": {name: {"fall": float(np.mean(lost)), "n": len(lost)} for name, lost in by_function.items()},
         "examples": [one for one in examples if one["fall"] > 0.005],
     }
+
+
+def _shown(question: Question, step: Step) -> str:
+    """The words for people: a step that only asks for its question's answer comes with the question."""
+    return f"{question.text} {step.text}" if step.kind == TASK else step.text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import headatlas as ha
 from headatlas.errors import HeadAtlasError
 from headatlas.explore.pictures import Pictures
+from headatlas.explore.recipes import Recipes
 from headatlas.explore.requests import Asked, Change
 from headatlas.explore.run_facts import RunFacts
 from headatlas.heads import HeadSet
@@ -17,7 +18,7 @@ from headatlas.vlm.model import VLM
 
 
 def edit_of(change: Change, vlm: VLM, run: RunFacts | None) -> Any:
-    """The edit that a change makes.
+    """The edit that a change makes, unless it is a recipe.
 
     Raises:
         HeadAtlasError: heads that the model does not have, or a direction to steer along that is not known.
@@ -45,22 +46,48 @@ def known(vlm: VLM, heads: Sequence[str]) -> HeadSet:
     return chosen
 
 
+def in_force(changes: Sequence[Change], recipes: Recipes) -> list[Change]:
+    """The changes in the order in which they are made: that of the page, but a recipe with updates of weights is first.
+
+    Raises:
+        HeadAtlasError: such a recipe and another one, which would find other weights than those it was made for.
+    """
+    updates = [one for one in changes if one.recipe is not None and recipes.get(one.recipe).low_rank]
+    if updates and sum(one.recipe is not None for one in changes) > 1:
+        raise HeadAtlasError("a recipe that changes weights must be the only recipe: remove the other one")
+    return [*updates, *(one for one in changes if one not in updates)]
+
+
 @contextmanager
-def mixed(vlm: VLM, changes: Sequence[Change], run: RunFacts | None) -> Iterator[None]:
-    """Within the block all changes are active, in the order of the page."""
-    edits = [(edit_of(change, vlm, run), change.scope) for change in changes]
+def mixed(vlm: VLM, changes: Sequence[Change], run: RunFacts | None, recipes: Recipes) -> Iterator[None]:
+    """Within the block all changes are active.
+
+    Raises:
+        HeadAtlasError: heads that the model does not have, a direction that is not known, a recipe that is no longer there.
+    """
+    active: list[AbstractContextManager[Any]] = [
+        vlm.edit(edit_of(change, vlm, run), scope=change.scope)
+        if change.recipe is None
+        else recipes.get(change.recipe).applied(vlm)
+        for change in in_force(changes, recipes)
+    ]
     with ExitStack() as stack:
-        for edit, scope in edits:
-            stack.enter_context(vlm.edit(edit, scope=scope))
+        for one in active:
+            stack.enter_context(one)
         yield
 
 
-def snippet(vlm: VLM, asked: Asked, changes: Sequence[Change], pictures: Pictures, run: RunFacts | None) -> str:
+def snippet(
+    vlm: VLM, asked: Asked, changes: Sequence[Change], pictures: Pictures, run: RunFacts | None, recipes: Recipes
+) -> str:
     """Python code that asks the same question under the same changes and prints the answer."""
     lines = ["import headatlas as ha"]
     picture = asked.picture
+    needed = ["HeadRecipe"] if any(change.recipe is not None for change in changes) else []
     if asked.step is not None:
-        lines.append("from headatlas.vlm import conversation, generate")
+        needed += ["conversation", "generate"]
+    if needed:
+        lines.append(f"from headatlas.vlm import {', '.join(needed)}")
     if picture.seed is not None:
         lines += [
             "import random",
@@ -87,16 +114,24 @@ def snippet(vlm: VLM, asked: Asked, changes: Sequence[Change], pictures: Picture
     if any(change.kind == "steer" for change in changes):
         assert run is not None
         lines += run.snippet(sorted({change.function for change in changes if change.kind == "steer"}))
-    edits = [f"vlm.edit({_edit_code(change, vlm)}, scope={change.scope!r})" for change in changes]
+    edits = [_change_code(change, vlm, recipes) for change in in_force(changes, recipes)]
     if asked.step is None:
         call = f"print(vlm.answer(picture, {asked.question!r}))"
     else:
         call = f"print(generate(vlm, [conversation(question, upto={asked.step})])[0])"
     lines += ["", f"{call}  # before"]
     if edits:
-        inside = "".join(f"    {edit},\n" for edit in edits)
+        inside = "".join(f"    {edit}\n" for edit in edits)
         lines.append(f"with (\n{inside}):\n{textwrap.indent(call, '    ')}  # after")
     return "\n".join(lines) + "\n"
+
+
+def _change_code(change: Change, vlm: VLM, recipes: Recipes) -> str:
+    """A line of the `with` statement."""
+    if change.recipe is None:
+        return f"vlm.edit({_edit_code(change, vlm)}, scope={change.scope!r}),"
+    name, is_path = recipes.path(change.recipe)
+    return f"HeadRecipe.load({name!r}).applied(vlm),{'' if is_path else '  # the path of your recipe'}"
 
 
 def _edit_code(change: Change, vlm: VLM) -> str:

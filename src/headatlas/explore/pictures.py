@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from headatlas.cogvsr.functions import TASK
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
 from headatlas.explore.requests import DrawnScene, Picture, Upload
@@ -39,6 +40,8 @@ class Pictures:
         light = questions.without_images() if hasattr(questions, "without_images") else questions
         self.questions: list[Question] = list(islice(light, MOST_EXAMPLES))
         """The questions that are offered; `full` has their pictures."""
+        self.one_task = any(step.kind == TASK for question in self.questions for step in question.steps)
+        """Whether the questions name no functions."""
         self._uploads: OrderedDict[str, tuple[str, Image.Image]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -96,6 +99,8 @@ class Pictures:
                 {"text": step.text, "answer": step.answer, "function": step.function, "step": str(k)}
                 for k, step in enumerate(question.steps)
             ]
+            if self.one_task and len(rows) == 1:
+                rows = []  # the step only asks for the question's answer
             return [*rows, {"text": question.text, "answer": question.answer, "function": "", "step": ""}]
         if picture.upload is not None:
             return []

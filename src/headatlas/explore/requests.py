@@ -86,8 +86,9 @@ class Asked(_Record):
 class Change(_Record):
     """One change of the mixer."""
 
-    kind: Literal["silence", "scale", "steer", "gaze", "knockout"]
-    heads: tuple[HeadName, ...] = Field(min_length=1, max_length=MOST_HEADS)
+    kind: Literal["silence", "scale", "steer", "gaze", "knockout", "recipe"]
+    heads: tuple[HeadName, ...] = Field(default=(), max_length=MOST_HEADS)
+    """Which heads; a recipe has its own, and these are those that the page shows."""
     factor: float = Field(default=0.0, ge=-10, le=10, allow_inf_nan=False)
     """Of `scale`."""
     beta: float = Field(default=3.0, ge=-20, le=20, allow_inf_nan=False)
@@ -98,10 +99,18 @@ class Change(_Record):
     """Of `steer`: standard deviations along the direction."""
     function: str = Field(default="", max_length=60)
     """Of `steer`: the function whose direction from wrong to right is taken."""
+    recipe: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = None
+    """Of `recipe`: its fingerprint."""
     scope: Literal["all", "answer"] = "all"
+    """Where the change is made; a recipe has its own."""
 
     @model_validator(mode="after")
     def _complete(self) -> Change:
+        if self.kind == "recipe":
+            if self.recipe is None:
+                raise ValueError("a change by a recipe needs the recipe's fingerprint")
+        elif not self.heads:
+            raise ValueError("a change needs a head")
         if self.kind == "gaze":
             if self.box is None or not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
                 raise ValueError("a gaze needs a box of the picture, with x0 < x1 and y0 < y1")
@@ -115,6 +124,17 @@ class Upload(_Record):
 
     name: Annotated[str, StringConstraints(max_length=200)] = "picture"
     data: Annotated[str, StringConstraints(max_length=24 * 2**20)]
+
+
+class RecipeFiles(_Record):
+    """The files of a head recipe from the user's machine."""
+
+    name: Annotated[str, StringConstraints(max_length=200)] = "recipe"
+    """What its folder is called."""
+    record: Annotated[str, StringConstraints(max_length=4 * 2**20)]
+    """The text of recipe.json."""
+    tensors: Annotated[str, StringConstraints(max_length=24 * 2**20)]
+    """recipe.safetensors, base64."""
 
 
 class JobRequest(_Record):

@@ -6,11 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from headatlas.cogvsr.functions import FUNCTIONS, TITLES
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL, TASK_TITLE, TITLES
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention import Directions, directions
 from headatlas.scoring import Atlas
 from headatlas.study.run import kept_settings
+from headatlas.study.stages.methods import RECIPES
 from headatlas.study.study import Study
 from headatlas.vlm.model import VLM
 
@@ -35,6 +36,10 @@ class RunFacts:
     def data_name(self) -> str:
         """What the run's questions are loaded by."""
         return str(self.study.run.root / "data")
+
+    def recipes(self) -> list[Path]:
+        """The folders of the head recipes that the study wrote."""
+        return sorted((self.study.run.root / RECIPES).glob("*.recipe"))
 
     def document(self) -> dict[str, Any]:
         """All of it for the page: scores `[L][H]` by scorer and function, the selected heads, and redundant groups."""
@@ -73,11 +78,12 @@ class RunFacts:
     def _groups(self) -> list[dict[str, Any]]:
         """Redundant groups that the scorer `multihead` found: function, heads, joint damage and damage alone."""
         groups = []
+        titles = {**TITLES, SPATIAL[0]: TASK_TITLE} if self.study.one_task else TITLES
         for name, scores in self.atlas.scores.items():
             for function, group in (scores.info.get("groups") or {}).items():
                 if isinstance(group, dict) and group.get("heads"):
                     groups.append(
-                        {"scorer": name, "function": function, "title": TITLES.get(function, function), **group}
+                        {"scorer": name, "function": function, "title": titles.get(function, function), **group}
                     )
         return groups
 

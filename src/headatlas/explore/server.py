@@ -24,7 +24,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.explore.desk import Desk
 from headatlas.explore.jobs import Jobs
 from headatlas.explore.pictures import png
-from headatlas.explore.requests import JobRequest, Picture, Upload
+from headatlas.explore.requests import JobRequest, Picture, RecipeFiles, Upload
 from headatlas.local_page import HOST
 
 MOST_BYTES = 32 * 2**20
@@ -50,6 +50,7 @@ def make_app(desk: Desk, port: int) -> tuple[Starlette, Jobs]:
         Route("/api/suggestions", page.suggestions, methods=["POST"]),
         Route("/api/picture", page.picture),
         Route("/api/upload", page.upload, methods=["POST"]),
+        Route("/api/recipe", page.recipe, methods=["POST"]),
         Route("/api/job", page.add, methods=["POST"]),
         Route("/api/job/{name:str}", page.news),
         Route("/api/job/{name:str}/cancel", page.cancel, methods=["POST"]),
@@ -79,10 +80,11 @@ class _Page:
 
     def __init__(self, desk: Desk, jobs: Jobs) -> None:
         self._desk, self._jobs = desk, jobs
-        self._about = json.dumps(desk.about(), allow_nan=False)
+        self._about = desk.about()
 
     def about(self, request: Request) -> Response:
-        return Response(self._about, media_type="application/json")
+        about = {**self._about, "recipes": self._desk.recipes.document()}  # more may have been loaded
+        return Response(json.dumps(about, allow_nan=False), media_type="application/json")
 
     async def suggestions(self, request: Request) -> Response:
         picture = await _body(request, Picture)
@@ -103,6 +105,10 @@ class _Page:
     async def upload(self, request: Request) -> Response:
         upload = await _body(request, Upload)
         return JSONResponse(await run_in_threadpool(self._desk.pictures.add, upload))
+
+    async def recipe(self, request: Request) -> Response:
+        files = await _body(request, RecipeFiles)
+        return JSONResponse({"id": self._jobs.add(lambda progress: self._desk.add_recipe(files)).id})
 
     async def add(self, request: Request) -> Response:
         asked = await _body(request, JobRequest)

@@ -18,9 +18,9 @@ from headatlas.importing.own import FIELDS, NAME, Pictured, drafts_of
 from headatlas.importing.records import Record, Spool, read_records
 from headatlas.importing.registry import importer
 
-PATTERNS = ("*.jsonl", "*.csv", "*.tsv", "*.json", "*.parquet")
+PATTERNS = ("*.jsonl", "*.csv", "*.tsv", "*.json", "*.parquet", "*.xlsx")
 
-_NOT_TABLES = re.compile(r"(_results|\.import|_acc|_score|config)\.(json|csv|tsv)$|^results\.json$", re.IGNORECASE)
+_NOT_TABLES = re.compile(r"(_results|\.import|_acc|_score|config)\.(json|csv|tsv|xlsx)$|^results\.json$", re.IGNORECASE)
 """Names of what evaluations write beside their questions."""
 
 _ENCODED = ("iVBOR", "/9j/", "R0lG", "UklGR", "Qk", "SUkq", "TU0A")
@@ -34,12 +34,12 @@ def own_tables(origin: Origin) -> list[Path]:
     """The tables with questions in a folder, or the one file that was named.
 
     Raises:
-        HeadAtlasError: there is none, there are several kinds, or it is a table that cannot be read, such as .xlsx.
+        HeadAtlasError: there is none, there are several kinds, or it is a table that cannot be read, such as .pkl.
     """
     if origin.file is not None:
-        if origin.file.suffix.lower() in (".xlsx", ".xls", ".pkl"):
+        if origin.file.suffix.lower() in (".xls", ".pkl"):
             raise HeadAtlasError(
-                f"{origin.file}: must be a .jsonl, .json, .csv, .tsv or .parquet file; save it as one of these"
+                f"{origin.file}: must be a .jsonl, .json, .csv, .tsv, .parquet or .xlsx file; save it as one of these"
             )
         return [origin.file]
     samples = origin.files("*samples*.jsonl")

@@ -1,4 +1,4 @@
-"""Read the records of a table one at a time: JSON lines, JSON, TSV, CSV or Parquet.
+"""Read the records of a table one at a time: JSON lines, JSON, TSV, CSV, Parquet, or an Excel workbook (.xlsx).
 
 An encoded image in a Parquet table becomes a `Picture` that is read on demand, so that large tables need little memory.
 """
@@ -12,6 +12,7 @@ import json
 import re
 import tempfile
 import weakref
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -101,7 +102,9 @@ def read_records(path: Path, key: str = "") -> Iterator[Record | LeftOut]:
     Raises:
         HeadAtlasError: the file cannot be read, or its format is not known.
     """
-    readers = {".jsonl": _jsonl, ".json": _json, ".tsv": _separated, ".csv": _separated, ".parquet": _parquet}
+    readers = {
+        ".jsonl": _jsonl, ".json": _json, ".tsv": _separated, ".csv": _separated, ".parquet": _parquet, ".xlsx": _workbook,
+    }  # fmt: skip
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise HeadAtlasError(f"{path}: must be a table ({', '.join(readers)})")
@@ -198,6 +201,30 @@ def _parquet(path: Path) -> Iterator[Record | LeftOut]:
             for name in pictured:
                 fields[name] = Picture(f"{path.name}#{group}.{i}.{name}", read=_cell(path, group, i, name))
             yield Record(fields, f"{path.name}, row {group}.{i}")
+
+
+def _workbook(path: Path) -> Iterator[Record | LeftOut]:
+    """The rows of a workbook's first sheet, whose first row names the columns."""
+    try:
+        from openpyxl import load_workbook
+        from openpyxl.utils.exceptions import InvalidFileException
+    except ImportError as error:
+        raise HeadAtlasError(
+            f"{path}: reading .xlsx needs openpyxl: install it with pip install 'headatlas[xlsx]', or save the table as .csv"
+        ) from error
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, InvalidFileException, KeyError) as error:
+        raise HeadAtlasError(f"{path}: not a readable workbook ({' '.join(str(error).split()):.100})") from error
+    try:
+        rows = book.worksheets[0].iter_rows(values_only=True) if book.worksheets else iter(())
+        names = ["" if name is None else str(name).strip() for name in next(rows, ())]
+        for number, row in enumerate(rows, 2):
+            fields = {name: value for name, value in zip(names, row, strict=False) if name and value is not None}
+            if fields:
+                yield Record(fields, f"{path.name}, row {number}")
+    finally:
+        book.close()
 
 
 def _is_image(kind: pa.DataType) -> bool:

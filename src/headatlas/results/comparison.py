@@ -38,6 +38,7 @@ def comparison_tables() -> dict[str, Table]:
                 Column("d_head", "count", "size of a head's output", "numbers", gaps=True),
                 Column("dtype", "text", "number format while the model ran", gaps=True),
                 Column("model_fingerprint", "text", "digest of configuration and weights", gaps=True),
+                Column("functions", "text", "`eight`, or `one task` where the questions name no functions"),
                 Column("run", "text", "its run directory, if that lies in OUT", gaps=True),
             ),
         ),

@@ -56,9 +56,10 @@ def by_effect(scores: Scores, function: str, q: float = 0.05, least: float | Non
     reason = ""
     if not chosen.any():
         unit = SCORERS[scores.name].unit if scores.name in SCORERS else ""
-        reason = (
-            f"{int(beats.sum())} heads beat the null, {int(large.sum())} of them by more than {floor:g} {unit}".rstrip()
-        )
+        n, m = int(beats.sum()), int(large.sum())
+        reason = f"{n or 'no'} {'head scores' if n <= 1 else 'heads score'} above chance"
+        if n:
+            reason += f", {m or 'none'} of them surely by more than {floor:g} {unit}".rstrip()
         if large.any() and twin is not None:
             reason += f", none of which scores above the untrained twin's {twin[index]:.3g}"
     return ranked(scores, function, chosen, reason)

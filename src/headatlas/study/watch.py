@@ -5,8 +5,10 @@ The report is rendered anew when a stage has ended, from what that stage has wri
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -28,6 +30,9 @@ from headatlas.study.study import Study
 
 N_QUESTIONS = 12
 """Questions shown before the first chart."""
+
+OPEN = 4.0
+"""A page that has not asked for so many seconds is closed."""
 
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 
@@ -51,8 +56,9 @@ class Watch:
     def __init__(self, study: Study, progress: Progress | None = None) -> None:
         self.study, self._progress = study, progress
         self._run = RunDir(study.run.root)
-        self._work, self._pace = "", Pace()
+        self._stage, self._work, self._pace = "", "", Pace()
         self._lock = threading.Lock()
+        self._asked, self._shown = -math.inf, False  # when a page last asked, and whether it has the last report
         self._rendered: tuple[str, str] = ("", "")  # (version, HTML)
         self.finished, self.error = False, ""
 
@@ -81,6 +87,9 @@ class Watch:
                     "seconds": marker["seconds"] if done and marker is not None else None,
                 }
             )
+        if running != self._stage:  # what is known is the progress of an earlier stage
+            self._stage, self._work, self._pace = running, "", Pace()
+        self._asked = time.monotonic()
         ended = "-".join(one["name"] for one in stages if one["state"] == "done")
         page = ""
         if "evaluate" in ended.split("-"):
@@ -103,7 +112,18 @@ class Watch:
                 except (HeadAtlasError, OSError):  # a stage is writing its tables
                     if not self._rendered[1]:
                         raise
+            self._shown = self.finished
             return self._rendered[1]
+
+    def wait_for_pages(self, seconds: float = 20.0) -> None:
+        """Wait until a page that is open has fetched the finished report; returns at once if none is open."""
+        until = time.monotonic() + seconds
+        while not self._shown and time.monotonic() < until:
+            if (
+                time.monotonic() - self._asked > OPEN and not self._lock.locked()
+            ):  # nobody looks, and nothing is rendered
+                return
+            time.sleep(0.1)
 
     def questions(self) -> str:
         """Some questions with their pictures, as HTML."""
@@ -142,6 +162,7 @@ def watching(
             watch.error = " ".join(str(error).split())[:300] or type(error).__name__
             raise
         watch.finished = True
+        watch.wait_for_pages()
 
 
 def make_app(watch: Watch, port: int) -> Any:

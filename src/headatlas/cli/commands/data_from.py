@@ -19,7 +19,7 @@ def from_(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A .jsonl, .json, .csv, .tsv or .parquet file, or the folder that holds it."
+            metavar="FILE", help="A .jsonl, .json, .csv, .tsv, .parquet or .xlsx file, or the folder that holds it."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the dataset; its report is written next to it.")],

@@ -22,6 +22,12 @@ def explore(
     data: Annotated[
         str | None, typer.Option("--data", help=f"{options.DATA_HELP} [default: that of --run, else cogvsr-mini]")
     ] = None,
+    recipe: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--recipe", help="Head recipe of this model to apply on the page, besides those of --run; several times."
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free port.")] = 8322,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
     export: Annotated[
@@ -45,7 +51,7 @@ def explore(
     vlm = ha.load_vlm(model)
     facts = None if run is None else RunFacts(run, vlm)
     name = data or ("cogvsr-mini" if facts is None else facts.data_name)
-    desk = Desk(vlm, ha.cogvsr.load(name), name, facts)
+    desk = Desk(vlm, ha.cogvsr.load(name), name, facts, recipe or ())
     if export is not None:
         from headatlas.cli.progress import Bars
         from headatlas.explore import export as write

@@ -7,6 +7,7 @@ import pandas as pd
 from headatlas.compare.figures import models_of
 from headatlas.compare.registry import comparison_section
 from headatlas.report import words
+from headatlas.report.one_task import ONE_TASK
 from headatlas.report.page import Block, Note, Section, Table
 from headatlas.report.sections.task import spatial_score
 from headatlas.report.tables import Run, only, records
@@ -28,6 +29,7 @@ def models_section(run: Run) -> Section:
 
 
 def _models(run: Run) -> Table:
+    spatial = not (run.tables["models"]["functions"] == ONE_TASK).all()
     return Table(
         columns=(
             "Model",
@@ -36,7 +38,7 @@ def _models(run: Run) -> Table:
             "Layers × heads",
             "Query heads for each key head",
             "Head size",
-            "Spatial Score",
+            *(("Spatial Score",) if spatial else ()),
         ),
         rows=tuple(
             (
@@ -46,12 +48,14 @@ def _models(run: Run) -> Table:
                 f"{words.count(row.layers)} × {words.count(row.heads_per_layer)}",
                 _grouped(row.heads_per_layer, row.kv_heads),
                 words.count(row.d_head),
-                _spatial_score(run.tables["metrics"], row.model),
+                *((_spatial_score(run.tables["metrics"], row.model),) if spatial else ()),
             )
             for row in records(run.tables["models"])
         ),
         caption="Spatial Score: the mean of the accuracies on spatial perception and relational reasoning, with the model's own "
-        "earlier answers, 0 to 100, with its 95 % interval.",
+        "earlier answers, 0 to 100, with its 95 % interval."
+        if spatial
+        else "",
         n_text=2,
     )
 

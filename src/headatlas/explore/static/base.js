@@ -63,6 +63,11 @@ HA.job = async (kind, more = {}, report = () => {}) => {
   const before = HA.running.get(kind);
   if (before) HA.cancel(before);
   const { id } = await HA.fetch("api/job", { kind, ...more, asked });
+  return HA.follow(kind, id, report);
+};
+
+// Wait for a job of the server.
+HA.follow = async (kind, id, report = () => {}) => {
   HA.running.set(kind, id);
   try {
     let version = -1;

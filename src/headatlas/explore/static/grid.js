@@ -82,7 +82,7 @@ HA.view = () => {
   const all = [...values.values()];
   const signed = all.some((value) => value < 0);
   return { values, marks: new Set(chosen), signed, unit: scorer.unit, low: signed ? "below zero" : "nothing", high: "high score",
-    lead: `Score of every head for ${title.toLowerCase()} over the questions of the study, by ${scorer.label}. A dot marks the ${chosen.length} heads that the study selected.` };
+    lead: `Score of every head for ${title[0].toLowerCase()}${title.slice(1)} over the questions of the study (${scorer.label}). ${chosen.length ? `A dot marks ${chosen.length === 1 ? "the head" : `the ${chosen.length} heads`} that the study selected.` : "The study selected none of them."}` };
 };
 
 HA.paintGrid = () => {

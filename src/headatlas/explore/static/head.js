@@ -146,7 +146,7 @@ HA.showExamples = (name) => {
         HA.el("p", {}, `On ${found.n} steps of ${found.questions} questions, removing it breaks ${found.broken} right answers and mends ${found.mended}.`),
         HA.el("ul", { class: "examples" }, ...found.examples.map((one) => HA.el("li", {}, HA.el("button", { type: "button", on: { click: () => HA.openExample(one) } },
           HA.el("img", { src: HA.pictureUrl({ example: one.example }, true), alt: "", loading: "lazy" }),
-          HA.el("span", {}, one.text, HA.el("small", {}, `${titles[one.function] || one.function}: ${one.before} → `, HA.el("b", { class: one.before === one.after ? "" : "other" }, one.after), `, ${HA.signed(-one.fall)} nats`)))))),
+          HA.el("span", {}, one.shown, HA.el("small", {}, `${titles[one.function] || one.function}: ${one.before} → `, HA.el("b", { class: one.before === one.after ? "" : "other" }, one.after), `, ${HA.signed(-one.fall)} nats`)))))),
         found.examples.length ? HA.el("p", { class: "weak" }, "Largest falls of the right answer’s log-probability. Select one to open it.") : HA.el("p", { class: "weak" }, "No right answer loses more than 0.005 nats."));
     } catch (error) { box.replaceChildren(HA.el("p", { class: "weak" }, error.message)); }
   });

@@ -70,12 +70,13 @@ HA.setProgress = (done, total, note) => {
 
 HA.showAnswer = () => {
   const { said, alternatives, earlier, gold } = HA.answer;
-  HA.$("answer").replaceChildren(
+  HA.$("answer").replaceChildren(...[
     earlier.length ? HA.el("details", { class: "earlier" }, HA.el("summary", {}, `asked after ${earlier.length} earlier ${earlier.length === 1 ? "step" : "steps"}`), HA.el("ol", {}, ...earlier.map(([user, answer]) => HA.el("li", {}, `${user} `, HA.el("b", {}, answer))))) : null,
     HA.el("p", { class: "said" }, said || "The model says nothing."),
     gold ? HA.el("p", { class: "gold" }, gold === said ? "That is the right answer." : `The right answer is ${gold}.`) : null,
     HA.el("table", { class: "bars" }, HA.el("caption", { class: "sr" }, "Probability of each answer"), ...alternatives.map((one, i) => HA.el("tr", { class: i ? "" : "first" }, HA.el("th", { scope: "row" }, one.text),
-      HA.el("td", { class: "track" }, HA.el("i", { style: { width: `${100 * one.p}%` } })), HA.el("td", { class: "num" }, HA.percent(one.p))))));
+      HA.el("td", { class: "track" }, HA.el("i", { style: { width: `${100 * one.p}%` } })), HA.el("td", { class: "num" }, HA.percent(one.p))))),
+  ].filter(Boolean));
 };
 
 HA.newPicture = async (picture) => {

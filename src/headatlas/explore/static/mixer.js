@@ -51,7 +51,7 @@ HA.mix = async () => {
     HA.shown.attention = await HA.job("attention", { position: HA.shown.position, changes });
     if (changes === HA.changes) HA.showGaze();
   } catch (error) {
-    if (turn === HA.turn && changes === HA.changes) box.replaceChildren(HA.el("p", { class: "error", role: "alert" }, error.message));
+    if (turn === HA.turn && changes === HA.changes) HA.mixTrouble(error.message);
   } finally { box.removeAttribute("aria-busy"); }
 };
 
@@ -65,6 +65,10 @@ HA.showMix = (found) => {
 };
 
 HA.describe = (change) => {
+  if (change.kind === "recipe") {
+    const found = HA.about.recipes.find((one) => one.recipe === change.recipe);
+    return found ? `recipe ${found.method} (${found.n} ${found.n === 1 ? "head" : "heads"})` : "a recipe that is no longer there";
+  }
   const all = HA.allHeads();
   const who = HA.sameHeads(change.heads, all) ? "all heads" : change.heads.length > 4 ? `${change.heads.slice(0, 3).join(", ")} and ${change.heads.length - 3} more` : change.heads.join(", ");
   const what = { silence: () => "silent", scale: () => `× ${change.factor}`, gaze: () => `gaze to the box (${HA.signed(change.beta, 1)})`,
@@ -93,6 +97,40 @@ HA.paintMixer = () => {
   HA.$("box-note").textContent = HA.box ? "to the box on the picture" : "drag a box on the picture first";
 };
 
+// -- head recipes ------------------------------------------------------------------------------------------------------
+
+HA.paintRecipes = (chosen) => {
+  const { recipes } = HA.about;
+  HA.$("recipe").replaceChildren(...recipes.map((one) => HA.el("option", { value: one.recipe }, `${one.method}, ${one.n} ${one.n === 1 ? "head" : "heads"} (${one.name})`)));
+  if (chosen) HA.$("recipe").value = chosen;
+  HA.$("recipe").hidden = HA.$("do-recipe").hidden = !recipes.length;
+};
+
+HA.applyRecipe = (fingerprint) => {
+  const one = HA.about.recipes.find((known) => known.recipe === fingerprint);
+  if (one && !HA.changes.some((change) => change.recipe === fingerprint)) HA.setChanges([...HA.changes, { kind: "recipe", recipe: fingerprint, heads: one.heads }]);
+};
+
+// A recipe is a folder; its two files are read here and checked by the server.
+HA.loadRecipe = async (files) => {
+  HA.trouble("");
+  const find = (name) => [...files].find((file) => file.name === name);
+  const record = find("recipe.json"), tensors = find("recipe.safetensors");
+  try {
+    if (!record || !tensors) throw new Error("a head recipe is a folder with recipe.json and recipe.safetensors: choose that folder");
+    if (tensors.size > 16 * 2 ** 20 || record.size > 4 * 2 ** 20) throw new Error("this recipe is too large to load here: start the page with --recipe FOLDER");
+    const name = (record.webkitRelativePath || "").split("/").slice(-2)[0] || "recipe";
+    const { id } = await HA.fetch("api/recipe", { name: name.slice(0, 200), record: await record.text(), tensors: await HA.base64(tensors) });
+    const found = await HA.follow("recipe", id);
+    if (!found) return;
+    HA.about.recipes = [...HA.about.recipes.filter((one) => one.recipe !== found.recipe), found];
+    HA.paintRecipes(found.recipe);
+    HA.applyRecipe(found.recipe);
+  } catch (error) { HA.mixTrouble(error.message); }
+};
+
+HA.mixTrouble = (text) => HA.$("compare").replaceChildren(HA.el("p", { class: "error", role: "alert" }, text));
+
 HA.buildMixer = () => {
   const scope = () => (HA.$("scope").checked ? "answer" : "all");
   const add = (change) => HA.setChanges([...HA.changes, { heads: HA.selected.slice(), scope: scope(), ...change }]);
@@ -109,7 +147,10 @@ HA.buildMixer = () => {
     functions.length ? HA.el("div", {}, act("Steer", "heads", () => add({ kind: "steer", alpha: read("alpha"), function: HA.$("direction").value })), number("alpha", "1", "-20", "20", "0.5", "strength in standard deviations"),
       HA.el("select", { id: "direction", "aria-label": "direction from wrong to right answers of" }, ...functions.map((one) => HA.el("option", { value: one.name }, one.title))))
       : HA.el("p", { class: "weak" }, run ? "Steering: this study has too few wrong answers to find a direction." : "Steering needs directions from a study: start with --run RUN."),
+    HA.el("div", {}, HA.el("select", { id: "recipe", "aria-label": "Head recipe" }), act("Apply recipe", "", () => HA.applyRecipe(HA.$("recipe").value), "do-recipe"),
+      HA.el("label", { class: "button", for: "recipe-files" }, "Load a head recipe", HA.el("input", { id: "recipe-files", type: "file", webkitdirectory: true, class: "sr", on: { change: (event) => { HA.loadRecipe(event.target.files).finally(() => { event.target.value = ""; }); } } }))),
     HA.el("label", { class: "check" }, HA.el("input", { id: "scope", type: "checkbox" }), "only where the answer is formed"));
+  HA.paintRecipes();
   HA.$("undo").addEventListener("click", HA.undo);
   HA.$("clear").addEventListener("click", () => HA.setChanges([]));
   document.addEventListener("keydown", (event) => {

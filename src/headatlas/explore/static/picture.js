@@ -100,21 +100,23 @@ HA.showSuggestions = async () => {
   list.replaceChildren(...found.map((one) => HA.el("li", {}, HA.el("button", { type: "button", on: { click: () => {
     HA.$("question").value = one.text;
     HA.ask({ picture: HA.asked.picture, question: one.text, step: one.step === "" ? null : Number(one.step) });
-  } } }, HA.el("span", {}, one.text), HA.el("small", {}, `${one.function ? `${titles[one.function]}, ` : ""}right answer: ${one.answer}`)))));
+  } } }, HA.el("span", {}, one.text), HA.el("small", {}, `${titles[one.function] ? `${titles[one.function]}, ` : ""}right answer: ${one.answer}`)))));
 };
+
+// A file's bytes in base64.
+HA.base64 = (file) => new Promise((resolve, reject) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+  reader.onerror = () => reject(new Error("the file cannot be read"));
+  reader.readAsDataURL(file);
+});
 
 HA.upload = async (file) => {
   if (!file) return;
   HA.trouble("");
   if (file.size > 16 * 2 ** 20) { HA.trouble("the picture must have at most 16 MB"); return; }
   try {
-    const data = await new Promise((resolve, reject) => {
-      const reader = new FileReader();
-      reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-      reader.onerror = () => reject(new Error("the file cannot be read"));
-      reader.readAsDataURL(file);
-    });
-    const { upload } = await HA.fetch("api/upload", { name: file.name.slice(0, 200), data });
+    const { upload } = await HA.fetch("api/upload", { name: file.name.slice(0, 200), data: await HA.base64(file) });
     HA.clearChanges();
     await HA.loadPicture({ upload });
     HA.forget();

@@ -7,7 +7,8 @@ function line(state) {
   if (state.error) return `stopped: ${state.error}`;
   if (state.finished) return `finished; the report is ${state.report}`;
   const part = state.work ? `${state.work} ${state.done} of ${state.total}${state.pace ? ` (${state.pace})` : ""}` : "";
-  return [state.stage ? `stage ${state.stage}` : "starting", part].filter(Boolean).join(": ");
+  const between = state.stages.some((one) => one.state === "done") ? "preparing the next stage" : "starting";
+  return [state.stage ? `stage ${state.stage}` : between, part].filter(Boolean).join(": ");
 }
 
 function draw(state) {

@@ -1,0 +1,189 @@
+"""Ways to ask the main questions."""
+
+from __future__ import annotations
+
+from headatlas.scenes.english.ways import Ways, ways
+
+QUESTIONS: dict[str, Ways] = {
+    "left_right": ways(
+        "Do I find the {a} to the left of the {b}, or is it to the right?",
+        "Tell me where the {a} lies, left or right of the {b}.",
+        "Can the {a} be found on the left or on the right of the {b}?",
+        "The {a} and the {b}: does the first lie left or right of the second?",
+        held_out=(
+            "To see the {a}, should I look left or right of the {b}?",
+            "Is the {a} toward the left or toward the right from the position of the {b}?",
+        ),
+    ),
+    "left_right_yes_no": ways(
+        "Would you say that the {a} is {side} of the {b}?",
+        "Do you find the {a} on the {side} of the {b}?",
+        "Do you see the {a} when you look {side} from the {b}?",
+        "Can you confirm that the {a} lies to the {side} of the {b}?",
+        held_out=(
+            "To get to the {a}, does one have to go {side} from the {b}?",
+            "Am I correct that the {a} is positioned {side} of the {b}?",
+        ),
+    ),
+    "above_below": ways(
+        "Which is it: is the {a} above the {b}, or below?",
+        "Tell me where the {a} lies, above or below the {b}.",
+        "Does the {a} have its place above the {b} or below the {b}?",
+        "The {a} and the {b}: does the first lie above or below the second?",
+        held_out=(
+            "To see the {a}, should I look above or below the {b}?",
+            "Is the {a} somewhere above or somewhere below, from the position of the {b}?",
+        ),
+    ),
+    "above_below_yes_no": ways(
+        "Would you say that the {a} is {side} the {b}?",
+        "Do you find the {a} {side} the {b}?",
+        "Do you see the {a} when you look at what is {side} the {b}?",
+        "Can you confirm that the {a} lies {side} the {b}?",
+        held_out=(
+            "Is the {a} among the things {side} the {b}?",
+            "Am I correct that the {a} is positioned {side} the {b}?",
+        ),
+    ),
+    "near_far": ways(
+        "Which of the two is closer to the viewer, the {a} or the {b}?",
+        "What do you have closer to you: the {a} or the {b}?",
+        "Is the {a} the nearer thing, or is the {b}?",
+        "Compare the {a} with the {b}. Which is nearer?",
+        held_out=(
+            "Would I reach the {a} or the {b} first?",
+            "Whose distance from you is smaller, that of the {a} or that of the {b}?",
+        ),
+    ),
+    "front_behind": ways(
+        "Would you say that the {a} is nearer to you than the {b}?",
+        "Does the {a} lie in front of the {b}, seen from you?",
+        "Is the {a} less far away than the {b}?",
+        "Is the {a} closer to the viewer than the {b}?",
+        held_out=(
+            "Compared with the {a}, does the {b} float farther back?",
+            "Am I correct that the {a} is in front and the {b} behind?",
+        ),
+    ),
+    "facing": ways(
+        "In which direction does the {a} look?",
+        "Which way is the front of the {a}: up, right, down or left?",
+        "Tell me which way the {a} is pointing.",
+        "What is the direction of the {a}: up, down, left or right?",
+        held_out=(
+            "Which direction has the {a} been turned in?",
+            "Is the {a} looking up, down, left or right?",
+        ),
+    ),
+    "same_way": ways(
+        "Are the {a} and the {b} looking in the same direction?",
+        "Do the {a} and the {b} point in one direction?",
+        "Is the direction of the {a} also that of the {b}?",
+        "Would you say that the {a} and the {b} face one and the same way?",
+        held_out=(
+            "Have the {a} and the {b} been turned in the same direction?",
+            "Do the {a} and the {b} agree in the direction they face?",
+        ),
+    ),
+    "toward": ways(
+        "Is the {a} looking toward the {b}?",
+        "Would the {a} come closer to the {b} by going forward?",
+        "Has the {a} got its front in the direction of the {b}?",
+        "When the {a} looks forward, does the {b} lie ahead?",
+        held_out=(
+            "Without turning, could the {a} see the {b}?",
+            "Is the {a} pointing in such a direction that the {b} is ahead?",
+        ),
+    ),
+    "between": ways(
+        "Looking at columns only, do the {a} and the {b} have the {c} between them?",
+        "Of the {a}, the {b} and the {c}, is the last one between the others by column?",
+        "In the order of columns, do the {a} and the {b} stand on the two sides of the {c}?",
+        "Would you say that the columns of the {a} and the {b} have that of the {c} between them?",
+        held_out=(
+            "When we go by column, is it between the {a} and the {b} that the {c} lies?",
+            "Sort the {a}, the {b} and the {c} by column: is the {c} in the middle?",
+        ),
+    ),
+    "inside_region": ways(
+        "Is the {a} within the lines of the frame?",
+        "Does the frame surround the {a}?",
+        "Would you say that the {a} lies in the frame?",
+        "Can the {a} be seen inside the frame?",
+        held_out=(
+            "Are we going to find the {a} in the frame?",
+            "Do the edges of the frame run around the {a}?",
+        ),
+    ),
+    "count_in": ways(
+        "Tell me the number of {what} that are {where}.",
+        "How many {what} do we have {where}?",
+        "What number of {what} do you see {where}?",
+        "Please count: how many {what} are there {where}?",
+        held_out=(
+            "Could you tell me how many {what} one finds {where}?",
+            "Considering only what is {where}, how many {what} are there?",
+        ),
+    ),
+    "aligned": ways(
+        "Does the {a} lie in the {line} that the {b} is in?",
+        "Would you say that the {a} and the {b} are in one {line}?",
+        "Is the {line} the same for the {a} and the {b}?",
+        "Can the {a} and the {b} be found in a common {line}?",
+        held_out=(
+            "Do the {a} and the {b} have their {line} in common?",
+            "Are we looking at a single {line} that has the {a} and the {b} in it?",
+        ),
+    ),
+    "apart": ways(
+        "What is the distance in {line}s from the {a} to the {b}?",
+        "How many {line}s do you have to move to get from the {a} to the {b}?",
+        "By how many {line}s do the {a} and the {b} differ?",
+        "Counting {line}s, how far is the {a} from the {b}?",
+        held_out=(
+            "The {a} lies how many {line}s away from the {b}?",
+            "Take the {line} numbers of the {a} and the {b}. What is their difference?",
+        ),
+    ),
+    "closest": ways(
+        "Which of the two lies nearer to the {a}, the {b} or the {c}?",
+        "To the {a}, does the {b} or the {c} have the shorter way?",
+        "Tell me what is closest to the {a}: the {b} or the {c}.",
+        "Is the {a} closer to the {b} or to the {c}?",
+        held_out=(
+            "Seen from the {a}, which is less distant, the {b} or the {c}?",
+            "To get to the {a} quickly, should I start at the {b} or at the {c}?",
+        ),
+    ),
+    "farthest": ways(
+        "Which of the two lies farther away from the {a}, the {b} or the {c}?",
+        "To the {a}, does the {b} or the {c} have the longer way?",
+        "Tell me what is farthest from the {a}: the {b} or the {c}.",
+        "Is the {a} farther from the {b} or from the {c}?",
+        held_out=(
+            "Seen from the {a}, which is more distant, the {b} or the {c}?",
+            "Between the {a} and which other is there more space, the {b} or the {c}?",
+        ),
+    ),
+    "viewpoint": ways(
+        "If you were the {a}, would you have the {b} on your left or on your right?",
+        "From the point of view of the {a}, is the {b} left or right?",
+        "Does the {a} itself have the {b} on its left or on its right?",
+        "The {a} looks ahead: does it have the {b} to its own left or to its own right?",
+        held_out=(
+            "Imagine that you sit where the {a} is and face as it does: is the {b} left or right?",
+            "Which way would the {a} turn its head to see the {b}: left or right?",
+        ),
+    ),
+    "multi_hop": ways(
+        "Find the thing that lies farthest to the {side}. What {trait} does it have?",
+        "Tell me the {trait} of whatever is at the very {side}.",
+        "One thing is more to the {side} than all others: what is its {trait}?",
+        "Of the thing nearest to the {side} edge, what is the {trait}?",
+        held_out=(
+            "What {trait} has the thing that you see at the outermost {side}?",
+            "Go to the last thing on the {side}: which {trait} does it show?",
+        ),
+    ),
+}
+"""By the keys of `phrases.QUESTIONS`."""
