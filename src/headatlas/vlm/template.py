@@ -25,12 +25,12 @@ _WIDTH = re.compile(r"[%:][^\s%{}\d]{0,4}\d{8,}")
 """A width of more than 7 digits in a text that may be a format, such as `'%99999999d'`."""
 
 
-def check_template(name: str, template: str | Mapping[str, str]) -> None:
+def check_template(name: str, template: object) -> None:
     """Raise if a template computes a power or writes a huge number: one step of it may be endless, and no limit stops that.
 
     Args:
         name: of the model, for messages.
-        template: Jinja source, or several by name.
+        template: Jinja source, or several by name, as read from the model folder.
 
     Raises:
         HeadAtlasError: it does, or a template is no text.
