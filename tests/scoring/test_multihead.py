@@ -78,3 +78,25 @@ def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(
     readings._chats, readings._valid, readings._heads = [], [], 4
     assert readings.screened(np.ones((2, 8), bool))[0].shape == (2, 3)
     assert scopes == ["answer", "all"]
+
+
+def test_a_head_that_does_the_work_without_the_stand_ins_is_one_of_them():
+    """Any of three heads is enough: without two, the third costs all. A fourth costs the same in any case: it is no stand-in."""
+    steps = np.random.default_rng(0).uniform(0.5, 1.5, 20)
+
+    class Readings:
+        inputs = SimpleNamespace(seed=0)
+
+        def damage(self, masks):
+            lost = np.array([mask[[0, 1, 2]].all() + 0.3 * mask[3] for mask in masks])[:, None] * steps
+            return lost, np.zeros_like(lost), np.ones_like(lost), lost
+
+        def joint(self, sets, rows):
+            raise AssertionError
+
+    alone = np.zeros((6, 20))
+    alone[3] = 0.3 * steps
+    every, scene = np.ones(20, bool), np.arange(20)
+    completed = multihead._completed(np.array([0, 1]), np.arange(5), Readings(), every, alone, scene)
+    assert completed.tolist() == [0, 1, 2]
+    assert multihead._completed(np.array([0]), np.arange(5), Readings(), every, alone, scene).tolist() == [0]

@@ -158,6 +158,7 @@ def multihead(
         name, rows = inputs.functions[c], labels[:, c]
         of_alone[c] = alone[:, rows].mean(1)
         hidden = top[stand_ins(per_step[rows][:, top], alone[top][:, rows].T, scene[rows], by_idle[rows], inputs.seed)]
+        hidden = _completed(hidden, top, readings, rows, alone, scene)
         info["stand_ins"][name] = [str(_head(int(i), heads)) for i in hidden]
         info["groups"][name], info["damage"][name] = [], []
         for group, measured in _redundant(hidden, readings, rows, alone, scene, ridge, numbers):
@@ -245,6 +246,30 @@ def _by_function(
     return weighted_ridge(masks, means, np.ones_like(means), ridge).T
 
 
+def _completed(
+    hidden: np.ndarray,
+    top: np.ndarray,
+    readings: Readings,
+    rows: Bool[np.ndarray, " N"],
+    alone: Float[np.ndarray, "n N"],
+    scene: np.ndarray,
+) -> np.ndarray:
+    """Step 2 of `scoring.redundancy`: the stand-ins `hidden`, and those of the heads `top` that do their work without them."""
+    rest = top[~np.isin(top, hidden)]
+    if len(hidden) < 2 or not len(rest):
+        return hidden
+    masks = np.zeros((1 + len(rest), len(alone)), bool)
+    masks[:, hidden] = True
+    masks[1 + np.arange(len(rest)), rest] = True
+    damage, _, mass, _ = readings.damage(masks)
+    more = ((damage[1:] - damage[0]) * mass[1:])[:, rows]
+    none = np.zeros(
+        (int(rows.sum()), 1)
+    )  # every head is measured by itself here, so that there is no error of a design
+    missed = stand_ins(more.T, alone[rest][:, rows].T, scene[rows], none, readings.inputs.seed)
+    return np.concatenate([hidden, rest[missed]])
+
+
 def _redundant(
     hidden: np.ndarray,
     readings: Readings,
@@ -254,7 +279,7 @@ def _redundant(
     ridge: float,
     numbers: np.random.Generator,
 ) -> list[tuple[np.ndarray, dict[str, Any]]]:
-    """Steps 2 to 4 of `scoring.redundancy`, on the steps `rows`: groups and what they cost, the most damaging first."""
+    """Steps 3 to 5 of `scoring.redundancy`, on the steps `rows`: groups and what they cost, the most damaging first."""
     if len(hidden) < 2:
         return []
     half, idle = halves_of(len(hidden), subsets_for(len(hidden)), numbers)

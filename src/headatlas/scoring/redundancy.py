@@ -4,13 +4,15 @@ A head whose work others do as well costs nothing alone. So for each function:
 
 1. Stand-ins: heads whose share of the damage in halves of all heads (their mean cost while others are missing) is larger than
    their damage alone, by a test over scenes, Benjamini-Hochberg over the heads, and beyond the error of the design.
-2. Confirmed among themselves: halves of the stand-ins alone are ablated, all other heads intact. Those whose share is still
+2. Completed: all stand-ins are ablated, and each other head in addition. Heads that cost more then than alone did the work of
+   the stand-ins, and are stand-ins that step 1 missed.
+3. Confirmed among themselves: halves of the stand-ins alone are ablated, all other heads intact. Those whose share is still
    larger than their damage alone stay.
-3. One group, or several: the heads are one group as long as two parts of it cost more together than apart, at any level of
+4. One group, or several: the heads are one group as long as two parts of it cost more together than apart, at any level of
    removal. Where they do not, neither part stands in for the other, and each is looked at in the same way. Parts are proposed
    by how alike the shares of heads are over steps, and what they cost is measured; heads that serve the same steps alike are
    not told apart.
-4. A group is kept if it costs more than its heads one by one.
+5. A group is kept if it costs more than its heads one by one.
 
 A group of which half or more can be spared costs little in most halves, and may not be found.
 
@@ -145,7 +147,7 @@ def groups_of(
     while waiting:
         at = waiting.pop()
         cost = float(joint([members[at]])[0])
-        if len(at) < 4:  # a part of a single head hides nothing: steps 1 and 2 have tested that
+        if len(at) < 4:  # a part of a single head hides nothing: steps 1 to 3 have tested that
             found += [(members[at], cost)] if len(at) > 1 else []
             continue
         first, second = (at[part] for part in _parts(profiles[at]))
