@@ -38,18 +38,16 @@ def test_cumulative_starts_bare_and_falls(opened):
     assert table["accuracy"].iloc[-1] < table["accuracy"].iloc[0]
 
 
-def ablate_command(finished, *options):
-    arguments = ["--out", str(finished), "--function", "spatial_perception", "--top", "3", "--json", *options]
-    done = subprocess.run(
-        [sys.executable, "-m", "headatlas", "ablate", *arguments], capture_output=True, text=True, timeout=300
-    )
+def table_of(finished, command, *options):
+    arguments = [*command, "--out", str(finished), "--function", "spatial_perception", "--top", "3", "--json", *options]
+    done = subprocess.run([sys.executable, "-m", "headatlas", *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (file,) = json.loads(done.stdout)["files"]
     return pd.read_csv(file)
 
 
 def test_the_command_looks_at_all_pairs_of_the_top_heads(finished, opened):
-    table = ablate_command(finished, "--sweep", "pairs", "--split", "E[:8]")
+    table = table_of(finished, ["sweep", "pairs"], "--split", "E[:8]")
     top = [str(head) for head in opened.atlas.ranking("spatial_perception", "ablation")[:3]]
     assert list(zip(table["head_a"], table["head_b"], strict=True)) == list(combinations(top, 2))
     more = table["drop_both"] - table["drop_a"] - table["drop_b"]
@@ -60,7 +58,7 @@ def test_the_command_looks_at_all_pairs_of_the_top_heads(finished, opened):
 
 
 def test_the_command_finds_a_minimal_set_on_s_and_evaluates_it_on_e(finished, opened):
-    table = ablate_command(finished, "--sweep", "greedy")
+    table = table_of(finished, ["ablate", "--sweep", "greedy"])
     top = {str(head) for head in opened.atlas.ranking("spatial_perception", "ablation")[:3]}
     last = table.iloc[-1]
     assert last["move"] == "chosen set, split E"

@@ -68,13 +68,22 @@ def _blind(run: Run) -> Notice | None:
     )
 
 
+def _questions_of_e(run: Run) -> int | None:
+    """Questions of split E, if the settings tell."""
+    data = run.settings.get("data")
+    counts = data.get("questions") if isinstance(data, dict) else None
+    number = counts.get("E") if isinstance(counts, dict) else None
+    return number if isinstance(number, int) else None
+
+
 def _quick(run: Run) -> Notice | None:
     if run.settings.get("quick") is not True:
         return None
     lines = []
     sizes = []
-    if words.known(run.settings.get("n_control_questions")):
-        sizes.append(f"{words.count(run.settings['n_control_questions'])} questions")
+    asked, there = run.settings.get("n_control_questions"), _questions_of_e(run)
+    if words.known(asked):
+        sizes.append(f"{words.count(min(asked, there) if there else asked)} questions")
     if words.known(run.settings.get("n_random")):
         sizes.append(f"{words.count(run.settings['n_random'])} random head sets")
     if sizes:

@@ -24,7 +24,7 @@ def markdown() -> str:
         "bound a 95 % interval. A column marked *may be empty* has no value where there is nothing to measure or to test.",
     ]
     lines += _described(RESULTS, "##")
-    lines += ["", "## Sweeps", "", "`headatlas ablate --sweep NAME` writes one of these tables to `RUN/sweep/`."]
+    lines += ["", "## Sweeps", "", "`headatlas sweep NAME` writes one of these tables to `RUN/sweep/`."]
     lines += _described(SWEEP_TABLES, "###")
     lines += ["", "## Comparisons", "", "`headatlas compare` writes these tables to `OUT/comparison/`."]
     lines += _described(comparison_tables(), "###")

@@ -115,7 +115,8 @@ def _total(run: Run) -> str:
 def _none(run: Run, scorer: str) -> str:
     rows = only(run.tables["selection"], scorer=scorer, selector=headline_selector(run, scorer), function=SPATIAL[0])
     reason = str(rows["reason"].iloc[0]).rstrip(".") if len(rows) else ""
-    return f"Of the {_total(run)} none stands out for a spatial function" + (f": {reason}." if reason else ".")
+    task = "this task" if is_one_task(run) else "a spatial function"
+    return f"Of the {_total(run)} none stands out for {task}" + (f": {reason}." if reason else ".")
 
 
 def _look(run: Run, function: str, heads: list[str]) -> str:
