@@ -82,7 +82,7 @@ def _quick(run: Run) -> Notice | None:
     lines = []
     sizes = []
     asked, there = run.settings.get("n_control_questions"), _questions_of_e(run)
-    if words.known(asked):
+    if isinstance(asked, int):
         sizes.append(f"{words.count(min(asked, there) if there else asked)} questions")
     if words.known(run.settings.get("n_random")):
         sizes.append(f"{words.count(run.settings['n_random'])} random head sets")
