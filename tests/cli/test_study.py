@@ -117,7 +117,7 @@ def test_commands_that_run_a_model_take_workers():
     commands = typer.main.get_command(make_app()).commands  # type: ignore[attr-defined]
     spread = {"devices", "ray", "n_workers", "store"}
     takes = {name for name, command in commands.items() if spread & {param.name for param in command.params}}
-    assert takes == {"study", "evaluate", "capture", "score", "ablate", "steer", "activate"}
+    assert takes == {"study", "evaluate", "capture", "score", "ablate", "steer", "activate", "sweep"}
     assert all(spread <= {param.name for param in commands[name].params} for name in takes)
 
 
