@@ -230,7 +230,7 @@ def check_sweep_options(sweep: str | None, given: dict[str, Any], again: bool) -
             )
         if sweep in ("heads", "pairs", "cumulative", "greedy") and sweep not in SWEEP_OPTIONS[name]:
             raise HeadAtlasError(
-                f"--{name} does not apply to --sweep {sweep}, only to {', '.join(SWEEP_OPTIONS[name])}: leave it out"
+                f"--{name} does not apply to a sweep of {sweep}, only to {', '.join(SWEEP_OPTIONS[name])}: leave it out"
             )
     if sweep is not None and again:
         raise HeadAtlasError("--again applies only to the stage; a sweep always runs again: leave it out")
