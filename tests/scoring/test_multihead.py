@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from headatlas.cluster import Local
 from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import multihead
@@ -57,11 +58,12 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
             assert damage["joint"] > sum(damage["single"])
             assert set(group) <= set(made.info["stand_ins"][name])
             assert len(damage["share"]) == len(damage["single"]) == len(group)
-    again = get_scorer("multihead")(inputs, operation="zero", halves=24)
+    again = get_scorer("multihead")(inputs, operation="zero", halves=24, workers=Local())
     np.testing.assert_array_equal(again.values, made.values)
+    assert again.info["damage"] == made.info["damage"]
 
 
-def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(monkeypatch):
+def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be():
     scopes = []
 
     def sweep(vlm, chats, conditions, scope, *_):
@@ -71,8 +73,8 @@ def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(
         steps = np.zeros((len(conditions) + 1, 3))
         return SimpleNamespace(valid=steps, logprob=steps[1:], bare=(steps[0],))
 
-    monkeypatch.setattr(multihead, "sweep", sweep)
     readings = multihead._Readings.__new__(multihead._Readings)
+    readings._sweep = sweep
     readings.inputs = SimpleNamespace(vlm=None, report=None)
     readings._operation, readings._means, readings._scope, readings._batch_size = "zero", None, "all", 4
     readings._chats, readings._valid, readings._heads = [], [], 4
