@@ -9,7 +9,7 @@ from headatlas.cluster import Local
 from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import multihead
-from headatlas.scoring.base import ScoringInputs, get_scorer, scorers
+from headatlas.scoring.base import ScoringInputs, UnscorableError, get_scorer, scorers
 
 
 def test_it_is_a_scorer():
@@ -61,6 +61,25 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
     again = get_scorer("multihead")(inputs, operation="zero", halves=24, workers=Local())
     np.testing.assert_array_equal(again.values, made.values)
     assert again.info["damage"] == made.info["damage"]
+
+
+def test_one_task_has_no_backbone_to_be_told_from(tiny_vlm, tiny_questions):
+    one = {"functions": ("spatial_perception",)}
+    steps = [q.model_copy(update={"steps": tuple(s.model_copy(update=one) for s in q.steps)}) for q in tiny_questions]
+
+    class Data(list):
+        def split(self, name):
+            return Data(q for q in self if q.split == name)
+
+    class Activations:
+        steps, tokens = None, ("gold",)
+
+        def z(self, tokens, rows=None):
+            raise AssertionError
+
+    inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=Data(steps))
+    with pytest.raises(UnscorableError, match=r"at least 3 functions.* have 1"):
+        get_scorer("multihead")(inputs, operation="zero")
 
 
 def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be():

@@ -36,7 +36,15 @@ from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
 from headatlas.intervention.sharding import sweep_on_workers
 from headatlas.scoring.ablation import SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, UnscorableError, labels_of, scorer
-from headatlas.scoring.redundancy import MARGIN, groups_of, halves_of, stand_ins, subsets_for, weighted_ridge
+from headatlas.scoring.redundancy import (
+    MARGIN,
+    groups_of,
+    halves_of,
+    stand_ins,
+    subsets_for,
+    three_quarters_of,
+    weighted_ridge,
+)
 from headatlas.scoring.valid_answers import valid_tokens
 from headatlas.vlm.chat import conversations
 from headatlas.vlm.evaluate import evaluate
@@ -304,12 +312,16 @@ def _redundant(
     """Steps 3 to 5 of `scoring.redundancy`, on the steps `rows`: groups and what they cost, the most damaging first."""
     if len(hidden) < 2:
         return []
-    half, idle = halves_of(len(hidden), subsets_for(len(hidden)), numbers)
-    masks = np.zeros((len(half), len(alone)), bool)
-    masks[:, hidden] = half
-    damage, _, mass, _ = readings.damage(masks)
-    share = weighted_ridge(np.concatenate([half, idle], 1), damage[:, rows], mass[:, rows], ridge)  # [k + m, N]
-    share, by_idle = share[: len(hidden)], share[len(hidden) :]
+    shares = []
+    for subsets_of in (halves_of, three_quarters_of):
+        gone, idle = subsets_of(len(hidden), subsets_for(len(hidden)), numbers)
+        masks = np.zeros((len(gone), len(alone)), bool)
+        masks[:, hidden] = gone
+        damage, _, mass, _ = readings.damage(masks)
+        shares.append(
+            weighted_ridge(np.concatenate([gone, idle], 1), damage[:, rows], mass[:, rows], ridge)
+        )  # [k + m, N]
+    share, by_idle = np.split(np.mean(shares, axis=0), [len(hidden)])
     stay = stand_ins(share.T, alone[hidden][:, rows].T, scene[rows], by_idle.T, readings.inputs.seed)
     members = hidden[stay]
     if len(members) < 2:
