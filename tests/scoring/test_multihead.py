@@ -8,7 +8,7 @@ import pytest
 from headatlas.cluster import Local
 from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.errors import HeadAtlasError
-from headatlas.scoring import multihead
+from headatlas.scoring import damage_readings, multihead
 from headatlas.scoring.base import ScoringInputs, UnscorableError, get_scorer, scorers
 
 
@@ -92,7 +92,7 @@ def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(
         steps = np.zeros((len(conditions) + 1, 3))
         return SimpleNamespace(valid=steps, logprob=steps[1:], bare=(steps[0],))
 
-    readings = multihead._Readings.__new__(multihead._Readings)
+    readings = damage_readings.DamageReadings.__new__(damage_readings.DamageReadings)
     readings._sweep = sweep
     readings.inputs = SimpleNamespace(vlm=None, report=None)
     readings._operation, readings._means, readings._scope, readings._batch_size = "zero", None, "all", 4
