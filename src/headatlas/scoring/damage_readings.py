@@ -29,8 +29,10 @@ from headatlas.vlm.evaluate import evaluate
 SHARES = (0.12, 0.25, 0.5)
 CLIP = -8.0
 """Log-probabilities are clipped at this value, nats, so that very wrong answers do not dominate."""
-SCREENS = 4
+SCREENS = 6
 """Random subsets for each head by which the backbone is found."""
+BLOCKS = 8
+"""Blocks of these subsets; without each of them the shares are computed again, which shows their standard error."""
 GENERAL = 0.2
 """Nats that a head must cost the median function, in random subsets, to belong to the backbone."""
 LEAST_FUNCTIONS = 3
@@ -38,9 +40,10 @@ LEAST_FUNCTIONS = 3
 
 @runtime_checkable
 class Readings(Protocol):
-    """What finding groups needs: damage to some questions under ablated sets of heads, see `DamageReadings`."""
+    """What finding sets of heads needs: damage to some questions under ablated sets of heads, see `DamageReadings`."""
 
     inputs: Any
+    table: Any
 
     def damage(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """By set of heads and step."""
@@ -140,13 +143,13 @@ def backbone_of(
     """The heads that every step needs, and every head's share of the format damage to each function's steps, nats.
 
     Random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated where answers are predicted, and ridge
-    regressions give each head's share of the total damage to each function. Heads whose share for the *median* function is
-    `GENERAL` or more are the backbone.
+    regressions give each head's share of the total damage to each function. Heads whose share for the *median* function, less
+    its standard error, is `GENERAL` or more are the backbone.
 
     Args:
         readings: of some questions.
         rng: draws the subsets.
-        screens: how many, by default four a head: with one a head, noise alone puts heads of late layers into the backbone.
+        screens: how many, by default six a head.
         ridge: penalty on the squared shares.
     """
     layers, heads = readings.inputs.vlm.heads.shape
@@ -155,8 +158,16 @@ def backbone_of(
     labels = labels_of(readings.table)
     masks = rng.random((screens, n)) < np.resize(SHARES, screens)[:, None]
     _, lost, _, whole = readings.screened(masks)
-    of_format, of_all = (by_function(masks, each, labels, ridge) for each in (lost, whole))  # [F, n]
-    return np.flatnonzero(np.median(of_all[labels.any(0)], axis=0) >= GENERAL), of_format
+    there = labels.any(0)
+
+    def median(kept: Int[np.ndarray, " r"]) -> Float[np.ndarray, " n"]:
+        return np.median(by_function(masks[kept], whole[kept], labels, ridge)[there], axis=0)
+
+    without = [np.setdiff1d(np.arange(screens), block) for block in np.array_split(rng.permutation(screens), BLOCKS)]
+    jackknife = np.stack([median(kept) for kept in without])
+    error = np.sqrt((BLOCKS - 1) * jackknife.var(0))
+    backbone = np.flatnonzero(median(np.arange(screens)) - error >= GENERAL)
+    return backbone, by_function(masks, lost, labels, ridge)
 
 
 def head_set(chosen: np.ndarray, heads: int) -> HeadSet:

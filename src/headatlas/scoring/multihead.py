@@ -5,10 +5,10 @@ the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass
 answer of this type, so its answer shows nothing about the function. Each measurement is weighted by the remaining mass.
 
 1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated at the positions that predict
-   answers; ridge regressions give each head's share of the total damage to each function, and of the format damage. Four
-   subsets a head are needed: with one a head, noise alone puts heads of late layers into the backbone.
-2. Backbone: heads whose share for the *median* function is `GENERAL` or more. Every step needs them, to read its words or to
-   answer at all: removing them breaks the model, not one function. They stay intact from here on, and are not scored.
+   answers; ridge regressions give each head's share of the total damage to each function, and of the format damage.
+2. Backbone: heads whose share for the *median* function, less its standard error, is 0.2 nats or more. Every step needs them,
+   to read its words or to answer at all: removing them breaks the model, not one function. They stay intact from here on, and
+   are not scored.
 3. Halves: halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads matters.
    Weighted ridge regressions of the damage on the halves give the scores.
 4. Each head alone, and the groups of heads that stand in for each other (`scoring.redundancy`).
@@ -81,7 +81,7 @@ def multihead(
         inputs: needs `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
         operation: `mean` or `zero`.
         means: mean z `[L, H, D]`; from the activations if None.
-        screens: random subsets by which the backbone is found; by default four a head.
+        screens: random subsets by which the backbone is found; by default six a head.
         halves: halves by which heads are scored, at most.
         questions: of the split, the first so many are read.
         ridge: penalty on the squared shares.
