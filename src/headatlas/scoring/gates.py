@@ -1,7 +1,7 @@
 """The scorers `gates` and `gates_keeping` (A4): small sets of heads, found by gates that are fitted together.
 
 Each head has a gate for each function, z' = g z + (1 - g) mean, with g in 0..1. The gates are drawn anew for every conversation
-from a hard-concrete distribution (Louizos, Welling and Kingma 2018), whose logits are fitted on split P while the model is frozen:
+from a hard-concrete distribution (Louizos et al. 2018), whose logits are fitted on split P while the model is frozen:
 
 * *breaking*: answers to the function's steps are to become as unlikely as a guess among the valid answers, at the price of `cost`
   nats a closed head. Losing the *form* of the answers costs as much as it loses, so that breaking the model is of no use.
