@@ -34,9 +34,9 @@ from headatlas.scoring.damage_readings import (
     SCREENS,
     DamageReadings,
     Readings,
-    backbone_of,
     check_functions,
     head_number,
+    screen,
 )
 from headatlas.scoring.redundancy import (
     MARGIN,
@@ -124,7 +124,8 @@ def multihead(
     labels = labels_of(readings.table)
     check_functions(labels, "multihead", f"the first {len(asked)} questions of split {inputs.on}")
     there = labels.any(0)
-    backbone, of_format = backbone_of(readings, numbers, screens, ridge)
+    found = screen(readings, numbers, screens, ridge)
+    backbone, of_format = found.backbone, found.format
 
     free = np.ones(n, bool)
     free[backbone] = False
