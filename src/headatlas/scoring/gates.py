@@ -107,7 +107,8 @@ def _gates(form: Form, inputs: ScoringInputs, options: dict[str, Any]) -> Scores
         for c, name in enumerate(FUNCTIONS)
     }
     info = {
-        "unit": "nats", "form": form, "mean_tokens": tokens, "questions": readings.table["question"].nunique(), "cost": chosen.cost, "steps": fit.steps,
+        "unit": "nats", "form": form, "mean_tokens": tokens, "questions": int(readings.table["question"].nunique()),
+        "cost": chosen.cost, "steps": fit.steps,
         "seeds": chosen.seeds, "agreement": _agreement(probability[:, labels.any(0)][:, :, free]), "sets": named,
         "backbone": [str(head_number(int(i), heads)) for i in found.backbone], "seconds": time.perf_counter() - started,
         "absent": [name for c, name in enumerate(FUNCTIONS) if not labels[:, c].any()],
