@@ -4,7 +4,7 @@ Each head has a gate for each function, z' = g z + (1 - g) mean, with g in 0..1.
 from a hard-concrete distribution (Louizos et al. 2018), whose logits are fitted on split P while the model is frozen:
 
 * *breaking*: answers to the function's steps are to become as unlikely as a guess among the valid answers, at the price of `cost`
-  nats a closed head. Losing the *form* of the answers costs as much as it loses, so that breaking the model is of no use.
+  nats a closed head. Losing the *form* of the answers costs half as much as it loses, so that breaking the model is of no use.
 * *keeping*: answers are to stay likely at the price of `cost` nats an open head: what is left is sufficient.
 
 Where heads stand in for each other, no gate has a gradient while all others are open, and if most gates are closed, nothing is
@@ -49,6 +49,8 @@ from headatlas.vlm.loss import answer_logits, batched
 
 Form = Literal["breaking", "keeping"]
 
+FORM = 0.5
+"""Price of a nat of lost mass on valid answers. Planted heads lose form and content alike, so at 1 they would gain nothing."""
 LEAST = -8.0
 """Log-probabilities are clipped at this value, nats, so that very wrong answers do not dominate the keeping form."""
 HALF_CLOSED, NEARLY_OPEN = 12, 2.5
@@ -128,7 +130,7 @@ class _Options:
     steps: int = 150
     seeds: int = 3
     lr: float = 0.3
-    cost: float = 0.02
+    cost: float = 0.05
     fit_questions: int = 160
     questions: int = 32
     batch_size: int = 16
@@ -149,7 +151,7 @@ def gates(inputs: ScoringInputs, **options: Any) -> Scores:
     Args:
         inputs: needs `vlm` and `data`; gates are fitted on split `inputs.fit`, heads are scored on `inputs.on`.
         options: `means`: mean z `[L, H, D]`, from the activations if None; `steps`: updates of a fit (150), `seeds`: fits (3),
-            `lr`: of the gates' logits (0.3), `cost`: of a head in the set, nats (0.02); `fit_questions` (160) and `questions`
+            `lr`: of the gates' logits (0.3), `cost`: of a head in the set, nats (0.05); `fit_questions` (160) and `questions`
             (32): how many of each split are used; `batch_size` (16).
 
     Returns:
@@ -288,7 +290,7 @@ class _Fit:
                 return -gold.clamp(min=LEAST)[wanted].mean() + price
             guess = -one.valid.sum(-1).log()  # below a guess nothing is left to lose
             among, format_lost = torch.maximum(gold - mass, guess), (one.before - mass).clamp(min=0.0)
-            return (among + format_lost)[wanted].mean() + price
+            return (among + FORM * format_lost)[wanted].mean() + price
 
 
 def _first(inputs: ScoringInputs, name: str, n: int) -> list[Any]:

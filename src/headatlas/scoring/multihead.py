@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from headatlas.answers.metrics import scenes_of
 from headatlas.cluster import Workers
@@ -70,6 +70,7 @@ def multihead(
     screens: int | None = None,
     halves: int = 128,
     questions: int = 32,
+    confirm: int = 64,
     ridge: float = RIDGE,
     scope: str = "all",
     batch_size: int = 32,
@@ -84,6 +85,7 @@ def multihead(
         screens: random subsets by which the backbone is found; by default six a head.
         halves: halves by which heads are scored, at most.
         questions: of the split, the first so many are read.
+        confirm: as many are read, if that is more, to complete and confirm stand-ins where some were found.
         ridge: penalty on the squared shares.
         scope: token positions of the ablation.
         batch_size: questions a batch.
@@ -146,7 +148,7 @@ def multihead(
         pvalues = np.where(free.reshape(layers, heads), pvalues, 1.0)
     info: dict[str, Any] = {
         "unit": "nats", "operation": operation, "mean_tokens": tokens, "scope": scope, "questions": len(asked),
-        "screens": screens, "halves": len(half), "backbone": [str(head_number(int(i), heads)) for i in backbone],
+        "confirm": confirm, "screens": screens, "halves": len(half), "backbone": [str(head_number(int(i), heads)) for i in backbone],
         "mass": float(mass.mean()), "groups": {}, "damage": {}, "stand_ins": {},
         "absent": [name for c, name in enumerate(inputs.functions) if not labels[:, c].any()],
     }  # fmt: skip
@@ -155,15 +157,23 @@ def multihead(
         for c in np.flatnonzero(there)
     }
     tried = np.unique(np.concatenate(list(tops.values())))
-    alone = np.full((n, len(labels)), np.nan)
-    alone[tried] = readings.damage(np.eye(n, dtype=bool)[tried])[0]
+    alone, scene = _alone(readings, tried, n)
     of_alone = np.full((labels.shape[1], n), np.nan)
-    scene = pd.factorize(scenes_of(readings.table))[0]
+    found_by = {}
     for c, top in tops.items():
-        name, rows = inputs.functions[c], labels[:, c]
+        rows = labels[:, c]
         of_alone[c] = alone[:, rows].mean(1)
-        hidden = top[stand_ins(per_step[rows][:, top], alone[top][:, rows].T, scene[rows], by_idle[rows], inputs.seed)]
-        hidden = _completed(hidden, top, readings, rows, alone, scene)
+        found_by[c] = top[
+            stand_ins(per_step[rows][:, top], alone[top][:, rows].T, scene[rows], by_idle[rows], inputs.seed)
+        ]
+    if len(split) > len(asked) and confirm > questions and any(len(hidden) > 1 for hidden in found_by.values()):
+        asked = [split[i] for i in range(min(confirm, len(split)))]
+        readings = DamageReadings(inputs, asked, operation, means, scope, batch_size, workers)
+        labels = labels_of(readings.table)
+        alone, scene = _alone(readings, tried, n)
+    for c, hidden in found_by.items():
+        name, rows = inputs.functions[c], labels[:, c]
+        hidden = _completed(hidden, tops[c], readings, rows, alone, scene)
         info["stand_ins"][name] = [str(head_number(int(i), heads)) for i in hidden]
         info["groups"][name], info["damage"][name] = [], []
         for group, measured in _redundant(hidden, readings, rows, alone, scene, ridge, numbers):
@@ -172,6 +182,15 @@ def multihead(
     info["seconds"] = time.perf_counter() - started
     arrays = {"alone": of_alone.reshape(-1, layers, heads), "format": of_format.reshape(-1, layers, heads)}
     return replace(scores, name="multihead", pvalues=pvalues, info=scores.info | info, arrays=scores.arrays | arrays)
+
+
+def _alone(
+    readings: Readings, tried: Int[np.ndarray, " k"], n: int
+) -> tuple[Float[np.ndarray, "n N"], Int[np.ndarray, " N"]]:
+    """What the heads `tried` cost each step alone, nats, NaN for all others of the n heads; and the number of its scene."""
+    alone = np.full((n, len(readings.table)), np.nan)
+    alone[tried] = readings.damage(np.eye(n, dtype=bool)[tried])[0]
+    return alone, pd.factorize(scenes_of(readings.table))[0]
 
 
 def _completed(
