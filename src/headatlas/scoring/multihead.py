@@ -148,7 +148,8 @@ def multihead(
         pvalues = np.where(free.reshape(layers, heads), pvalues, 1.0)
     info: dict[str, Any] = {
         "unit": "nats", "operation": operation, "mean_tokens": tokens, "scope": scope, "questions": len(asked),
-        "confirm": confirm, "screens": screens, "halves": len(half), "backbone": [str(head_number(int(i), heads)) for i in backbone],
+        "confirm": confirm, "screens": screens, "halves": len(half),
+        "backbone": [str(head_number(int(i), heads)) for i in backbone],
         "mass": float(mass.mean()), "groups": {}, "damage": {}, "stand_ins": {},
         "absent": [name for c, name in enumerate(inputs.functions) if not labels[:, c].any()],
     }  # fmt: skip
