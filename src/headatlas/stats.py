@@ -33,7 +33,7 @@ LEVEL = 0.95
 WIDTH = float(scipy.stats.norm.ppf((1 + LEVEL) / 2))
 """Standard errors to each side of a value that make such an interval."""
 
-_TIE = 1e-12  # means of the same counts, summed in another order, are ties
+_TIE = 1e-12  # means of the same counts, summed in another order, count as equal
 _CHUNK = 4_000_000  # resampled cluster numbers in memory at a time (16 MB)
 
 

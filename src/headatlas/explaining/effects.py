@@ -67,7 +67,7 @@ class HeadEffects:
         return log_odds(self.bare) - log_odds(self.without)
 
     def table(self) -> pd.DataFrame:
-        """One row a head, largest effect first: head, effect (nats), p without it (0..1), what the model says, whether that is
+        """One row per head, largest effect first: head, effect (nats), p without it (0..1), what the model says, whether that is
         another answer."""
         order = np.argsort(-self.effect, kind="stable")
         return pd.DataFrame(

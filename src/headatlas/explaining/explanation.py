@@ -94,7 +94,7 @@ class Explanation:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a head, largest effect first: `head`, `effect` (fall of the answer's log-odds without it, nats), `p` of
+        """One row per head, largest effect first: `head`, `effect` (fall of the answer's log-odds without it, nats), `p` of
         the answer without it (0..1), what the model `says` then, whether that is `changed`, and `on_picture`, the share of the
         head's attention on the picture where the answer begins (NaN where it cannot be read)."""
         table = self.effects.table()
@@ -124,7 +124,7 @@ class Explanation:
         return head_writes(self.vlm, self.chat, head, n)
 
     def without(self, heads: Heads) -> pd.DataFrame:
-        """The answers without some heads: one row an answer, with its probability (0..1) `before` and `after`. The model's new
+        """The answers without some heads: one row per answer, with its probability (0..1) `before` and `after`. The model's new
         answer is among the rows, and is `attrs["says"]`."""
         edit = removal(as_heads(heads), self._means)
         with self.vlm.edit(edit):

@@ -99,7 +99,9 @@ def import_dataset(
         raise HeadAtlasError(f"n must be at least 1, got {n}")
     chosen = IMPORTERS[name]
     store = Path(cache) if cache else cache_folder()
-    with locked(Path(out), "the dataset"):  # from the start: two imports would download the same twice
+    with locked(
+        Path(out), "the dataset"
+    ):  # locked from the start, so that two imports do not download the same files twice
         origin = open_origin(source, store, chosen.files, sha256, seed)
         report = Report(name, chosen.title, str(source), chosen.licence, chosen.shareable, seed, n, steps=chosen.steps)
         drafts = read_drafts(chosen.read(origin), name, report)

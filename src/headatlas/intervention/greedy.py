@@ -32,7 +32,7 @@ class Minimal:
     Attributes:
         heads: in the order in which they were added; empty, with a reason, if removing all candidates costs nothing.
         share: their drop as a share of the drop of all candidates.
-        path: one row a move (`add`, `put back`): heads k after it, mean drop (nats), share of the whole set's drop, accuracy.
+        path: one row per move (`add`, `put back`): heads k after it, mean drop (nats), share of the whole set's drop, accuracy.
     """
 
     heads: HeadSet

@@ -60,7 +60,7 @@ class Runner:
             only. One process at a time may evaluate into a folder.
         mode: `forced` (one teacher-forced pass) or `generate`, see `vlm.evaluate`.
         context: `gold` or `own`: whose answers earlier steps show.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
         arms: ways of showing a question by name, each a function Question -> (images, preamble); see `latent.arms`.
             Answers to an arm are cached on disk only if it has a `fingerprint`, a text that changes with what it shows.
         evaluate: replaces `vlm.evaluate.evaluate` (same signature).

@@ -164,7 +164,7 @@ def _lost(before: pd.DataFrame, after: pd.DataFrame, function: str) -> tuple[Flo
 
 
 def _recruit(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
-    """Fill in the third part: for idle heads, the method that makes most of them."""
+    """Fill in the third condition: for each idle head, the method that recruits it most."""
     idle = table[table["idle"].astype(bool)]
     heads = HeadSet(Head(int(layer), int(h)) for layer, h in zip(idle["layer"], idle["head"], strict=True))
     for name, method in inputs.methods.items():

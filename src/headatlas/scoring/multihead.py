@@ -6,7 +6,7 @@ answer of this type, so its answer shows nothing about the function. Each measur
 
 1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated at the positions that predict
    answers; ridge regressions give each head's share of the total damage to each function, and of the format damage. Four
-   subsets a head are needed: with one a head, noise alone puts heads of late layers into the backbone.
+   subsets a head are needed: with one per head, noise alone puts heads of late layers into the backbone.
 2. Backbone: heads whose share for the *median* function is `GENERAL` or more. Every step needs them, to read its words or to
    answer at all: removing them breaks the model, not one function. They stay intact from here on, and are not scored.
 3. Halves: halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads matters.
@@ -82,10 +82,10 @@ def multihead(
         questions: of the split, the first so many are read.
         ridge: penalty on the squared shares.
         scope: token positions of the ablation.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
 
     Returns:
-        Scores, in nats a head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
+        Scores, in nats per head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
         `info["backbone"]`: those heads; `info["mass"]`: mean mass on valid answers under the halves; `info["groups"]`: of each
         function its redundant groups, each a list of heads; `info["damage"]`: their `joint`, `half` and `single` damage, nats,
         and each head's `share` while others of the group are missing; `info["stand_ins"]`: heads that were tried as a group.

@@ -19,13 +19,13 @@ from headatlas.vlm.chat import Arm
 from headatlas.vlm.evaluate import unreadable
 
 EVALUATED = "E"
-"""The split that is shown in other ways than the original."""
+"""The split whose questions are also shown by arms."""
 
 
 def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progress | None = None) -> pd.DataFrame:
-    """The questions that `vlm` cannot be asked, and the arms in which it cannot be asked any.
+    """The questions that the model's processor refuses, and the arms in which it refuses all of them.
 
-    Every question is tried as it is, and those of split E by every arm too. The model itself runs once an arm.
+    Every question is tried as it is, and those of split E also in every arm. The model itself runs once per arm.
 
     Args:
         vlm: the model.

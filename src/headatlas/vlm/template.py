@@ -33,7 +33,7 @@ def check_template(name: str, template: object) -> None:
         template: Jinja source, or several by name, as read from the model folder.
 
     Raises:
-        HeadAtlasError: it does, or a template is no text.
+        HeadAtlasError: it does, or a template is not a text.
     """
     for text in template.values() if isinstance(template, Mapping) else [template]:
         if not isinstance(text, str):

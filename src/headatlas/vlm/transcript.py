@@ -23,7 +23,7 @@ def transcripts(
 ) -> tuple[list[str], list[list[str]]]:
     """The text of every conversation, images as placeholders, and the prompt of each of its turns, a prefix of that text.
 
-    An end of turn that the template writes behind the last answer only if another turn follows is added.
+    An end of turn that the template writes after the last answer only if another turn follows is added.
 
     Raises:
         HeadAtlasError: the template writes a turn differently once later turns follow, in more than the answer's opening.
@@ -55,7 +55,7 @@ def _joined(vlm: LoadedModel, chat: Conversation, whole: str, prompts: list[str]
 
 
 def _behind(prompt: str, after: str, answer: str) -> str | None:
-    """The text behind `prompt` in `after`, the answer first; None if the answer does not start there.
+    """The text after `prompt` in `after`, which begins with the answer; None if the answer does not start there.
 
     Text that only the prompt has opens the answer, and the template drops it later.
     """

@@ -83,7 +83,7 @@ def decompose(
         endpoint: the model that writes the steps.
         out: folder of the new dataset. Questions that fail are not in it; they are listed in the work folder.
         verifier: the model that answers every step blind; None for the one that writes.
-        verify: False leaves the blind check out. The checks by rule are always made.
+        verify: False leaves the blind check out. The checks by rule are always run.
         rules: numbers of steps and drafts, size of images.
         everything: decompose questions that have several steps too.
         work: folder of the cache and the lists; None for `out` with ".decompose" appended.
@@ -98,7 +98,7 @@ def decompose(
     Raises:
         EndpointDown: the endpoint cannot be used. Replies so far are kept: run it again.
         HeadAtlasError: nothing to decompose, another process uses the work folder, or no question was decomposed.
-        Stopped: Ctrl-C or SIGTERM; the message says how to go on.
+        Stopped: Ctrl-C or SIGTERM; the message says how to continue.
     """
     rules = rules or Rules()
     out = Path(out)
@@ -111,7 +111,7 @@ def decompose(
     if not todo:
         raise HeadAtlasError(
             f"nothing to decompose: all {len(ids)} questions of {data.name} have several steps already; "
-            "--all (everything=True) writes them anew"
+            "--all (everything=True) decomposes them again"
         )
     replies = work / "replies.sqlite"
     message = (

@@ -79,7 +79,7 @@ class ReplyCache:
         if row is None or [type(value) for value in row] != [str, str, str, int, int]:
             return None
         reply = Reply(*row)
-        return None if reply.finish in BROKEN_OFF else reply  # stored by versions that took these for replies
+        return None if reply.finish in BROKEN_OFF else reply  # earlier versions stored these as replies
 
     def put(self, key: str, reply: Reply, asked: str, prompt: str) -> None:
         """Store a reply; when this returns, it is on the disk.

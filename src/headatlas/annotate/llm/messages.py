@@ -74,7 +74,7 @@ class Request:
     schema: dict[str, Any] | None = None
     """JSON schema that the reply should follow; None for free text."""
     round: int = 0
-    """Another number has replies of its own: it asks again what the cache would answer."""
+    """Each number has its own cached replies; with another number the model is asked again."""
 
     def key(self, model: str, temperature: float | None, max_tokens: int) -> str:
         """64 hex digits that depend on model, prompt, text, pictures and settings, and on nothing else."""

@@ -39,7 +39,7 @@ class LogitChange:
     change: Callable[[Tensor], Tensor]
 
     def concerns(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Bool[Tensor, "B n Q"]:
-        """Which of these rows are changed."""
+        """Which of these rows the edit changes."""
         chosen = self.chosen[:, list(heads)][:, :, None]
         return (
             chosen.expand(-1, -1, at.shape[1]) if self.queries is None else chosen & self.queries.gather(1, at)[:, None]

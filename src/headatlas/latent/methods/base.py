@@ -63,8 +63,8 @@ class MethodInputs:
         control: the control of itself that the method is fitted as; "" for the method. For `random_heads` and `all_heads` the
             heads are already in `heads`; the method carries out the other controls itself.
         n_fit: most questions of split P on which gradients are taken.
-        batch_size: questions a batch.
-        fit_batch: questions a batch where gradients are taken.
+        batch_size: questions per batch.
+        fit_batch: questions per batch where gradients are taken.
         progress: see `headatlas.progress`.
     """
 
@@ -205,7 +205,7 @@ class Method(Protocol):
 
 
 METHODS: Registry[Callable[[], Method]] = Registry("method", ("headatlas.latent.methods.*",))
-"""Makers of methods by name. A new one is a class with `@method("name")` in a new file here, or in another package."""
+"""Method classes by name. A new one is a class with `@method("name")` in a new file here, or in another package."""
 
 
 def method(name: str) -> Callable[[Callable[[], Method]], Callable[[], Method]]:

@@ -36,7 +36,7 @@ LEVEL = 0.05
 """Level of every test."""
 
 MIN_DRAWS = 39
-"""A claim needs at least so many draws of its control: with 39 the smallest p is 1 / 40, with fewer than 19 it is above
+"""A claim needs at least this many draws of its control: with 39 the smallest p is 1 / 40, with fewer than 19 it is above
 `LEVEL`."""
 
 
@@ -205,7 +205,7 @@ def corrected(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def untestable(one: Claim) -> Claim:
-    """The claim where nobody has named the functions of the questions: what it says of functions is not testable.
+    """The claim for questions that do not name their functions: what it says about functions is not testable.
 
     The numbers of the task stay in the sentence; p is dropped, so that it does not count among the tests of its scorer.
     """
