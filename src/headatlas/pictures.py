@@ -157,7 +157,7 @@ def turned(box: tuple[float, float, float, float], orientation: int) -> tuple[fl
 
 
 def digest_of(image: Image.Image) -> str:
-    """32 hex digits of what a model sees of an image: its size and RGB pixels, upright. Taken anew at every call."""
+    """32 hex digits of what a model sees of an image: its size and RGB pixels, upright. Computed again at every call."""
     shown = upright(image)
     digest = hashlib.blake2b(repr(shown.size).encode(), digest_size=16)
     digest.update(shown.tobytes())

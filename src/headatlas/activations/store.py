@@ -128,7 +128,7 @@ class Activations:
             try:
                 if (name, unit) in self._checked:
                     found = self._arrays[name].oindex[index[here]]
-                    if np.isnan(found).any():  # a chunk that was removed meanwhile
+                    if np.isnan(found).any():  # a chunk that was removed in the meantime
                         raise self._damaged(name, unit)
                     out[here] = found
                     continue

@@ -104,8 +104,8 @@ def find_groups(
         vlm, chat, means: as in `head_effects`.
         effects: the single effects.
         candidates: heads that a set may take; None: all.
-        most: heads of a set at most. The greedy search also ends where the model changes its answer, or no head costs 0.05 nats
-            more; the random search draws sets of this size.
+        most: largest number of heads of a set. The greedy search also ends where the model changes its answer, or no head costs
+            0.05 nats more; the random search draws sets of this size.
         n_search: random sets that are tried.
         among: heads whose pairs are measured.
         n_random: random sets beside each set.

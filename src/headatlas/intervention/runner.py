@@ -154,7 +154,8 @@ class Runner:
     # -- identity --------------------------------------------------------------------------------------------------
 
     def _identity(self) -> tuple[str, ...]:
-        """Everything on which answers depend besides condition and split; computed anew in each call, as the model may change."""
+        """Everything on which answers depend besides condition and split; computed again in each call, because the model may
+        change."""
         # This includes edits that the caller has made active.
         around = tuple(getattr(self.vlm, "edits_key", ()))
         evaluate = self._evaluate
@@ -334,5 +335,5 @@ class Runner:
 def _group(rest: dict[str, Condition]) -> dict[str, Condition]:
     """The first conditions that share the bare passes of the first one, as many as a group holds."""
     first = next(iter(rest.values()))
-    alike = ((key, one) for key, one in rest.items() if one.edits and one.like == first.like)
-    return dict(islice(alike, GROUP_SIZES[first.scope]))
+    sharing = ((key, one) for key, one in rest.items() if one.edits and one.like == first.like)
+    return dict(islice(sharing, GROUP_SIZES[first.scope]))

@@ -234,6 +234,7 @@ def recruited(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], function: str,
 
 
 def twin_scores(vlm: VLM, data: Any, tokens: str, n_null: int = 10, seed: int = 0, batch_size: int = 16) -> Scores:
-    """Scores of the linear probe on the untrained twin: the same architecture, tokenizer and pictures, weights drawn anew."""
+    """Scores of the linear probe on the untrained twin: the same architecture, tokenizer and pictures, with new random
+    weights."""
     acts = capture(untrained_twin(vlm, seed), [*data.split("P"), *data.split("S")], tokens, batch_size=batch_size)
     return linear(ScoringInputs(acts, tokens, data=data, n_null=n_null, seed=seed))

@@ -3,15 +3,15 @@
 The columns of the output projection that belong to some heads are multiplied by a small factor (`surgery.scale_output`). What
 these heads compute is unchanged; the rest of the model barely receives it; a gain of 1 / factor restores the original exactly.
 
-Which heads are true is measured, not wished for, on scenes of their own. A faint head is a latent head of a spatial function if
+Which heads are true is measured, on separate scenes. A faint head is a latent head of a spatial function if
 
 * restoring it makes the function's answers likelier by more than `DELTA`: with all other faint heads restored (*last*), or with
   none (*first*; heads that stand in for each other); and
 * as it is, it has no effect: removing it, alone and with the other faint heads of which that is true, changes the answers by less
   than `DELTA` (equivalence test). A head that matters although it is faint is weak, not latent.
 
-Faint heads of which one of these is not shown are neither right nor wrong. With the factor 0 nothing can be restored, so no head
-is true (distractors).
+Faint heads for which one of these is not shown count neither as right nor as wrong. With the factor 0 nothing can be restored, so
+no head is true (distractors).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ DELTA = NO_EFFECT["logprob"]
 GENERAL = 5
 """A head that this many of the eight functions need is general, and no layout draws it: without it the model is broken."""
 DRAWN = 4
-"""Heads of a layout, at most."""
+"""The most heads of a layout."""
 TRUTH_SEED, GRADED_SEED = 51_000, 52_000
 """First seeds of the scenes that truth is measured on, and of those that the finder gets."""
 
@@ -267,9 +267,9 @@ def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
         table: rows of results/latent.csv.
 
     Returns:
-        A row a spatial function: world, factor, function, faint (the faint heads), weak (those whose restoration matters but that
-        are not shown to be without effect as they are, which count neither way), true (those of them that are latent heads of
-        the function), found, `hits` (found and true), `false` (found and not faint; with factor 0 all found), `before` and
+        One row per spatial function: world, factor, function, faint (the faint heads), weak (those whose restoration matters but
+        that are not shown to be without effect as they are, which count neither way), true (those of them that are latent heads
+        of the function), found, `hits` (found and true), `false` (found and not faint; with factor 0 all found), `before` and
         `restored` (accuracy).
     """
     faint, rows = world.heads.mask(world.vlm.heads.shape), []

@@ -18,7 +18,7 @@ from headatlas.errors import HeadAtlasError
 SECONDS = 10.0
 """How long a template may take for one short request."""
 MEMORY = 1 << 30
-"""How many bytes the process may grow by meanwhile."""
+"""How many bytes the process may grow by during that time."""
 LARGEST = 10_000_000
 """The largest whole number, and product of whole numbers such as `'a' * 1000 * 1000`, that a template may write."""
 _WIDTH = re.compile(r"[%:][^\s%{}\d]{0,4}\d{8,}")

@@ -44,17 +44,17 @@ def _joined(vlm: LoadedModel, chat: Conversation, whole: str, prompts: list[str]
     joined = [prompts[0]]
     later = prompts[1:] if chat.open else [*prompts[1:], whole]
     for turn, after in enumerate(later):
-        behind = _behind(prompts[turn], after, chat.turns[turn].answer or "")
-        if behind is None:
+        tail = _tail(prompts[turn], after, chat.turns[turn].answer or "")
+        if tail is None:
             raise HeadAtlasError(
                 f"{vlm.family}'s chat template writes turn {turn} differently once later turns follow: each prompt must be a "
                 f"prefix of the conversation, got one that ends in {prompts[turn][-40:]!r}"
             )
-        joined.append(joined[-1] + behind)
+        joined.append(joined[-1] + tail)
     return (joined[-1], joined if chat.open else joined[:-1])
 
 
-def _behind(prompt: str, after: str, answer: str) -> str | None:
+def _tail(prompt: str, after: str, answer: str) -> str | None:
     """The text after `prompt` in `after`, which begins with the answer; None if the answer does not start there.
 
     Text that only the prompt has opens the answer, and the template drops it later.

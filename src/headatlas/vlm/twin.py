@@ -1,4 +1,4 @@
-"""The untrained twin of a model: the same architecture, tokenizer and image processor with weights drawn anew.
+"""The untrained twin of a model: the same architecture, tokenizer and image processor with new random weights.
 
 A result that the twin also shows does not come from training, but from the architecture, the prompt or the method.
 """

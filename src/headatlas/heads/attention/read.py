@@ -67,7 +67,7 @@ class AttentionReader:
         grid: its heads.
         heads: which heads, all of one tower; by default every head of the language model.
         queries: bool `[B, T]` over the full sequence of the batch, padding included: where rows are wanted. None: everywhere,
-            which is `T x T`  numbers per head. Tokens that `generate` decodes after it are always read. May be set anew as
+            which is `T x T` numbers per head. Tokens that `generate` decodes after it are always read. May be set again as
             `reader.queries` before each batch. Vision towers, text encoders and connectors are read everywhere.
         on_rows: see above.
 
