@@ -26,7 +26,7 @@ def test_no_family_is_answered_above_chance_without_the_image(questions):
 
 
 def test_functions_are_read_off_the_words_far_above_chance_and_the_study_says_so(questions):
-    """A known limit (docs/decisions.md): held-out phrasings and shared answer words lower the figure, they do not remove it."""
+    """A known limit (docs/findings.md): held-out phrasings and shared answer words lower the figure, they do not remove it."""
     steps = {
         split: pd.DataFrame(
             [

@@ -125,7 +125,7 @@ def functions_table(models: Sequence[Model]) -> pd.DataFrame:
     for model in models:
         for scorer, values in model.scores.items():
             correlations = similarity(values)
-            half = np.full_like(alike, np.nan)
+            half = np.full_like(correlations, np.nan)
             if scorer in model.atlas:
                 half = half_width(similarity(_draws(model, scorer)))
             for a, b in combinations(range(len(FUNCTIONS)), 2):

@@ -19,6 +19,7 @@ from headatlas.explaining.alternatives import answered
 from headatlas.heads import Edit, HeadSet, mean, zero
 from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.operations import Means
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.generate import generate_answers
@@ -59,6 +60,8 @@ class HeadEffects:
     without: Float[np.ndarray, "H A"]
     changed: Bool[np.ndarray, " H"]
     says: tuple[str, ...]
+
+    __repr__ = brief
 
     @property
     def effect(self) -> Float[np.ndarray, " H"]:

@@ -28,6 +28,7 @@ from headatlas.importing.fetch import Found, Missing, Pictures
 from headatlas.importing.origin import Origin, cache_folder, open_origin
 from headatlas.importing.registry import IMPORTERS
 from headatlas.pictures import stored_upright
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.storage import beside, locked
 
@@ -57,6 +58,8 @@ class Report:
     """Records that gave no question."""
     missing: list[LeftOut] = field(default_factory=list)
     """Questions whose images are missing or broken."""
+
+    __repr__ = brief
 
 
 def import_dataset(

@@ -20,6 +20,7 @@ from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means, ablate
 from headatlas.intervention.runner import Runner
+from headatlas.printing import brief
 from headatlas.progress import Progress
 
 COLUMNS = ["function", "round", "move", "head", "k", "drop", "share", "accuracy", "n"]
@@ -38,6 +39,8 @@ class Minimal:
     heads: HeadSet
     share: float
     path: pd.DataFrame
+
+    __repr__ = brief
 
 
 def greedy_set(

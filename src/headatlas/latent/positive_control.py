@@ -29,6 +29,7 @@ from headatlas.latent.judging import judge
 from headatlas.latent.method_tables import score_change
 from headatlas.latent.methods.base import METHODS, MethodInputs
 from headatlas.latent.tuning import spatial_score
+from headatlas.printing import brief
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores
 from headatlas.vlm import evaluate
@@ -63,6 +64,8 @@ class FaintHeads:
     heads: HeadSet
     tried: dict[tuple[str, int], tuple[float, float]]
     reason: str = ""
+
+    __repr__ = brief
 
 
 def choose_faint(

@@ -32,6 +32,7 @@ from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
 from headatlas.latent.idle import DELTA, LEVEL, decodable_mask, equivalence_p
 from headatlas.latent.methods.base import Method
+from headatlas.printing import brief
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores, ScoringInputs, function_index, labels_of
 from headatlas.scoring.linear import linear
@@ -70,6 +71,8 @@ class LatentInputs:
     functions: Sequence[str] = SPATIAL
     batch_size: int = 16
     n_boot: int = 2000
+
+    __repr__ = brief
 
 
 def latent_table(inputs: LatentInputs) -> pd.DataFrame:

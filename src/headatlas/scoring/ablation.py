@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import Head, Heads, HeadSet, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
@@ -121,7 +121,7 @@ def single_head_damage(
     split: str = "S",
     scope: str = "all",
     progress: Progress | None = None,
-    heads: HeadSet | None = None,
+    heads: Heads | None = None,
 ) -> SingleHeadDamage:
     """Ablate every head of a tower alone and measure what each step of `split` loses.
 
@@ -137,7 +137,7 @@ def single_head_damage(
     before = runner.baseline(split)
     logprob = np.zeros((len(before), *shape), np.float32)
     correct = np.zeros_like(logprob)
-    every = [Head(*place) for place in np.ndindex(*shape)] if heads is None else list(heads)
+    every = [Head(*place) for place in np.ndindex(*shape)] if heads is None else list(as_heads(heads))
     conditions = [
         Condition(f"{operation} {head}", (ablate(HeadSet([head]), operation, means),), scope) for head in every
     ]

@@ -30,7 +30,7 @@ from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet, scale
+from headatlas.heads import Head, Heads, HeadSet, as_heads, scale
 from headatlas.intervention import Condition, Runner, mean_z
 from headatlas.intervention.operations import ablate
 from headatlas.latent import METHODS, LatentInputs, MethodInputs, latent_table, twin_scores
@@ -104,7 +104,7 @@ def parse_latent(text: str) -> tuple[str, int, float]:
 
 
 def latent_world(
-    model: str, layout: int = 0, factor: float = 0.05, heads: HeadSet | None = None, n: int = 100, seed: int = 0
+    model: str, layout: int = 0, factor: float = 0.05, heads: Heads | None = None, n: int = 100, seed: int = 0
 ) -> LatentWorld:
     """Make a latent world of a model, and measure its truth.
 
@@ -124,7 +124,7 @@ def latent_world(
     vlm = _model(model)
     data = CogVSR.from_questions(build(n, TRUTH_SEED + seed, splits=("S",)))
     runner = Runner(vlm, data)
-    chosen = draw(needed_heads(runner, vlm.heads.shape, factor), layout) if heads is None else heads
+    chosen = draw(needed_heads(runner, vlm.heads.shape, factor), layout) if heads is None else as_heads(heads)
     if not chosen:
         raise HeadAtlasError(f"{model} has no head that a spatial function needs and that is not general; give heads=")
     runner = Runner(vlm, data)

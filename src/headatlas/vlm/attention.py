@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families.image_grid import ImageTokens
-from headatlas.heads import AttentionReader, AttentionRows, Head, HeadSet
+from headatlas.heads import AttentionReader, AttentionRows, HeadSet, as_head
 from headatlas.heads.address import TEXT_TOWERS, Heads
 from headatlas.vlm.batch import Batch, encode
 from headatlas.vlm.finite import require_finite
@@ -63,7 +63,7 @@ class AttentionMap:
         size = f"{n_heads} heads x {n_queries} queries x {n_keys} tokens ({len(self.image_positions)} of the image)"
         return f"AttentionMap({size}; most on the image: {most})"
 
-    def only(self, head: Head | str) -> AttentionMap:
+    def only(self, head: Heads) -> AttentionMap:
         """The map of one head; its methods need no head name."""
         i = self._at(head)
         return AttentionMap(
@@ -77,7 +77,7 @@ class AttentionMap:
             self.why_unplaced,
         )
 
-    def row(self, head: Head | str | None = None, query: int = -1) -> Float[np.ndarray, " K"]:
+    def row(self, head: Heads | None = None, query: int = -1) -> Float[np.ndarray, " K"]:
         """The attention of one head (of the only one by default) at one of the queries, by its index (the last by default)."""
         return self.weights[self._at(head), query]
 
@@ -118,7 +118,7 @@ class AttentionMap:
         mass = self.weights[:, query, list(self.image_positions)][:, shown]
         return np.einsum("hn,ny,nx->hyx", mass, down, across).astype(np.float32)
 
-    def top_tokens(self, head: Head | str | None = None, n: int = 5, query: int = -1) -> pd.DataFrame:
+    def top_tokens(self, head: Heads | None = None, n: int = 5, query: int = -1) -> pd.DataFrame:
         """The `n` keys with the largest weights: position, token, weight, and the box if it is an image token."""
         row = self.row(head, query)
         best = np.argsort(-row, kind="stable")[:n]
@@ -131,7 +131,7 @@ class AttentionMap:
             {"position": best, "token": [self.tokens[k] for k in best], "weight": row[best], "box": boxes}
         )
 
-    def overlay(self, head: Head | str | None = None, query: int = -1, side: int = 336) -> Image.Image:
+    def overlay(self, head: Heads | None = None, query: int = -1, side: int = 336) -> Image.Image:
         """The picture, darkened where a head does not look; the largest weight is shown at full brightness."""
         if self.picture is None:
             raise HeadAtlasError("the conversation must show a picture to lay the map over, got none")
@@ -160,14 +160,14 @@ class AttentionMap:
             pen.text((x, y), f"{head} {100 * mass[i]:.0f}%", fill="black")
         return sheet
 
-    def _at(self, head: Head | str | None) -> int:
+    def _at(self, head: Heads | None) -> int:
         if head is None:
             if len(self.heads) != 1:
                 raise HeadAtlasError(
                     f"head must be given for a map of {len(self.heads)} heads, such as {self.heads[0]}"
                 )
             return 0
-        asked = Head.parse(head) if isinstance(head, str) else head
+        asked = as_head(head)
         if asked not in self._index:
             raise HeadAtlasError(f"head must be one of those read ({self.heads[:4]}...), got {asked}")
         return self._index[asked]

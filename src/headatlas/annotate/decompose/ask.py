@@ -21,6 +21,7 @@ from headatlas.answers.parsing import matches
 from headatlas.cogvsr.functions import MEANINGS
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 
 DECOMPOSE = Prompt.load("headatlas.annotate.decompose", "decompose.v1")
 VERIFY = Prompt.load("headatlas.annotate.decompose", "verify.v1")
@@ -75,6 +76,8 @@ class Chain:
     """Steps that were dropped as repeats, and why."""
     verified_by: str = ""
     """Model that answered every step blind and agreed; "" if none did."""
+
+    __repr__ = brief
 
 
 @dataclass

@@ -17,6 +17,7 @@ from headatlas.annotate.llm import LLM, CallFailed, Endpoint, ReplyCache, Usage,
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.storage import beside
 
@@ -47,6 +48,8 @@ class Outcome:
     """Calls and tokens of all runs with this cache, by model: `{model: {calls, prompt_tokens, completion_tokens}}`."""
     cost: float | None = None
     """US dollars of all runs; None if the price of a model is not known."""
+
+    __repr__ = brief
 
     def report(self) -> dict[str, Any]:
         """The counts as plain values, for JSON."""

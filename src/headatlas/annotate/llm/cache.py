@@ -17,6 +17,7 @@ from filelock import BaseFileLock, Timeout
 
 from headatlas.annotate.llm.server_errors import BROKEN_OFF
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 from headatlas.storage import file_lock
 
 
@@ -31,6 +32,8 @@ class Reply:
     """The model as the server names it."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    __repr__ = brief
 
 
 _COLUMNS = tuple(field.name for field in fields(Reply))

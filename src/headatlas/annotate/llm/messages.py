@@ -17,6 +17,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from headatlas.pictures import upright
+from headatlas.printing import brief
 
 Role = Literal["system", "user", "assistant"]
 
@@ -56,6 +57,8 @@ class Message:
     text: str
     pictures: tuple[Picture, ...] = ()
 
+    __repr__ = brief
+
     def to_wire(self) -> dict[str, Any]:
         """The message in the chat format."""
         if not self.pictures:
@@ -75,6 +78,8 @@ class Request:
     """JSON schema that the reply should follow; None for free text."""
     round: int = 0
     """Each number has its own cached replies; with another number the model is asked again."""
+
+    __repr__ = brief
 
     def key(self, model: str, temperature: float | None, max_tokens: int) -> str:
         """64 hex digits that depend on model, prompt, text, pictures and settings, and on nothing else."""

@@ -17,6 +17,7 @@ from headatlas.heads.attention.call import AttentionCall
 from headatlas.heads.attention.sites import WindowWatch, first_key, observed, places
 from headatlas.heads.grid import HeadGrid, Site
 from headatlas.heads.scope import Window
+from headatlas.printing import brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class AttentionRows:
     at: Int[Tensor, "B Q"]
     real: Bool[Tensor, "B Q"]
     first_key: int
+
+    __repr__ = brief
 
     @property
     def sink(self) -> Float[Tensor, "B n Q"]:

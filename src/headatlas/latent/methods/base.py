@@ -28,6 +28,7 @@ from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.latent.detectors import Detector, GroundTruth
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.registry import Registry
 from headatlas.scoring.base import ActivationsLike
@@ -79,6 +80,8 @@ class MethodInputs:
     batch_size: int = 16
     fit_batch: int = 8
     progress: Progress | None = None
+
+    __repr__ = brief
 
     @property
     def spatial_heads(self) -> HeadSet:
@@ -137,12 +140,10 @@ class Cost:
     Attributes:
         images: images shown for each question, as a multiple of the original.
         parameters: numbers that were fitted or tuned.
-        passes: forward passes of the model for each answer; 2 where the model is first asked without the change.
     """
 
     images: float = 1.0
     parameters: int = 0
-    passes: int = 1
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ import pandas as pd
 from headatlas import formatting
 from headatlas.cogvsr.functions import TITLES
 from headatlas.formatting import percent
+from headatlas.printing import brief
 from headatlas.registry import Registry
 from headatlas.results import RESULTS, VERDICTS
 from headatlas.stats import benjamini_hochberg
@@ -64,6 +65,8 @@ class Claim:
     sentence: str
     q: float | None = None
     parts: tuple[Part, ...] = ()
+
+    __repr__ = brief
 
     def to_json(self) -> dict[str, Any]:
         """As in claims.json: NaN becomes null."""
