@@ -36,7 +36,7 @@ from headatlas.intervention.operations import ablate
 from headatlas.latent import METHODS, LatentInputs, MethodInputs, latent_table, twin_scores
 from headatlas.latent.idle import DELTA as NO_EFFECT
 from headatlas.latent.idle import LEVEL
-from headatlas.latent.recruits import loss_of, removable_group
+from headatlas.latent.latent_heads import loss_of, removable_group
 from headatlas.progress import Progress
 from headatlas.scenes.build import build
 from headatlas.scoring import ScoringInputs, get_scorer
