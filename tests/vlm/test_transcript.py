@@ -1,4 +1,4 @@
-"""Prompts stay prefixes, also where a template writes history differently."""
+"""Prompts stay prefixes, also if a template rewrites earlier turns."""
 
 import pytest
 
