@@ -1,4 +1,4 @@
-"""What words alone tell of the scenes: no family's answer, and (stated, not hidden) most steps' function."""
+"""What words alone reveal about the scenes: not the answers of any question type, but most steps' functions."""
 
 import pandas as pd
 import pytest
