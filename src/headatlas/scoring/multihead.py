@@ -19,6 +19,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,14 +27,24 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from headatlas.answers.metrics import scenes_of
+from headatlas.cluster import Workers
 from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.engine.sweep import sweep
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
+from headatlas.intervention.sharding import sweep_on_workers
 from headatlas.scoring.ablation import SingleHeadDamage, scores_of
-from headatlas.scoring.base import Scores, ScoringInputs, labels_of, scorer
-from headatlas.scoring.redundancy import MARGIN, groups_of, halves_of, stand_ins, subsets_for, weighted_ridge
+from headatlas.scoring.base import Scores, ScoringInputs, UnscorableError, labels_of, scorer
+from headatlas.scoring.redundancy import (
+    MARGIN,
+    groups_of,
+    halves_of,
+    stand_ins,
+    subsets_for,
+    three_quarters_of,
+    weighted_ridge,
+)
 from headatlas.scoring.valid_answers import valid_tokens
 from headatlas.vlm.chat import conversations
 from headatlas.vlm.evaluate import evaluate
@@ -45,6 +56,7 @@ SCREENS = 4
 """Random subsets for each head by which the backbone is found."""
 GENERAL = 0.2
 """Nats that a head must cost the median function, in random subsets, to belong to the backbone."""
+LEAST_FUNCTIONS = 3
 TOP = 32
 """Heads of each function, the best by share, that are tried as stand-ins for each other."""
 RIDGE = 1.0
@@ -70,6 +82,7 @@ def multihead(
     ridge: float = RIDGE,
     scope: str = "all",
     batch_size: int = 32,
+    workers: Workers | None = None,
 ) -> Scores:
     """The share of each head in the damage that random halves of the heads do to a function's steps.
 
@@ -83,6 +96,8 @@ def multihead(
         ridge: penalty on the squared shares.
         scope: token positions of the ablation.
         batch_size: questions per batch.
+        workers: processes on several devices or machines (`headatlas.cluster`) that run batches instead of this one; scopes
+            must then be readable for single positions.
 
     Returns:
         Scores, in nats per head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
@@ -93,6 +108,8 @@ def multihead(
         `arrays["format"]`: every head's share of the format damage `[F, L, H]`, nats.
 
     Raises:
+        UnscorableError: the questions read have steps of fewer than three functions: heads that every step needs could then not
+            be told from those of one function.
         HeadAtlasError: `vlm` or `data` is missing, or too few subsets or questions.
     """
     if inputs.vlm is None or inputs.data is None:
@@ -108,12 +125,17 @@ def multihead(
         tokens, means = mean_tokens(inputs.activations), mean_z(inputs.activations, inputs.fit)
     split = inputs.data.split(inputs.on)
     asked = [split[i] for i in range(min(questions, len(split)))]
-    readings = _Readings(inputs, asked, operation, means, scope, batch_size)
+    readings = _Readings(inputs, asked, operation, means, scope, batch_size, workers)
     layers, heads = inputs.vlm.heads.shape
     n = layers * heads
     screens = max(24, SCREENS * n) if screens is None else screens
     numbers = np.random.default_rng(inputs.seed)
     labels = labels_of(readings.table)
+    if (n_functions := int(labels.any(0).sum())) < LEAST_FUNCTIONS:
+        raise UnscorableError(
+            f"scorer 'multihead' needs steps of at least {LEAST_FUNCTIONS} functions, to tell the heads of one function from "
+            f"those that every step needs; the first {len(asked)} questions of split {inputs.on} have {n_functions}"
+        )
 
     share = np.resize(SHARES, screens)[:, None]
     screen = numbers.random((screens, n)) < share
@@ -188,9 +210,17 @@ class _Readings:
     """Damage to some questions under ablated sets of heads."""
 
     def __init__(
-        self, inputs: ScoringInputs, questions: Sequence[Any], operation: str, means: Any, scope: str, batch_size: int
+        self,
+        inputs: ScoringInputs,
+        questions: Sequence[Any],
+        operation: str,
+        means: Any,
+        scope: str,
+        batch_size: int,
+        workers: Workers | None = None,
     ) -> None:
         self.inputs, self._operation, self._means, self._scope = inputs, operation, means, scope
+        self._sweep = sweep if workers is None else partial(sweep_on_workers, workers)
         self._batch_size, self._heads = batch_size, inputs.vlm.heads.shape[1]
         self._chats = conversations(questions)
         self._valid = valid_tokens(inputs.vlm, questions, self._chats)
@@ -218,7 +248,7 @@ class _Readings:
         def report(what: str, done: int, total: int, /) -> None:
             self.inputs.report("multihead", done, total)
 
-        result = sweep(
+        result = self._sweep(
             self.inputs.vlm, self._chats, conditions, scope or self._scope, self._batch_size, report, self._valid
         )
         assert result.valid is not None
@@ -282,12 +312,16 @@ def _redundant(
     """Steps 3 to 5 of `scoring.redundancy`, on the steps `rows`: groups and what they cost, the most damaging first."""
     if len(hidden) < 2:
         return []
-    half, idle = halves_of(len(hidden), subsets_for(len(hidden)), numbers)
-    masks = np.zeros((len(half), len(alone)), bool)
-    masks[:, hidden] = half
-    damage, _, mass, _ = readings.damage(masks)
-    share = weighted_ridge(np.concatenate([half, idle], 1), damage[:, rows], mass[:, rows], ridge)  # [k + m, N]
-    share, by_idle = share[: len(hidden)], share[len(hidden) :]
+    shares = []
+    for subsets_of in (halves_of, three_quarters_of):
+        gone, idle = subsets_of(len(hidden), subsets_for(len(hidden)), numbers)
+        masks = np.zeros((len(gone), len(alone)), bool)
+        masks[:, hidden] = gone
+        damage, _, mass, _ = readings.damage(masks)
+        shares.append(
+            weighted_ridge(np.concatenate([gone, idle], 1), damage[:, rows], mass[:, rows], ridge)
+        )  # [k + m, N]
+    share, by_idle = np.split(np.mean(shares, axis=0), [len(hidden)])
     stay = stand_ins(share.T, alone[hidden][:, rows].T, scene[rows], by_idle.T, readings.inputs.seed)
     members = hidden[stay]
     if len(members) < 2:
