@@ -12,10 +12,10 @@ MOST = 360
 """Most characters of a whole object."""
 
 
-def brief(thing: Any) -> str:
+def brief(self: Any) -> str:
     """The `repr` of a dataclass in one line, to be set as `__repr__ = brief`; fields that begin with `_` are left out."""
-    shown = [f"{field.name}={_value(getattr(thing, field.name))}" for field in fields(thing) if field.name[0] != "_"]
-    return f"{type(thing).__name__}({_cut(', '.join(shown), MOST)})"
+    shown = [f"{field.name}={_value(getattr(self, field.name))}" for field in fields(self) if field.name[0] != "_"]
+    return f"{type(self).__name__}({_cut(', '.join(shown), MOST)})"
 
 
 def _value(value: Any) -> str:
