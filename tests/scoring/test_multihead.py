@@ -8,7 +8,7 @@ import pytest
 from headatlas.cluster import Local
 from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.errors import HeadAtlasError
-from headatlas.scoring import multihead
+from headatlas.scoring import damage_readings, multihead
 from headatlas.scoring.base import ScoringInputs, UnscorableError, get_scorer, scorers
 
 
@@ -44,7 +44,7 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
     inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=data, n_null=50)
     made = get_scorer("multihead")(inputs, operation="zero", halves=24)
     assert made.shape == (2, 4)
-    assert made.info["screens"] == 32  # four a head: with fewer, noise decides which heads are the backbone
+    assert made.info["screens"] == 48  # six a head: with fewer, noise decides which heads are the backbone
     assert made.info["questions"] == len(data.split("S"))
     assert 0 <= made.info["mass"] <= 1
     for name in made.info["backbone"]:
@@ -92,7 +92,7 @@ def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(
         steps = np.zeros((len(conditions) + 1, 3))
         return SimpleNamespace(valid=steps, logprob=steps[1:], bare=(steps[0],))
 
-    readings = multihead._Readings.__new__(multihead._Readings)
+    readings = damage_readings.DamageReadings.__new__(damage_readings.DamageReadings)
     readings._sweep = sweep
     readings.inputs = SimpleNamespace(vlm=None, report=None)
     readings._operation, readings._means, readings._scope, readings._batch_size = "zero", None, "all", 4
@@ -106,7 +106,7 @@ def test_a_head_that_does_the_work_without_the_stand_ins_is_one_of_them():
     steps = np.random.default_rng(0).uniform(0.5, 1.5, 20)
 
     class Readings:
-        inputs = SimpleNamespace(seed=0)
+        inputs, table = SimpleNamespace(seed=0), None
 
         def damage(self, masks):
             lost = np.array([mask[[0, 1, 2]].all() + 0.3 * mask[3] for mask in masks])[:, None] * steps

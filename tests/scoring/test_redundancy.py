@@ -73,7 +73,7 @@ class World:
     """Readings of a model whose damage is known: the sum of `rules(masks)`, nats, each felt by steps of its own, plus noise."""
 
     def __init__(self, *rules, n_steps=48, noise=0.05):
-        self.rules, self.inputs = rules, SimpleNamespace(seed=0)
+        self.rules, self.inputs, self.table = rules, SimpleNamespace(seed=0), None
         numbers = np.random.default_rng(7)
         self.gain = numbers.uniform(0.5, 1.5, (len(rules), n_steps))
         self.noise, self.numbers = noise, numbers
