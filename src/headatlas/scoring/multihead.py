@@ -88,12 +88,12 @@ def multihead(
         confirm: as many are read, if that is more, to complete and confirm stand-ins where some were found.
         ridge: penalty on the squared shares.
         scope: token positions of the ablation.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
         workers: processes on several devices or machines (`headatlas.cluster`) that run batches instead of this one; scopes
             must then be readable for single positions.
 
     Returns:
-        Scores, in nats a head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
+        Scores, in nats per head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
         `info["backbone"]`: those heads; `info["mass"]`: mean mass on valid answers under the halves; `info["groups"]`: of each
         function its redundant groups, each a list of heads; `info["damage"]`: their `joint`, `half` and `single` damage, nats,
         and each head's `share` while others of the group are missing; `info["stand_ins"]`: heads that were tried as a group.
