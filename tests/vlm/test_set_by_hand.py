@@ -8,6 +8,7 @@ from torch import nn
 
 import headatlas as ha
 from headatlas.errors import HeadAtlasError
+from headatlas.heads import edit_heads
 from headatlas.proof.build import tiny_model
 from headatlas.vlm import VLM, load_vlm, untrained_twin
 from headatlas.vlm.identity import differences
@@ -196,3 +197,29 @@ def test_dropout_that_is_on_is_refused(own, tiny_questions):
     layer(own).mlp[1].train()
     with pytest.raises(HeadAtlasError, match=r"layers.0.mlp.1.p in training mode"):
         own.answer(tiny_questions[0].images[0], "Is it red?")
+
+
+def test_edits_that_were_not_made_through_the_object_are_in_its_identity(own):
+    fingerprint, other = own.fingerprint, VLM("other", own.model, own.processor)
+    with own.edit(ha.zero("L0.H1")), own.edit(ha.zero("L1.H1"), scope="answer"):
+        assert own.fingerprint == fingerprint
+        assert other.identity["edits"].startswith("all:")
+    with edit_heads(own.model, own.heads, [ha.zero("L0.H1")]):
+        first = own.fingerprint
+        assert first != fingerprint
+        with own.edit(ha.zero("L0.H1")):
+            assert own.fingerprint == first
+    with edit_heads(own.model, own.heads, [ha.zero("L0.H2")]):
+        assert own.fingerprint not in (first, fingerprint)
+    assert own.fingerprint == fingerprint
+
+
+def test_autocast_and_precision_of_products_are_in_the_identity(own):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert own.identity["precision"] == "autocast torch.bfloat16"
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert own.identity["precision"] == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert "precision" not in own.identity

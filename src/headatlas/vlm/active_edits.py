@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import AttentionEdit, Edit, edit_heads, uncompiled
+from headatlas.heads import AttentionEdit, Edit, edit_heads, edits_in_force, edits_key, uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.prefix import forget_positions
@@ -95,6 +95,15 @@ class ActiveEdits:
             f"{a.scope}:{a.key}" + ",".join(edit.fingerprint for row in (a.rows or (a.edits,)) for edit in row)
             for a in self._active
         )
+
+    @property
+    def foreign(self) -> str:
+        """Edits of other objects that act on the model, such as `edit_heads` or another `VLM`; empty if there are none."""
+        others = edits_in_force(self._vlm.model)
+        for active in self._active:
+            if not active.deferred and (key := edits_key(active.edits, active.scope)) in others:
+                others.remove(key)
+        return "" if self._within_batch else "; ".join(others)
 
     @property
     def all(self) -> tuple[tuple[Edits, str], ...]:

@@ -45,8 +45,9 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
         Part -> value or 16 hex digits of a long value: `architecture`, `config`, `weights`, `dtype`, `adapters`,
         `tokenizer`, `chat_template`, `date` (where the template writes it), `end_ids`, `processor.*`, `image_processor.*`
         and `transformers`; and only if there is something to say, `set_by_hand` (numbers and unsaved buffers of modules that
-        are not as the configuration implies) and `hooks` (hooks and methods that somebody put on modules). The same over
-        processes, devices and places of the files, but for `hooks`, which are never the same in another process.
+        are not as the configuration implies), `hooks` (hooks and methods that somebody put on modules) and `precision`
+        (autocast, or products of float32 in lower precision, which are switched on). The same over processes, devices and
+        places of the files, but for `hooks`, which are never the same in another process.
 
     Raises:
         HeadAtlasError: a weight has no values.
@@ -65,7 +66,7 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
         "end_ids": json.dumps(_end_ids(model, tokenizer)),
         "transformers": transformers.__version__,
     }
-    by_hand = {"set_by_hand": set_by_hand(model), "hooks": hooks(model)}
+    by_hand = {"set_by_hand": set_by_hand(model), "hooks": hooks(model), "precision": _precision(model)}
     parts |= {part: value for part, value in by_hand.items() if value}
     parts |= _settings("processor", processor, leave_out=("image_processor", "tokenizer", "video_processor"))
     parts |= _settings("image_processor", getattr(processor, "image_processor", None))
@@ -240,6 +241,15 @@ def adapters(model: nn.Module) -> str:
         "; ".join(f"{state} in {len(paths)} modules {_short(paths)}" for state, paths in sorted(states.items()))
         or "none"
     )
+
+
+def _precision(model: nn.Module) -> str:
+    """What torch is told to compute in another precision than that of the weights; empty by default."""
+    device = next(model.parameters()).device.type
+    device = "cpu" if device == "meta" else device
+    products = torch.get_float32_matmul_precision()
+    autocast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else ""
+    return " ".join(filter(None, (autocast and f"autocast {autocast}", "" if products == "highest" else products)))
 
 
 def _tokenizer(tokenizer: Any) -> str:
