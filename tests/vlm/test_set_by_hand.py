@@ -10,7 +10,7 @@ import headatlas as ha
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import edit_heads
 from headatlas.proof.build import tiny_model
-from headatlas.vlm import VLM, load_vlm, untrained_twin
+from headatlas.vlm import VLM, HeadRecipe, load_vlm, untrained_twin
 from headatlas.vlm.identity import differences
 from headatlas.vlm.set_by_hand import set_by_hand
 from headatlas.vlm.vision import VisionMemo
@@ -223,3 +223,11 @@ def test_autocast_and_precision_of_products_are_in_the_identity(own):
     finally:
         torch.set_float32_matmul_precision("highest")
     assert "precision" not in own.identity
+
+
+def test_a_recipe_of_a_changed_model_is_refused_by_the_model_as_built(own, tiny_vlm):
+    layer(own).self_attn.scaling = 0.9
+    recipe = HeadRecipe.of(own, "test", edits=[ha.zero("L0.H1")])
+    recipe.check(own)
+    with pytest.raises(HeadAtlasError, match=r"another model: set_by_hand \(.* before, not set now\)"):
+        recipe.check(tiny_vlm)
