@@ -179,7 +179,7 @@ def test_image_features_are_computed_again_after_a_change(own, tiny_questions):
         other = answers(own, tiny_questions)
     assert other == answers(own, tiny_questions)
     assert other != pytest.approx(changed, abs=1e-6)
-    with own.model.model.vision_tower.encoder.layers[1].mlp.register_forward_hook(double), memo.installed():
+    with own.model.model.vision_tower.encoder.layers[0].mlp.register_forward_hook(double), memo.installed():
         assert answers(own, tiny_questions) != pytest.approx(other, abs=1e-6)
 
 

@@ -62,7 +62,9 @@ def set_by_hand(model: nn.Module) -> str:
         model: a transformers model; adapters may be in it. Modules of other classes than the configuration implies
             (adapters, quantised layers) are not compared, and none if no second model can be built (remote code).
     """
-    plain: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    plain: Any = model
+    if hasattr(plain, "get_base_model"):  # of PEFT
+        plain = plain.get_base_model()
     built = _as_built(plain)
     if not built:
         return ""
