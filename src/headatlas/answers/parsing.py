@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from headatlas.answers.bounds import AMOUNT, BOUND, NOT_A_COUNT
-from headatlas.answers.labels import by_letter, exact_option, labelled, named_options, opening_of
+from headatlas.answers.options import by_letter, exact_option, labelled, named_options, opening_of
 from headatlas.answers.words import canon, numbers, plain, short, tokens
 from headatlas.errors import HeadAtlasError
 
