@@ -59,13 +59,14 @@ class VisionMemo:
     def installed(self) -> Iterator[VisionMemo]:
         """Within the context, the model takes image features from the cache."""
         owner = _owner(self._vlm.model)
-        if owner is None or "get_image_features" in owner.__dict__ or hooks(self._vlm.model):
+        if owner is None or "get_image_features" in owner.__dict__:
             yield self
             return
-        # Weights and settings of the vision side, or adapters in it, may have changed since the last time.
+        # Weights and settings of the vision side, adapters or hooks in it, may have changed since the last time.
         model, language = self._vlm.model, self._vlm.heads.language
         self._settings = (
-            f"{weights_digest(model, without=language)} {adapters(model)} {set_by_hand(model)} {config_digest(model)} "
+            f"{weights_digest(model, without=language)} {adapters(model)} {set_by_hand(model)} {hooks(model)} "
+            f"{config_digest(model)} "
         )
         real = owner.get_image_features
 
