@@ -36,7 +36,9 @@ def only_the_task(run: Run) -> Run:
         if "group" in table:  # the same steps once more
             table = table[table["group"] != "spatial"]
         tables[name] = table.reset_index(drop=True)
-    return replace(run, tables=tables)
+    # All steps are steps of the task, so the rows of all steps would repeat it.
+    sweeps = {name: one.without({*others, ""}) for name, one in run.sweeps.done.items()}
+    return replace(run, tables=tables, sweeps=replace(run.sweeps, done=sweeps))
 
 
 def for_the_task(sections: Sequence[Section], run: Run) -> list[Section]:
