@@ -52,3 +52,17 @@ def test_a_quick_run_says_what_it_cannot_tell(run_dir):
     assert "on 30 questions and 5 random head sets" in text
     assert "cannot be told from chance" in text
     assert "not testable" in text
+
+
+def test_a_quick_run_tells_how_many_questions_there_really_were(run_dir):
+    settings = json.loads((run_dir / "settings.json").read_text())
+    quick = {**settings, "quick": True, "n_random": 5, "n_control_questions": 30}
+    for there, told in (
+        (4, "on 4 questions"),
+        (30, "on 30 questions"),
+        (340, "on 30 questions"),
+        (None, "on 30 questions"),
+    ):
+        data = {**settings["data"], "questions": {"P": 6, **({} if there is None else {"E": there})}}
+        (run_dir / "settings.json").write_text(json.dumps({**quick, "data": data}))
+        assert told in " ".join(notices(read_run(run_dir))[0].lines), there

@@ -90,9 +90,8 @@ def test_single_heads_are_ranked_beside_all_others(run_dir):
     assert "L1.H2: 40.0 points (+38.0 to +42.0). Removing another head costs 1.0 points" in notes(run_dir)
     ranked = figures(run_dir)["sweep-heads"]
     assert "Measured on split E; heads were replaced by their mean at all tokens." in ranked.caption
-    (rows,) = ranked.charts[1].spec["datasets"].values() if len(ranked.charts[1].spec["datasets"]) == 1 else (None,)
-    rows = rows or max(ranked.charts[1].spec["datasets"].values(), key=len)
-    assert [row["row"] for row in rows][0] == "L1.H2"
+    rows = max(ranked.charts[1].spec["datasets"].values(), key=len)
+    assert rows[0]["row"] == "L1.H2"
     assert rows[-1]["row"] == "the others"
     assert rows[-1]["value"] == pytest.approx(1.0)
 
@@ -119,8 +118,8 @@ def test_many_heads_are_shown_as_the_pairs_that_depart_most(run_dir):
 def test_a_ranking_stands_beside_random_orders(run_dir):
     add(run_dir, "cumulative", cumulative())
     assert (
-        "without the first head of the ranking, accuracy falls from 90.0 % to 70.0 %; without as many heads in random order it is "
-        "85.0 %. 25.0 % of the answers are then unreadable."
+        "without the first head of the ranking, accuracy falls from 90.0 % to 70.0 %; without as many heads in random order "
+        "it is 85.0 %. 25.0 % of the answers are then unreadable."
     ) in notes(run_dir)
     assert "Exploratory" not in figures(run_dir)["sweep-cumulative"].caption
 
@@ -128,10 +127,7 @@ def test_a_ranking_stands_beside_random_orders(run_dir):
 def test_a_minimal_set_is_judged_on_other_questions_than_it_was_chosen_on(run_dir):
     add(run_dir, "greedy", greedy())
     text = notes(run_dir)
-    assert (
-        "L0.H1 does most of the damage. On split E, without it, accuracy falls from 90.0 % to 40.0 % (50.0 points lost"
-        in text
-    )
+    assert "L0.H1 does most of the damage. On split E, without it, accuracy falls from 90.0 % to 40.0 %" in text
     assert "random sets (5 sets, in the same layers) lose 2.0 points, p = 0.167" in text
     caption = figures(run_dir)["sweep-greedy"].caption
     assert "exploratory: they are of split S" in caption

@@ -166,7 +166,7 @@ HA.showSets = (found) => {
   const link = (name) => HA.el("button", { type: "button", class: "chip", on: { click: () => HA.select(name) } }, name);
   const sets = found.sets.map((one) => HA.el("p", {}, ...one.heads.split(" ").map(link), one.heads.includes(" ") ? " together " : " alone ", HA.el("b", {}, `${HA.signed(-one.effect)} nats`),
     one.heads.includes(" ") ? ` (each alone, in sum ${HA.signed(-one.alone)})` : "", one.kept ? "; the model still says it. " : "; the model says something else. ",
-    HA.el("button", { type: "button", class: "chip", on: { click: () => { HA.selected = one.heads.split(" "); HA.paintSelection(); HA.showHead(); HA.paintMixer(); } } }, "select"),
+    HA.el("button", { type: "button", class: "chip", on: { click: () => HA.selectAll(one.heads.split(" ")) } }, "select"),
     one.n_random ? HA.el("span", { class: "weak" }, ` ${one.n_random} random sets of this size: ${HA.signed(-one.random)} on average, ${one.as_large || "none"} as large.`) : ""));
   if (found.hidden.length) sets.push(HA.el("p", {}, "Little alone, much together: ", ...found.hidden.map(link)));
   box.replaceChildren(...(sets.length ? sets : [HA.el("p", { class: "weak" }, "No set of heads was found that costs the answer 0.05 nats.")]),
