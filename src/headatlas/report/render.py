@@ -171,10 +171,10 @@ def link_heads(text: str) -> Markup:
 
 
 def whole_words(text: str) -> Markup:
-    """`text`, escaped, in which a line breaks only at spaces: not inside a model's name such as ref-demo, unless it is too long."""
-    words_of = re.split(r"(\s+)", _for_page(str(text)))
+    """`text`, escaped, whose lines break only at spaces: not inside a model's name such as ref-demo, unless it is too long."""
+    parts = re.split(r"(\s+)", _for_page(str(text)))
     return Markup("").join(
-        Markup('<span class="whole">{}</span>').format(word) if re.search(r"[-/]", word) else word for word in words_of
+        Markup('<span class="whole">{}</span>').format(part) if re.search(r"[-/]", part) else part for part in parts
     )
 
 
