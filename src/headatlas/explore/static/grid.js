@@ -65,7 +65,7 @@ HA.view = () => {
     const values = new Map(HA.effects.heads.map((name, i) => [name, HA.effects.effect[i]]));
     const marks = new Set(HA.effects.heads.filter((name, i) => HA.effects.changed[i]));
     return { values, marks, signed: true, unit: "nats", low: "the answer gains without it", high: "the answer needs it",
-      lead: `Each square is one attention head. It was removed alone: blue heads carry the answer “${HA.effects.answer}”, whose odds fall without them. A dot marks heads without which the model says something else.` };
+      lead: `Each square is one attention head. It was removed alone: blue heads carry the answer “${HA.effects.answer}”, whose odds fall without them (by 1 nat: to 37 % of what they were). A dot marks heads without which the model says something else.` };
   }
   if (HA.color === "gaze") {
     if (!HA.attention) return null;
@@ -83,7 +83,7 @@ HA.view = () => {
   const all = [...values.values()];
   const signed = all.some((value) => value < 0);
   if (scorer.note) return { values, marks: new Set(), signed, unit: scorer.unit, low: "the right answer gains without it", high: "the right answer needs it",
-    lead: `Each head was removed alone on ${scorer.steps[name]} steps of ${HA.lower(title)}: blue heads are those without which the right answer becomes less likely. ${scorer.note}` };
+    lead: `Each head was removed alone on ${scorer.steps[name]} steps of ${HA.lower(title)}: blue heads are those without which the right answer becomes less likely (1 nat: 37 % as likely). ${scorer.note}` };
   return { values, marks: new Set(chosen), signed, unit: scorer.unit, low: signed ? "below zero" : "nothing", high: "high score",
     lead: `Score of every head for ${HA.lower(title)} over the questions of the study (${scorer.label}). ${chosen.length ? `A dot marks ${chosen.length === 1 ? "the head" : `the ${chosen.length} heads`} that the study selected.` : "The study selected none of them."}` };
 };

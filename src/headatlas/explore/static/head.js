@@ -99,7 +99,7 @@ HA.showWrites = async (name) => {
     HA.$("writes").replaceChildren(HA.el("h3", {}, "What it writes"),
       HA.el("p", {}, HA.el("span", { class: "weak" }, "raises "), HA.chips(found.raised.slice(0, 5))),
       HA.el("p", {}, HA.el("span", { class: "weak" }, "lowers "), HA.chips(found.lowered.slice(0, 5))),
-      HA.el("p", { class: "weak" }, "Direct change of these words’ logits where the answer begins, among the likely words."));
+      HA.el("p", { class: "weak" }, "How far it pushes these words up or down where the answer begins, in logits: +1 makes a word 2.7 times as likely beside the others. Likely words only."));
   } catch (error) {
     if (HA.shown.name === name && HA.$("writes")) HA.$("writes").replaceChildren(HA.el("p", { class: "weak" }, error.message));
   }
