@@ -231,7 +231,8 @@ def _greedy(request: SweepRequest, function: str) -> pd.DataFrame:
 
 def _nothing(request: SweepRequest, function: str, reason: str) -> pd.DataFrame:
     """The one row of a function without heads."""
-    return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": reason}])
+    hint = "" if request.top is not None else "; --top N takes the first N of the ranking"
+    return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": f"{reason.rstrip('.')}{hint}"}])
 
 
 SWEEPS.add("heads", SweepKind(_heads, "capture", takes_scorer=False))
