@@ -56,6 +56,11 @@ class SweepRequest:
         ranking = self.study.atlas.ranking(function, self.scorer)
         return HeadSet(ranking[: self.top], reason=f"the top {self.top} of the ranking")
 
+    @property
+    def hint(self) -> str:
+        """What to do where too few heads are selected."""
+        return "" if self.top is not None else "; --top N takes the first N of the ranking"
+
     def progress(self, title: str) -> Progress:
         """Reports to the study under one title."""
         return lambda _, done, total: self.study.report(title, done, total)
@@ -169,7 +174,8 @@ def _each_function(name: str, one: Callable[[SweepRequest, str], pd.DataFrame]) 
 def _pairs(request: SweepRequest, function: str) -> pd.DataFrame:
     heads = request.heads(function)
     if len(heads) < 2:
-        return _nothing(request, function, f"{len(heads)} selected{f': {heads.reason}' if heads.reason else ''}")
+        why = f"{len(heads)} selected{f': {heads.reason}' if heads.reason else ''}"
+        return _nothing(request, function, why + request.hint)
     result = pair_effects(
         request.study.runner(), heads, function, split=request.split,
         progress=request.progress(f"pairs of {function}, {request.scorer}"), **request.common, **request.boot,
@@ -188,7 +194,7 @@ def _cumulative(request: SweepRequest, function: str) -> pd.DataFrame:
 def _greedy(request: SweepRequest, function: str) -> pd.DataFrame:
     candidates, runner = request.heads(function), request.study.runner()
     if not candidates:
-        return _nothing(request, function, candidates.reason)
+        return _nothing(request, function, candidates.reason + request.hint)
     progress = request.progress(f"minimal set of {function}, {request.scorer}")
     minimal = greedy_set(runner, candidates, function, split="S", progress=progress, **request.common)
     if not minimal.heads:
@@ -231,8 +237,7 @@ def _greedy(request: SweepRequest, function: str) -> pd.DataFrame:
 
 def _nothing(request: SweepRequest, function: str, reason: str) -> pd.DataFrame:
     """The one row of a function without heads."""
-    hint = "" if request.top is not None else "; --top N takes the first N of the ranking"
-    return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": f"{reason.rstrip('.')}{hint}"}])
+    return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": reason.rstrip(".")}])
 
 
 SWEEPS.add("heads", SweepKind(_heads, "capture", takes_scorer=False))
