@@ -87,7 +87,7 @@ def test_a_run_without_sweeps_says_how_to_get_them(run_dir):
 
 def test_single_heads_are_ranked_beside_all_others(run_dir):
     add(run_dir, "heads", heads(), scorer="")
-    assert "L1.H2: 40.0 points (+38.0 to +42.0). Removing another head costs 1.0 points" in notes(run_dir)
+    assert "L1.H2: 40.0 points (38.0 to 42.0). Removing another head costs 1.0 points" in notes(run_dir)
     ranked = figures(run_dir)["sweep-heads"]
     assert "Measured on split E; heads were replaced by their mean at all tokens." in ranked.caption
     rows = max(ranked.charts[1].spec["datasets"].values(), key=len)
@@ -101,7 +101,7 @@ def test_pairs_are_compared_with_the_sum_of_each_alone(run_dir):
     text = notes(run_dir)
     assert "without L0.H1 and L1.H2 the right answer loses 1.40 nats, 1.20 (difference 0.80 to 1.50) more than" in text
     assert "excludes 0 for 1 of 3 pairs" in text
-    assert "none beat the null" in text
+    assert "Pairs, relational reasoning: none beat the null." in text
     assert "Exploratory" not in figures(run_dir)["sweep-pairs"].caption
     add(run_dir, "pairs", pairs(), split="S[:20]")
     assert "Exploratory: the heads were chosen on the same questions" in figures(run_dir)["sweep-pairs"].caption

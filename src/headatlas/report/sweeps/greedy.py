@@ -7,12 +7,11 @@ from typing import Any
 import pandas as pd
 
 from headatlas.report import words
-from headatlas.report.blocks import point_interval
 from headatlas.report.charts import dots
 from headatlas.report.charts.theme import BLUE, GREY, ORANGE
 from headatlas.report.figures import one_per_function
 from headatlas.report.page import Block, Figure, Note, Swatch
-from headatlas.report.sweeps.words import functions_of, reasons
+from headatlas.report.sweeps.words import functions_of, points_between, reasons
 from headatlas.report.tables import only, records
 from headatlas.results.sweep_files import Sweep
 
@@ -58,7 +57,7 @@ def greedy_blocks(sweep: Sweep) -> list[Block]:
                 min_width=330,
             )
         )
-    return [*blocks, *reasons(sweep.table)]
+    return [*blocks, *reasons(sweep.table, "Minimal set")]
 
 
 def _series(move: str) -> Swatch:
@@ -81,7 +80,7 @@ def _one_set(part: pd.DataFrame) -> str:
     text = f"{words.group(chosen.function)}: {words.listing(chosen.head.split())} {do} most of the damage. "
     text += f"On split E, without {'them' if chosen.k > 1 else 'it'}, accuracy "
     text += words.becomes(chosen.accuracy + chosen.accuracy_drop, chosen.accuracy)
-    span = point_interval(chosen.low, chosen.high)
+    span = points_between(chosen.low, chosen.high)
     text += f" ({words.number(100 * chosen.accuracy_drop, 1)} points lost{f', {span}' if span else ''})"
     if random is not None:
         text += (

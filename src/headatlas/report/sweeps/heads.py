@@ -7,13 +7,12 @@ from typing import Any
 import pandas as pd
 
 from headatlas.report import words
-from headatlas.report.blocks import point_interval
 from headatlas.report.charts import dots, head_map
 from headatlas.report.charts.maps import CELLS_AS_SVG
 from headatlas.report.charts.theme import BLUE, GREY
 from headatlas.report.figures import SMALL, one_per_function, ramp_to
 from headatlas.report.page import Block, Chart, Figure, Note, Swatch
-from headatlas.report.sweeps.words import functions_of, how
+from headatlas.report.sweeps.words import functions_of, how, points_between
 from headatlas.report.tables import only, records
 from headatlas.results.sweep_files import Sweep
 
@@ -64,7 +63,7 @@ def heads_blocks(sweep: Sweep) -> list[Block]:
         Note(_one_head(only(table, function=whole))),
         Figure(
             "sweep-heads",
-            one_per_function("sweep-heads", table, ranked, label),
+            _whole_first(one_per_function("sweep-heads", table, ranked, label)),
             "Single heads: points of accuracy lost without each",
             f"The {TOP} largest of {words.count(shape[0] * shape[1])} heads, with 95 % intervals over questions. Grey: the mean "
             f"of all other heads, and where 95 % of them lie. {how(sweep)} The heads are ordered by the numbers shown, so the "
@@ -74,13 +73,18 @@ def heads_blocks(sweep: Sweep) -> list[Block]:
         ),
         Figure(
             "sweep-map",
-            maps,
+            _whole_first(maps),
             "Single heads: loss without each",
             "Fall of the right answer's log-probability.",
             ramp=ramp_to(largest, "nats lost: blue heads are needed, orange ones are in the way", digits=2),
             min_width=SMALL,
         ),
     ]  # fmt: skip
+
+
+def _whole_first(charts: tuple[Chart, ...]) -> tuple[Chart, ...]:
+    """The chart of all steps before those of the functions."""
+    return tuple(sorted(charts, key=lambda chart: not chart.name.endswith("-")))
 
 
 def _others(rest: pd.DataFrame) -> dict[str, float]:
@@ -91,7 +95,7 @@ def _others(rest: pd.DataFrame) -> dict[str, float]:
 
 def _one_head(part: pd.DataFrame) -> str:
     best, rest = next(part.itertuples()), part.iloc[1:]
-    span = point_interval(best.low, best.high)
+    span = points_between(best.low, best.high)
     text = f"Over all steps, the head whose removal costs most is {best.name}: "
     text += f"{words.with_interval(words.number(100 * best.drop, 1) + ' points', span)}. "
     if len(rest):

@@ -49,7 +49,7 @@ def pairs_blocks(sweep: Sweep) -> list[Block]:
             )
         )
         blocks.append(_pair_table(table))
-    return [*blocks, *reasons(sweep.table)]
+    return [*blocks, *reasons(sweep.table, "Pairs")]
 
 
 def _names(part: pd.DataFrame) -> list[str]:

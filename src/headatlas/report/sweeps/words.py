@@ -40,7 +40,12 @@ def functions_of(table: pd.DataFrame) -> list[str]:
     return words.functions_in_order(table["function"])
 
 
-def reasons(table: pd.DataFrame) -> list[Block]:
-    """A note for each function that has nothing to measure."""
+def points_between(low: float, high: float) -> str:
+    """An interval of shares in points, such as "18.6 to 29.2"; empty if one is missing."""
+    return words.interval(words.number(100 * low, 1), words.number(100 * high, 1))
+
+
+def reasons(table: pd.DataFrame, what: str) -> list[Block]:
+    """A note for each function that has nothing to measure; `what` is what was to be measured."""
     rows = records(table[table["reason"] != ""])
-    return [Note(f"{words.group(row.function)}: {row.reason.rstrip('.')}.", weak=True) for row in rows]
+    return [Note(f"{what}, {words.group(row.function).lower()}: {row.reason.rstrip('.')}.", weak=True) for row in rows]
