@@ -129,10 +129,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Story:
-    """The opening of a report: three sentences, and one picture in three panels.
+    """The opening of a report: three or four sentences, and one picture in three panels.
 
     Attributes:
-        sentences: which heads, what they look at, what happens without them.
+        sentences: which heads, what they look at, what happens without them; heads that stand in for each other, if any.
         heads: the heads that they are about, best first.
         map: the map of all heads; None without scores.
         shots: what some of these heads look at.

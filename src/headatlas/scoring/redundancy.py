@@ -6,15 +6,16 @@ A head whose work others do as well costs nothing alone. So for each function:
    their damage alone, by a test over scenes, Benjamini-Hochberg over the heads, and beyond the error of the design.
 2. Completed: all stand-ins are ablated, and each other head in addition. Heads that cost more then than alone did the work of
    the stand-ins, and are stand-ins that step 1 missed.
-3. Confirmed among themselves: halves of the stand-ins alone are ablated, all other heads intact. Those whose share is still
-   larger than their damage alone stay.
+3. Confirmed among themselves: halves and three quarters of the stand-ins are ablated, all other heads intact. Those whose mean
+   share is still larger than their damage alone stay. In halves a large group still does its work; in three quarters the work
+   of a small one is all lost.
 4. One group, or several: the heads are one group as long as two parts of it cost more together than apart, at any level of
    removal. Where they do not, neither part stands in for the other, and each is looked at in the same way. Parts are proposed
    by how alike the shares of heads are over steps, and what they cost is measured; heads that serve the same steps alike are
    not told apart.
 5. A group is kept if it costs more than its heads one by one.
 
-A group of which half or more can be spared costs little in most halves, and may not be found.
+A group of which half or more can be spared costs little in most halves of all heads, and step 1 may miss it.
 
 Halves come with their complements, and are balanced where heads are few (`halves_of`), so that what two heads cost together
 cannot pass for the share of a third. What three and more cost together still can; columns that belong to no head show how much.
@@ -73,6 +74,17 @@ def halves_of(
         half = rng.random((max(1, at_most // 2), n + 4 * IDLE)) < 0.5
     made = np.concatenate([half, ~half])
     return made[:, :n], made[:, n:]
+
+
+def three_quarters_of(
+    n: int, at_most: int, rng: np.random.Generator
+) -> tuple[Bool[np.ndarray, "R n"], Bool[np.ndarray, "R m"]]:
+    """As `halves_of`, but every head is missing in about three quarters of the subsets, so that more of a large group is gone."""
+    (some, idle), (others, idle_too) = halves_of(n, at_most, rng), halves_of(n, at_most, rng)
+    order = rng.permutation(
+        len(others)
+    )  # without it, a head whose two columns are opposites would be missing in every subset
+    return some | others[order], idle | idle_too[order]
 
 
 def subsets_for(n: int) -> int:

@@ -295,7 +295,7 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
         asked = min(scored, 32)
         # Screens edit single positions; halves, of all heads and then of stand-ins, begin at the first block: twice the mean.
         seconds += asked * (
-            speed.forced + speed.condition * (0.3 * 4 * layers * heads + 2 * (128 + 128) + layers * heads)
+            speed.forced + speed.condition * (0.3 * 6 * layers * heads + 2 * (128 + 192) + layers * heads)
         )
         work.append("halves of the heads silenced together")
     if names & set(PROBES):

@@ -172,7 +172,7 @@ def _options(study: Study) -> dict[str, dict[str, Any]]:
         "workers": study.workers,
     }
     # Groups are found with the same means as they are later ablated with.
-    multihead = {"means": study.means, "batch_size": settings.batch_size}
+    multihead = {"means": study.means, "batch_size": settings.batch_size, "workers": study.workers}
     return {"paper": {"preset": settings.probe}, "ablation": ablation, "attention": attention, "multihead": multihead}
 
 
