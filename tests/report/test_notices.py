@@ -30,6 +30,20 @@ def test_a_model_at_chance_gets_one_box_instead_of_findings(run_dir):
         assert f'<section id="{kept}">' in text
 
 
+def test_a_model_without_a_right_answer_to_own_questions_gets_the_box(run_dir):
+    for name in ("metrics", "baseline"):
+        file = run_dir / "results" / f"{name}.csv"
+        frame = pd.read_csv(file)
+        frame = frame.head(0) if name == "metrics" else frame.assign(accuracy=0.0, low=0.0)
+        frame.to_csv(file, index=False)
+    run = read_run(run_dir)
+    run.settings["functions"] = "one task"
+    text = to_html(build_page(run))
+    assert text.count('<aside class="notice') == 1
+    assert "answers none of these questions right" in text
+    assert '<section id="maps">' not in text
+
+
 def test_a_model_above_chance_has_no_box(run_dir):
     run = read_run(run_dir)
     assert not at_chance(run)

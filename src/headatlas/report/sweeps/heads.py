@@ -96,12 +96,13 @@ def _others(rest: pd.DataFrame) -> dict[str, float]:
 def _one_head(part: pd.DataFrame) -> str:
     best, rest = next(part.itertuples()), part.iloc[1:]
     span = points_between(best.low, best.high)
+    clear = int((part["low"] > 0).sum())
+    if not best.drop > 0:
+        return "Over all steps, no head costs accuracy when it alone is removed."
     text = f"Over all steps, the head whose removal costs most is {best.name}: "
     text += f"{words.with_interval(words.number(100 * best.drop, 1) + ' points', span)}. "
     if len(rest):
         text += f"Removing another head costs {words.number(100 * rest['drop'].mean(), 1)} points on average. "
-    clear = int((part["low"] > 0).sum())
-    return (
-        text
-        + f"For {words.count(clear)} of {words.count(len(part))} heads the interval lies above 0; a few do so by chance."
-    )
+    if not clear:
+        return f"{text}No head has an interval above 0."
+    return f"{text}For {words.count(clear)} of {words.count(len(part))} heads the interval lies above 0; a few do so by chance."
