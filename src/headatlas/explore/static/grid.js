@@ -85,7 +85,7 @@ HA.view = () => {
   if (scorer.note) return { values, marks: new Set(), signed, unit: scorer.unit, low: "the right answer gains without it", high: "the right answer needs it",
     lead: `Each head was removed alone on ${scorer.steps[name]} steps of ${HA.lower(title)}: blue heads are those without which the right answer becomes less likely (1 nat: 37 % as likely). ${scorer.note}` };
   return { values, marks: new Set(chosen), signed, unit: scorer.unit, low: signed ? "below zero" : "nothing", high: "high score",
-    lead: `Score of every head for ${HA.lower(title)} over the questions of the study (${scorer.label}). ${chosen.length ? `A dot marks ${chosen.length === 1 ? "the head" : `the ${chosen.length} heads`} that the study selected.` : "The study selected none of them."}` };
+    lead: `Score of every head for ${HA.lower(title)} over the study’s questions of split S (${scorer.label}). ${chosen.length ? `A dot marks ${chosen.length === 1 ? "the head" : `the ${chosen.length} heads`} that the study selected.` : "The study selected none of them."}` };
 };
 
 // The scores of the run: those of its scorers, and the sweep of single heads.

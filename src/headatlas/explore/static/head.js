@@ -115,7 +115,7 @@ HA.showStudy = (name) => {
   box.replaceChildren(HA.el("h3", {}, `In the study: ${exact.label}, by function`),
     HA.el("table", { class: "bars" }, ...rows.map(([one, value]) => HA.el("tr", {}, HA.el("th", { scope: "row" }, one.title),
       HA.el("td", { class: "track" }, HA.el("i", { class: value < 0 ? "below" : "", style: { width: `${(100 * Math.abs(value)) / largest}%` } })), HA.el("td", { class: "num" }, HA.signed(value, 3))))),
-    HA.el("p", { class: "weak" }, `${exact.unit ? `Unit: ${exact.unit}. ` : ""}Over all questions of ${run.where}.`));
+    HA.el("p", { class: "weak" }, `${exact.unit ? `Unit: ${exact.unit}. ` : ""}Over the questions of split S of ${run.where}.`));
 };
 
 HA.showNeighbours = (name) => {
