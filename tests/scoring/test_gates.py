@@ -104,9 +104,8 @@ def test_a_head_is_scored_by_what_the_set_costs_without_it():
 
 def test_the_breaking_loss_ends_at_a_guess_and_counts_the_lost_form(tiny_vlm, tiny_questions, means):
     inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=Data(tiny_questions))
-    fit = gates_module._Fit(
-        inputs, means, np.ones(tiny_vlm.heads.shape, bool), "breaking", gates_module._Options(batch_size=4)
-    )
+    free = np.ones(tiny_vlm.heads.shape, bool)
+    fit = gates_module._Fit(inputs, means, free, np.zeros((8, 8)), "breaking", gates_module._Options(batch_size=4))
     one = fit._batches[0]
     assert one.valid.any(1).all()
     assert (one.before <= 1e-6).all()

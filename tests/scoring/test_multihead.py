@@ -1,4 +1,4 @@
-"""A6 gives each head its share of the damage that the loss of many heads does."""
+"""A6 gives each head its share of the damage of ablating many heads."""
 
 from types import SimpleNamespace
 

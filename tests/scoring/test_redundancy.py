@@ -1,4 +1,4 @@
-"""Heads that stand in for each other are found by what they cost while others are missing, however many share the work."""
+"""Heads that stand in for each other are found by their cost while others are missing, for any number of heads."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Image tokens are where they are said to be: a lit patch of the picture moves the embedding of its own tokens."""
+"""Image tokens are at the stated places: a lit patch of the picture changes the embedding of its own tokens."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,7 @@ def answer_on_workers(
         vlm: the model; workers load it by its name.
         data: the questions.
         groups: run in their order.
-        batch_size: conversations a batch.
+        batch_size: conversations per batch.
 
     Raises:
         HeadAtlasError: what a shard raised, or workers that do not see the store.
@@ -240,7 +240,7 @@ def evaluate_on_workers(
     batch_size: int = 32,
     arm: Arm | None = None,
 ) -> pd.DataFrame:
-    """As `vlm.evaluate` under the model's active edits, a window of questions a shard."""
+    """As `vlm.evaluate` under the model's active edits, a window of questions per shard."""
     # `evaluate` itself names mistakes in the arguments, before anything is sent.
     if mode != "forced" or context != "gold" or not len(questions):
         _check(vlm, questions, mode, context)
@@ -355,7 +355,7 @@ def packed(result: Sweep) -> bytes:
 
 
 def unpacked(data: bytes) -> Sweep:
-    """What `packed` was given.
+    """Read what `packed` wrote.
 
     Raises:
         ValueError: the bytes were cut off or changed.

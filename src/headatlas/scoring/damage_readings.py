@@ -1,4 +1,4 @@
-"""What steps lose when sets of heads are ablated together, told apart from the loss of the answers' form; and the backbone.
+"""What steps lose when sets of heads are ablated together, separated from the loss of the answers' form; and the backbone.
 
 Damage is measured on the gold answer's log-probability *among valid answers*: its log-probability minus the log of the mass on
 the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass is *format* damage: the model no longer gives an
@@ -8,6 +8,7 @@ answer of this type, so its answer shows nothing about the function.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -137,10 +138,25 @@ def check_functions(labels: Bool[np.ndarray, "N F"], scorer: str, where: str) ->
         )
 
 
-def backbone_of(
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """What random subsets of all heads show, see `screen`.
+
+    Attributes:
+        backbone: numbers of the heads that every step needs, ascending.
+        among: each head's share of the damage among valid answers to each function's steps, nats.
+        format: the same of the format damage.
+    """
+
+    backbone: Int[np.ndarray, " b"]
+    among: Float[np.ndarray, "F n"]
+    format: Float[np.ndarray, "F n"]
+
+
+def screen(
     readings: DamageReadings, rng: np.random.Generator, screens: int | None = None, ridge: float = 1.0
-) -> tuple[Int[np.ndarray, " b"], Float[np.ndarray, "F n"]]:
-    """The heads that every step needs, and every head's share of the format damage to each function's steps, nats.
+) -> Screen:
+    """Ablate random subsets of all heads: find the heads that every step needs, and each head's share of the damage.
 
     Random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated where answers are predicted, and ridge
     regressions give each head's share of the total damage to each function. Heads whose share for the *median* function, less
@@ -149,7 +165,7 @@ def backbone_of(
     Args:
         readings: of some questions.
         rng: draws the subsets.
-        screens: how many, by default six a head.
+        screens: how many, by default six per head.
         ridge: penalty on the squared shares.
     """
     layers, heads = readings.inputs.vlm.heads.shape
@@ -157,7 +173,7 @@ def backbone_of(
     screens = max(24, SCREENS * n) if screens is None else screens
     labels = labels_of(readings.table)
     masks = rng.random((screens, n)) < np.resize(SHARES, screens)[:, None]
-    _, lost, _, whole = readings.screened(masks)
+    among, lost, _, whole = readings.screened(masks)
     there = labels.any(0)
 
     def median(kept: Int[np.ndarray, " r"]) -> Float[np.ndarray, " n"]:
@@ -167,7 +183,8 @@ def backbone_of(
     jackknife = np.stack([median(kept) for kept in without])
     error = np.sqrt((BLOCKS - 1) * jackknife.var(0))
     backbone = np.flatnonzero(median(np.arange(screens)) - error >= GENERAL)
-    return backbone, by_function(masks, lost, labels, ridge)
+    of_among, of_format = (by_function(masks, each, labels, ridge) for each in (among, lost))
+    return Screen(backbone, of_among, of_format)
 
 
 def head_set(chosen: np.ndarray, heads: int) -> HeadSet:

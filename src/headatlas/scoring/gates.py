@@ -1,15 +1,16 @@
 """The scorers `gates` and `gates_keeping` (A4): small sets of heads, found by gates that are fitted together.
 
-Each head has a gate for each function, z' = g z + (1 - g) mean, with g in 0..1. The gates are drawn anew for every conversation
+Each head has a gate for each function, z' = g z + (1 - g) mean, with g in 0..1. The gates are drawn again for every conversation
 from a hard-concrete distribution (Louizos et al. 2018), whose logits are fitted on split P while the model is frozen:
 
 * *breaking*: answers to the function's steps are to become as unlikely as a guess among the valid answers, at the price of `cost`
-  nats a closed head. Losing the *form* of the answers costs as much as it loses, so that breaking the model is of no use.
-* *keeping*: answers are to stay likely at the price of `cost` nats an open head: what is left is sufficient.
+  nats per closed head. Losing the *form* of the answers costs half as much as it loses, so that breaking the model is of no use.
+* *keeping*: answers are to stay likely at the price of `cost` nats per open head: what is left is sufficient.
 
-Gates begin half closed: where heads stand in for each other, no single gate has a gradient while all others are open. The price
-rises from 0 over the first half of the fit. Heads that every step needs stay intact and are not scored
-(`damage_readings.backbone_of`).
+Where heads stand in for each other, no gate has a gradient while all others are open, and if most gates are closed, nothing is
+left to lose. So breaking gates begin half closed for those heads that random subsets show to matter most to the function, and
+nearly open for the others; keeping gates begin nearly open. The price rises from 0 over the first half of the fit. Heads that
+every step needs stay intact and are not scored (`damage_readings.screen`, on split P).
 
 The set of a function are the heads that are closed (breaking) or open (keeping) with a probability of 1/2 or more, on average
 over several fits. A head's score is measured on split S: what the set costs less what it costs without this head (breaking);
@@ -39,7 +40,7 @@ from headatlas.intervention.operations import Means, mean_tokens, mean_z
 from headatlas.registry import near
 from headatlas.scoring.ablation import SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, labels_of, scorer
-from headatlas.scoring.damage_readings import DamageReadings, Readings, backbone_of, check_functions, head_number
+from headatlas.scoring.damage_readings import DamageReadings, Readings, Screen, check_functions, head_number, screen
 from headatlas.scoring.redundancy import MARGIN
 from headatlas.scoring.valid_answers import valid_tokens
 from headatlas.vlm.batch import Batch
@@ -48,8 +49,12 @@ from headatlas.vlm.loss import answer_logits, batched
 
 Form = Literal["breaking", "keeping"]
 
+FORM = 0.5
+"""Price of a nat of lost mass on valid answers. Planted heads lose form and content alike, so at 1 they would gain nothing."""
 LEAST = -8.0
 """Log-probabilities are clipped at this value, nats, so that very wrong answers do not dominate the keeping form."""
+HALF_CLOSED, NEARLY_OPEN = 12, 2.5
+"""How many gates of each function begin half closed, and the logit with which the others begin (open in 92 %)."""
 TEMPERATURE, STRETCH = 2 / 3, 0.1
 """Of the hard-concrete distribution: gates are exactly 0 or 1 outside a sigmoid stretched by this much on either side."""
 
@@ -71,16 +76,18 @@ def _gates(form: Form, inputs: ScoringInputs, options: dict[str, Any]) -> Scores
     means = mean_z(inputs.activations, inputs.fit) if chosen.means is None else chosen.means
     tokens = mean_tokens(inputs.activations) if chosen.means is None else "given"
     layers, heads = inputs.vlm.heads.shape
-    split = inputs.data.split(inputs.on)
-    asked = [split[i] for i in range(min(chosen.questions, len(split)))]
-    readings = DamageReadings(inputs, asked, "mean", means, "all", chosen.batch_size)
+    fitted, readings = (
+        DamageReadings(inputs, _first(inputs, split, chosen.questions), "mean", means, "all", chosen.batch_size)
+        for split in (inputs.fit, inputs.on)
+    )
     labels = labels_of(readings.table)
-    check_functions(labels, "gates", f"the first {len(asked)} questions of split {inputs.on}")
-    backbone, _ = backbone_of(readings, np.random.default_rng(inputs.seed))
+    for split, of in ((inputs.fit, fitted), (inputs.on, readings)):
+        check_functions(labels_of(of.table), "gates", f"the first {chosen.questions} questions of split {split}")
+    found = screen(fitted, np.random.default_rng(inputs.seed))
     free = np.ones(layers * heads, bool)
-    free[backbone] = False
+    free[found.backbone] = False
 
-    fit = _Fit(inputs, means, free.reshape(layers, heads), form, chosen)
+    fit = _Fit(inputs, means, free.reshape(layers, heads), _begun(found, free, form), form, chosen)
     probability = np.stack([fit.run(seed) for seed in range(chosen.seeds)])  # [seeds, F, n], of being in the set
     members = (probability.mean(0) >= 0.5) & free
     per_step = _measured(readings, members, free, form)
@@ -102,9 +109,10 @@ def _gates(form: Form, inputs: ScoringInputs, options: dict[str, Any]) -> Scores
         for c, name in enumerate(FUNCTIONS)
     }
     info = {
-        "unit": "nats", "form": form, "mean_tokens": tokens, "questions": len(asked), "cost": chosen.cost, "steps": fit.steps,
+        "unit": "nats", "form": form, "mean_tokens": tokens, "questions": int(readings.table["question"].nunique()),
+        "cost": chosen.cost, "steps": fit.steps,
         "seeds": chosen.seeds, "agreement": _agreement(probability[:, labels.any(0)][:, :, free]), "sets": named,
-        "backbone": [str(head_number(int(i), heads)) for i in backbone], "seconds": time.perf_counter() - started,
+        "backbone": [str(head_number(int(i), heads)) for i in found.backbone], "seconds": time.perf_counter() - started,
         "absent": [name for c, name in enumerate(FUNCTIONS) if not labels[:, c].any()],
     }  # fmt: skip
     name = "gates" if form == "breaking" else "gates_keeping"
@@ -122,7 +130,7 @@ class _Options:
     steps: int = 150
     seeds: int = 3
     lr: float = 0.3
-    cost: float = 0.02
+    cost: float = 0.05
     fit_questions: int = 160
     questions: int = 32
     batch_size: int = 16
@@ -143,7 +151,7 @@ def gates(inputs: ScoringInputs, **options: Any) -> Scores:
     Args:
         inputs: needs `vlm` and `data`; gates are fitted on split `inputs.fit`, heads are scored on `inputs.on`.
         options: `means`: mean z `[L, H, D]`, from the activations if None; `steps`: updates of a fit (150), `seeds`: fits (3),
-            `lr`: of the gates' logits (0.3), `cost`: of a head in the set, nats (0.02); `fit_questions` (160) and `questions`
+            `lr`: of the gates' logits (0.3), `cost`: of a head in the set, nats (0.05); `fit_questions` (160) and `questions`
             (32): how many of each split are used; `batch_size` (16).
 
     Returns:
@@ -188,18 +196,24 @@ class _FitBatch:
 
 
 class _Fit:
-    """Fits gates on split P: each conversation is run under the gates of one of its functions, drawn anew each time."""
+    """Fits gates on split P: each conversation is run under the gates of one of its functions, drawn again each time."""
 
     def __init__(
-        self, inputs: ScoringInputs, means: Means, free: Bool[np.ndarray, "L H"], form: Form, options: _Options
+        self,
+        inputs: ScoringInputs,
+        means: Means,
+        free: Bool[np.ndarray, "L H"],
+        begun: Float[np.ndarray, "F n"],
+        form: Form,
+        options: _Options,
     ) -> None:
+        self._begun = torch.from_numpy(begun.reshape(-1, *free.shape)).float()
         self._inputs, self._form, self._options = inputs, form, options
         vlm = inputs.vlm
         self._vlm, self._device = vlm, vlm.device
         self._free = torch.from_numpy(free).to(vlm.device)
         self._means = torch.as_tensor(np.asarray(means), device=vlm.device)
-        split = inputs.data.split(inputs.fit)
-        questions = [split[i] for i in range(min(options.fit_questions, len(split)))]
+        questions = _first(inputs, inputs.fit, options.fit_questions)
         chats = conversations(questions)
         valid = valid_tokens(vlm, questions, chats)
         starts = np.concatenate([[0], np.cumsum([len(q.steps) for q in questions])]).astype(int)
@@ -227,8 +241,7 @@ class _Fit:
         inputs, options = self._inputs, self._options
         rng = np.random.default_rng([inputs.seed, seed])
         noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        shape = (len(FUNCTIONS), *self._free.shape)
-        logits = torch.zeros(shape, device=self._device, requires_grad=True)
+        logits = self._begun.to(self._device, copy=True).requires_grad_(True)
         optimizer = torch.optim.Adam([logits], lr=options.lr)
         order: Iterator[int] = iter(())
         for step in range(options.steps):
@@ -277,7 +290,23 @@ class _Fit:
                 return -gold.clamp(min=LEAST)[wanted].mean() + price
             guess = -one.valid.sum(-1).log()  # below a guess nothing is left to lose
             among, format_lost = torch.maximum(gold - mass, guess), (one.before - mass).clamp(min=0.0)
-            return (among + format_lost)[wanted].mean() + price
+            return (among + FORM * format_lost)[wanted].mean() + price
+
+
+def _first(inputs: ScoringInputs, name: str, n: int) -> list[Any]:
+    """The first n questions of a split, or all of them."""
+    split = inputs.data.split(name)
+    return [split[i] for i in range(min(n, len(split)))]
+
+
+def _begun(found: Screen, free: Bool[np.ndarray, " n"], form: Form) -> Float[np.ndarray, "F n"]:
+    """The logits with which a fit begins."""
+    begun = np.full(found.among.shape, NEARLY_OPEN)
+    if form == "breaking":
+        share = np.where(free, found.among, -np.inf)
+        for c, best in enumerate(np.argsort(-share, axis=1)[:, :HALF_CLOSED]):
+            begun[c, best] = 0.0
+    return begun
 
 
 def gated_rows(vlm: Any, gates: Float[Tensor, "B L H"], means: Float[Tensor, "L H D"]) -> AbstractContextManager[None]:

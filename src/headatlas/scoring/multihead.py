@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from headatlas.answers.metrics import scenes_of
 from headatlas.cluster import Workers
@@ -34,9 +34,9 @@ from headatlas.scoring.damage_readings import (
     SCREENS,
     DamageReadings,
     Readings,
-    backbone_of,
     check_functions,
     head_number,
+    screen,
 )
 from headatlas.scoring.redundancy import (
     MARGIN,
@@ -70,6 +70,7 @@ def multihead(
     screens: int | None = None,
     halves: int = 128,
     questions: int = 32,
+    confirm: int = 64,
     ridge: float = RIDGE,
     scope: str = "all",
     batch_size: int = 32,
@@ -81,17 +82,18 @@ def multihead(
         inputs: needs `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
         operation: `mean` or `zero`.
         means: mean z `[L, H, D]`; from the activations if None.
-        screens: random subsets by which the backbone is found; by default six a head.
+        screens: random subsets by which the backbone is found; by default six per head.
         halves: halves by which heads are scored, at most.
         questions: of the split, the first so many are read.
+        confirm: as many are read, if that is more, to complete and confirm stand-ins where some were found.
         ridge: penalty on the squared shares.
         scope: token positions of the ablation.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
         workers: processes on several devices or machines (`headatlas.cluster`) that run batches instead of this one; scopes
             must then be readable for single positions.
 
     Returns:
-        Scores, in nats a head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
+        Scores, in nats per head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
         `info["backbone"]`: those heads; `info["mass"]`: mean mass on valid answers under the halves; `info["groups"]`: of each
         function its redundant groups, each a list of heads; `info["damage"]`: their `joint`, `half` and `single` damage, nats,
         and each head's `share` while others of the group are missing; `info["stand_ins"]`: heads that were tried as a group.
@@ -124,7 +126,8 @@ def multihead(
     labels = labels_of(readings.table)
     check_functions(labels, "multihead", f"the first {len(asked)} questions of split {inputs.on}")
     there = labels.any(0)
-    backbone, of_format = backbone_of(readings, numbers, screens, ridge)
+    found = screen(readings, numbers, screens, ridge)
+    backbone, of_format = found.backbone, found.format
 
     free = np.ones(n, bool)
     free[backbone] = False
@@ -145,7 +148,8 @@ def multihead(
         pvalues = np.where(free.reshape(layers, heads), pvalues, 1.0)
     info: dict[str, Any] = {
         "unit": "nats", "operation": operation, "mean_tokens": tokens, "scope": scope, "questions": len(asked),
-        "screens": screens, "halves": len(half), "backbone": [str(head_number(int(i), heads)) for i in backbone],
+        "confirm": confirm, "screens": screens, "halves": len(half),
+        "backbone": [str(head_number(int(i), heads)) for i in backbone],
         "mass": float(mass.mean()), "groups": {}, "damage": {}, "stand_ins": {},
         "absent": [name for c, name in enumerate(inputs.functions) if not labels[:, c].any()],
     }  # fmt: skip
@@ -154,15 +158,23 @@ def multihead(
         for c in np.flatnonzero(there)
     }
     tried = np.unique(np.concatenate(list(tops.values())))
-    alone = np.full((n, len(labels)), np.nan)
-    alone[tried] = readings.damage(np.eye(n, dtype=bool)[tried])[0]
+    alone, scene = _alone(readings, tried, n)
     of_alone = np.full((labels.shape[1], n), np.nan)
-    scene = pd.factorize(scenes_of(readings.table))[0]
+    found_by = {}
     for c, top in tops.items():
-        name, rows = inputs.functions[c], labels[:, c]
+        rows = labels[:, c]
         of_alone[c] = alone[:, rows].mean(1)
-        hidden = top[stand_ins(per_step[rows][:, top], alone[top][:, rows].T, scene[rows], by_idle[rows], inputs.seed)]
-        hidden = _completed(hidden, top, readings, rows, alone, scene)
+        found_by[c] = top[
+            stand_ins(per_step[rows][:, top], alone[top][:, rows].T, scene[rows], by_idle[rows], inputs.seed)
+        ]
+    if len(split) > len(asked) and confirm > questions and any(len(hidden) > 1 for hidden in found_by.values()):
+        asked = [split[i] for i in range(min(confirm, len(split)))]
+        readings = DamageReadings(inputs, asked, operation, means, scope, batch_size, workers)
+        labels = labels_of(readings.table)
+        alone, scene = _alone(readings, tried, n)
+    for c, hidden in found_by.items():
+        name, rows = inputs.functions[c], labels[:, c]
+        hidden = _completed(hidden, tops[c], readings, rows, alone, scene)
         info["stand_ins"][name] = [str(head_number(int(i), heads)) for i in hidden]
         info["groups"][name], info["damage"][name] = [], []
         for group, measured in _redundant(hidden, readings, rows, alone, scene, ridge, numbers):
@@ -171,6 +183,15 @@ def multihead(
     info["seconds"] = time.perf_counter() - started
     arrays = {"alone": of_alone.reshape(-1, layers, heads), "format": of_format.reshape(-1, layers, heads)}
     return replace(scores, name="multihead", pvalues=pvalues, info=scores.info | info, arrays=scores.arrays | arrays)
+
+
+def _alone(
+    readings: Readings, tried: Int[np.ndarray, " k"], n: int
+) -> tuple[Float[np.ndarray, "n N"], Int[np.ndarray, " N"]]:
+    """What the heads `tried` cost each step alone, nats, NaN for all others of the n heads; and the number of its scene."""
+    alone = np.full((n, len(readings.table)), np.nan)
+    alone[tried] = readings.damage(np.eye(n, dtype=bool)[tried])[0]
+    return alone, pd.factorize(scenes_of(readings.table))[0]
 
 
 def _completed(

@@ -116,7 +116,7 @@ class Settings(BaseModel):
     @field_validator("scorers", "judged", "doses", "alphas", "methods", "towers", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
-        """A list may be given as text, `0.5,1`, and a single value alone."""
+        """A list may be given as text, `0.5,1`, or as a single value."""
         if isinstance(value, str):
             return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
         return value if isinstance(value, (list, tuple)) else [value]
@@ -137,7 +137,7 @@ class Settings(BaseModel):
     def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         for item in value:
             if value.count(item) > 1:
-                raise ValueError(f"must name each value once, {item!r} is there {value.count(item)} times")
+                raise ValueError(f"must name each value once, got {item!r} {value.count(item)} times")
         return value
 
     @field_validator("scorers", "judged", "selector", "detector", "operation", mode="after")
@@ -227,7 +227,7 @@ def change_settings(kept: Settings, **chosen: Any) -> Settings:
 def read_setting(text: str) -> tuple[str, Any]:
     """Read `name=value`: `n_random=20`, `alphas=0.5,1` or `alphas=[0.5, 1]`, `operation=zero`, `n_control_questions=null`.
 
-    The value is read as JSON, and as text where it is no JSON.
+    The value is read as JSON, or as text if it is not JSON.
 
     Raises:
         HeadAtlasError: no `=`, no such setting, or one that has an option of its own.
@@ -268,7 +268,7 @@ def _valid(values: dict[str, Any]) -> Settings:
                 f"setting must be one of {', '.join(names)}; got {name!r}{near(name, names)}"
             ) from error
         given, wanted = values.get(name), first["msg"].removeprefix("Value error, ")
-        if not name:  # two settings that do not fit each other
+        if not name:  # two settings that contradict each other
             raise HeadAtlasError(f"setting {wanted}") from error
         if "; got" in wanted:  # the message of a registry
             raise HeadAtlasError(f"setting {name!r}: {wanted}") from error

@@ -54,7 +54,7 @@ class AttentionScaling:
     @property
     def cost(self) -> Cost:
         """Two weights and a threshold; each answer is read once more without the change."""
-        return Cost(parameters=3, passes=2)
+        return Cost(parameters=3)
 
     def fit(self, inputs: MethodInputs) -> None:
         """Take the median confidence on split P as the threshold."""

@@ -28,6 +28,7 @@ from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.latent.detectors import Detector, GroundTruth
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.registry import Registry
 from headatlas.scoring.base import ActivationsLike
@@ -63,8 +64,8 @@ class MethodInputs:
         control: the control of itself that the method is fitted as; "" for the method. For `random_heads` and `all_heads` the
             heads are already in `heads`; the method carries out the other controls itself.
         n_fit: most questions of split P on which gradients are taken.
-        batch_size: questions a batch.
-        fit_batch: questions a batch where gradients are taken.
+        batch_size: questions per batch.
+        fit_batch: questions per batch where gradients are taken.
         progress: see `headatlas.progress`.
     """
 
@@ -79,6 +80,8 @@ class MethodInputs:
     batch_size: int = 16
     fit_batch: int = 8
     progress: Progress | None = None
+
+    __repr__ = brief
 
     @property
     def spatial_heads(self) -> HeadSet:
@@ -137,12 +140,10 @@ class Cost:
     Attributes:
         images: images shown for each question, as a multiple of the original.
         parameters: numbers that were fitted or tuned.
-        passes: forward passes of the model for each answer; 2 where the model is first asked without the change.
     """
 
     images: float = 1.0
     parameters: int = 0
-    passes: int = 1
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class Method(Protocol):
 
 
 METHODS: Registry[Callable[[], Method]] = Registry("method", ("headatlas.latent.methods.*",))
-"""Makers of methods by name. A new one is a class with `@method("name")` in a new file here, or in another package."""
+"""Method classes by name. A new one is a class with `@method("name")` in a new file here, or in another package."""
 
 
 def method(name: str) -> Callable[[Callable[[], Method]], Callable[[], Method]]:

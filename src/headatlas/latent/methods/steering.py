@@ -117,9 +117,7 @@ class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
     @property
     def cost(self) -> Cost:
         """Directions and a probe; each answer is read once more without the change."""
-        return Cost(
-            parameters=super().cost.parameters + (0 if self.probe is None else self.probe[-1].coef_.size), passes=2
-        )
+        return Cost(parameters=super().cost.parameters + (0 if self.probe is None else self.probe[-1].coef_.size))
 
     def fit(self, inputs: MethodInputs) -> None:
         """Estimate directions and probe on split P."""
