@@ -54,7 +54,7 @@ def cumulative_curve(
         progress: called after each condition.
 
     Returns:
-        One row per dose with `order` "ranking": `head` is the one added at this dose (empty at 0), `accuracy` (0..1) with its 95 %
+        A row per dose with `order` "ranking": `head` is the one added at this dose (empty at 0), `accuracy` (0..1) with its 95 %
         bootstrap interval over scenes, `drop` the mean fall of the gold answer's log-probability (nats), `unparsable` (0..1),
         steps `n`. The area under the curve is `accuracy.mean()`. With random orders, a row for each of their doses with `order`
         "random": means over the orders, and the 2.5 and 97.5 % quantiles of their accuracies as `low`, `high`.
