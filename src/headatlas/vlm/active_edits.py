@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit, Edit, edit_heads, uncompiled
@@ -24,6 +24,10 @@ Edits = tuple[Edit | AttentionEdit, ...]
 AroundBatch = Callable[["Batch", Sequence[int]], AbstractContextManager[Any]]
 """What is entered around every forward of a batch, given the batch and the index of each of its rows in the caller's list."""
 
+ReadBatch = Callable[["Batch", Sequence[int], bool], "Tensor | None"]
+"""Gives the logits at the positions that predict a batch's answers in another way than by one forward within `AroundBatch`; None
+if there is no other way. The last argument says whether no other edits are active."""
+
 
 @dataclass(frozen=True)
 class _Active:
@@ -36,6 +40,8 @@ class _Active:
     """Entered around every batch instead of `edits`."""
     key: str = ""
     """Identifies the effect of `around`."""
+    read: ReadBatch | None = None
+    """Used where only the logits at predicting positions are wanted."""
 
 
 class ActiveEdits:
@@ -78,11 +84,13 @@ class ActiveEdits:
             yield
 
     @contextmanager
-    def around_batches(self, enter: AroundBatch, key: str, scope: str) -> Iterator[None]:
+    def around_batches(
+        self, enter: AroundBatch, key: str, scope: str, read: ReadBatch | None = None
+    ) -> Iterator[None]:
         """Arguments as for `VLM.around_batches`."""
         with ExitStack() as stack:
             stack.callback(self._vlm.model.register_forward_pre_hook(self._guard).remove)
-            self._active.append(_Active((), None, check_scope(scope), True, enter, key))
+            self._active.append(_Active((), None, check_scope(scope), True, enter, key, read))
             stack.callback(self._active.pop)
             yield
 
@@ -105,6 +113,25 @@ class ActiveEdits:
     def by_row(self) -> bool:
         """Whether an edit differs from row to row."""
         return any(a.rows is not None or any(edit.rows is not None for edit in a.edits) for a in self._active)
+
+    def read(self, batch: Batch, rows: Sequence[int]) -> Tensor | None:
+        """The logits at the batch's predicting positions as an `around_batches` reads them; None where the batch is to be run."""
+        reads = [active.read for active in self._active if active.read is not None]
+        if not reads or self._deciding:
+            return None
+        return reads[-1](batch, rows, len(self._active) == 1)
+
+    @contextmanager
+    def bare(self) -> Iterator[None]:
+        """Within the block `AroundBatch` and `ReadBatch` may run the model without the edits that are opened with them."""
+        before = self._within_batch, self._deciding
+        self._within_batch = self._deciding = True
+        try:
+            forget_positions(self._vlm.model)
+            with uncompiled(self._vlm.model):
+                yield
+        finally:
+            self._within_batch, self._deciding = before
 
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:

@@ -137,12 +137,10 @@ class Cost:
     Attributes:
         images: images shown for each question, as a multiple of the original.
         parameters: numbers that were fitted or tuned.
-        passes: forward passes of the model for each answer; 2 where the model is first asked without the change.
     """
 
     images: float = 1.0
     parameters: int = 0
-    passes: int = 1
 
 
 @dataclass(frozen=True)
