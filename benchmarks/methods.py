@@ -96,7 +96,10 @@ def print_times_of(vlm: ha.VLM, names: Sequence[str], data: CogVSR, rounds: int)
         seconds(vlm, questions), seconds(vlm, questions, method)
         pairs = [(seconds(vlm, questions), seconds(vlm, questions, method)) for _ in range(rounds)]
         bare, own = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(f"{name:24s} {own / bare:5.2f} x a bare evaluation ({1000 * own / len(questions):.0f} ms a question)", flush=True)
+        print(
+            f"{name:24s} {own / bare:5.2f} x a bare evaluation ({1000 * own / len(questions):.0f} ms a question)",
+            flush=True,
+        )
 
 
 def exchanged(data: CogVSR, seed: int) -> CogVSR:

@@ -8,7 +8,10 @@ from headatlas.latent import by_turn
 from headatlas.vlm import evaluate
 from headatlas.vlm.stack import Unfit
 
-SCALED, LOUDER = [ha.heads.scale_attention(ha.HeadSet("L0.H0 L1.H2"), "image", w) for w in (0.3, 3.0)], ha.scale("L0.H1", 3)
+SCALED, LOUDER = (
+    [ha.heads.scale_attention(ha.HeadSet("L0.H0 L1.H2"), "image", w) for w in (0.3, 3.0)],
+    ha.scale("L0.H1", 3),
+)
 
 
 def evaluated(inputs, choose, edits, places, monkeypatch=None):

@@ -20,7 +20,6 @@ from headatlas.engine.edits import Edits, GroupPlan, compile_group, first_block
 from headatlas.engine.record import Recording, record
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.model import VLM
-from headatlas.vlm.positions import take
 from headatlas.vlm.stack import Unfit, stack_of
 
 SLACK = {torch.float32: 2e-3, torch.float64: 1e-6}

@@ -12,7 +12,7 @@ head of a spatial function if
 * as it is, it has no effect: removing it, alone and with the other faint heads of which that is true, changes the answers by less
   than `DELTA` (equivalence test).
 
-A head that matters although it is faint, or that matters when it is restored but from which the function cannot be read, is *weak*.
+A faint head that matters when it is restored, but matters already or cannot be read, is *weak*.
 
 Faint heads of which one of these is not shown are neither right nor wrong. With the factor 0 nothing can be restored, so no head
 is true (distractors).
@@ -117,7 +117,7 @@ def latent_world(
         layout: seed by which the heads are drawn among those that a spatial function needs (`needed_heads`).
         factor: 0 to 0.5.
         heads: the heads, instead of drawing them.
-        n: questions that heads are drawn and the truth is measured on.
+        n: questions that heads are drawn and effects are measured on; what heads can be read is measured on four times as many.
         seed: of their scenes.
 
     Raises:
@@ -149,7 +149,9 @@ def latent_world(
     scale_output(vlm, chosen, factor)
     restorable = truth
     if factor:
-        truth = restorable & idle_heads(vlm, data, chosen, seed) & readable_heads(vlm, seed=seed)
+        truth = restorable & idle_heads(vlm, data, chosen, seed)
+        if truth.any():
+            truth &= readable_heads(vlm, 4 * n, seed)
     after = evaluate(vlm, list(data.split("S")))
     worst = float(((after["logprob"] - faint["logprob"]).abs() / (1 + faint["logprob"].abs())).max())
     if worst > 1e-2:
@@ -204,11 +206,8 @@ def idle_heads(vlm: VLM, data: CogVSR, heads: HeadSet, seed: int = 0) -> Bool[np
     return idle
 
 
-def readable_heads(vlm: VLM, n: int = 400, seed: int = 0) -> Bool[np.ndarray, "F L H"]:
-    """Heads from which a spatial function is read above the null and above every head of the untrained twin, on scenes of the truth.
-
-    Reading is not changed by surgery, unless later layers see less of what faint heads write.
-    """
+def readable_heads(vlm: VLM, n: int, seed: int = 0) -> Bool[np.ndarray, "F L H"]:
+    """Heads from which a spatial function is read above the null and above every head of the untrained twin, on `n` questions."""
     data = CogVSR.from_questions(build(n, TRUTH_SEED + 700 + seed, splits=("P", "S")))
     scores = get_scorer("linear")(ScoringInputs(capture(vlm, data, ("predict",)), "predict", data=data, seed=seed))
     twin = twin_scores(vlm, data, "predict", seed=seed)
@@ -286,8 +285,8 @@ def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
         table: rows of results/latent.csv.
 
     Returns:
-        A row a spatial function: world, factor, function, faint (the faint heads), weak (those whose restoration matters but that
-        are not shown to be readable and without effect as they are, which count neither way), true (those of them that are latent heads of
+        A row a spatial function: world, factor, function, faint (the faint heads), weak (whose restoration matters, but which
+        are not shown to be readable and without effect as they are; they count neither way), true (those that are latent heads of
         the function), found, `hits` (found and true), `false` (found and not faint; with factor 0 all found), `before` and
         `restored` (accuracy).
     """

@@ -84,9 +84,7 @@ class ActiveEdits:
             yield
 
     @contextmanager
-    def around_batches(
-        self, enter: AroundBatch, key: str, scope: str, read: ReadBatch | None = None
-    ) -> Iterator[None]:
+    def around_batches(self, enter: AroundBatch, key: str, scope: str, read: ReadBatch | None = None) -> Iterator[None]:
         """Arguments as for `VLM.around_batches`."""
         with ExitStack() as stack:
             stack.callback(self._vlm.model.register_forward_pre_hook(self._guard).remove)

@@ -30,12 +30,13 @@ def by_hand(vlm, question, threshold, monkeypatch):
         each = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(each, 1), value.repeat_interleave(each, 1)
         logits = query @ key.transpose(2, 3) * (scale or 1 / math.sqrt(query.shape[-1]))
-        logits[:, :, batch.spans[0][turn][0] - 1, image] *= WEIGHTS[sure[turn]]
+        logits[:, :, place, image] *= weight
         logits = logits.masked_fill(torch.ones(logits.shape[-2:]).triu(1).bool(), -torch.inf)
         return logits.softmax(-1) @ value
 
     found = []
-    for turn, (start, end) in enumerate(batch.spans[0]):
+    for confident, (start, end) in zip(sure, batch.spans[0], strict=True):
+        place, weight = start - 1, WEIGHTS[confident]
         calls.clear()
         with monkeypatch.context() as patched:
             patched.setattr(functional, "scaled_dot_product_attention", explicit)
