@@ -17,6 +17,7 @@ SCALED, LOUDER = (
 def evaluated(inputs, choose, edits, places, monkeypatch=None):
     """Log-probabilities of split E; without recorded passes where `monkeypatch` is given."""
     if monkeypatch is not None:
+        monkeypatch.setattr(inputs.vlm, "branches", None)
         monkeypatch.setattr(by_turn, "RecordedTurns", unfit)
     with by_turn.around_turns(inputs.vlm, choose, edits, places, "test"):
         return torch.tensor(evaluate(inputs.vlm, inputs.data.split("E"))["logprob"].to_numpy())
@@ -45,6 +46,7 @@ def by_z(bare):
 def test_branches_are_the_turns_run_one_by_one(choose, edits, places, inputs, monkeypatch):
     bare = torch.tensor(evaluate(inputs.vlm, inputs.data.split("E"))["logprob"].to_numpy())
     found = evaluated(inputs, choose, edits, places)
+    assert inputs.vlm.branches
     slow = evaluated(inputs, choose, edits, places, monkeypatch)
     torch.testing.assert_close(found, slow, atol=1e-4, rtol=1e-4)
     changed = (found - bare).abs() > 1e-3

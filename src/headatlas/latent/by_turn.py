@@ -123,8 +123,6 @@ class _ByTurn:
     decide: Callable[[BareTurns], Sequence[int]]
     edits: Sequence[Sequence[Edit | AttentionEdit]]
     places: Places
-    recordable: bool | None = None
-    """Whether the model's answers branch off a recorded pass; None: not known yet."""
     turn: int | None = None
     """The only turn of each conversation that is edited; None: all."""
     decided: tuple[Batch, list[int]] | None = None
@@ -147,20 +145,20 @@ class _ByTurn:
         """The logits at the predicting positions of a batch without an open turn."""
         if batch.open:
             return None
-        if alone and self.recordable is not False:
+        if alone and self.vlm.branches is not False:
             try:
                 with self.vlm.bare():
-                    recorded = RecordedTurns(self.vlm, batch, rows, check=self.recordable is None)
+                    recorded = RecordedTurns(self.vlm, batch, rows, check=self.vlm.branches is None)
                     choice = self.decide(BareTurns(self.vlm, batch, recorded))
                     logits = recorded.edited(choice, self.edits, "last" if self.places == "first" else "answer")
-                self.recordable = True
+                self.vlm.branches = True
                 return logits
             except (Unfit, RuntimeError) as error:
                 why = why_unfit(error)
                 if not why:
                     raise
                 log.info("%s: %s; answers with edits of their own are run in full", self.vlm.name, why)
-                self.recordable = False
+                self.vlm.branches = False
         return self._one_by_one(batch, rows)
 
     def _one_by_one(self, batch: Batch, rows: Sequence[int]) -> Tensor | None:
