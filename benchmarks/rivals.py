@@ -101,7 +101,7 @@ def hooks_ablate(work: Work) -> np.ndarray:
 
 @torch.inference_mode()
 def published_capture(work: Work, chats: Sequence[Conversation]) -> np.ndarray:
-    """Batch size 1: every step's prompt and answer is processed and run anew, and hooks are set for it."""
+    """Batch size 1: every step's prompt and answer is processed and run again, and hooks are set for it."""
     rows = []
     for chat in chats:
         for turn in range(len(chat.turns)):

@@ -14,7 +14,7 @@ TOKENS = 16
 
 
 def steps_lines(vlm: VLM, questions: list[Question], batch_size: int, rounds: int) -> list[Line]:
-    """Seconds for all questions; batches are encoded anew each time. Off: answers that differ from those one by one."""
+    """Seconds for all questions; batches are encoded again each time. Off: answers that differ from those one by one."""
     few = questions[: max(2, len(questions) // 16)]
     scale = sum(len(q.steps) for q in questions) / sum(len(q.steps) for q in few)
 

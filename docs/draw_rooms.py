@@ -35,6 +35,7 @@ MEANING = {
     "pictures": "open pictures safely, upright, in RGB",
     "folder": "folders on disk or object storage",
     "local_page": "serve a page on this machine",
+    "printing": "short repr of data classes",
     "registry": "named extension points",
     "formatting": "numbers as text for people",
     "progress": "the progress protocol",

@@ -178,7 +178,7 @@ def tiny_questions():
 
 
 def make_questions():
-    """Eight questions of 3 to 4 steps on drawn images, two a split (P, S, T, E), all eight functions among their
+    """Eight questions of 3 to 4 steps on drawn images, two per split (P, S, T, E), all eight functions among their
     steps."""
     from headatlas.cogvsr.schema import Question, Step
 

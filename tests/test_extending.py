@@ -1,4 +1,4 @@
-"""The recipes of docs/extending.md: installed as somebody's package, tested, and used by a study, its report and --help."""
+"""The recipes of docs/extending.md: installed as a user's package, tested, and used by a study, its report and --help."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Old import paths lead to the new modules, and say so."""
+"""Old import paths lead to the new modules, with a warning."""
 
 import subprocess
 import sys

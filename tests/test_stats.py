@@ -149,6 +149,19 @@ def test_mcnemar_is_the_binomial_test_on_what_changed():
         stats.mcnemar([], [])
 
 
+def test_clustered_mcnemar_counts_clusters_not_values():
+    clusters = np.repeat(np.arange(60), 3)
+    none, half = np.zeros(180), (clusters < 30).astype(float)
+    assert stats.clustered_mcnemar(none, none, clusters) == 1.0
+    few = stats.clustered_mcnemar(none, clusters < 3, clusters)
+    assert 0.05 < few < 0.1, "nine values of three clusters count as three"
+    assert few == pytest.approx(scipy.stats.chi2.sf(3, 1))
+    assert stats.clustered_mcnemar(none, half, clusters) < 1e-6
+    assert stats.clustered_mcnemar(half, 1 - half, clusters) == pytest.approx(1.0)
+    with pytest.raises(HeadAtlasError, match="must have the same length"):
+        stats.clustered_mcnemar(none, none, clusters[1:])
+
+
 def test_benjamini_hochberg_keeps_shape_and_nan():
     p = np.array([[0.01, 0.04, np.nan], [0.03, 0.5, 0.005]])
     q = stats.benjamini_hochberg(p)

@@ -21,7 +21,7 @@ class BodyDecoder:
 
     Args:
         encoding: value of the response's `content-encoding`: "", "identity", "gzip", "x-gzip" or "deflate".
-        most: bytes that are decoded at most. Longer bodies are cut there, and `too_large` is set.
+        most: the largest number of bytes to decode. Longer bodies are cut there, and `too_large` is set.
 
     Raises:
         BodyError: another encoding, or more than one.

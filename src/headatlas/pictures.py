@@ -1,8 +1,8 @@
 """Open pictures as people see them (upright, RGB, no clipped values), with protection against hostile files.
 
 Every picture that enters HeadAtlas passes `open_picture` (a file, bytes or an image in memory) or `upright` (an image in
-memory). Files are judged by their header first, so that a small file which unpacks into gigabytes is refused before
-anything is unpacked. Names of pictures that stand in data are checked by `fault_of_name` and resolved by `inside`.
+memory). The header of a file is checked first, so that a small file that would unpack into gigabytes is refused in
+time. Names of pictures in data are checked by `fault_of_name` and resolved by `inside`.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def turned(box: tuple[float, float, float, float], orientation: int) -> tuple[fl
 
 
 def digest_of(image: Image.Image) -> str:
-    """32 hex digits of what a model sees of an image: its size and RGB pixels, upright. Taken anew at every call."""
+    """32 hex digits of what a model sees of an image: its size and RGB pixels, upright. Computed again at every call."""
     shown = upright(image)
     digest = hashlib.blake2b(repr(shown.size).encode(), digest_size=16)
     digest.update(shown.tobytes())
@@ -175,7 +175,7 @@ def encode(image: Image.Image) -> bytes:
 def stored_upright(data: bytes) -> tuple[bytes, int]:
     """An encoded picture as it is to be stored, and the EXIF orientation that it had.
 
-    A picture that is upright is returned byte for byte; another is turned and encoded anew, as PNG.
+    A picture that is upright is returned byte for byte; another is turned and encoded again, as PNG.
 
     Raises:
         HeadAtlasError: the picture cannot be read.

@@ -147,7 +147,7 @@ class Registry(Mapping[str, T], Generic[T]):
                         package = point.dist.name if point.dist else "another package"
                         raise HeadAtlasError(
                             f"the {self.kind} {point.name!r} of {package} cannot be loaded from {point.value!r} "
-                            f"({type(error).__name__}: {error}); mend or uninstall that package"
+                            f"({type(error).__name__}: {error}); fix or uninstall that package"
                         ) from error
                     is_module = hasattr(loaded, "__path__") or hasattr(loaded, "__spec__")
                     if not is_module and point.name not in self._things and before == set(self._things):

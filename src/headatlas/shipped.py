@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import Registry
 
 WEIGHTS = Path(__file__).parent / "reference" / "weights"
 WORLDS = Path(__file__).parent / "truth" / "worlds"
+
+ASSEMBLERS: Registry[Callable[[Path], Path]] = Registry("assembler", ("headatlas.reference.smol.assembled",))
+"""By reference family: the function that takes the folder of a model in parts and returns its complete folder."""
 
 
 def names() -> tuple[str, ...]:
@@ -48,10 +53,11 @@ def own_folder(name: str) -> Path:
 def path(name: str) -> Path:
     """Return the complete model folder of a shipped model or world.
 
-    A model in parts is put together with its base once, in the cache (`$HEADATLAS_CACHE`).
+    A model in parts is assembled with its base once, in the cache (`$HEADATLAS_CACHE`).
 
     Raises:
-        HeadAtlasError: no such name (the message lists the names), or the base is not there (it names the command).
+        HeadAtlasError: no such name (the message lists the names), or its base has not been fetched (the message names the
+            command).
     """
     return complete(own_folder(name))
 
@@ -60,10 +66,8 @@ def complete(folder: Path) -> Path:
     """Return the model folder that belongs to `folder`: itself, or the assembled one if it holds only the parts of a model.
 
     Raises:
-        HeadAtlasError: its parts are damaged, or the base is not there.
+        HeadAtlasError: its parts are damaged, or the base has not been fetched.
     """
     if (folder / "parts.json").is_file() and not (folder / "config.json").exists():
-        from headatlas.reference.smol.assembled import assembled
-
-        return assembled(folder)
+        return ASSEMBLERS["smol"](folder)
     return folder

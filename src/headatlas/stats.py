@@ -23,7 +23,7 @@ from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 
 Values: TypeAlias = "np.ndarray | pd.Series | pd.Index | Sequence[Any]"
-"""One number (or label) a row: an array, a pandas column or a list."""
+"""One number (or label) per row: an array, a pandas column or a list."""
 
 Number: TypeAlias = "float | int | np.number"
 
@@ -33,7 +33,7 @@ LEVEL = 0.95
 WIDTH = float(scipy.stats.norm.ppf((1 + LEVEL) / 2))
 """Standard errors to each side of a value that make such an interval."""
 
-_TIE = 1e-12  # means of the same counts, summed in another order, are ties
+_TIE = 1e-12  # means of the same counts, summed in another order, count as equal
 _CHUNK = 4_000_000  # resampled cluster numbers in memory at a time (16 MB)
 
 
@@ -176,6 +176,21 @@ def mcnemar(before: Values, after: Values) -> float:
         )
     lost, won = int(((one > 0) & (two == 0)).sum()), int(((one == 0) & (two > 0)).sum())
     return float(scipy.stats.binomtest(lost, lost + won, 0.5).pvalue) if lost + won else 1.0
+
+
+def clustered_mcnemar(before: Values, after: Values, clusters: Values) -> float:
+    """Two-sided p of McNemar's test for clustered data (Durkalski et al. 2003); 1.0 when none changed.
+
+    Each cluster gives the mean of after - before over its values, whatever their number.
+    """
+    one, two = _floats(before), _floats(after)
+    if not len(one) == len(two) == len(clusters):
+        raise HeadAtlasError(
+            f"before, after and clusters must have the same length, got {len(one)}, {len(two)} and {len(clusters)}"
+        )
+    change = pd.Series(two - one).groupby(np.asarray(clusters)).mean().to_numpy()
+    spread = float((change**2).sum())
+    return float(scipy.stats.chi2.sf(change.sum() ** 2 / spread, 1)) if spread else 1.0
 
 
 def benjamini_hochberg(p: Values | Number) -> np.ndarray:

@@ -209,7 +209,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, what: str) -> Iterator[Path]:
-    """Write the folder `path` anew: yields an empty folder beside it, which takes its place when the block ends without error.
+    """Replace the folder `path`: yields an empty folder beside it, which takes its place when the block ends without error.
 
     An error in the block leaves what was there. After a crash at any moment, `recover` or the next `replacing` finds the old
     folder or the new one. Nothing is deleted but the earlier folder and what earlier calls for the same path left behind.

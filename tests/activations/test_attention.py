@@ -1,4 +1,4 @@
-"""Summaries of attention: each is what the rows say, question by question; a run that was cut off goes on."""
+"""Summaries of attention equal those computed from the rows, and an interrupted run continues."""
 
 import shutil
 
@@ -248,7 +248,7 @@ def test_sinks_share_a_huge_feature_with_the_first_token():
 
 
 def test_attention_on_a_sink_is_no_gaze(tiny_vlm, questions, summaries, monkeypatch, tmp_path):
-    """With the box's patch called a sink, what lay on the box lies on a sink."""
+    """If the box's patch is a sink, the mass on the box counts as mass on a sink."""
     rows = __import__("headatlas.activations.row_summary", fromlist=["sink_tokens"])
 
     def second_patch(hidden, first, real):

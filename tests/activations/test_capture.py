@@ -97,7 +97,7 @@ def test_an_arm_is_captured_and_named(tiny_vlm, tiny_questions, kept, tmp_path):
 
 
 class Killed(list):
-    """Questions whose reading kills the process with SIGKILL, at the question given."""
+    """Questions that kill the process with SIGKILL when the given one is read."""
 
     def __init__(self, questions, at):
         super().__init__(questions)

@@ -1,4 +1,4 @@
-"""Fixtures of all rooms that annotate."""
+"""Fixtures of the rooms in `annotate/`."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Replies as models give them, and how they are read; None is what must stay unparsable."""
+"""Replies of models with the answer that must be read from each; None marks an unparsable one."""
 
 LR = ("left", "right")
 AB = ("Point A", "Point B")

@@ -83,7 +83,7 @@ def test_a_study_of_several_models_takes_different_ones(tmp_path, capsys):
 
 
 def test_a_study_of_several_models_ends_in_their_comparison(tmp_path, monkeypatch, capsys):
-    """Its stages are tests/study's; here they only leave a finished run behind."""
+    """The stages have tests in tests/study; here they are replaced by a copy of a finished run."""
     from headatlas.compare import studies
 
     def stages(study):

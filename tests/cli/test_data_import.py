@@ -56,7 +56,7 @@ def test_faults_are_printed_and_the_exit_code_says_so(tmp_path):
 
 
 def test_where_the_steps_come_from_is_told(tmp_path):
-    """A set that gives its steps is not said to have a layout that they were derived from."""
+    """For a set that gives its steps, the output does not mention a layout."""
     steps = [
         {"subquestion": "How many pens has Tom?", "answer": 3, "cognitive_skill": "Retrieval"},
         {"subquestion": "How many is 3 + 4?", "answer": 7, "cognitive_skill": "Math Calculation"},

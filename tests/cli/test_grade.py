@@ -1,4 +1,4 @@
-"""`headatlas grade`, `calibrate` and `reference plant` from end to end, as small as they go."""
+"""`headatlas grade`, `calibrate` and `reference plant` from end to end, as small as possible."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Misspelled options, settings and names: one line, exit code 2, nothing left behind, nothing asked of a network."""
+"""Misspelled options, settings and names: one line, exit code 2, no files and no network requests."""
 
 import shlex
 import socket

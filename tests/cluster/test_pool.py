@@ -1,4 +1,4 @@
-"""What happens to shards and lost workers, with workers that live in the test."""
+"""Shards and lost workers, with workers that are objects of the test."""
 
 import pytest
 

@@ -1,4 +1,5 @@
 import os
+import pickle
 
 import pytest
 from cluster_tasks import double, fail, refuse
@@ -6,7 +7,9 @@ from cluster_tasks import double, fail, refuse
 from headatlas.cluster.worker import Model, Reply, answer, started
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import zero
+from headatlas.scoring.base import UnscorableError
 from headatlas.vlm import load_vlm
+from headatlas.vlm.batch import UnreadableError
 
 
 def test_the_driver_s_model_is_loaded_again(tiny_vlm):
@@ -54,3 +57,17 @@ def test_mistakes_and_faults_are_told_apart(tiny_vlm):
     with pytest.raises(RuntimeError, match=r"(?s)a worker failed.*ZeroDivisionError: at 5"):
         answer(tiny_vlm, fail, (5,), ()).get()
     assert Reply(3).get() == 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "came"),
+    [(UnscorableError("no boxes"), UnscorableError), (UnreadableError({0: "no boxes"}), HeadAtlasError)],
+)
+def test_mistakes_keep_their_class_unless_they_name_rows_of_the_shard(tiny_vlm, raised, came):
+    def task(vlm):
+        raise raised
+
+    reply = pickle.loads(pickle.dumps(answer(tiny_vlm, task, (), ())))
+    with pytest.raises(HeadAtlasError, match="no boxes") as caught:
+        reply.get()
+    assert caught.type is came

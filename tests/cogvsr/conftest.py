@@ -6,23 +6,9 @@ from headatlas.cogvsr import Box, Question, SceneObject, Step
 from headatlas.scenes.render import render
 from headatlas.scenes.world import Region, Scene, Thing
 
-SCENE = Scene(
-    (
-        Thing("dog", "red", "striped", "large", 2, 2, 0, "left", dx=3.5),
-        Thing("star", "blue", "dotted", "small", 2, 3, 2, dx=-4.0, dy=1.5),
-        Thing("car", "green", "plain", "large", 5, 5, 1, "up"),
-        Thing("fish", "yellow", "dotted", "small", 4, 1, 1, "right"),
-        Thing("arrow", "purple", "striped", "small", 6, 6, 2, "down", dy=2.3),
-        Thing("triangle", "orange", "plain", "large", 1, 6, 0),
-    ),
-    "meadow",
-    Region(2, 1, 4, 3),
-)
-
-
-@pytest.fixture
-def scene() -> Scene:
-    return SCENE
+DOG = Thing("dog", "red", "striped", "large", 2, 2, 0, "left", dx=3.5)
+STAR = Thing("star", "blue", "dotted", "small", 2, 3, 2, dx=-4.0, dy=1.5)
+SCENE = Scene((DOG, STAR), "meadow", Region(2, 1, 4, 3))
 
 
 def make_question(i: int, split: str = "P", **changes) -> Question:

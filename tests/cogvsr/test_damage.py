@@ -72,7 +72,7 @@ def test_damaged_parquet_is_refused_or_read_as_it_was_written(written, tmp_path)
 
 
 def test_a_changed_byte_of_stored_text_is_found(tmp_path):
-    """A flipped bit in an answer would be another answer, were there no checksum."""
+    """Without a checksum, a flipped bit in an answer would give another answer."""
     text, found, at = b"Zq7 vX9 wK3", [], -1  # nothing that compression could take from elsewhere
     made = CogVSR.from_questions([make_question(0, text=text.decode())], tmp_path / "data")
     data, expected = next((tmp_path / "data").iterdir()).read_bytes(), content(made)

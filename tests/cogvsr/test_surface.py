@@ -13,7 +13,7 @@ THINGS = ("dog", "fish", "car", "arrow", "star")
 
 
 def steps(n: int, seed: int, leak: bool) -> pd.DataFrame:
-    """Steps of two functions; with `leak` the wording tells the function, without it nothing does."""
+    """Steps of two functions; with `leak` the wording reveals the function, otherwise nothing does."""
     rng = random.Random(seed)
     rows = []
     for i in range(n):
@@ -35,7 +35,7 @@ def question(i: int, family: str, text: str, answer: str, options: tuple[str, ..
 
 
 def questions(n: int, seed: int) -> list[Question]:
-    """Four families: fair, told by a word, always the first one named, always the same answer."""
+    """Four families: fair, revealed by a word, always the first one named, always the same answer."""
     rng = random.Random(seed)
     made = []
     for i in range(n):

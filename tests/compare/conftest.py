@@ -1,4 +1,4 @@
-"""Hand-made runs of which it is known how alike they are."""
+"""Hand-made runs of known similarity."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def other(tmp_path):
 
 @pytest.fixture
 def turned(tmp_path):
-    """The same numbers with the functions' names dealt anew."""
+    """The same numbers with the functions' names permuted."""
     run = write_run(tmp_path / "turned", model="org/turned")
     turn_functions(run)
     return run

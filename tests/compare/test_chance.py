@@ -1,4 +1,4 @@
-"""Likeness and its null where the answer is known: the same, the same in other order, and noise."""
+"""Similarity and its null for known cases: equal, equal in another order, and noise."""
 
 import numpy as np
 import pytest

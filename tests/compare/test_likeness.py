@@ -1,4 +1,4 @@
-"""Pairs of models of which it is known how alike they are."""
+"""Pairs of models of known similarity."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Models side by side: numbers of the runs' own tables, and what is computed here, by other means."""
+"""Models side by side: numbers from the runs' tables, and computed ones compared with another method."""
 
 import numpy as np
 import pandas as pd

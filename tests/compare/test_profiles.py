@@ -1,4 +1,4 @@
-"""Layer profiles against sums done by hand and integrals done on a fine grid."""
+"""Layer profiles compared with sums by hand and integrals on a fine grid."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The page that compares models: what it holds, what it says of gaps, and in Chromium."""
+"""The page that compares models: its content, its notes about gaps, and the page in Chromium."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Resamples and halves against what they must give on average."""
+"""Resamples and halves compared with their expected values."""
 
 import numpy as np
 import pytest

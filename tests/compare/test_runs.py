@@ -1,4 +1,4 @@
-"""Which runs are compared, what they are called, and what differs between them."""
+"""Which runs are compared, their names, and the settings in which they differ."""
 
 import json
 

@@ -33,7 +33,7 @@ def test_a_name_that_is_no_model_is_told_before_anything_runs(tmp_path):
 
 
 def test_each_model_is_studied_in_its_own_folder_with_the_same_settings(tmp_path, monkeypatch):
-    """The stages themselves are tests/study's; here they only leave a finished run behind."""
+    """The stages have tests in tests/study; here they are replaced by a copy of a finished run."""
     ran = []
 
     def stages(study):

@@ -1,4 +1,4 @@
-"""What a comparison leaves behind, and what it leaves alone."""
+"""The files that a comparison writes, and those that it leaves unchanged."""
 
 import pandas as pd
 import pytest

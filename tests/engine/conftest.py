@@ -1,4 +1,4 @@
-"""The tiny random models of tests/heads, with two answers a row, so that the engine meets five families."""
+"""The tiny random models of tests/heads, with two answers per row, so that the engine runs on five families."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Branches and taken-up passes against whole passes, family by family, at the level of tensors."""
+"""Branches and resumed passes compared with full passes, family by family, at the level of tensors."""
 
 from dataclasses import replace
 

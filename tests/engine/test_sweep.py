@@ -54,7 +54,7 @@ def test_a_sweep_is_the_naive_loop(tiny_vlm, chats, conditions, scope):
 
 
 def test_an_edited_answer_is_not_seen_by_the_next_step(tiny_vlm, chats):
-    """One pass over the conversation in which all answers are edited is something else, and not what a sweep gives."""
+    """A single pass in which all answers are edited is different, and is not what a sweep gives."""
     edits = [zero(HeadSet(list(tiny_vlm.heads.heads())[:4]))]
     found = sweep(tiny_vlm, chats, [edits], "answer")
     with tiny_vlm.edit(*edits, scope="answer"):

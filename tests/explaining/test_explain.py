@@ -1,4 +1,4 @@
-"""`ha.explain`: its numbers are those of the model itself under the same edits, and its pages hold nothing but text."""
+"""`ha.explain`: its numbers equal those of the model under the same edits, and its pages contain text only."""
 
 import math
 

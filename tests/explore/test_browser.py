@@ -163,7 +163,7 @@ def test_a_model_that_fails(browser, tiny_vlm, tiny_questions, serving):
 
 
 class Wide(Desk):
-    """What the page is told of a model of 28 layers x 28 heads; the work is done by the small one."""
+    """The page gets the size of a model of 28 layers x 28 heads; the small model does the work."""
 
     def about(self):
         return {**super().about(), "towers": [{"tower": "L", "heads": [28] * 28}]}

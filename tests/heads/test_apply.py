@@ -1,4 +1,4 @@
-"""An edit changes exactly what it says, row by row, padded or not, cached or not, and then is gone."""
+"""An edit changes exactly its heads and positions in every row, padded or cached, and nothing after it ends."""
 
 import pytest
 import torch

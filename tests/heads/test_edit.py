@@ -1,4 +1,4 @@
-"""The five constructors say what they do, and refuse values that cannot be meant."""
+"""The five constructors, and the values that they refuse."""
 
 import numpy as np
 import pytest

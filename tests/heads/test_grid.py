@@ -1,4 +1,4 @@
-"""A grid tells its shape and refuses addresses it does not have."""
+"""The shape of a grid, and the addresses that it refuses."""
 
 import pytest
 import torch

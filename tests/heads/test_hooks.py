@@ -1,4 +1,4 @@
-"""An edit or a reader takes place at every site in every forward, or is an error that says why."""
+"""An edit or a reader acts at every site in every forward; otherwise there is an error with the reason."""
 
 import copy
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""A page in Chromium, from a file, without network; what it says on its console and asks of the network is kept."""
+"""A page in Chromium, from a file, without network; its console messages and its requests are recorded."""
 
 import os
 import shutil

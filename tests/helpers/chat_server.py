@@ -1,4 +1,4 @@
-"""A real HTTP server on 127.0.0.1 that speaks /v1/chat/completions, and misbehaves as told.
+"""A real HTTP server on 127.0.0.1 that speaks /v1/chat/completions, and misbehaves on request.
 
 `ChatServer(script)`: `script(body, n)` gets a request's JSON and how many came before it, and returns what to do: a `str` (a
 proper reply with this content) or an `Act`.
@@ -18,7 +18,7 @@ from typing import Any
 
 @dataclass
 class Act:
-    """How a request is met."""
+    """The reply to one request."""
 
     content: str = ""
     status: int = 200

@@ -1,4 +1,4 @@
-"""Changes to hand-made runs that make it known how alike they are."""
+"""Changes to hand-made runs, after which their similarity is known."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ TURNED = dict(zip(FUNCTIONS, (FUNCTIONS[i] for i in (5, 2, 7, 0, 6, 1, 3, 4)), s
 
 
 def turn_functions(run: Path) -> None:
-    """Deal the functions' names anew in all tables of heads and damage."""
+    """Permute the functions' names in all tables of heads and damage."""
     for name in ("scores", "selection", "sparsity", "damage"):
         path = run / "results" / f"{name}.csv"
         table = pd.read_csv(path, keep_default_na=False)

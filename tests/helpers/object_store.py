@@ -1,4 +1,4 @@
-"""A bucket that is spoken to as S3 is: over HTTP, by s3fs, from this process and from others that inherit its environment."""
+"""A bucket with the protocol of S3: over HTTP, by s3fs, from this process and from others that inherit its environment."""
 
 import os
 import socket

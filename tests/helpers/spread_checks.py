@@ -1,4 +1,4 @@
-"""What any kind of workers must do: the same capture and the same answers as one process, also when one of them is killed."""
+"""What every kind of workers must do: the same capture and the same answers as one process, also when one of them is killed."""
 
 import os
 import signal

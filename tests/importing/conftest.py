@@ -1,4 +1,4 @@
-"""A server on this machine that answers as told, and small pictures."""
+"""A server on this machine with scripted answers, and small pictures."""
 
 import io
 import threading

@@ -11,7 +11,15 @@ from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder
 from headatlas.heads import Head, HeadSet, mean, patch, zero
 from headatlas.intervention import Condition, Runner, sharding
-from headatlas.intervention.sharding import Group, answer_on_workers, evaluate_on_workers, joined, packed, unpacked
+from headatlas.intervention.sharding import (
+    Group,
+    answer_on_workers,
+    evaluate_on_workers,
+    joined,
+    packed,
+    sweep_on_workers,
+    unpacked,
+)
 from headatlas.vlm.chat import conversation
 from headatlas.vlm.evaluate import evaluate
 
@@ -122,6 +130,21 @@ def test_values_of_each_conversation_follow_it(tiny_vlm, data, small, monkeypatc
     ((_, (table,)),) = answer_on_workers(Shuffled(), tiny_vlm, data, [Group("k", "c", edits, "all")], 2)
     np.testing.assert_array_equal(table["logprob"], wanted.logprob[0])
     assert table["text"].tolist() == wanted.text[0]
+
+
+def test_a_sweep_is_the_same_on_workers(tiny_vlm, data):
+    chats = [conversation(question) for question in data]
+    edits = [[zero([Head(0, 1)])], [], [zero([Head(1, 2)])]]
+    valid = [frozenset({5 + i % 7, 9}) for i in range(sum(len(chat.turns) for chat in chats))]
+    wanted = sweep(tiny_vlm, chats, edits, "answer", 3, valid=valid)
+    workers, told = Shuffled(), []
+    found = sweep_on_workers(workers, tiny_vlm, chats, edits, "answer", 3, lambda *args: told.append(args), valid)
+    assert workers.ran == 3
+    assert told[-1] == ("sweep", 8 * 3, 8 * 3)
+    np.testing.assert_array_equal(found.logprob, wanted.logprob)
+    np.testing.assert_array_equal(found.valid, wanted.valid)
+    np.testing.assert_array_equal(found.bare[0], wanted.bare[0])
+    assert (found.text, found.turns, found.how) == (wanted.text, wanted.turns, wanted.how)
 
 
 def test_a_shard_that_does_not_say_which_answers_ended_is_not_read(tiny_vlm, data, monkeypatch):

@@ -11,7 +11,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.latent import METHODS, Cost, judge, judging, method
 from headatlas.latent.judging import matched_heads
-from headatlas.latent.method_tables import Answered, clustered_mcnemar, score_change
+from headatlas.latent.method_tables import Answered, score_change
 from headatlas.results import validate
 
 FUNCTIONS = ("spatial_perception", "relational_reasoning", "math_reasoning")
@@ -128,17 +128,6 @@ def test_the_score_is_the_mean_of_both_functions_and_scenes_are_drawn():
     after = answers(lambda q, f: f == "spatial_perception")
     assert score_change(before, after, n_boot=100).value == 0.5
     assert score_change(before, after, (before["function"] == "math_reasoning").to_numpy(), 100).value == 0
-
-
-def test_clustered_mcnemar_counts_scenes_not_steps():
-    before = answers(lambda q, f: False)
-    rows = np.ones(len(before), bool)
-    assert clustered_mcnemar(before, before, rows) == 1.0
-    few = clustered_mcnemar(before, answers(lambda q, f: q < 3), rows)
-    assert 0.05 < few < 0.1, "three scenes of nine steps are three, not nine"
-    assert clustered_mcnemar(before, answers(lambda q, f: q < 30), rows) < 1e-6
-    even = answers(lambda q, f: q < 30)
-    assert clustered_mcnemar(even, answers(lambda q, f: q >= 30), rows) == pytest.approx(1.0)
 
 
 def test_random_heads_are_others_of_the_same_layer_or_the_nearest():

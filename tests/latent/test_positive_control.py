@@ -1,4 +1,4 @@
-"""The positive control, on ref-llava: a known cure restores everything, a method that does nothing restores nothing."""
+"""The positive control, on ref-llava: a known solution restores everything, a method that does nothing restores nothing."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field

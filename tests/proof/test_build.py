@@ -1,4 +1,4 @@
-"""A tiny model is small, the same for the same seed, and alive."""
+"""A tiny model is small, the same for the same seed, and all its heads have effects."""
 
 import torch
 from torch import nn

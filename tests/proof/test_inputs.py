@@ -1,4 +1,4 @@
-"""Inputs have the family's image tokens in the right number, and rows are padded where they are told to be."""
+"""Inputs have the family's image tokens in the right number, and rows are padded on the given side."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Families are checked in processes: a crash or a hang of one is told and loses nothing of the others."""
+"""Families are checked in processes: a crash or a hang of one is reported, and the others keep their results."""
 
 import json
 import subprocess

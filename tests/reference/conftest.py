@@ -1,4 +1,4 @@
-"""A training run as small as can be: a few scenes, a few steps, a few thousand weights; made once for all tests here."""
+"""A training run as small as possible: a few scenes, a few steps, a few thousand weights; made once for all tests here."""
 
 from __future__ import annotations
 

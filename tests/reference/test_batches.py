@@ -86,7 +86,7 @@ def test_listings_name_each_thing_and_learn_what_it_is_like(trained, tokenizer):
 
 @pytest.mark.parametrize("kind", [kind for kind in LENGTHS if kind != "plain"])  # plain text needs a base
 def test_rows_fit_the_lengths_of_their_kind(trained, kind):
-    """As `Sampler` reckons them, without telling a row anew."""
+    """As `Sampler` computes them, without drawing a row again."""
     for step in range(4):
         ids = trained.sampler.text("whole", step, {kind: 1.0}).ids
         assert ids.shape[1] in LENGTHS[kind]

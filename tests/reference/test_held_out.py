@@ -29,7 +29,7 @@ def test_equals_reading_the_exported_model(trained, exported):
 
 
 def test_lookups_are_the_words_that_listings_learn(trained):
-    """Counted anew, row by row and without padding."""
+    """Counted again, row by row and without padding."""
     encoder, pool = trained.encoder, trained.held_out
     right, all_ = 0, 0
     for i in range(len(pool.lengths("caption"))):

@@ -1,4 +1,4 @@
-"""What words alone tell of the scenes: no family's answer, and (stated, not hidden) most steps' function."""
+"""What words alone reveal about the scenes: not the answers of any question type, but most steps' functions."""
 
 import pandas as pd
 import pytest
@@ -26,7 +26,7 @@ def test_no_family_is_answered_above_chance_without_the_image(questions):
 
 
 def test_functions_are_read_off_the_words_far_above_chance_and_the_study_says_so(questions):
-    """A known limit (docs/decisions.md): held-out phrasings and shared answer words lower the figure, they do not remove it."""
+    """A known limit (docs/findings.md): held-out phrasings and shared answer words lower the figure, they do not remove it."""
     steps = {
         split: pd.DataFrame(
             [

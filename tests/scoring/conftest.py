@@ -43,7 +43,7 @@ def make_planted(
 ) -> tuple[Memory, np.ndarray]:
     """Activations and the truth, bool [F, L, H].
 
-    Half of the questions are split P, three tenths S, a tenth T and E each; five steps a question. Every head also
+    Half of the questions are split P, three tenths S, a tenth T and E each; five steps per question. Every head also
     carries the answer's type and its question's own noise, which no scorer may take for a function.
     """
     rng = np.random.default_rng(seed)
@@ -98,7 +98,7 @@ def planted():
 
 @pytest.fixture(scope="session")
 def world():
-    """Single-label activations, one head a function: 8 of 24 heads, and the truth bool [F, L, H]."""
+    """Single-label activations, one head per function: 8 of 24 heads, and the truth bool [F, L, H]."""
     return make_planted(per_function=1)
 
 

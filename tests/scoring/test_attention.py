@@ -1,4 +1,4 @@
-"""A5 finds heads that look at what is asked about, and not those that look at one place, or at the picture anyhow."""
+"""A5 finds heads that look at what is asked about, and not those that always look at one place or at the whole picture."""
 
 import numpy as np
 import pandas as pd

@@ -66,7 +66,17 @@ def test_unknown_function_in_the_steps(world):
 
 def test_registry(world):
     assert set(scorers()) == {
-        *("paper", "linear", "ablation", "specificity", "attribution", "attention", "multihead"),
+        *(
+            "paper",
+            "linear",
+            "ablation",
+            "specificity",
+            "attribution",
+            "attention",
+            "multihead",
+            "gates",
+            "gates_keeping",
+        ),
         *("norm", "variance", "random"),
     }
     assert (SCORERS["linear"].title, SCORERS["linear"].label) == ("the linear probe", "Linear probe (A2)")

@@ -8,7 +8,7 @@ from headatlas.scoring.resample import bootstrap_masks, counts_of
 
 
 def made(scores_of, n_heads, sizes, seed=0):
-    """Scores of 8 functions on 5 x 6 heads: the first `n_heads[c]` heads give 1 a step, all with noise of spread 1."""
+    """Scores of 8 functions on 5 x 6 heads: the first `n_heads[c]` heads give 1 per step, all with noise of spread 1."""
     rng = np.random.default_rng(seed)
     function = np.repeat(np.arange(8), sizes)
     samples = rng.normal(size=(len(function), 30))

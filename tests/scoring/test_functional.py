@@ -10,7 +10,7 @@ from headatlas.scoring.functional import TWIN, least_effect, lower_bounds
 
 
 def made(means, n=400, seed=0, name="ablation", **more):
-    """One row a step of the first function; heads with these true means, noise of spread 1, one scene a step."""
+    """One row per step of the first function; heads with these true means, noise of spread 1, one scene per step."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n, 1, len(means))) + np.array(means)
     samples = PerSample(values, np.zeros(n, int), np.arange(n))

@@ -1,14 +1,15 @@
-"""A6 gives each head its share of the damage that the loss of many heads does."""
+"""A6 gives each head its share of the damage of ablating many heads."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from headatlas.cluster import Local
 from headatlas.engine.rerun import UnreadableScopeError
 from headatlas.errors import HeadAtlasError
-from headatlas.scoring import multihead
-from headatlas.scoring.base import ScoringInputs, get_scorer, scorers
+from headatlas.scoring import damage_readings, multihead
+from headatlas.scoring.base import ScoringInputs, UnscorableError, get_scorer, scorers
 
 
 def test_it_is_a_scorer():
@@ -43,7 +44,7 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
     inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=data, n_null=50)
     made = get_scorer("multihead")(inputs, operation="zero", halves=24)
     assert made.shape == (2, 4)
-    assert made.info["screens"] == 32  # four a head: with fewer, noise decides which heads are the backbone
+    assert made.info["screens"] == 48  # six a head: with fewer, noise decides which heads are the backbone
     assert made.info["questions"] == len(data.split("S"))
     assert 0 <= made.info["mass"] <= 1
     for name in made.info["backbone"]:
@@ -57,11 +58,31 @@ def test_on_a_real_model(tiny_vlm, tiny_questions):
             assert damage["joint"] > sum(damage["single"])
             assert set(group) <= set(made.info["stand_ins"][name])
             assert len(damage["share"]) == len(damage["single"]) == len(group)
-    again = get_scorer("multihead")(inputs, operation="zero", halves=24)
+    again = get_scorer("multihead")(inputs, operation="zero", halves=24, workers=Local())
     np.testing.assert_array_equal(again.values, made.values)
+    assert again.info["damage"] == made.info["damage"]
 
 
-def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(monkeypatch):
+def test_one_task_has_no_backbone_to_be_told_from(tiny_vlm, tiny_questions):
+    one = {"functions": ("spatial_perception",)}
+    steps = [q.model_copy(update={"steps": tuple(s.model_copy(update=one) for s in q.steps)}) for q in tiny_questions]
+
+    class Data(list):
+        def split(self, name):
+            return Data(q for q in self if q.split == name)
+
+    class Activations:
+        steps, tokens = None, ("gold",)
+
+        def z(self, tokens, rows=None):
+            raise AssertionError
+
+    inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=Data(steps))
+    with pytest.raises(UnscorableError, match=r"at least 3 functions.* have 1"):
+        get_scorer("multihead")(inputs, operation="zero")
+
+
+def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be():
     scopes = []
 
     def sweep(vlm, chats, conditions, scope, *_):
@@ -71,8 +92,8 @@ def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(
         steps = np.zeros((len(conditions) + 1, 3))
         return SimpleNamespace(valid=steps, logprob=steps[1:], bare=(steps[0],))
 
-    monkeypatch.setattr(multihead, "sweep", sweep)
-    readings = multihead._Readings.__new__(multihead._Readings)
+    readings = damage_readings.DamageReadings.__new__(damage_readings.DamageReadings)
+    readings._sweep = sweep
     readings.inputs = SimpleNamespace(vlm=None, report=None)
     readings._operation, readings._means, readings._scope, readings._batch_size = "zero", None, "all", 4
     readings._chats, readings._valid, readings._heads = [], [], 4
@@ -85,7 +106,7 @@ def test_a_head_that_does_the_work_without_the_stand_ins_is_one_of_them():
     steps = np.random.default_rng(0).uniform(0.5, 1.5, 20)
 
     class Readings:
-        inputs = SimpleNamespace(seed=0)
+        inputs, table = SimpleNamespace(seed=0), None
 
         def damage(self, masks):
             lost = np.array([mask[[0, 1, 2]].all() + 0.3 * mask[3] for mask in masks])[:, None] * steps

@@ -1,4 +1,4 @@
-"""Heads that stand in for each other are found by what they cost while others are missing, however many share the work."""
+"""Heads that stand in for each other are found by their cost while others are missing, for any number of heads."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headatlas.scoring.multihead import _redundant
-from headatlas.scoring.redundancy import groups_of, halves_of, stand_ins, weighted_ridge
+from headatlas.scoring.redundancy import groups_of, halves_of, stand_ins, three_quarters_of, weighted_ridge
 
 
 def halves(n, count, seed=0):
@@ -59,11 +59,21 @@ def test_many_heads_have_random_halves_with_complements():
     assert (made[:30] ^ made[30:]).all()
 
 
+@pytest.mark.parametrize("n", [2, 5, 12, 40, 100])
+def test_three_quarters_of_the_heads_are_missing_in_each_and_each_in_three_quarters(n):
+    made, idle = three_quarters_of(n, 128, np.random.default_rng(0))
+    both = np.concatenate([made, idle], 1)
+    assert both.mean() == pytest.approx(0.75, abs=0.03)
+    assert both.mean(0).min() > 0.6
+    assert both.mean(0).max() < 0.9
+    assert np.linalg.matrix_rank(both - both.mean(0)) == min(both.shape[1], len(both) - 1)
+
+
 class World:
     """Readings of a model whose damage is known: the sum of `rules(masks)`, nats, each felt by steps of its own, plus noise."""
 
     def __init__(self, *rules, n_steps=48, noise=0.05):
-        self.rules, self.inputs = rules, SimpleNamespace(seed=0)
+        self.rules, self.inputs, self.table = rules, SimpleNamespace(seed=0), None
         numbers = np.random.default_rng(7)
         self.gain = numbers.uniform(0.5, 1.5, (len(rules), n_steps))
         self.noise, self.numbers = noise, numbers

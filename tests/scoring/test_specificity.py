@@ -1,4 +1,4 @@
-"""Specific ablation: a head without which everything suffers is specific to nothing."""
+"""Specific ablation: a head that every function needs is specific to none."""
 
 import numpy as np
 import pytest

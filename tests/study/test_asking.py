@@ -1,4 +1,4 @@
-"""Questions and ways of showing them that the model's processor refuses: listed, left out of everything, and the run goes on."""
+"""Questions and ways of showing them that the model's processor refuses: they are listed and left out, and the run continues."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""The whole study: what it leaves, that it goes on after SIGKILL with the same numbers, and that splits stay apart."""
+"""The whole study: its files, that it continues after SIGKILL with the same numbers, and that splits stay separate."""
 
 import json
 import os
@@ -157,7 +157,7 @@ DAMAGED = (
 
 
 def test_damaged_files_are_computed_again_with_the_same_numbers(finished, tmp_path):
-    """All of them at once, each in another way: nothing damaged is read as data."""
+    """All files at once, each damaged in another way: none is read as data."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
     answers = sorted((out / "answers").glob("*.parquet"))[::40]

@@ -15,6 +15,15 @@ def test_presets_differ_where_the_paper_does():
     )
     assert (paper.tokens, paper.selector, paper.probe, paper.operation) == ("gold", "elbow", "paper", "scale")
     assert paper.alphas == (0.1,)
+    assert "multihead" in strict.scorers
+    assert "multihead" not in paper.scorers
+
+
+def test_quick_leaves_out_what_costs_most_and_keeps_the_preset():
+    assert make_settings("m", quick=True).scorers == ("specificity", "ablation", "attention", "linear", "paper")
+    quick, paper = make_settings("m", preset="paper", quick=True), make_settings("m", preset="paper")
+    assert (quick.scorers, quick.alphas) == (paper.scorers, paper.alphas)
+    assert make_settings("m", quick=True, scorers="multihead").scorers == ("multihead",)
 
 
 def test_what_the_user_chose_wins_over_preset_and_quick():

@@ -1,4 +1,4 @@
-"""Layouts: drawn from a seed, checked when made, read from a person's file."""
+"""Layouts: drawn from a seed, checked when made, read from a file."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Synthetic worlds: what their rules say is what ablation in them shows."""
+"""Synthetic worlds: ablation shows the effects that their rules define."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Reading a plant's truth off the table of exact ablations."""
+"""The truth of a plant, inferred from the table of exact ablations."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""A world's folder: model, truth and card; and its refusals."""
+"""The folder of a world: model, truth and card, and the errors."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ LAYOUT = Layout(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """ref-llava as it is, said to be planted: ablation must not believe it."""
+    """The unchanged ref-llava with a claimed plant: ablation must not confirm it."""
     out = tmp_path_factory.mktemp("world") / "unplanted"
     return finish(ha.load_vlm("ref-llava"), "ref-llava", LAYOUT, out, n_verify=48)
 

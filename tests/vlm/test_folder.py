@@ -1,4 +1,4 @@
-"""Damaged model folders: each is one line, none a traceback or a hang, and none is looked for on a hub."""
+"""Damaged model folders: each gives one line, no traceback, no hang, and no request to a hub."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Image tokens are where they are said to be: a lit patch of the picture moves the embedding of its own tokens."""
+"""Image tokens are at the stated places: a lit patch of the picture changes the embedding of its own tokens."""
 
 import numpy as np
 import pytest
@@ -115,6 +115,9 @@ def test_every_box_has_a_token(placed):
     tokens = tokens_of(placed, batch, 0)
     for x in np.linspace(0.05, 0.9, 5):
         assert in_box(tokens, (x, x, x + 0.02, x + 0.02)).any()
+    boxes = np.array([(0.1, 0.2, 0.5, 0.6), (0.0, 0.0, 1.0, 1.0), (0.3, 0.3, 0.31, 0.32)])
+    np.testing.assert_array_equal(tokens.touching(boxes), [tokens.touching(box) for box in boxes])
+    np.testing.assert_array_equal(tokens.share_in(boxes), [tokens.share_in(box) for box in boxes])
 
 
 @pytest.mark.parametrize("box", [(0.5, 0.1, 0.4, 0.9), (0, 0, 2, 1), "left", (0.1, 0.2, 0.3)])

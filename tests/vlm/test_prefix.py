@@ -1,4 +1,4 @@
-"""What is decoded behind a prefix is what is decoded from the beginning, family by family, at the level of tensors."""
+"""Decoding after a prefix gives the same as decoding from the beginning, family by family, at the level of tensors."""
 
 from contextlib import nullcontext
 from dataclasses import replace

@@ -12,7 +12,7 @@ SCOPES = [None, "all", "image", "prompt", "answer", "last"]
 
 @pytest.fixture
 def counted(tiny_vlm, monkeypatch):
-    """Tokens that the language model computes, a list that grows by one number a forward."""
+    """Tokens that the language model computes, a list that grows by one number per forward."""
     seen = []
     layer = tiny_vlm.heads.tower("L")[0].module
     handle = layer.register_forward_hook(lambda module, args, output: seen.append(args[0].shape[0] * args[0].shape[1]))

@@ -1,4 +1,4 @@
-"""Surgery: its effects are exact, and the refusals come before the first change."""
+"""Surgery: its effects are exact, and errors are raised before the first change."""
 
 import pytest
 import torch

@@ -1,9 +1,9 @@
-"""Prompts stay prefixes, also where a template writes history differently."""
+"""Prompts stay prefixes, also if a template rewrites earlier turns."""
 
 import pytest
 
 from headatlas.vlm.chat import Conversation, Turn
-from headatlas.vlm.transcript import _behind, closing, transcripts
+from headatlas.vlm.transcript import _tail, closing, transcripts
 
 CHAT = Conversation((), (Turn("one?", "yes"), Turn("two?", "no")))
 PLAIN = "{% for m in messages %}<|{{ m['role'] }}|>{% for p in m['content'] %}{{ p['text'] }}{% endfor %}"
@@ -60,5 +60,5 @@ def test_no_end_is_invented(tiny_vlm, monkeypatch):
     ("after", "behind"),
     [("a:yes.", "yes."), ("a yes.", "yes."), ("b:yes", None), ("a:\nyes", "\nyes")],
 )
-def test_what_stands_behind_a_prompt(after, behind):
-    assert _behind("a:", after, "yes") == behind
+def test_what_stands_tail_a_prompt(after, behind):
+    assert _tail("a:", after, "yes") == behind

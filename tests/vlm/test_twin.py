@@ -1,4 +1,4 @@
-"""The untrained twin: the same shape and inputs, other weights, and the model itself is left as it is."""
+"""The untrained twin: the same shape and inputs, other weights, and the model itself is not changed."""
 
 import torch
 

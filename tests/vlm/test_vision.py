@@ -109,7 +109,7 @@ def test_families(family):
 
 
 def test_an_image_drawn_on_and_other_weights_are_seen_anew(tiny_vlm, tiny_questions):
-    """What is kept belongs to the pixels and the weights, not to the image object and the model object."""
+    """The cache depends on the pixels and the weights, not on the image object or the model object."""
     vlm = copy.deepcopy(tiny_vlm)
     question = tiny_questions[0].model_copy(deep=True)
     memo, chat = VisionMemo(vlm), conversation(question)

@@ -1,4 +1,4 @@
-"""Capture z at selected tokens, with one pass a question, and store it on disk."""
+"""Capture z at selected tokens, with one pass per question, and store it on disk."""
 
 from headatlas.activations.attention import AttentionSummaries, attention
 from headatlas.activations.capture import capture

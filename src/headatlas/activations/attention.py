@@ -51,7 +51,7 @@ class AttentionSummaries:
     """Summaries of N steps x L layers x H heads. Made by `attention` or `AttentionSummaries.open`.
 
     Attributes:
-        steps: the answers table of the same pass, one row a step.
+        steps: the answers table of the same pass, one row per step.
         info: the settings.
     """
 
@@ -270,7 +270,7 @@ def _intact(folder: Folder, unit: int, settings: dict[str, Any]) -> dict[str, st
 
 
 def _check_settings(folder: Folder, settings: dict[str, Any]) -> None:
-    """Raise if the folder holds summaries with other settings; write down these."""
+    """Raise if the folder holds summaries with other settings; write these settings."""
     try:
         there = json.loads(folder.read("settings.json"))
     except (OSError, ValueError):  # missing or damaged: the units carry the settings too

@@ -112,29 +112,43 @@ class RowSummary:
         self._steps = steps
         self._image = batch.image_mask
         self._tokens = [tokens_of(vlm, batch, row) for row in range(len(batch.starts))]
-        self._planes = [_planes(tokens) for tokens in self._tokens]
+        self._laid_out = _alike(self._tokens, [row for row, _ in steps])
         self._places = []  # of each step: its queries among those of its row
         features = torch.zeros(len(steps), batch.ids.shape[1], 4 + N_RANDOM + N_FOREIGN)
-        self._n_foreign = []
+        self._n_foreign = [max(0, len(sets) - 1 - N_RANDOM) for sets in drawn]
+        asked = [mask.nonzero()[:, 0].tolist() for mask in self.queries]
+        patches = self._on_boxes(drawn)
         for s, (row, turn) in enumerate(steps):
             start, end = batch.spans[row][turn]
-            asked = self.queries[row].nonzero()[:, 0].tolist()
-            self._places.append([i for i, p in enumerate(asked) if start - 1 <= p < end - 1])
+            self._places.append([i for i, p in enumerate(asked[row]) if start - 1 <= p < end - 1])
             image = batch.image_mask[row]
             words = torch.zeros_like(image)
             words[batch.turn_start(row, turn) : start] = True
             features[s, :, 0] = image
             features[s, :, 1] = words & ~image
             features[s, batch.starts[row], 2] = 1
-            for i, boxes in enumerate(drawn[s]):
-                patches = np.any([self._tokens[row].touching(box) for box in boxes], axis=0)
-                features[s, image, 3 + i] = torch.as_tensor(patches, dtype=torch.float32)
-            self._n_foreign.append(max(0, len(drawn[s]) - 1 - N_RANDOM))
+            if len(patches[s]):
+                features[s, image, 3 : 3 + len(patches[s])] = torch.as_tensor(patches[s].T, dtype=torch.float32)
         self._features = features.to(vlm.device)
         self._hidden: dict[int, Tensor] = {}
         self._starts, self._real = torch.tensor(batch.starts), batch.mask
         self._vlm = vlm
         self._boxed = torch.tensor([bool(each) for each in drawn])
+
+    def _on_boxes(self, drawn: list[list[Corners]]) -> list[Bool[np.ndarray, "sets n"]]:
+        """Of each step and set of boxes, the patches of the picture on one of them."""
+        out: list[np.ndarray] = [np.zeros((0, 0), bool) for _ in drawn]
+        for row in range(len(self._tokens)):
+            mine = [s for s, (of, _) in enumerate(self._steps) if of == row and drawn[s]]
+            sets = [boxes for s in mine for boxes in drawn[s]]
+            if not sets:
+                continue
+            each = self._tokens[row].touching(np.array([box for boxes in sets for box in boxes]))
+            starts = np.cumsum([0, *(len(boxes) for boxes in sets)])[:-1]
+            one_of = np.logical_or.reduceat(each, starts, axis=0)
+            for s, some in zip(mine, np.split(one_of, np.cumsum([len(drawn[s]) for s in mine])[:-1]), strict=True):
+                out[s] = some
+        return out
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -209,8 +223,9 @@ class RowSummary:
 
     def _localised(self, mean: Tensor) -> Tensor:
         out = np.full(mean.shape[:2], np.nan, np.float32)
-        for s, (row, _) in enumerate(self._steps):
-            out[s] = spatial_entropy(mean[s][:, self._image[row]].numpy(), self._planes[row])
+        for planes, alike in self._laid_out:
+            maps = np.stack([mean[s][:, self._image[self._steps[s][0]]].numpy() for s in alike])  # [steps, H, n]
+            out[alike] = spatial_entropy(maps.reshape(-1, maps.shape[-1]), planes).reshape(maps.shape[:2])
         return torch.as_tensor(out)
 
 
@@ -225,6 +240,19 @@ def _planes(tokens: ImageTokens) -> list[Plane]:
             index = np.flatnonzero((tokens.image == image) & (tokens.tile == tile) & (tokens.column >= 0))
             planes.append((index, np.stack([tokens.row[index], tokens.column[index]])))
     return planes
+
+
+def _alike(tokens: Sequence[ImageTokens], rows: Sequence[int]) -> list[tuple[list[Plane], list[int]]]:
+    """The steps whose pictures are laid out alike, and the planes of these pictures."""
+    planes = [_planes(each) for each in tokens]
+    keys = [
+        (len(each), *(part.tobytes() for plane in made for part in plane))
+        for each, made in zip(tokens, planes, strict=True)
+    ]
+    groups: dict[tuple[Any, ...], tuple[list[Plane], list[int]]] = {}
+    for step, row in enumerate(rows):
+        groups.setdefault(keys[row], (planes[row], []))[1].append(step)
+    return list(groups.values())
 
 
 def spatial_entropy(weights: Float[np.ndarray, "M n"], planes: Sequence[Plane]) -> Float[np.ndarray, " M"]:

@@ -30,7 +30,7 @@ class ActivationsLike(Protocol):
 
     @property
     def steps(self) -> pd.DataFrame:
-        """The answers table, one row a step, in the order of z's first axis."""
+        """The answers table, one row per step, in the order of z's first axis."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class Activations:
         self.path = path
         """Where it is: a path, or an address such as `s3://bucket/run`."""
         self.steps = steps
-        """The answers table: one row a step, in the order of the z rows."""
+        """The answers table: one row per step, in the order of the z rows."""
         self.info: dict[str, Any] = info["settings"]
         """The settings it was captured with: model, fingerprints, tokens, shape, versions."""
         self._starts = np.array([*info["starts"], self.shape[0]])  # first row of each unit, and the end
@@ -128,7 +128,7 @@ class Activations:
             try:
                 if (name, unit) in self._checked:
                     found = self._arrays[name].oindex[index[here]]
-                    if np.isnan(found).any():  # a chunk that was removed meanwhile
+                    if np.isnan(found).any():  # a chunk that was removed in the meantime
                         raise self._damaged(name, unit)
                     out[here] = found
                     continue

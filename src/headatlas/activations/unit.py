@@ -40,7 +40,7 @@ def run_unit(
         questions: of the unit; their images are not used.
         chats: the conversation in which each question is asked.
         tokens: S token selections, see `TOKENS`.
-        batch_size: conversations a forward.
+        batch_size: conversations per forward.
         tower: whose z; in a tower whose rows are pictures, every step has the mean over all positions of its question's pictures.
 
     Raises:

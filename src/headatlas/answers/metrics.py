@@ -100,8 +100,8 @@ def chance(answers: pd.DataFrame) -> pd.Series:
         return answers["chance"].astype(float)
     of = ["source", "function", "answer_type", "kind"]
     gold = answers["gold"].astype(str).str.lower()
-    alike = gold.groupby([answers[c] for c in of], sort=False, dropna=False)
-    out = alike.transform(lambda golds: golds.value_counts().iloc[0] / len(golds)).astype(float)
+    groups = gold.groupby([answers[c] for c in of], sort=False, dropna=False)
+    out = groups.transform(lambda golds: golds.value_counts().iloc[0] / len(golds)).astype(float)
     if "options" in answers:
         count = answers["options"].map(_count)
         choice = (answers["answer_type"] == "choice") & (count > 0)

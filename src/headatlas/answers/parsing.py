@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from headatlas.answers.labels import by_letter, exact_option, labelled, named_options, opening_of
+from headatlas.answers.options import by_letter, exact_option, labelled, named_options, opening_of
 from headatlas.answers.words import NUMBER_WORD, canon, numbers, plain, short, tokens
 from headatlas.errors import HeadAtlasError
 

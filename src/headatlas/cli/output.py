@@ -1,4 +1,4 @@
-"""Printing results: JSON for programs, names out of data for people."""
+"""Printing results: JSON for programs, names from data for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def print_json(value: Any) -> None:
 
 
 def shown(name: object) -> Text:
-    """A name out of data for a terminal: rich's markup and control characters in it do nothing."""
+    """A name from data for a terminal: rich's markup and control characters in it do nothing."""
     from rich.text import Text
 
     return Text("".join(c if c.isprintable() else "\ufffd" for c in str(name)))

@@ -82,7 +82,7 @@ def connect(
     Args:
         devices: of this machine, such as `["cuda:0", "cuda:1"]` or `"cuda:0,cuda:1"`: one process each.
         ray: address of a Ray cluster; `"local"` starts one on this machine.
-        workers: of a Ray cluster: how many; by default one a GPU, or one a CPU core where it has none.
+        workers: of a Ray cluster: how many; by default one per GPU, or one per CPU core where it has none.
 
     Raises:
         HeadAtlasError: both are given, a device is unknown, or the cluster cannot be reached.

@@ -38,7 +38,7 @@ class RayWorkers(Pool):
     Args:
         address: `host:port` or `ray://host:port` of a cluster, `"auto"` for the one that this machine belongs to, or
             `"local"` to start one here, which ends with the workers.
-        workers: how many; by default one a GPU of the cluster, or one a CPU core where it has no GPU.
+        workers: how many; by default one per GPU of the cluster, or one per CPU core where it has no GPU.
         threads: CPU threads, and cores asked for, of each worker.
 
     Raises:

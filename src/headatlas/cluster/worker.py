@@ -77,16 +77,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Reply:
-    """Reply of a worker: a value, a user's mistake as one line, or a fault of the program with its traceback."""
+    """Reply of a worker: a value, a user's mistake as one line and its class, or a fault of the program with its traceback."""
 
     value: Any = None
     mistake: str = ""
     fault: str = ""
+    kind: type[HeadAtlasError] = HeadAtlasError
 
     def get(self) -> Any:
         """The value; raises what the worker raised."""
         if self.mistake:
-            raise HeadAtlasError(self.mistake)
+            raise self.kind(self.mistake)
         if self.fault:
             raise RuntimeError(f"a worker failed:\n{self.fault}")
         return self.value
@@ -112,7 +113,9 @@ def answer(vlm: VLM, task: Task, args: tuple[Any, ...], around: Around) -> Reply
                 edits.enter_context(vlm.edit(*some, scope=scope))
             return Reply(task(vlm, *args))
     except HeadAtlasError as error:
-        return Reply(mistake=str(error))
+        # An error with data of its own, such as rows of the shard, would mislead whoever sent the shard.
+        plain = type(error).__init__ is HeadAtlasError.__init__
+        return Reply(mistake=str(error), kind=type(error) if plain else HeadAtlasError)
     except Exception:
         return Reply(fault=traceback.format_exc())
 

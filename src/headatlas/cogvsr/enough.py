@@ -12,7 +12,7 @@ import pandas as pd
 LEAST: dict[str, int] = {"P": 2, "S": 2, "T": 1, "E": 2}
 """Pictures without which a study cannot be computed: cross-validation and intervals need two."""
 
-# S: a head is told from chance by flipping the signs of pictures; with 15, 2^-15 < 0.05 / 784 heads. E: 10 points of 60
+# S: a head is distinguished from chance by flipping the signs of pictures; with 15, 2^-15 < 0.05 / 784 heads. E: 10 points of 60
 # pictures are six changed answers; if all change in one direction, p = 0.03.
 ENOUGH: dict[str, tuple[int, str]] = {
     "P": (20, "to estimate the means that ablation puts in a head's place, and to fit probes"),
@@ -49,7 +49,7 @@ def cannot_run(scenes: Mapping[str, int]) -> str:
 
 
 def too_few(scenes: Mapping[str, int]) -> list[str]:
-    """What so many pictures are too few for, one sentence a split; empty if they are enough."""
+    """Warnings about splits with too few pictures, one sentence per split; empty if there are enough."""
     return [
         f"Split {split} has {scenes[split]} pictures; {needed} are needed {why}."
         for split, (needed, why) in ENOUGH.items()

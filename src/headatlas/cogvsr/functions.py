@@ -22,7 +22,7 @@ FUNCTIONS: tuple[str, ...] = (
 SPATIAL: tuple[str, ...] = ("spatial_perception", "relational_reasoning")
 
 TASK = "task"
-"""The kind (`Step.kind`) of steps whose function nobody has named. They are stored under `SPATIAL[0]`, because a step must
+"""The kind (`Step.kind`) of steps whose function is not named. They are stored under `SPATIAL[0]`, because a step must
 have a function, and a study of such steps treats them as one function that it calls `TASK_TITLE`."""
 
 TASK_TITLE = "This task"

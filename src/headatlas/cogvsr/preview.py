@@ -26,7 +26,7 @@ COLORS: dict[str, str] = {
     "math_reasoning": "#e0652d",
     "decision_making": "#15a3a8",
 }
-"""One colour a function; always shown with the function's name, so that nobody has to tell colours apart."""
+"""One colour per function; always shown with the function's name, so that the page can be read without colours."""
 
 _PIXELS = 416
 """Images are embedded at most this wide and high: twice their size on the page, for sharp screens."""
@@ -44,7 +44,7 @@ def _data_uri(image: Image.Image) -> str:
 def write_preview(data: CogVSR, out: str | Path, n: int = 60, title: str = "CogVSR") -> Path:
     """Write the page for `n` questions, evenly spaced through the dataset (all if it has fewer); return its path.
 
-    About 30 kB a question. Raises `HeadAtlasError` if `n` is not positive or the page cannot be written.
+    About 30 kB per question. Raises `HeadAtlasError` if `n` is not positive or the page cannot be written.
     """
     if n < 1:
         raise HeadAtlasError(f"n must be at least 1, got {n}")

@@ -38,6 +38,6 @@ SOURCE_FACTS: Registry[SourceFacts] = Registry(
 """Descriptions of sources, by the name in a question's `source`."""
 
 ROW_READERS: Registry[Callable[..., Any]] = Registry("reader of rows", ["headatlas.importing.rows"])
-"""What `from_rows` calls: reading rows needs the rooms above this one."""
+"""The function that `from_rows` calls. It is registered by `headatlas.importing`, which this room may not import."""
 
 __all__ = ["ROW_READERS", "SOURCES", "SOURCE_FACTS", "Source", "SourceFacts", "source"]

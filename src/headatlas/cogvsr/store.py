@@ -1,6 +1,6 @@
 """`CogVSR`, a dataset of questions made in memory or loaded, and `load`, which opens one.
 
-Of a dataset in files only ids and splits stay in memory; rows are read a row group at a time, and images are decoded one
+For a dataset in files, only ids and splits stay in memory; rows are read a row group at a time, and images are decoded one
 question at a time.
 """
 
@@ -43,9 +43,7 @@ class CogVSR:
         if twice:
             seen: set[str] = set()
             first = next(i for i in self._ids if i in seen or seen.add(i))
-            raise HeadAtlasError(
-                f"{name}: every question id must be there once, got {first[:80]!r} again ({twice} in all)"
-            )
+            raise HeadAtlasError(f"{name}: every question id must be unique, got {first[:80]!r} again ({twice} in all)")
 
     @classmethod
     def from_questions(cls, questions: Iterable[Question], path: str | Path | None = None) -> CogVSR:
@@ -57,7 +55,7 @@ class CogVSR:
             files.write((rows.to_row(q) for q in questions), Path(path))
             return cls(files.open_path(Path(path)), Path(path).name)
         with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
-            # Read into memory, because the folder is removed: encoded images, about 0.1 MB a question.
+            # Read into memory, because the folder is removed: encoded images, about 0.1 MB per question.
             files.write((rows.to_row(q) for q in questions), Path(folder) / "data")
             table = files.in_memory(files.parquet_files(Path(folder) / "data"))
         return cls(files.checked(table, "CogVSR"))
@@ -148,7 +146,7 @@ class CogVSR:
         return digest.hexdigest()
 
     def steps(self) -> pd.DataFrame:
-        """One row a step, in order of questions and steps, without images; columns are `STEP_COLUMNS`.
+        """One row per step, in order of questions and steps, without images; columns are `STEP_COLUMNS`.
 
         `function` is the primary one, `functions` all of them joined by "|", `gold` the answer, `step` counts from 0.
         """

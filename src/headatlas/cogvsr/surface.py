@@ -34,7 +34,7 @@ def function_from_text(fit_steps: pd.DataFrame, test_steps: pd.DataFrame) -> pd.
 
     Returns:
         One row "all" (accuracy over steps; chance: always the commonest function), one "macro" (mean over functions; chance
-        1 / number of functions), one a function (share of its steps that are recognised; chance: its share of the fit
+        1 / number of functions), one per function (share of its steps that are recognised; chance: its share of the fit
         steps). Intervals are cluster bootstraps over scenes. `what` is "function_of_step".
     """
     for table in (fit_steps, test_steps):

@@ -95,7 +95,7 @@ class ParquetTable:
         )  # rows of one group, one after another
         for run in runs if len(self) else ():
             number = int(group[run[0]])
-            read = self._files.group(number, tuple(columns))  # once: whoever else reads meanwhile wants other columns
+            read = self._files.group(number, tuple(columns))  # not kept: other readers want other columns
             for first in range(0, len(run), size):
                 yield read.take(self._rows[run[first : first + size]] - starts[number])
 

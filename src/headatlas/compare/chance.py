@@ -45,7 +45,7 @@ def against(value: float, null: Float[np.ndarray, " N"], n: int, smaller: bool =
 
 
 def vectors(a: Float[np.ndarray, " F"], b: Float[np.ndarray, " F"]) -> Likeness:
-    """Spearman correlation of one number a function, in two models; null: other orders of the function names."""
+    """Spearman correlation of one number per function, in two models; null: other orders of the function names."""
     known = np.isfinite(a) & np.isfinite(b)
     one, two = rankdata(a[known]), rankdata(b[known])
     if len(one) < LEAST:

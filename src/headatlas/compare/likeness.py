@@ -75,11 +75,11 @@ def damage_matrix(model: Model, scorer: str) -> Float[np.ndarray, "F F"]:
 
 def _pair(a: Model, b: Model, scorer: str, bins: int, seed: int) -> dict[tuple[str, str], Likeness]:
     shares = [model.selected[scorer].mean((1, 2)) for model in (a, b)]
-    alike = [similarity(model.scores[scorer]) for model in (a, b)]
+    similarities = [similarity(model.scores[scorer]) for model in (a, b)]
     damage = [damage_matrix(model, scorer) for model in (a, b)]
     measured = {
         ("counts", ""): vectors(*shares),
-        ("functions", ""): matrices(*alike),
+        ("functions", ""): matrices(*similarities),
         ("damage", ""): matrices(*damage, diagonal=True),
         ("damage_pairs", ""): matrices(without_means(damage[0]), without_means(damage[1]), diagonal=True),
     }

@@ -124,12 +124,12 @@ def functions_table(models: Sequence[Model]) -> pd.DataFrame:
     rows = []
     for model in models:
         for scorer, values in model.scores.items():
-            alike = similarity(values)
-            half = np.full_like(alike, np.nan)
+            correlations = similarity(values)
+            half = np.full_like(correlations, np.nan)
             if scorer in model.atlas:
                 half = half_width(similarity(_draws(model, scorer)))
             for a, b in combinations(range(len(FUNCTIONS)), 2):
-                value, w = alike[a, b], half[a, b]
+                value, w = correlations[a, b], half[a, b]
                 bounds = (np.clip(value - w, -1, 1), np.clip(value + w, -1, 1))
                 n = int(np.isfinite(values[a]).sum())
                 rows.append((model.label, scorer, FUNCTIONS[a], FUNCTIONS[b], value, *bounds, n))
@@ -181,7 +181,7 @@ def _draws(model: Model, scorer: str) -> Float[np.ndarray, "B F L H"]:
 
 def _share_half_width(model: Model, scorer: str, selector: str) -> Float[np.ndarray, " F"]:
     """Half the interval of each function's share of heads: 1.96 standard errors of the share in resamples of the scenes, in
-    which heads are selected anew; NaN for selectors that take no account of chance."""
+    which heads are selected again; NaN for selectors that take no account of chance."""
     scores = model.atlas.get(scorer)
     if selector not in ("functional", "null") or scores is None or scores.per_sample is None or scores.pvalues is None:
         return np.full(len(FUNCTIONS), np.nan)

@@ -138,7 +138,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
 
 
 def differences(models: Sequence[Model]) -> pd.DataFrame:
-    """Every setting in which the runs differ: setting, model, value, meaning. Empty if all were studied alike."""
+    """Every setting in which the runs differ: setting, model, value, meaning. Empty if all were studied in the same way."""
     settings = [dict(flatten(model.run.settings)) for model in models]
     keys = dict.fromkeys(key for one in settings for key in one)
     rows = []

@@ -52,7 +52,7 @@ def attributed_losses(
         scope: where z is replaced, one of `heads.SCOPES`; in `answer` and `last` only at the answer's own positions.
         steps: points at which the gradient is taken; 1: at the bare model only.
         reach: how far towards `values` the points go, in (0, 1]; the first is always the bare model.
-        batch_size: conversations a batch; gradients need several times the memory of a pass.
+        batch_size: conversations per batch; gradients need several times the memory of a pass.
         progress: called as `progress("attribution", done, total)`, in conversations.
 
     Raises:

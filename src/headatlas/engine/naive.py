@@ -32,10 +32,10 @@ def step_by_step(
         conversations: with an answer in every turn.
         edits: act in order; values for each conversation (`[B, L, H, D]`) are in the order of the conversations.
         scope: one of `heads.SCOPES`.
-        batch_size: steps a forward; 1 is what published scripts do.
+        batch_size: steps per forward; 1 is what published scripts do.
 
     Returns:
-        One list a conversation, one `Readout` a turn.
+        One list per conversation, one `Readout` per turn.
     """
     steps = [(row, turn) for row, chat in enumerate(conversations) for turn in range(len(chat.turns))]
     out: list[list[Readout]] = [[] for _ in conversations]

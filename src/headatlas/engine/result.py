@@ -27,7 +27,7 @@ class Sweep:
         logprob: sum of the gold tokens' log-probabilities, end of turn included, nats.
         exact: every gold token is the argmax: greedy decoding gives exactly the gold answer.
         text: the argmax tokens up to an end of turn, see `vlm.Readout`.
-        bare: the same of the unedited model: logprob [N], exact [N], text.
+        bare: the same for the unedited model: logprob [N], exact [N], text.
         turns: number of answers in each conversation; N in total.
         how: `branch`, `resume` (shared passes) or `rerun` (full passes).
         reason: why full passes were needed; empty otherwise.
@@ -72,7 +72,7 @@ class Sweep:
 
 
 class SweepTable:
-    """Collects the results of batches and conditions in one array for all."""
+    """Collects the results of all batches and conditions in one array."""
 
     def __init__(
         self, vlm: VLM, conversations: Sequence[Conversation], n_conditions: int, progress: Progress | None

@@ -37,7 +37,7 @@ from headatlas.vlm.stack import Stack, Unfit, stack_of, why_unfit
 log = logging.getLogger("headatlas")
 
 BRANCH_TOKENS = 192
-"""Most branch positions in one row: more share a copy of the prefix, but need a larger tree mask."""
+"""Most branch positions in one row. With more, more branches share a copy of the prefix, but the tree mask grows."""
 
 SLACK = {torch.float32: 2e-3, torch.float64: 1e-6}
 """Largest relative difference between a bare answer's log-probability in the resumed pass and in the full pass."""
@@ -60,7 +60,7 @@ def sweep(
         conditions: each a list of edits, which act in order; an empty one is the bare model.
         scope: where they act, one of `heads.SCOPES`. In `answer` and `last` an edit acts on the answer that is read
             and is not seen by later steps.
-        batch_size: conversations a batch.
+        batch_size: conversations per batch.
         progress: called as `progress("sweep", done, total)`, in conversations x conditions.
         valid: for each of the N answers the tokens with which a valid answer begins; their mass is then in `Sweep.valid`.
 

@@ -48,7 +48,7 @@ def alternatives(vlm: VLM, chat: Conversation, n: int = 4, max_new_tokens: int =
         vlm: the model; its active edits must be the same for all rows.
         chat: a conversation whose last turn is open.
         n: first tokens that are tried; answers with equal words count once, so there may be fewer.
-        max_new_tokens: tokens of an answer at most.
+        max_new_tokens: largest number of tokens of an answer.
 
     Raises:
         HeadAtlasError: `n` below 1, or the picture or text cannot be read.

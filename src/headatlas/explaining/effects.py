@@ -19,6 +19,7 @@ from headatlas.explaining.alternatives import answered
 from headatlas.heads import Edit, HeadSet, mean, zero
 from headatlas.heads.address import Heads, as_heads
 from headatlas.intervention.operations import Means
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.generate import generate_answers
@@ -60,6 +61,8 @@ class HeadEffects:
     changed: Bool[np.ndarray, " H"]
     says: tuple[str, ...]
 
+    __repr__ = brief
+
     @property
     def effect(self) -> Float[np.ndarray, " H"]:
         """Fall of the explained answer's log-odds, nats; negative if the answer becomes more likely. A fall of 0.7 halves the
@@ -67,7 +70,7 @@ class HeadEffects:
         return log_odds(self.bare) - log_odds(self.without)
 
     def table(self) -> pd.DataFrame:
-        """One row a head, largest effect first: head, effect (nats), p without it (0..1), what the model says, whether that is
+        """One row per head, largest effect first: head, effect (nats), p without it (0..1), what the model says, whether that is
         another answer."""
         order = np.argsort(-self.effect, kind="stable")
         return pd.DataFrame(

@@ -20,7 +20,7 @@ from headatlas.vlm.generate import generate_answers
 from headatlas.vlm.model import VLM, Picture
 
 MOST_CANDIDATES = 128
-"""Heads that the search for groups tries at most."""
+"""The most heads that the search for groups tries."""
 
 
 def explain(
@@ -50,7 +50,7 @@ def explain(
         groups: look for heads that matter together. Several times as many passes as the single effects.
         n_alternatives: number of other answers whose probability is computed, too.
         means: mean z `[L, H, D]` (`intervention.mean_z`) put in the place of removed heads; None: z = 0.
-        max_new_tokens: tokens of an answer at most.
+        max_new_tokens: largest number of tokens of an answer.
         progress: called as `progress(what, done, total)`.
 
     Raises:
@@ -59,7 +59,7 @@ def explain(
     """
     if not question.strip():
         raise HeadAtlasError("question must be a text, got an empty one")
-    # A copy: the explanation answers more questions later, whatever becomes of the caller's picture.
+    # A copy, because the explanation uses the picture later and the caller may change it.
     images = () if image is None else (open_picture(image).copy(),)
     return explain_chat(
         vlm,

@@ -15,7 +15,7 @@ from headatlas.explaining.alternatives import Alternative, probabilities
 from headatlas.explaining.effects import HeadEffects, removal
 from headatlas.explaining.groups import Groups
 from headatlas.explaining.lens import Writes, head_writes
-from headatlas.heads import Head, HeadSet, as_heads
+from headatlas.heads import HeadSet, as_heads
 from headatlas.heads.address import Heads
 from headatlas.intervention.operations import Means
 from headatlas.storage import write_whole
@@ -94,7 +94,7 @@ class Explanation:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a head, largest effect first: `head`, `effect` (fall of the answer's log-odds without it, nats), `p` of
+        """One row per head, largest effect first: `head`, `effect` (fall of the answer's log-odds without it, nats), `p` of
         the answer without it (0..1), what the model `says` then, whether that is `changed`, and `on_picture`, the share of the
         head's attention on the picture where the answer begins (NaN where it cannot be read)."""
         table = self.effects.table()
@@ -110,7 +110,7 @@ class Explanation:
         """All heads, largest effect first: `heads[:10]`."""
         return HeadSet(list(self.table["head"]), f"by exact effect on the answer {self.answer!r}")
 
-    def attention(self, head: Head | str | None = None) -> AttentionMap:
+    def attention(self, head: Heads | None = None) -> AttentionMap:
         """Attention of one head, or of all, where the answer begins: `attention("L5.H3").overlay()`.
 
         Raises `HeadAtlasError` where the model's attention cannot be read, or for a head that was not asked for.
@@ -119,12 +119,12 @@ class Explanation:
             raise HeadAtlasError(self._why_unseen)
         return self._seen if head is None else self._seen.only(head)
 
-    def writes(self, head: Head | str, n: int = 8) -> Writes:
+    def writes(self, head: Heads, n: int = 8) -> Writes:
         """The tokens that a head raises and lowers directly (`head_writes`)."""
         return head_writes(self.vlm, self.chat, head, n)
 
     def without(self, heads: Heads) -> pd.DataFrame:
-        """The answers without some heads: one row an answer, with its probability (0..1) `before` and `after`. The model's new
+        """The answers without some heads: one row per answer, with its probability (0..1) `before` and `after`. The model's new
         answer is among the rows, and is `attrs["says"]`."""
         edit = removal(as_heads(heads), self._means)
         with self.vlm.edit(edit):

@@ -47,10 +47,10 @@ class Groups:
     """Joint effects on one answer: falls of its log-odds, nats.
 
     Attributes:
-        path: the heads of each set in order, one row a head: `set`, `k` heads removed so far, `head` (the one added), `effect` of
-            all k together, `alone` (the sum of their single effects), `p` of the answer (0..1), whether it is still the greedy
+        path: the heads of each set in order, one row per head: `set`, `k` heads removed so far, `head` (the one added), `effect`
+            of all k together, `alone` (the sum of their single effects), `p` of the answer (0..1), whether it is still the greedy
             answer (`kept`).
-        sets: one row a set: `search` (`greedy` or `random`), `heads`, `effect`, `alone`, `p`, `kept`, and the effects of
+        sets: one row per set: `search` (`greedy` or `random`), `heads`, `effect`, `alone`, `p`, `kept`, and the effects of
             `n_random` random sets of as many heads, from the same layers as far as possible: their mean `random`, and the number
             of those that are `as_large`.
         pairs: `head_a`, `head_b`, `alone_a`, `alone_b`, `both`, `interaction` = both - alone_a - alone_b; above 0 the two are
@@ -104,8 +104,8 @@ def find_groups(
         vlm, chat, means: as in `head_effects`.
         effects: the single effects.
         candidates: heads that a set may take; None: all.
-        most: heads of a set at most. The greedy search also ends where the model changes its answer, or no head costs 0.05 nats
-            more; the random search draws sets of this size.
+        most: largest number of heads of a set. The greedy search also ends where the model changes its answer, or no head costs
+            0.05 nats more; the random search draws sets of this size.
         n_search: random sets that are tried.
         among: heads whose pairs are measured.
         n_random: random sets beside each set.

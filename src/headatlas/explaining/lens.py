@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from headatlas.engine.record import record
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head
+from headatlas.heads import Head, Heads, as_head
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
@@ -28,16 +28,23 @@ LIKELY = 100
 
 @dataclass(frozen=True)
 class Writes:
-    """Tokens with their direct change of logit (nats, relative to the mean of the likely tokens), the largest change
-    first."""
+    """The tokens that a head raises and lowers directly, each with its change of logit (nats, relative to the mean of the likely
+    tokens); the largest change first."""
 
     head: Head
     raised: tuple[tuple[str, float], ...]
     lowered: tuple[tuple[str, float], ...]
 
+    def __repr__(self) -> str:
+        kinds = (("raises", self.raised), ("lowers", self.lowered))
+        lines = [
+            f"  {kind} " + ", ".join(f"{token!r} {change:+.2f}" for token, change in some[:8]) for kind, some in kinds
+        ]
+        return "\n".join([f"Writes of {self.head}, nats:", *lines])
+
 
 @torch.inference_mode()
-def head_writes(vlm: VLM, chat: Conversation, head: Head | str, n: int = 8) -> Writes:
+def head_writes(vlm: VLM, chat: Conversation, head: Heads, n: int = 8) -> Writes:
     """The tokens that one head of the language model raises and lowers directly at the position that predicts the answer.
 
     Args:
@@ -49,7 +56,7 @@ def head_writes(vlm: VLM, chat: Conversation, head: Head | str, n: int = 8) -> W
     Raises:
         HeadAtlasError: another tower, active edits, or a model whose blocks or output cannot be cut there.
     """
-    asked = Head.parse(head) if isinstance(head, str) else head
+    asked = as_head(head)
     if asked.tower not in ("L", "X"):
         raise HeadAtlasError(f"head must be of the language model (L) or its cross-attention (X), got {asked}")
     if vlm.edited:

@@ -61,7 +61,7 @@ class Explained(Protocol):
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a head."""
+        """One row per head."""
         ...
 
     def attention(self, head: Any = None) -> AttentionMap:

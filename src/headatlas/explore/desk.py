@@ -95,7 +95,7 @@ class Desk:
         return Conversation(() if image is None else (image,), (Turn(asked.question),))
 
     def add_recipe(self, files: RecipeFiles) -> dict[str, Any]:
-        """Keep a head recipe; a job, because the model must be as it is when nothing is changed."""
+        """Keep a head recipe. This is a job, because no change may be active in the model meanwhile."""
         return self.recipes.add(files)
 
     # -- the jobs --------------------------------------------------------------------------------------------------

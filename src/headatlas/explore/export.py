@@ -23,7 +23,8 @@ MOST_WRITES = 256
 def export(desk: Desk, out: str | Path, n: int = 6, progress: Progress | None = None) -> Path:
     """Write a static site about `n` steps of the data's questions and return the path of its page.
 
-    The steps are the first ones that need the picture, spatial functions first, one a question; the model's answer may be wrong.
+    The steps are the first ones that need the picture, spatial functions first, one per question; the model's answer may be
+    wrong.
 
     Raises:
         HeadAtlasError: `out` has files of something else, or no question has a step that needs a picture.

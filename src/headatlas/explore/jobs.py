@@ -116,7 +116,7 @@ class Jobs:
                 changes = {"state": "cancelled"}
             except HeadAtlasError as error:
                 changes = {"state": "failed", "error": str(error)}
-            except Exception as error:  # a model can raise any error, and the page must go on
+            except Exception as error:  # a model can raise any error, and the page must keep working
                 log.exception("a job of the page failed")
                 changes = {"state": "failed", "error": f"the model failed ({type(error).__name__}: {_line(error)})"}
             with self._changed:

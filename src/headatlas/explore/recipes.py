@@ -22,7 +22,7 @@ MOST_LOADED = 16
 class Recipes:
     """Head recipes by fingerprint.
 
-    Raises `HeadAtlasError` for a folder that is no recipe, or one of another model.
+    Raises `HeadAtlasError` for a folder that is not a recipe, or one of another model.
 
     Args:
         vlm: the model, for which every recipe must have been made.
@@ -41,7 +41,7 @@ class Recipes:
         """Keep a recipe whose files were loaded on the page, in memory only; returns its facts.
 
         Raises:
-            HeadAtlasError: the files are no recipe, or one of another model.
+            HeadAtlasError: the files are not a recipe, or one of another model.
         """
         try:
             tensors = base64.b64decode(files.tensors, validate=True)

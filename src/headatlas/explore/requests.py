@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from headatlas.scenes.world import CELLS, CLASSES, COLORS, DEPTHS, DIRECTIONS, FRONTED, PLACES, SIZES, TEXTURES
 
 MOST_HEADS = 20_000
-"""Heads of one change at most: more than any model has."""
+"""The most heads of one change; no model has more."""
 MOST_CHANGES = 24
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]

@@ -28,7 +28,7 @@ from headatlas.explore.requests import JobRequest, Picture, RecipeFiles, Upload
 from headatlas.local_page import HOST
 
 MOST_BYTES = 32 * 2**20
-"""Bytes of a request at most: an upload in base64."""
+"""The most bytes of a request, such as an upload in base64."""
 WAIT = 10.0
 """Longest time, in seconds, that a request for a job's state waits."""
 

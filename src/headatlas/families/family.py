@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headatlas.printing import brief
 from headatlas.registry import Registry
 
 
@@ -30,6 +31,8 @@ class ChatFormat:
     template: str | None = None
     appended: str = ""
     two_way_prefix: bool = False
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class TinyModel:
     vision_unproven: str = ""
     refused: str = ""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class TinyProcessor:
@@ -109,6 +114,8 @@ class TinyProcessor:
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     placeholder: str | None = None
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, repr=False)

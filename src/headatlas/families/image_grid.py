@@ -59,22 +59,24 @@ class ImageTokens:
     def __len__(self) -> int:
         return len(self.image)
 
-    def touching(self, box: Sequence[float], image: int = 0, least: float = 0.1) -> Bool[np.ndarray, " n"]:
-        """The tokens on a box: those whose overlap with it is at least `least` times the smaller of the two areas."""
-        x0, y0, x1, y1 = box
-        area = (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
-        smaller = np.minimum(np.nan_to_num(area), (x1 - x0) * (y1 - y0))
-        overlap = self.share_in(box, image) * np.nan_to_num(area)
-        return (overlap > 0) & (overlap >= least * smaller)
+    def touching(
+        self, boxes: Float[np.ndarray, "*m 4"] | Sequence[float], image: int = 0, least: float = 0.1
+    ) -> Bool[np.ndarray, "*m n"]:
+        """The tokens on a box, or on each of many: those whose overlap with it is at least `least` times the smaller area."""
+        made = np.asarray(boxes, float)
+        area = np.nan_to_num((self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1]))
+        sizes = (made[..., 2] - made[..., 0]) * (made[..., 3] - made[..., 1])
+        overlap = self.share_in(made, image) * area
+        return (overlap > 0) & (overlap >= least * np.minimum(area, sizes[..., None]))
 
-    def share_in(self, box: Sequence[float], image: int = 0) -> Float[np.ndarray, " n"]:
-        """The share (0..1) of each token's area that lies in `box` (XYXY, 0..1) of a picture; 0 for separators."""
-        x0, y0, x1, y1 = box
+    def share_in(self, boxes: Float[np.ndarray, "*m 4"] | Sequence[float], image: int = 0) -> Float[np.ndarray, "*m n"]:
+        """The share (0..1) of each token's area in a box (XYXY, 0..1) of a picture, or in each of many; 0 for separators."""
+        x0, y0, x1, y1 = np.moveaxis(np.asarray(boxes, float)[..., None], -2, 0)  # each [*m, 1]
         left, top, right, bottom = self.boxes.T
         width = np.clip(np.minimum(right, x1) - np.maximum(left, x0), 0, None)
         height = np.clip(np.minimum(bottom, y1) - np.maximum(top, y0), 0, None)
         area = (right - left) * (bottom - top)
-        share = np.divide(width * height, area, out=np.zeros_like(area), where=area > 0)
+        share = np.divide(width * height, area, out=np.zeros_like(width), where=area > 0)
         return np.where(self.image == image, np.nan_to_num(share), 0.0)
 
 

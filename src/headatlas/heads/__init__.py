@@ -1,6 +1,6 @@
 """Find, name, read and edit the attention heads of any vision-language model of transformers, or any torch model like one."""
 
-from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS, TOWERS, Head, Heads, HeadSet, Tower, as_heads
+from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS, TOWERS, Head, Heads, HeadSet, Tower, as_head, as_heads
 from headatlas.heads.apply import ActiveEdit, compile_edits, edit_heads
 from headatlas.heads.attention import AttentionEdit, AttentionReader, AttentionRows, attend, block, scale_attention
 from headatlas.heads.edit import Edit, mean, patch, scale, steer, zero
@@ -29,6 +29,7 @@ __all__ = [
     "Site",
     "Tower",
     "ZReader",
+    "as_head",
     "as_heads",
     "at_sites",
     "attend",

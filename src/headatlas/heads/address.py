@@ -190,9 +190,21 @@ def as_heads(heads: Heads) -> HeadSet:
             `(layer, head, tower)`; or an iterable of these.
 
     Raises:
-        HeadAtlasError: anything else; the message names the first part that is no head.
+        HeadAtlasError: anything else; the message names the first part that is not a head.
     """
     return heads if isinstance(heads, HeadSet) else HeadSet(heads)
+
+
+def as_head(head: Heads) -> Head:
+    """The one `Head` that any spelling of `as_heads` names.
+
+    Raises:
+        HeadAtlasError: anything else, or none or several heads.
+    """
+    heads = as_heads(head)
+    if len(heads) != 1:
+        raise HeadAtlasError(f"head must be a single one, such as 'L0.H7', got {len(heads)} heads")
+    return heads[0]
 
 
 def _each(heads: Heads) -> Iterable[Head]:

@@ -37,7 +37,7 @@ ASKING = (*QUERY_ROLES, "to_q")
 ASKED = ("k_proj", "wk", "key", "k", "to_k", "to_kv", "kv_proj")
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "attention_heads", "num_query_heads")
 HEAD_DIMS = ("v_head_dim", "head_dim", "attention_head_size", "d_head", "head_size")
-# Input names and own names that only cross attention has (`key_value_states` is also in many self-attentions).
+# Names of arguments and modules that only cross-attention has (`key_value_states` is also in many self-attentions).
 CROSS_INPUTS = ("cross_attention_states", "query_states", "protein_kv_states")
 CONNECTOR_WORDS = ("qformer", "resampler", "perceiver", "connector", "projector", "projection", "pooling", "abstractor")
 CROSS_ROLES = (

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads.address import TOWERS, Head, Heads, HeadSet, Tower, as_heads
+from headatlas.heads.address import TOWERS, Head, Heads, HeadSet, Tower, as_head, as_heads
+from headatlas.printing import brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,8 @@ class Site:
     d_head: int
     owner: str = ""
     attention: nn.Module | None = None
+
+    __repr__ = brief
 
     @property
     def module(self) -> nn.Module:
@@ -169,7 +172,7 @@ class HeadGrid:
         Raises:
             HeadAtlasError: the model has no such layer or head.
         """
-        (one,) = as_heads(head)
+        one = as_head(head)
         sites = self.tower(one.tower)
         if one.layer >= len(sites):
             raise HeadAtlasError(f"head {one}: tower {one.tower} of this model has {len(sites)} layers, from 0")

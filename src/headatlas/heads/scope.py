@@ -8,6 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 
 Scope = Literal["all", "image", "prompt", "answer", "last"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -29,6 +30,8 @@ class Positions:
     prompt: Bool[Tensor, "_B _T"] | None = None
     answer: Bool[Tensor, "_B _T"] | None = None
     last: Bool[Tensor, "_B _T"] | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         shapes = {f.name: tuple(m.shape) for f in fields(self) if (m := getattr(self, f.name)) is not None}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headatlas.cogvsr.schema import AnswerType, SceneObject, Split, Step
+from headatlas.printing import brief
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Draft:
     """Id of the question; by default the importer's name and the key."""
     split: Split | Literal[""] = ""
     """The split, if the set names it; else it is dealt."""
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Turn a row of somebody's own questions into a draft: `{image, question, answer}` and whatever else is known.
+"""Turn a row of a user's own questions into a draft: `{image, question, answer}` and whatever else is known.
 
 `FIELDS` lists the fields and the other names under which they are found; `docs/data.md` describes them. What a row does not say
 is found out (the type of the answer), dealt later (the split) or left open (the function, see `cogvsr.functions.TASK`).

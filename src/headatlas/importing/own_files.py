@@ -1,4 +1,4 @@
-"""Read somebody's own questions from files: tables as they are, lmms-eval's sample files, VLMEvalKit's TSVs and result files.
+"""Read a user's own questions from files: tables as they are, lmms-eval's sample files, VLMEvalKit's TSVs and result files.
 
 What lmms-eval and VLMEvalKit add (replies, scores, indices) is not used. Both leave pictures out of their results; a question
 whose record names no picture gets the picture called by its id, `17.jpg` for question 17, from the folders searched.

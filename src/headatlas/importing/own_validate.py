@@ -1,4 +1,4 @@
-"""List every fault in a file of own questions, before anything is made of it: what `data from` would leave out, and why."""
+"""List every fault in a file of own questions before it is imported: what `data from` would leave out, and why."""
 
 from __future__ import annotations
 

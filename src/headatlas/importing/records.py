@@ -256,7 +256,7 @@ class Spool:
         weakref.finalize(self, self._file.close)
 
     def picture(self, name: str, text: str) -> Picture:
-        """The picture in base64 text or a data URL; raises `Unusable` if the text is no base64."""
+        """The picture in base64 text or a data URL; raises `Unusable` if the text is not base64."""
         try:
             data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
         except (binascii.Error, ValueError) as error:

@@ -28,6 +28,7 @@ from headatlas.importing.fetch import Found, Missing, Pictures
 from headatlas.importing.origin import Origin, cache_folder, open_origin
 from headatlas.importing.registry import IMPORTERS
 from headatlas.pictures import stored_upright
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.storage import beside, locked
 
@@ -57,6 +58,8 @@ class Report:
     """Records that gave no question."""
     missing: list[LeftOut] = field(default_factory=list)
     """Questions whose images are missing or broken."""
+
+    __repr__ = brief
 
 
 def import_dataset(
@@ -99,7 +102,9 @@ def import_dataset(
         raise HeadAtlasError(f"n must be at least 1, got {n}")
     chosen = IMPORTERS[name]
     store = Path(cache) if cache else cache_folder()
-    with locked(Path(out), "the dataset"):  # from the start: two imports would download the same twice
+    with locked(
+        Path(out), "the dataset"
+    ):  # locked from the start, so that two imports do not download the same files twice
         origin = open_origin(source, store, chosen.files, sha256, seed)
         report = Report(name, chosen.title, str(source), chosen.licence, chosen.shareable, seed, n, steps=chosen.steps)
         drafts = read_drafts(chosen.read(origin), name, report)

@@ -66,7 +66,7 @@ def concentration(
         progress: called after each condition.
 
     Returns:
-        Rows of `results/concentration.csv`, one a function and dose. `ratio` is the drop with the best `k` heads removed as a
+        Rows of `results/concentration.csv`, one per function and dose. `ratio` is the drop with the best `k` heads removed as a
         share of the drop with all heads removed, with its interval; `random_ratio` is the mean of the random sets' ratios,
         `beyond` the drop less theirs, with its interval (scenes and sets resampled). `form` is the share
         of unreadable answers among those that were right and are lost. NaN where removing all heads does no damage, as in a model

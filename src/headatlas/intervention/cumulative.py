@@ -39,7 +39,7 @@ def cumulative_curve(
     """Accuracy of the steps of `function` with the top 0, 1, ..., `most` heads of `ranking` removed.
 
     Returns:
-        One row a dose: `head` is the one added at this dose (empty at 0), `accuracy` (0..1) with its 95 % bootstrap interval
+        One row per dose: `head` is the one added at this dose (empty at 0), `accuracy` (0..1) with its 95 % bootstrap interval
         over scenes, `drop` the mean fall of the gold answer's log-probability (nats), `unparsable` (0..1), steps `n`. The
         area under the curve is `accuracy.mean()`.
 

@@ -30,7 +30,7 @@ def damage_matrix(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Remove each function's heads and measure the drop in each function's steps; one condition a row of the matrix.
+    """Remove each function's heads and measure the drop in each function's steps; one condition per row of the matrix.
 
     Args:
         runner: evaluates conditions, cached.
@@ -42,7 +42,7 @@ def damage_matrix(
         progress: called after each condition.
 
     Returns:
-        Rows of `results/damage.csv`, one a pair (heads_of, steps_of), the functions in the order of `FUNCTIONS`; NaN where
+        Rows of `results/damage.csv`, one per pair (heads_of, steps_of), the functions in the order of `FUNCTIONS`; NaN where
         a function has no step.
     """
     before = runner.baseline(split)

@@ -22,6 +22,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Edit, steer
 from headatlas.heads.address import Heads
 from headatlas.intervention.operations import split_rows
+from headatlas.printing import brief
 
 MIN_EACH = 10
 """A direction needs at least so many correct and so many incorrect steps."""
@@ -46,6 +47,8 @@ class Directions:
     n_incorrect: int
     reason: str = ""
     name: str = "steer"
+
+    __repr__ = brief
 
     @property
     def usable(self) -> bool:

@@ -20,6 +20,7 @@ from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import of_function
 from headatlas.intervention.operations import Means, ablate
 from headatlas.intervention.runner import Runner
+from headatlas.printing import brief
 from headatlas.progress import Progress
 
 COLUMNS = ["function", "round", "move", "head", "k", "drop", "share", "accuracy", "n"]
@@ -32,12 +33,14 @@ class Minimal:
     Attributes:
         heads: in the order in which they were added; empty, with a reason, if removing all candidates costs nothing.
         share: their drop as a share of the drop of all candidates.
-        path: one row a move (`add`, `put back`): heads k after it, mean drop (nats), share of the whole set's drop, accuracy.
+        path: one row per move (`add`, `put back`): heads k after it, mean drop (nats), share of the whole set's drop, accuracy.
     """
 
     heads: HeadSet
     share: float
     path: pd.DataFrame
+
+    __repr__ = brief
 
 
 def greedy_set(

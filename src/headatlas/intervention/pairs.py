@@ -1,7 +1,7 @@
 """Pairs of heads: the effect of removing two heads beyond the effects of removing each alone.
 
 interaction = drop(a and b) - drop(a) - drop(b), in nats of the gold answer's log-probability. It is positive if the two heads are
-redundant (each can replace the other) and negative if each needs the other (losing one is already enough).
+redundant (each can replace the other) and negative if each needs the other (losing one does all the damage).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def pair_effects(
         progress: called after each condition.
 
     Returns:
-        One row a pair: mean drops (nats), `interaction` with `low`, `high` (nats), the drop in accuracy (0..1) without both,
+        One row per pair: mean drops (nats), `interaction` with `low`, `high` (nats), the drop in accuracy (0..1) without both,
         steps `n`.
 
     Raises:

@@ -99,7 +99,7 @@ def positive(
         progress: called after each condition.
 
     Returns:
-        One row an arm. `steer` and `flipped` are one condition each: `low`, `high` bootstrap the gain over questions
+        One row per arm. `steer` and `flipped` are one condition each: `low`, `high` bootstrap the gain over questions
         and `p` is the exact two-sided McNemar. The other arms are many draws: gain is their mean, `low`, `high` its 2.5
         and 97.5 % quantiles, and `p` = (1 + #{gain of a draw >= gain of `steer`}) / (R + 1). `off_task_gain`: change on
         the steps of other, non-spatial functions. `q` is left to `add_q`.

@@ -60,7 +60,7 @@ class Runner:
             only. One process at a time may evaluate into a folder.
         mode: `forced` (one teacher-forced pass) or `generate`, see `vlm.evaluate`.
         context: `gold` or `own`: whose answers earlier steps show.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
         arms: ways of showing a question by name, each a function Question -> (images, preamble); see `latent.arms`.
             Answers to an arm are cached on disk only if it has a `fingerprint`, a text that changes with what it shows.
         evaluate: replaces `vlm.evaluate.evaluate` (same signature).
@@ -154,7 +154,8 @@ class Runner:
     # -- identity --------------------------------------------------------------------------------------------------
 
     def _identity(self) -> tuple[str, ...]:
-        """Everything on which answers depend besides condition and split; computed anew in each call, as the model may change."""
+        """Everything on which answers depend besides condition and split; computed again in each call, because the model may
+        change."""
         # This includes edits that the caller has made active.
         around = tuple(getattr(self.vlm, "edits_key", ()))
         evaluate = self._evaluate
@@ -334,5 +335,5 @@ class Runner:
 def _group(rest: dict[str, Condition]) -> dict[str, Condition]:
     """The first conditions that share the bare passes of the first one, as many as a group holds."""
     first = next(iter(rest.values()))
-    alike = ((key, one) for key, one in rest.items() if one.edits and one.like == first.like)
-    return dict(islice(alike, GROUP_SIZES[first.scope]))
+    sharing = ((key, one) for key, one in rest.items() if one.edits and one.like == first.like)
+    return dict(islice(sharing, GROUP_SIZES[first.scope]))

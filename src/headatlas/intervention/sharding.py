@@ -24,6 +24,7 @@ from headatlas.engine.edits import Edits
 from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder
 from headatlas.intervention.batched_answers import WINDOW, ConditionAnswers, WindowAnswers
+from headatlas.progress import Progress
 from headatlas.storage import SEAL, is_sealed, seal
 from headatlas.vlm.chat import Arm, Conversation, conversations
 from headatlas.vlm.data import Questions, windows
@@ -77,7 +78,7 @@ def answer_on_workers(
         vlm: the model; workers load it by its name.
         data: the questions.
         groups: run in their order.
-        batch_size: conversations a batch.
+        batch_size: conversations per batch.
 
     Raises:
         HeadAtlasError: what a shard raised, or workers that do not see the store.
@@ -188,16 +189,46 @@ def sweep_shard(
     conditions: Sequence[Edits],
     scope: str,
     batch_size: int,
-    where: str | None,
-    file: str,
+    where: str | None = None,
+    file: str = "",
+    valid: Sequence[frozenset[int]] | None = None,
 ) -> bytes | None:
     """Sweep a few batches under a group of conditions; the result is written to `file` in the folder `where`, or returned."""
     with vlm.vision.installed():
-        result = packed(sweep(vlm, chats, conditions, scope, batch_size))
+        result = packed(sweep(vlm, chats, conditions, scope, batch_size, valid=valid))
     if where is None:
         return result
     Folder.of(where).write(file, result)
     return None
+
+
+def sweep_on_workers(
+    workers: Workers,
+    vlm: VLM,
+    chats: Sequence[Conversation],
+    conditions: Sequence[Edits],
+    scope: str = "all",
+    batch_size: int = 32,
+    progress: Progress | None = None,
+    valid: Sequence[frozenset[int]] | None = None,
+) -> Sweep:
+    """As `engine.sweep`, with the same numbers, a batch a shard; edits must be the same for all conversations."""
+    turns = [len(chat.turns) for chat in chats]
+    starts = np.concatenate([[0], np.cumsum(turns)]).astype(int)
+    batches = [sorted(batch) for batch in by_length(chats, batch_size)]
+    edits = _same_tensors(conditions)
+
+    def shards() -> Iterator[Shard]:
+        for number, rows in enumerate(batches):
+            wanted = None if valid is None else [valid[i] for row in rows for i in range(starts[row], starts[row + 1])]
+            yield Shard(number, ([chats[row] for row in rows], edits, scope, batch_size, None, "", wanted))
+
+    parts = []
+    for number, result in workers.run(vlm, sweep_shard, shards()):
+        parts.append((batches[number], unpacked(result)))
+        if progress is not None:
+            progress("sweep", sum(len(rows) for rows, _ in parts) * len(conditions), len(chats) * len(conditions))
+    return joined(sorted(parts, key=lambda part: part[0]), turns)
 
 
 def evaluate_on_workers(
@@ -209,7 +240,7 @@ def evaluate_on_workers(
     batch_size: int = 32,
     arm: Arm | None = None,
 ) -> pd.DataFrame:
-    """As `vlm.evaluate` under the model's active edits, a window of questions a shard."""
+    """As `vlm.evaluate` under the model's active edits, a window of questions per shard."""
     # `evaluate` itself names mistakes in the arguments, before anything is sent.
     if mode != "forced" or context != "gold" or not len(questions):
         _check(vlm, questions, mode, context)
@@ -324,7 +355,7 @@ def packed(result: Sweep) -> bytes:
 
 
 def unpacked(data: bytes) -> Sweep:
-    """What `packed` was given.
+    """Read what `packed` wrote.
 
     Raises:
         ValueError: the bytes were cut off or changed.

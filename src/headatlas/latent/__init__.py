@@ -1,5 +1,6 @@
 """Latent heads and the methods that activate them: `methods/` (one file each), `detectors/` (one file each)."""
 
+from headatlas.latent.arm_table import activation_table
 from headatlas.latent.detectors import (
     DETECTORS,
     Detections,
@@ -11,6 +12,7 @@ from headatlas.latent.detectors import (
     things_named,
 )
 from headatlas.latent.judging import Judged, judge
+from headatlas.latent.latent_heads import LatentInputs, latent_table, twin_scores
 from headatlas.latent.methods import (
     ARMS,
     METHODS,
@@ -25,8 +27,6 @@ from headatlas.latent.methods import (
     method_names,
 )
 from headatlas.latent.positive_control import FaintHeads, choose_faint, positive_control
-from headatlas.latent.recruits import LatentInputs, latent_table, twin_scores
-from headatlas.latent.table import activation_table
 
 __all__ = [
     "ARMS",

@@ -35,8 +35,8 @@ def write_boxes(
     Args:
         questions: those without a picture are skipped; boxes are stored by question.
         detector: finds the things.
-        out: a folder, made if it is not there.
-        n_shown: pictures on the sheet, at most.
+        out: a folder, created if it does not exist.
+        n_shown: most pictures on the sheet.
         progress: called as `progress("boxes", done, total)`.
 
     Returns:

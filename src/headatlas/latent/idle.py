@@ -1,7 +1,7 @@
 """The two tests of an idle head: the function can be decoded from it, and removing it changes nothing.
 
 Decodable: p after Benjamini-Hochberg over heads. No effect: the exact causal effect is shown to lie within +-delta of zero
-(two one-sided tests); an effect that is only not significant is not enough. `latent.recruits` adds the third part of what
+(two one-sided tests); an effect that is merely not significant does not count as none. `latent_heads` adds the third part of what
 makes a head latent: a method under which it has an effect.
 """
 

@@ -35,6 +35,7 @@ from headatlas.latent.method_tables import (
     strengths_table,
 )
 from headatlas.latent.methods.base import METHODS, REFERENCE, Method, MethodInputs
+from headatlas.printing import brief
 from headatlas.vlm import evaluate
 from headatlas.vlm.evaluate import unreadable
 from headatlas.vlm.recipe import HeadRecipe
@@ -58,6 +59,8 @@ class Judged:
     methods: dict[str, Method]
     answers: dict[str, pd.DataFrame]
     recipes: dict[str, HeadRecipe]
+
+    __repr__ = brief
 
     @property
     def helping(self) -> list[str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from jaxtyping import Bool
 
 from headatlas import stats
@@ -61,14 +60,10 @@ def score_change(
     return stats.bootstrap_groups(difference[on], before["function"].to_numpy()[on], scene[on], n=n_boot)
 
 
-def clustered_mcnemar(before: pd.DataFrame, after: pd.DataFrame, rows: Bool[np.ndarray, " N"]) -> float:
-    """McNemar's test for clustered data (Durkalski et al. 2003): two-sided p that as many steps become right as become wrong.
-    Each scene gives (won - lost) / its number of steps. 1 if nothing changed."""
+def _p_of(before: pd.DataFrame, after: pd.DataFrame, rows: Bool[np.ndarray, " N"]) -> float:
+    """p of McNemar's test on `rows`, clustered by scene."""
     check_paired(before, after)
-    difference = (after["correct"].to_numpy(float) - before["correct"].to_numpy(float))[rows]
-    by_scene = pd.Series(difference).groupby(before["scene"].to_numpy()[rows]).mean().to_numpy()
-    spread = float((by_scene**2).sum())
-    return float(scipy.stats.chi2.sf(by_scene.sum() ** 2 / spread, 1)) if spread else 1.0
+    return stats.clustered_mcnemar(before["correct"][rows], after["correct"][rows], before["scene"][rows])
 
 
 def groups_of(table: pd.DataFrame) -> dict[str, Bool[np.ndarray, " N"] | None]:
@@ -96,7 +91,7 @@ def gains_table(bare: Answered, runs: dict[str, MethodRun], n_boot: int) -> pd.D
                 rows.append(
                     {
                         "method": name, "context": context, "group": group, "before": was, "after": was + change.value,
-                        "gain": change.value, "low": change.low, "high": change.high, "p": clustered_mcnemar(before, after, on),
+                        "gain": change.value, "low": change.low, "high": change.high, "p": _p_of(before, after, on),
                         "unparsable_before": float(before["unparsable"].to_numpy(float)[on].mean()),
                         "unparsable_after": float(after["unparsable"].to_numpy(float)[on].mean()), "n": int(on.sum()),
                     }
@@ -164,7 +159,7 @@ def methods_table(bare: Answered, runs: dict[str, MethodRun], controls: pd.DataF
         rows.append(
             {
                 "method": name, "before": 100 * _level(bare.gold, None), "after": 100 * _level(run.gold, None),
-                **_points("", gain), "p": clustered_mcnemar(bare.gold, run.gold, on), **_points("own_", own),
+                **_points("", gain), "p": _p_of(bare.gold, run.gold, on), **_points("own_", own),
                 **_points("final_", last), **_points("off_task_", off),
                 "unparsable_before": float(bare.gold["unparsable"].mean()),
                 "unparsable_after": float(run.gold["unparsable"].mean()), "n": int(on.sum()), "n_heads": len(heads),

@@ -1,9 +1,9 @@
-"""A positive control of activation methods: do they wake heads of this model that are known to be latent?
+"""A positive control of activation methods: do they activate heads of this model that are known to be latent?
 
 That a method gains nothing can mean that the model has no latent heads, or that the method does not work on it. To tell
 these apart, heads that the spatial functions need are made latent: the columns of the output projection that belong to them
 are multiplied by a small factor. What they compute is unchanged, and a gain of 1 / factor restores the model exactly, so a
-cure is known to exist. The methods are then fitted and judged on the changed model as on the original.
+solution is known to exist. The methods are then fitted and judged on the changed model as on the original.
 
 Heads are ranked by scores of split S, and their number is chosen on split T; methods are judged on split E. Afterwards the
 model's weights are as before, bit by bit.
@@ -29,6 +29,7 @@ from headatlas.latent.judging import judge
 from headatlas.latent.method_tables import score_change
 from headatlas.latent.methods.base import METHODS, MethodInputs
 from headatlas.latent.tuning import spatial_score
+from headatlas.printing import brief
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores
 from headatlas.vlm import evaluate
@@ -64,11 +65,13 @@ class FaintHeads:
     tried: dict[tuple[str, int], tuple[float, float]]
     reason: str = ""
 
+    __repr__ = brief
+
 
 def choose_faint(
     inputs: MethodInputs, scores: Mapping[str, Scores], factor: float = FACTOR, sizes: Sequence[int] = SIZES
 ) -> FaintHeads:
-    """Choose the set of heads whose faintness costs spatial answers most, and others at most half as much.
+    """Choose the set of heads that, made latent, cost spatial answers most, and other answers at most half as much.
 
     If no set is as specific as that, it is the set that costs spatial answers most beyond what it costs others.
 

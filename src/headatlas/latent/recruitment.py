@@ -2,8 +2,8 @@
 
 The paper's Figure 4 shows more spatial heads after activation. Here the model with a recipe in its weights is scored as the
 original was: by exact ablation (what a function loses without each head), by attention (how far a head gazes at what is asked
-about), and by the linear probe. A last row a head is the *frozen probe*: fitted on z of the original model and read on z of the
-changed one, so that it rises only if the head says more in the old code.
+about), and by the linear probe. The last row of each head is the *frozen probe*: fitted on z of the original model and read on z
+of the changed one, so that it rises only if the head encodes more in the same way as before.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def recruitment(
         activations: of the original model.
         before: scores of the original model by scorer; these scorers are run again.
         tokens: the selection of tokens that probes read.
-        selector: that says which heads are found.
+        selector: the selector that chooses heads.
         functions: which functions.
         seed: of nulls.
         progress: see `headatlas.progress`.

@@ -12,6 +12,7 @@ import transformers
 from headatlas.errors import HeadAtlasError
 from headatlas.families.family import family_of
 from headatlas.heads import TOWERS, HeadGrid, find_heads
+from headatlas.printing import brief
 from headatlas.proof.build import tiny_model
 from headatlas.proof.checks import (
     Result,
@@ -61,6 +62,8 @@ class FamilyReport:
     inputs: str = ""
     processor: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+
+    __repr__ = brief
 
     @property
     def sound(self) -> bool:

@@ -59,7 +59,7 @@ class TextBatch:
     blind: bool
 
     def pixels(self, pool: Pool, rows: slice = slice(None)) -> UInt8[np.ndarray, "B *images 3 S S"] | None:
-        """The pictures of some rows: one a row, [B, 3, S, S], for `added` two, [B, 2, 3, S, S]; None for blind batches."""
+        """The pictures of some rows: one per row, [B, 3, S, S], for `added` two, [B, 2, 3, S, S]; None for blind batches."""
         scenes = self.scenes[rows]
         if self.blind:
             return None

@@ -49,8 +49,8 @@ def measure(
     """Accuracy of the model in `folder` on `n` questions of split E, answered in every way and decoded greedily.
 
     Returns:
-        One row a group: way (one of `WAYS`, or `direct` for the question alone, without steps), group_kind (`function`; `family`
-        for final answers by question type; `final`), group, accuracy and unparsable (0..1), low and high (95 % Wilson
+        One row per group: way (one of `WAYS`, or `direct` for the question alone, without steps), group_kind (`function`;
+        `family` for final answers by question type; `final`), group, accuracy and unparsable (0..1), low and high (95 % Wilson
         interval), n. For a family with a pretrained language model also the ways `own_free_words` and `plain`: the tokens of the
         base's answers to plain prompts that the model says as well.
 

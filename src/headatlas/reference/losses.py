@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from headatlas.reference.build import Shape
-from headatlas.reference.families import Family
+from headatlas.reference.families.base import Family
 
 ATTENTION = "sdpa_float32"
 

@@ -43,7 +43,7 @@ QUIZ_STEPS = 8
 """Largest number of steps of one quiz."""
 
 WORDING = 2
-"""Increase it whenever the scenes' questions or their answers change, so that stored rows are made anew."""
+"""Increase it whenever the scenes' questions or their answers change, so that stored rows are made again."""
 
 MARKS = ("boxes", "mask", "boxes+mask")
 """How the things that a scene's own question names are marked, in turn: outlined, covered, or both, as the arms of SHA do."""

@@ -37,7 +37,7 @@ class Recipe:
     start of stage 3 (`freeze`): at the full rate the language model's first gradients destroy what stage 1 learned (measured:
     classes at chance level after 1,700 steps)."""
     freeze: float = 1 / 3
-    """Share of stage 3 in which vision tower and projector are frozen, as they are in stage 2; 0: they are never."""
+    """Share of stage 3 in which vision tower and projector are frozen, as they are in stage 2; 0: never."""
     feature_norm: float | None = 6.4
     """Mean length of the projected patches at the start of stage 2. Stage 1 leaves them at 0.9, small compared with what the
     first layers add, and lookups are learned half as fast (measured: accuracy .66 instead of .88 after 400 steps). None: they

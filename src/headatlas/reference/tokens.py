@@ -73,8 +73,8 @@ class Encoder:
         self._opening, self._user, self._assistant, self._after = (
             self._ids(text) for text in (form.opening, form.user, form.close + form.assistant, form.after)
         )
-        before, behind = (self._ids(text) for text in form.picture)
-        self._picture = [*before, *[self.image] * image_tokens, *behind]
+        before, after = (self._ids(text) for text in form.picture)
+        self._picture = [*before, *[self.image] * image_tokens, *after]
         self._ask, self._list = self._ids(THING_REQUEST), self._ids(LIST_REQUEST)
         self._stop = self._ids(".")[0]
         self._plain = {self._ids(word)[0] for word in ("row", "column", "facing")}

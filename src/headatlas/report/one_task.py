@@ -21,7 +21,7 @@ COMPARE = ("functions", "counts", "place", "overlap", "agreement", "damage")
 
 
 def is_one_task(run: Run) -> bool:
-    """Whether nobody has named the functions of the study's questions."""
+    """Whether the study's questions do not name their functions."""
     return run.settings.get("functions") == ONE_TASK
 
 

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from headatlas.printing import brief
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -19,6 +21,8 @@ class Chart:
     label: str
     title: str = ""
     renderer: Literal["svg", "canvas"] = "svg"
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Figure:
     """Least width of one chart in CSS pixels; 0 puts one chart in each row."""
     kind: Literal["figure"] = "figure"
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True)
 class Table:
@@ -67,6 +73,8 @@ class Table:
     n_text: int = 1
     folded: bool = False
     kind: Literal["table"] = "table"
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True)
@@ -129,10 +137,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Story:
-    """The opening of a report: three sentences, and one picture in three panels.
+    """The opening of a report: three or four sentences, and one picture in three panels.
 
     Attributes:
-        sentences: which heads, what they look at, what happens without them.
+        sentences: which heads, what they look at, what happens without them; heads that stand in for each other, if any.
         heads: the heads that they are about, best first.
         map: the map of all heads; None without scores.
         shots: what some of these heads look at.
@@ -203,6 +211,8 @@ class PerScorer:
     views: dict[str, tuple[Block, ...]]
     kind: Literal["per_scorer"] = "per_scorer"
 
+    __repr__ = brief
+
 
 Block: TypeAlias = Figure | Table | Note | Story | FunctionVerdicts | Examples | PerScorer
 
@@ -224,6 +234,8 @@ class Section:
     """The title of a new part of the report that begins with this section."""
     short: str = ""
     """The title in the table of contents, if it is shorter."""
+
+    __repr__ = brief
 
     @property
     def by_scorer(self) -> bool:

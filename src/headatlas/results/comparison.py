@@ -43,7 +43,7 @@ def comparison_tables() -> dict[str, Table]:
             ),
         ),
         "differences": Table(
-            "Settings in which the studies differ; empty if all were studied alike.",
+            "Settings in which the studies differ; empty if all were studied in the same way.",
             (
                 Column("setting", "text", "name of the setting"),
                 MODEL,

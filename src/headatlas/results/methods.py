@@ -77,7 +77,7 @@ add(
     key="method value setting",
 )  # fmt: skip
 add(
-    "positive_control", "Whether each activation method wakes heads that were made latent (the model with faint heads, split E).",
+    "positive_control", "Whether each method activates heads that were made latent (the model with faint heads, split E).",
     Column("method", "text", "name of the method"),
     Column("heads", "text", "the heads that were made faint"),
     Column("n_heads", "count", "their number", "heads"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Split
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 from headatlas.scenes.question_types import QUESTION_TYPES, Case, Chain, QuestionType
 from headatlas.scenes.question_types.base import question_text, wordings
 from headatlas.scenes.render import render, visible_shares
@@ -35,6 +36,8 @@ class SceneQuestion:
     question: Question
     wording: int
     """Number of the phrasing that the question uses; its minimal pairs use the same."""
+
+    __repr__ = brief
 
     def rendered(self) -> Question:
         """Return the question with its picture (384 x 384 pixels) and its objects, with the visible share of each."""

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from headatlas.answers.metrics import scenes_of
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
+from headatlas.heads import Head, Heads, HeadSet, as_heads
 from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
@@ -34,16 +34,16 @@ Pool = Literal["heads", "max", "none"]
 
 N_NULL = 500
 MARGIN = {"logprob": 0.05, "accuracy": 0.02}
-"""Losses up to this count as none, in nats or as a share of steps. Removing any head changes a trained model a little, so a
-test against 0 would find more heads the more questions there are."""
+"""Losses up to this value count as none; in nats, or as a share of steps. Removing any head changes a trained model a little, so
+a test against 0 would find more heads the more questions there are."""
 
 
 @dataclass(frozen=True, repr=False)
 class SingleHeadDamage:
-    """What every step loses with each head ablated alone; positive is a loss.
+    """The loss of every step with each head ablated alone; positive values are losses.
 
     Attributes:
-        steps: the unedited model's answers table, one row a step.
+        steps: the unedited model's answers table, one row per step.
         logprob: fall of the gold answer's log-probability, nats.
         correct: 1 if right became wrong, -1 if wrong became right, 0 otherwise.
         seconds: time of the scan; cached heads take almost none.
@@ -87,7 +87,7 @@ class SingleHeadDamage:
     def intervals(
         self, rows: Bool[np.ndarray, " N"], measure: Measure = "logprob", n_boot: int = 2_000, seed: int = 0
     ) -> tuple[Float[np.ndarray, "L H"], Float[np.ndarray, "L H"]]:
-        """95 % cluster-bootstrap bounds of the mean loss of every head, scenes resampled whole; NaN for a single one."""
+        """95 % cluster-bootstrap bounds of the mean loss of every head, whole scenes are resampled; NaN for a single scene."""
         sums, sizes = self.scene_sums(rows, measure)
         if len(sizes) < 2:
             nothing = np.full(sums.shape[1:], np.nan)
@@ -106,7 +106,7 @@ class SingleHeadDamage:
 
     @classmethod
     def load(cls, path: str | Path) -> SingleHeadDamage:
-        """What `save` wrote."""
+        """Read what `save` wrote."""
         path = Path(path)
         with np.load(path, allow_pickle=False) as kept:
             steps = pd.read_parquet(path.with_suffix(".parquet"))
@@ -121,7 +121,7 @@ def single_head_damage(
     split: str = "S",
     scope: str = "all",
     progress: Progress | None = None,
-    heads: HeadSet | None = None,
+    heads: Heads | None = None,
 ) -> SingleHeadDamage:
     """Ablate every head of a tower alone and measure what each step of `split` loses.
 
@@ -137,7 +137,7 @@ def single_head_damage(
     before = runner.baseline(split)
     logprob = np.zeros((len(before), *shape), np.float32)
     correct = np.zeros_like(logprob)
-    every = [Head(*place) for place in np.ndindex(*shape)] if heads is None else list(heads)
+    every = [Head(*place) for place in np.ndindex(*shape)] if heads is None else list(as_heads(heads))
     conditions = [
         Condition(f"{operation} {head}", (ablate(HeadSet([head]), operation, means),), scope) for head in every
     ]
@@ -269,7 +269,7 @@ def ablation(
         pool: how the null is pooled, see `sign_flip_p`.
         scope: token positions of the ablation.
         cache_dir: where answers are cached head by head; None: in memory, so that a killed scan starts again.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
         runner: used instead of a new one.
 
     Returns:

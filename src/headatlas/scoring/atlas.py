@@ -133,7 +133,8 @@ class Atlas:
             arrays: False: read the JSON file only, without nulls, extra arrays and per-step scores.
 
         Raises:
-            HeadAtlasError: no atlas, a damaged one, one of another version, or a .npz that is missing or another one.
+            HeadAtlasError: no atlas, a damaged one, one of another version, or a .npz file that is missing or does not belong to
+                it.
         """
         source = _json_path(path)
         try:
@@ -220,7 +221,7 @@ def _arrays(source: Path, sha256: str) -> dict[str, np.ndarray]:
     """The arrays of the atlas at `source`, from the .npz file whose digest it holds."""
     file = source.with_suffix(".npz")
     if not file.is_file():
-        raise HeadAtlasError(f"{file} is missing, which belongs to {source}; score again, or load with arrays=False")
+        raise HeadAtlasError(f"{file}, which belongs to {source}, is missing; score again, or load with arrays=False")
     if _digest(file) != sha256:
         raise HeadAtlasError(f"{file} is not the file that was written with {source}; score again")
     with np.load(file, allow_pickle=False) as archive:

@@ -30,7 +30,7 @@ from headatlas.vlm.image_tokens import check_placed
 from headatlas.vlm.twin import untrained_twin
 
 MARGIN = 0.05
-"""A share of attention that still counts as none."""
+"""A share of attention up to which gaze counts as none."""
 
 TWIN_PARAMETERS = 1_000_000_000
 """Larger models are scored without a twin, which would need their memory again."""
@@ -60,11 +60,11 @@ def attention_scorer(
     Args:
         inputs: needs `vlm` and `data`, whose steps have boxes.
         queries: see `activations.attention.QueryPositions`.
-        margin: gaze that still counts as none.
+        margin: gaze up to this value counts as none.
         summaries: of the split scored, used instead of running the model.
         twin: summaries of the untrained twin; True: made here, for models of up to `TWIN_PARAMETERS`; False: no such null.
-        cache_dir: where summaries are kept, so that a killed run goes on; by default a temporary folder.
-        batch_size: questions a batch.
+        cache_dir: where summaries are stored, so that a killed run continues; by default a temporary folder.
+        batch_size: questions per batch.
         workers: see `activations.attention`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The scorer `attribution`: an estimate of what `ablation` measures, from gradients, for all heads at a time.
+"""The scorer `attribution`: an estimate of what `ablation` measures, from gradients, for all heads at once.
 
 The score is that of `ablation` (mean fall of the gold answer's log-probability, nats, on split S, z replaced by its mean
 over P), estimated in a few passes (`engine.attribution`); null and p-values are computed in the same way. Where both scorers
@@ -48,7 +48,7 @@ def attribution(
         operation: `mean` or `zero`.
         means, margin, pool, scope: as in `ablation`.
         steps, reach: points of the path, see `engine.attribution.attributed_losses`.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
 
     Raises:
         HeadAtlasError: `vlm` or `data` is missing, or another operation.

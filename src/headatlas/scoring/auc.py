@@ -1,4 +1,4 @@
-"""The area under the ROC curve for many scores at a time; ties count half."""
+"""The area under the ROC curve for many scores at once; ties count half."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from headatlas.registry import Registry, near
 
 
 class UnscorableError(HeadAtlasError):
-    """A scorer needs something that these data or this model do not have, such as boxes. A study leaves the scorer out."""
+    """A scorer needs something that the data or the model lack, such as boxes. A study leaves such a scorer out."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,7 +121,7 @@ class ScoringInputs:
 
 
 def check_contrast(inputs: ScoringInputs, scorer: str) -> None:
-    """Raise before anything is computed if no function tells steps apart, as where all questions are one task.
+    """Raise, before anything is computed, if all steps have the same functions, as when all questions are one task.
 
     Raises:
         UnscorableError: every step of the split fitted on or of the split scored has the same functions.

@@ -41,7 +41,7 @@ class Surface:
     spread: Float[np.ndarray, " K"]
 
     def __call__(self, steps: pd.DataFrame) -> Float[np.ndarray, "N K"]:
-        """The design of these steps."""
+        """Return the design matrix of these steps."""
         return (_raw(self, steps) - self.centre) / self.spread
 
 

@@ -30,7 +30,7 @@ def counts_table(
 ) -> pd.DataFrame:
     """Rows of results/counts.csv for one scorer.
 
-    `share`: of all heads, selected for a function (one row a function, 0..1). `place`: split-half Jaccard index of a function
+    `share`: of all heads, selected for a function (one row per function, 0..1). `place`: split-half Jaccard index of a function
     with itself less that of two functions. `number`: mean difference in the number of heads between two functions less that
     between two halves of one. `spatial_minus_other`: from `fewest`. There are no rows if the selector chose no head, and none of
     `place` and `number` without per-step scores or with fewer than `LEAST_FUNCTIONS` functions that have heads.

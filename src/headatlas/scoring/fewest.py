@@ -30,8 +30,8 @@ def fewest_table(
     Returns:
         Rows of results/fewest.csv: `difference` is the mean over resamples, `p` is one-sided, that spatial heads are not
         fewer: (1 + #{difference >= 0}) / (B + 1). Functions without a head in most resamples are left out: finding none is
-        lack of evidence, and does not show how many there are. No rows if that leaves no function of either kind, and none with
-        `both` if it leaves one spatial function.
+        lack of evidence and says nothing about how many there are. No rows if that leaves no function of either kind, and none
+        with `both` if it leaves one spatial function.
 
     Raises:
         HeadAtlasError: the scores have no `per_sample`, or hold steps of only spatial or only other functions.

@@ -6,7 +6,7 @@ A head is functional if
 * the lower bound of its score lies above the least effect (`Scorer.least`): unlike significance, this does not grow with
   the number of questions. The bound is one-sided, 95 %, with scenes as the independent unit;
 * its score is above that of every head of the untrained twin, where the twin was scored: a score that random weights reach
-  shows nothing about training.
+is not a result of training.
 """
 
 from __future__ import annotations

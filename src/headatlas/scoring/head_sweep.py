@@ -28,7 +28,7 @@ class HeadSweep:
 
     Attributes:
         damage: every step's loss under every head, [N, L, H].
-        table: one row a function (primary; `""` is all steps) and head: `loss` is the mean fall of the gold answer's
+        table: one row per function (primary; `""` is all steps) and head: `loss` is the mean fall of the gold answer's
             log-probability (nats), `drop` that of accuracy (0..1), each with a 95 % interval over questions; `n` steps.
     """
 

@@ -123,7 +123,7 @@ class Ridge:
 
     def __init__(self, x: Float32[Tensor, "J N D"], ridge: float) -> None:
         if ridge <= 0:
-            raise HeadAtlasError(f"expected a ridge > 0, got {ridge}")
+            raise HeadAtlasError(f"ridge must be > 0, got {ridge}")
         self.centre = x.mean(1, keepdim=True)
         self.x = x - self.centre
         gram = self.x.transpose(1, 2) @ self.x / x.shape[1]
@@ -190,7 +190,7 @@ def _cross_validate(
 ) -> dict[float, float]:
     n_groups = len(set(groups.tolist()))
     if n_groups < 2:
-        raise HeadAtlasError(f"cross-validation needs at least 2 scenes in the split fitted on, got {n_groups}")
+        raise HeadAtlasError(f"the split fitted on must have at least 2 scenes for cross-validation, got {n_groups}")
     scores = {float(ridge): 0.0 for ridge in ridges}
     for train, test in GroupKFold(min(folds, n_groups)).split(groups, groups=groups):
         for ridge in scores:
@@ -209,7 +209,7 @@ def _gain(
     design, on_design = _tensor(surface(steps)), _tensor(surface(on_steps))
     clean, on_clean = residual(raw, on_raw, design, on_design)
     text = Ridge(design[None], _SURFACE_RIDGE).predict(on_design[None], labels)  # [1, N, F]
-    # z is freed of the surface, so the regression on both is the sum of the two (Frisch-Waugh-Lovell).
+    # the surface was regressed out of z, so the regression on both is the sum of the two (Frisch-Waugh-Lovell).
     both = Ridge(clean, ridge).predict(on_clean, labels) + text
     alone = np.array([auc(text[0, :, c].numpy(), on_labels[:, c]) for c in range(on_labels.shape[1])])
     return alone, auc_columns(both, torch.as_tensor(on_labels)).numpy().T - alone[:, None]
@@ -222,7 +222,7 @@ def _placements(
     scenes: np.ndarray,
     shape: tuple[int, int],
 ) -> PerSample:
-    """AUC is the mean over positives of the share of negatives ranked below: those shares, less the control."""
+    """For each positive step, the share of negatives that rank below it (their mean is the AUC), less that of the control."""
     parts, function = [], []
     for c in range(labels.shape[1]):
         positive = torch.as_tensor(labels[:, c])

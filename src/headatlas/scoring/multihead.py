@@ -5,10 +5,10 @@ the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass
 answer of this type, so its answer shows nothing about the function. Each measurement is weighted by the remaining mass.
 
 1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated at the positions that predict
-   answers; ridge regressions give each head's share of the total damage to each function, and of the format damage. Four
-   subsets a head are needed: with one a head, noise alone puts heads of late layers into the backbone.
-2. Backbone: heads whose share for the *median* function is `GENERAL` or more. Every step needs them, to read its words or to
-   answer at all: removing them breaks the model, not one function. They stay intact from here on, and are not scored.
+   answers; ridge regressions give each head's share of the total damage to each function, and of the format damage.
+2. Backbone: heads whose share for the *median* function, less its standard error, is 0.2 nats or more. Every step needs them,
+   to read its words or to answer at all: removing them breaks the model, not one function. They stay intact from here on, and
+   are not scored.
 3. Halves: halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads matters.
    Weighted ridge regressions of the damage on the halves give the scores.
 4. Each head alone, and the groups of heads that stand in for each other (`scoring.redundancy`).
@@ -17,34 +17,37 @@ answer of this type, so its answer shows nothing about the function. Each measur
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from headatlas.answers.metrics import scenes_of
-from headatlas.engine.rerun import UnreadableScopeError
-from headatlas.engine.sweep import sweep
+from headatlas.cluster import Workers
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet
-from headatlas.intervention.operations import Means, ablate, mean_tokens, mean_z
+from headatlas.intervention.operations import Means, mean_tokens, mean_z
 from headatlas.scoring.ablation import SingleHeadDamage, scores_of
 from headatlas.scoring.base import Scores, ScoringInputs, labels_of, scorer
-from headatlas.scoring.redundancy import MARGIN, groups_of, halves_of, stand_ins, subsets_for, weighted_ridge
-from headatlas.scoring.valid_answers import valid_tokens
-from headatlas.vlm.chat import conversations
-from headatlas.vlm.evaluate import evaluate
+from headatlas.scoring.damage_readings import (
+    SCREENS,
+    DamageReadings,
+    Readings,
+    check_functions,
+    head_number,
+    screen,
+)
+from headatlas.scoring.redundancy import (
+    MARGIN,
+    groups_of,
+    halves_of,
+    stand_ins,
+    subsets_for,
+    three_quarters_of,
+    weighted_ridge,
+)
 
-SHARES = (0.12, 0.25, 0.5)
-CLIP = -8.0
-"""Log-probabilities are clipped at this value, nats, so that very wrong answers do not dominate."""
-SCREENS = 4
-"""Random subsets for each head by which the backbone is found."""
-GENERAL = 0.2
-"""Nats that a head must cost the median function, in random subsets, to belong to the backbone."""
 TOP = 32
 """Heads of each function, the best by share, that are tried as stand-ins for each other."""
 RIDGE = 1.0
@@ -67,9 +70,11 @@ def multihead(
     screens: int | None = None,
     halves: int = 128,
     questions: int = 32,
+    confirm: int = 64,
     ridge: float = RIDGE,
     scope: str = "all",
     batch_size: int = 32,
+    workers: Workers | None = None,
 ) -> Scores:
     """The share of each head in the damage that random halves of the heads do to a function's steps.
 
@@ -77,15 +82,18 @@ def multihead(
         inputs: needs `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
         operation: `mean` or `zero`.
         means: mean z `[L, H, D]`; from the activations if None.
-        screens: random subsets by which the backbone is found; by default four a head.
+        screens: random subsets by which the backbone is found; by default six a head.
         halves: halves by which heads are scored, at most.
         questions: of the split, the first so many are read.
+        confirm: as many are read, if that is more, to complete and confirm stand-ins where some were found.
         ridge: penalty on the squared shares.
         scope: token positions of the ablation.
-        batch_size: questions a batch.
+        batch_size: questions per batch.
+        workers: processes on several devices or machines (`headatlas.cluster`) that run batches instead of this one; scopes
+            must then be readable for single positions.
 
     Returns:
-        Scores, in nats a head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
+        Scores, in nats per head; 0 with p 1 for the backbone. The null turns the sign of each question's shares.
         `info["backbone"]`: those heads; `info["mass"]`: mean mass on valid answers under the halves; `info["groups"]`: of each
         function its redundant groups, each a list of heads; `info["damage"]`: their `joint`, `half` and `single` damage, nats,
         and each head's `share` while others of the group are missing; `info["stand_ins"]`: heads that were tried as a group.
@@ -93,6 +101,8 @@ def multihead(
         `arrays["format"]`: every head's share of the format damage `[F, L, H]`, nats.
 
     Raises:
+        UnscorableError: the questions read have steps of fewer than three functions: heads that every step needs could then not
+            be told from those of one function.
         HeadAtlasError: `vlm` or `data` is missing, or too few subsets or questions.
     """
     if inputs.vlm is None or inputs.data is None:
@@ -108,19 +118,16 @@ def multihead(
         tokens, means = mean_tokens(inputs.activations), mean_z(inputs.activations, inputs.fit)
     split = inputs.data.split(inputs.on)
     asked = [split[i] for i in range(min(questions, len(split)))]
-    readings = _Readings(inputs, asked, operation, means, scope, batch_size)
+    readings = DamageReadings(inputs, asked, operation, means, scope, batch_size, workers)
     layers, heads = inputs.vlm.heads.shape
     n = layers * heads
     screens = max(24, SCREENS * n) if screens is None else screens
     numbers = np.random.default_rng(inputs.seed)
     labels = labels_of(readings.table)
-
-    share = np.resize(SHARES, screens)[:, None]
-    screen = numbers.random((screens, n)) < share
-    _, lost, _, whole = readings.screened(screen)
+    check_functions(labels, "multihead", f"the first {len(asked)} questions of split {inputs.on}")
     there = labels.any(0)
-    of_format, of_all = (_by_function(screen, each, labels, ridge) for each in (lost, whole))  # [F, n]
-    backbone = np.flatnonzero(np.median(of_all[there], axis=0) >= GENERAL)
+    found = screen(readings, numbers, screens, ridge)
+    backbone, of_format = found.backbone, found.format
 
     free = np.ones(n, bool)
     free[backbone] = False
@@ -141,7 +148,8 @@ def multihead(
         pvalues = np.where(free.reshape(layers, heads), pvalues, 1.0)
     info: dict[str, Any] = {
         "unit": "nats", "operation": operation, "mean_tokens": tokens, "scope": scope, "questions": len(asked),
-        "screens": screens, "halves": len(half), "backbone": [str(_head(int(i), heads)) for i in backbone],
+        "confirm": confirm, "screens": screens, "halves": len(half),
+        "backbone": [str(head_number(int(i), heads)) for i in backbone],
         "mass": float(mass.mean()), "groups": {}, "damage": {}, "stand_ins": {},
         "absent": [name for c, name in enumerate(inputs.functions) if not labels[:, c].any()],
     }  # fmt: skip
@@ -150,100 +158,40 @@ def multihead(
         for c in np.flatnonzero(there)
     }
     tried = np.unique(np.concatenate(list(tops.values())))
-    alone = np.full((n, len(labels)), np.nan)
-    alone[tried] = readings.damage(np.eye(n, dtype=bool)[tried])[0]
+    alone, scene = _alone(readings, tried, n)
     of_alone = np.full((labels.shape[1], n), np.nan)
-    scene = pd.factorize(scenes_of(readings.table))[0]
+    found_by = {}
     for c, top in tops.items():
-        name, rows = inputs.functions[c], labels[:, c]
+        rows = labels[:, c]
         of_alone[c] = alone[:, rows].mean(1)
-        hidden = top[stand_ins(per_step[rows][:, top], alone[top][:, rows].T, scene[rows], by_idle[rows], inputs.seed)]
-        hidden = _completed(hidden, top, readings, rows, alone, scene)
-        info["stand_ins"][name] = [str(_head(int(i), heads)) for i in hidden]
+        found_by[c] = top[
+            stand_ins(per_step[rows][:, top], alone[top][:, rows].T, scene[rows], by_idle[rows], inputs.seed)
+        ]
+    if len(split) > len(asked) and confirm > questions and any(len(hidden) > 1 for hidden in found_by.values()):
+        asked = [split[i] for i in range(min(confirm, len(split)))]
+        readings = DamageReadings(inputs, asked, operation, means, scope, batch_size, workers)
+        labels = labels_of(readings.table)
+        alone, scene = _alone(readings, tried, n)
+    for c, hidden in found_by.items():
+        name, rows = inputs.functions[c], labels[:, c]
+        hidden = _completed(hidden, tops[c], readings, rows, alone, scene)
+        info["stand_ins"][name] = [str(head_number(int(i), heads)) for i in hidden]
         info["groups"][name], info["damage"][name] = [], []
         for group, measured in _redundant(hidden, readings, rows, alone, scene, ridge, numbers):
-            info["groups"][name].append([str(_head(int(i), heads)) for i in group])
+            info["groups"][name].append([str(head_number(int(i), heads)) for i in group])
             info["damage"][name].append(measured)
     info["seconds"] = time.perf_counter() - started
     arrays = {"alone": of_alone.reshape(-1, layers, heads), "format": of_format.reshape(-1, layers, heads)}
     return replace(scores, name="multihead", pvalues=pvalues, info=scores.info | info, arrays=scores.arrays | arrays)
 
 
-@runtime_checkable
-class Readings(Protocol):
-    """What finding groups needs: damage to some questions under ablated sets of heads, see `_Readings`."""
-
-    inputs: Any
-
-    def damage(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """By set of heads and step."""
-        ...
-
-    def joint(self, sets: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-        """Mean damage to some steps by set of heads."""
-        ...
-
-
-class _Readings:
-    """Damage to some questions under ablated sets of heads."""
-
-    def __init__(
-        self, inputs: ScoringInputs, questions: Sequence[Any], operation: str, means: Any, scope: str, batch_size: int
-    ) -> None:
-        self.inputs, self._operation, self._means, self._scope = inputs, operation, means, scope
-        self._batch_size, self._heads = batch_size, inputs.vlm.heads.shape[1]
-        self._chats = conversations(questions)
-        self._valid = valid_tokens(inputs.vlm, questions, self._chats)
-        self.table = evaluate(inputs.vlm, questions, batch_size=batch_size)
-
-    def screened(self, masks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """`damage` at the positions that predict answers, which costs a fraction; in the given scope where the model's blocks
-        cannot be called for single positions."""
-        masks = list(masks)
-        if self._scope == "all":
-            try:
-                return self.damage(masks, "answer")
-            except UnreadableScopeError:
-                pass
-        return self.damage(masks)
-
-    def damage(
-        self, masks: Iterable[np.ndarray], scope: str | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """For each set of heads, `[R, N]` each: the damage among valid answers, the format damage (both nats), the remaining mass
-        on valid answers, and the total damage to the gold answer (nats)."""
-        sets = [_heads(mask, self._heads) for mask in masks]
-        conditions = [[ablate(heads, self._operation, self._means)] if heads else [] for heads in sets]
-
-        def report(what: str, done: int, total: int, /) -> None:
-            self.inputs.report("multihead", done, total)
-
-        result = sweep(
-            self.inputs.vlm, self._chats, conditions, scope or self._scope, self._batch_size, report, self._valid
-        )
-        assert result.valid is not None
-        left, before = result.valid[:-1], result.valid[-1]
-        among = np.maximum(result.logprob - left, CLIP)
-        return (
-            np.maximum(result.bare[0] - before, CLIP)[None] - among,
-            np.minimum(before[None] - left, -CLIP),
-            np.exp(np.minimum(left, 0.0)),
-            np.maximum(result.bare[0], CLIP)[None] - np.maximum(result.logprob, CLIP),
-        )
-
-    def joint(self, sets: Iterable[np.ndarray], rows: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " R"]:
-        """The mean damage of each set of heads among valid answers, on some steps, weighted by the remaining mass, nats."""
-        among, _, mass, _ = self.damage(sets)
-        return (among * mass)[:, rows].sum(1) / np.maximum(mass[:, rows].sum(1), 1e-9)
-
-
-def _by_function(
-    masks: Bool[np.ndarray, "R n"], damage: Float[np.ndarray, "R N"], labels: Bool[np.ndarray, "N F"], ridge: float
-) -> Float[np.ndarray, "F n"]:
-    """Each head's share of the mean damage to each function's steps; 0 for a function without steps."""
-    counts = np.maximum(labels.sum(0), 1)
-    means = damage @ labels / counts  # [R, F]
-    return weighted_ridge(masks, means, np.ones_like(means), ridge).T
+def _alone(
+    readings: Readings, tried: Int[np.ndarray, " k"], n: int
+) -> tuple[Float[np.ndarray, "n N"], Int[np.ndarray, " N"]]:
+    """What the heads `tried` cost each step alone, nats, NaN for all others of the n heads; and the number of its scene."""
+    alone = np.full((n, len(readings.table)), np.nan)
+    alone[tried] = readings.damage(np.eye(n, dtype=bool)[tried])[0]
+    return alone, pd.factorize(scenes_of(readings.table))[0]
 
 
 def _completed(
@@ -282,12 +230,16 @@ def _redundant(
     """Steps 3 to 5 of `scoring.redundancy`, on the steps `rows`: groups and what they cost, the most damaging first."""
     if len(hidden) < 2:
         return []
-    half, idle = halves_of(len(hidden), subsets_for(len(hidden)), numbers)
-    masks = np.zeros((len(half), len(alone)), bool)
-    masks[:, hidden] = half
-    damage, _, mass, _ = readings.damage(masks)
-    share = weighted_ridge(np.concatenate([half, idle], 1), damage[:, rows], mass[:, rows], ridge)  # [k + m, N]
-    share, by_idle = share[: len(hidden)], share[len(hidden) :]
+    shares = []
+    for subsets_of in (halves_of, three_quarters_of):
+        gone, idle = subsets_of(len(hidden), subsets_for(len(hidden)), numbers)
+        masks = np.zeros((len(gone), len(alone)), bool)
+        masks[:, hidden] = gone
+        damage, _, mass, _ = readings.damage(masks)
+        shares.append(
+            weighted_ridge(np.concatenate([gone, idle], 1), damage[:, rows], mass[:, rows], ridge)
+        )  # [k + m, N]
+    share, by_idle = np.split(np.mean(shares, axis=0), [len(hidden)])
     stay = stand_ins(share.T, alone[hidden][:, rows].T, scene[rows], by_idle.T, readings.inputs.seed)
     members = hidden[stay]
     if len(members) < 2:
@@ -301,13 +253,3 @@ def _redundant(
             measured = {"joint": whole, "half": float(halved.mean()), "single": single.tolist(), "share": each}
             kept.append((group, measured))
     return kept
-
-
-def _heads(chosen: np.ndarray, heads: int) -> HeadSet:
-    """A head set from a mask over all heads, or from their numbers."""
-    numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-    return HeadSet(_head(int(i), heads) for i in numbers)
-
-
-def _head(number: int, heads: int) -> Head:
-    return Head(int(number) // heads, int(number) % heads)

@@ -100,7 +100,7 @@ def movable(
 
 
 def _kind_of_question(steps: pd.DataFrame) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " Q"]]:
-    """The number of each row's question, and the kind of each question: its source and number of steps."""
+    """Each row's question as a number, and each question's kind: its source and number of steps."""
     number = pd.factorize(steps["question"])[0].astype(np.int64)
     source = steps["source"] if "source" in steps else pd.Series("", index=steps.index)
     per_question = pd.DataFrame({"number": number, "source": source.to_numpy()}).groupby("number")["source"]

@@ -1,17 +1,17 @@
-"""The paper's probe on tensors: many copies trained at a time, and their attributions in closed form.
+"""The paper's probe on tensors: many copies trained at once, and their attributions in closed form.
 
-The probe (arXiv 2603.20662): p_j = W x_j + b (64 numbers a head, W shared by all heads), the p of all heads concatenated,
-512 hidden units, ReLU, dropout 0.3, one logit a function.
+The probe (arXiv 2603.20662): p_j = W x_j + b (64 numbers per head, W shared by all heads), the p of all heads concatenated,
+512 hidden units, ReLU, dropout 0.3, one logit per function.
 
 For speed:
 * W is linear and shared, so hidden = relu(sum_j (U_j W) x_j + bias). Where x is narrower than 64, computing U_j W first costs
   less than projecting every sample; gradients still reach U and W. `folded` probes train the product A_j = U_j W itself, from an
-  initialisation of the same spread. Where x has at most 64 numbers a head, every matrix A_j is such a product, so the probe is
+  initialisation of the same spread. Where x has at most 64 numbers per head, every matrix A_j is such a product, so the probe is
   the same family of functions with a quarter of the parameters; only the path of AdamW differs.
 * Folded probes are trained over the principal axes of the samples that carry 99.9 % of their variance (`principal_axes`): at
   most as many as there are samples (100,000 numbers become a few hundred in a 7B model). AdamW then needs fewer epochs (on
   ref-llava with 480 questions the held-out loss halves). Along the other axes a probe gives 0.
-* A few probes are trained at a time, so that weights, gradients and AdamW's moments stay in the processor's cache. All probes
+* A few probes are trained together, so that weights, gradients and AdamW's moments stay in the processor's cache. All probes
   see the same batches and dropout masks; their hidden units are independent, so each trains as it would alone.
 * There is one ReLU layer, so the gradient along the straight path from a baseline changes only where a unit switches. The mean
   gradient of a unit is the share of the path on which it is active, so integrated gradients are exact.
@@ -100,7 +100,7 @@ class Probes:
 
 
 def new_probes(n_heads: int, width: int, classes: int, seeds: list[int]) -> Probes:
-    """Probes with torch's usual initialisation of `Linear`, one a seed; each depends on its own seed only."""
+    """Probes with torch's usual initialisation of `Linear`, one per seed; each depends on its own seed only."""
     shapes = [
         ((PROJECTION, width), width),
         ((HIDDEN, n_heads * PROJECTION), n_heads * PROJECTION),

@@ -1,23 +1,25 @@
 """Redundant groups: heads that stand in for each other, found by what each costs while others are missing.
 
-A head whose work others do as well costs nothing alone. So for each function:
+Ablating a head alone costs nothing if other heads do the same work. So, for each function:
 
 1. Stand-ins: heads whose share of the damage in halves of all heads (their mean cost while others are missing) is larger than
    their damage alone, by a test over scenes, Benjamini-Hochberg over the heads, and beyond the error of the design.
 2. Completed: all stand-ins are ablated, and each other head in addition. Heads that cost more then than alone did the work of
    the stand-ins, and are stand-ins that step 1 missed.
-3. Confirmed among themselves: halves of the stand-ins alone are ablated, all other heads intact. Those whose share is still
-   larger than their damage alone stay.
-4. One group, or several: the heads are one group as long as two parts of it cost more together than apart, at any level of
-   removal. Where they do not, neither part stands in for the other, and each is looked at in the same way. Parts are proposed
-   by how alike the shares of heads are over steps, and what they cost is measured; heads that serve the same steps alike are
-   not told apart.
+3. Confirmed among themselves: halves and three quarters of the stand-ins are ablated, all other heads intact. Those whose mean
+   share is still larger than their damage alone stay. In halves a large group still does its work; in three quarters the work
+   of a small one is all lost.
+4. One group, or several: the heads are one group if two parts of it cost more together than the sum of their costs, at any
+   level of removal. If they do not, neither part stands in for the other, and each part is examined in the same way. Parts are
+   proposed by how alike the shares of heads are over steps, and their cost is measured; heads that serve the same steps equally
+   cannot be separated.
 5. A group is kept if it costs more than its heads one by one.
 
-A group of which half or more can be spared costs little in most halves, and may not be found.
+A group that still works without half of its heads costs little in most halves of all heads, and step 1 may miss it.
 
 Halves come with their complements, and are balanced where heads are few (`halves_of`), so that what two heads cost together
-cannot pass for the share of a third. What three and more cost together still can; columns that belong to no head show how much.
+is not counted as the share of a third. The joint cost of three or more still can be; columns that belong to no head show how
+large this error is.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ IDLE = 4
 LEVELS = (0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1.0)
 """Shares of both parts of a group that are ablated to see whether they stand in for each other."""
 TOLERANCE = 0.1
-"""Share of what a group costs by which two parts may cost more together than apart and still count as two groups."""
+"""Two parts count as two groups if they cost at most this share of the whole group's cost more together than apart."""
 
 Joint = Callable[[Sequence[np.ndarray]], Float[np.ndarray, " R"]]
 """The mean damage of each of some sets of heads, nats."""
@@ -56,12 +58,12 @@ def halves_of(
     """Halves of n heads, each with its complement, so that every head is missing in half of the subsets; and m idle columns,
     drawn alike, which belong to no head.
 
-    Where they are enough, the halves are columns of a Hadamard matrix: then every two heads are missing together in a quarter,
-    and the shares of single heads are as certain as that many subsets allow.
+    If there are enough of them, the halves are columns of a Hadamard matrix: then every two heads are missing together in a
+    quarter, which gives the most precise shares for that number of subsets.
 
     Args:
         n: heads.
-        at_most: subsets, R, at most.
+        at_most: the largest number of subsets, R.
         rng: draws columns, signs, or halves.
     """
     size = 1 << max(0, int(np.log2(max(1, at_most // 2))))
@@ -75,8 +77,19 @@ def halves_of(
     return made[:, :n], made[:, n:]
 
 
+def three_quarters_of(
+    n: int, at_most: int, rng: np.random.Generator
+) -> tuple[Bool[np.ndarray, "R n"], Bool[np.ndarray, "R m"]]:
+    """As `halves_of`, but every head is missing in about three quarters of the subsets, so that more of a large group is gone."""
+    (some, idle), (others, idle_too) = halves_of(n, at_most, rng), halves_of(n, at_most, rng)
+    order = rng.permutation(
+        len(others)
+    )  # without it, a head whose two columns are opposites would be missing in every subset
+    return some | others[order], idle | idle_too[order]
+
+
 def subsets_for(n: int) -> int:
-    """How many subsets make balanced halves of n heads; `2 * BALANCED` for more than there are balanced ones for."""
+    """The number of subsets that makes balanced halves of n heads; at most `2 * BALANCED`."""
     return 2 * min(BALANCED, max(8, 1 << (n + IDLE - 1).bit_length()))
 
 
@@ -114,7 +127,7 @@ def stand_ins(
     Args:
         share: what each head costs each step of a function while others are missing, nats.
         alone: what it costs with all others intact, nats.
-        scene: number of each step's scene; the test turns the sign of a scene's differences.
+        scene: number of each step's scene; the test flips the sign of a scene's differences.
         idle: the shares of columns that belong to no head; a head's difference must be beyond their spread (one-sided t, 97.5 %).
         seed: of the signs.
         margin: a difference that counts as none.
@@ -147,7 +160,7 @@ def groups_of(
     while waiting:
         at = waiting.pop()
         cost = float(joint([members[at]])[0])
-        if len(at) < 4:  # a part of a single head hides nothing: steps 1 to 3 have tested that
+        if len(at) < 4:  # steps 1 to 3 have tested parts of a single head
             found += [(members[at], cost)] if len(at) > 1 else []
             continue
         first, second = (at[part] for part in _parts(profiles[at]))
@@ -177,6 +190,6 @@ def _parts(profiles: Float[np.ndarray, "k N"]) -> tuple[np.ndarray, np.ndarray]:
     np.fill_diagonal(distance, 0)
     labels = fcluster(linkage(squareform(distance, checks=False), "average"), 2, "maxclust")
     first = labels == labels[0]
-    if first.all():  # all are alike
+    if first.all():  # all profiles are equal
         first[len(first) // 2 :] = False
     return np.flatnonzero(first), np.flatnonzero(~first)

@@ -50,7 +50,7 @@ class Resampled:
 def bootstrap_masks(
     samples: PerSample, limit: Float[np.ndarray, " F"], n_boot: int = 1_000, seed: int = 0
 ) -> Resampled:
-    """Resamples with replacement: of each function's scenes as many as hold the wanted number of steps on average."""
+    """Resamples with replacement: for each function, as many scenes as have the wanted number of steps on average."""
     rng = np.random.default_rng(seed)
     functions, steps = _by_function(samples, len(limit))
     masks = np.zeros((n_boot, len(limit), *samples.values.shape[1:]), dtype=bool)

@@ -95,7 +95,7 @@ def by_null(scores: Scores, function: str, q: float = 0.05) -> HeadSet:
         tests, floor = scores.pvalues.size, _floor(scores)
         reason = f"no head beats the null after Benjamini-Hochberg q={q:g} over {tests} tests (least p {least:.2g})"
         if floor * tests > q:
-            reason += f"; this null gives no p below {floor:.2g}, too coarse for a lone head: raise n_null"
+            reason += f"; this null gives no p below {floor:.2g}, which is too large for a single head: raise n_null"
         movable = scores.info.get("movable")
         if movable and movable[index] == 0:
             reason += (
@@ -149,7 +149,7 @@ def ranked(scores: Scores, function: str, mask: Bool[np.ndarray, "L H"], reason:
 
 
 def _floor(scores: Scores) -> float:
-    """The least p that a null pooled over heads (and functions, where `info` says so) can give; 0 without the null."""
+    """The smallest p that a null pooled over heads (and functions, where `info` says so) can give; 0 without the null."""
     if scores.null is None:
         return 0.0
     repeats, functions, layers, heads = scores.null.shape

@@ -1,6 +1,6 @@
 """How sparse scores are and where the selected heads lie: `results/sparsity.csv`, `selection.csv` and `overlap.csv`.
 
-Indices that need non-negative mass (Gini, effective number) take negative scores as 0.
+The Gini index and the effective number count negative scores as 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ THRESHOLD = 0.001
 
 
 def sparsity_table(scores: Scores, selector: str = "null", threshold: float = THRESHOLD) -> pd.DataFrame:
-    """One row a function: scorer, function, count, share, share_above_threshold, gini, effective_number, centroid.
+    """One row per function: scorer, function, count, share, share_above_threshold, gini, effective_number, centroid.
 
     `count` and `share` (0..1) of heads selected; `gini` 0..1 and `effective_number` (1..L*H, exp of the entropy in
     nats) of the scores; `centroid`: mean relative depth of the selected heads, 0 first layer, 1 last; NaN for an empty
@@ -49,7 +49,7 @@ def sparsity_table(scores: Scores, selector: str = "null", threshold: float = TH
 
 
 def selection_table(scores: Scores, selectors: Iterable[str] = ("null", "elbow", "top_k")) -> pd.DataFrame:
-    """One row a function and selector: scorer, function, selector, count, share, heads ("L0.H1 L2.H3", best first),
+    """One row per function and selector: scorer, function, selector, count, share, heads ("L0.H1 L2.H3", best first),
     reason.
 
     Selectors `null` and `functional` are left out for scores without p-values.
@@ -91,7 +91,7 @@ def jaccard(a: Heads, b: Heads, total: int) -> tuple[float, float]:
 
 
 def overlap_table(scores: Scores, selector: str = "null") -> pd.DataFrame:
-    """One row a pair of different functions: scorer, function_a, function_b, jaccard, jaccard_corrected."""
+    """One row per pair of different functions: scorer, function_a, function_b, jaccard, jaccard_corrected."""
     sets = {function: select(scores, function, selector) for function in FUNCTIONS}
     total = scores.shape[0] * scores.shape[1]
     rows = [

@@ -21,7 +21,7 @@ from headatlas.scoring.ablation import N_NULL, Pool, SingleHeadDamage, sign_flip
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, check_contrast, labels_of, scorer
 
 LEAST = 0.05
-"""Specific losses up to this many nats count as none."""
+"""Losses up to this many nats count as none."""
 
 
 @scorer(

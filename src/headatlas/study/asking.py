@@ -19,13 +19,13 @@ from headatlas.vlm.chat import Arm
 from headatlas.vlm.evaluate import unreadable
 
 EVALUATED = "E"
-"""The split that is shown in other ways than the original."""
+"""The split whose questions are also shown by arms."""
 
 
 def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progress | None = None) -> pd.DataFrame:
-    """The questions that `vlm` cannot be asked, and the arms in which it cannot be asked any.
+    """The questions that the model's processor refuses, and the arms in which it refuses all of them.
 
-    Every question is tried as it is, and those of split E by every arm too. The model itself runs once an arm.
+    Every question is tried as it is, and those of split E also in every arm. The model itself runs once per arm.
 
     Args:
         vlm: the model.
@@ -70,14 +70,14 @@ def _refused(vlm: VLM, questions: Any, show: Arm) -> dict[str, str]:
     is refused.
     """
     special = getattr(getattr(vlm.processor, "tokenizer", vlm.processor), "all_special_tokens", [])
-    alike: dict[tuple[Any, ...], list[tuple[int, str]]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[int, str]]] = {}
     for question in questions:
         images, preamble = show(question)
         length = len(preamble) + len(question.text) + sum(len(step.text) + len(step.answer) for step in question.steps)
         tokens = tuple(token for token in special if token in preamble)
-        alike.setdefault((tokens, *((image.size, image.mode) for image in images)), []).append((length, question.id))
-    tried = unreadable(vlm, questions.select([max(group)[1] for group in alike.values()]), show)
-    rest = [name for group in alike.values() if max(group)[1] in tried for _, name in group]
+        groups.setdefault((tokens, *((image.size, image.mode) for image in images)), []).append((length, question.id))
+    tried = unreadable(vlm, questions.select([max(group)[1] for group in groups.values()]), show)
+    rest = [name for group in groups.values() if max(group)[1] in tried for _, name in group]
     return unreadable(vlm, questions.select(rest), show) if rest else {}
 
 

@@ -1,8 +1,8 @@
-"""What a study will cost, before it starts: the model's speed is measured on its first batches and multiplied out by stage.
+"""Estimate what a study will cost before it starts: the model is timed on its first batches, and the cost of each stage follows.
 
-Measured are: reading a question, answering one with generation, the forced answer to one, one more edited condition for one
-question (conditions share the bare pass), and capture. What runs without the model, such as probes, is measured on the same few
-questions where that is possible and is otherwise marked as not estimated. Nothing is written.
+These are measured: reading a question, answering one with generation, the forced answer to one, one more edited condition for one
+question (conditions share the bare pass), and capture. Work without the model, such as probes, is measured on the same few
+questions if possible, and is otherwise marked as not estimated. Nothing is written.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Speed:
     n: int
     """Questions that were timed."""
     gradient: float = 0.0
-    """Of one update's question in a fit: three forced answers, by the usual cost of a backward pass; not measured."""
+    """Per question of one update in a fit. Not measured, but taken as three forced answers, the usual cost of a backward pass."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Plan:
             device on a GPU.
         device: where the model runs.
         disk: bytes of the activations.
-        notes: what the questions are too few for, and what was not estimated.
+        notes: for what there are too few questions, and what was not estimated.
     """
 
     stages: tuple[PlannedStage, ...]
@@ -126,7 +126,7 @@ class Plan:
 
 
 def plan(study: Study, batch: int | None = None) -> Plan:
-    """Measure the model on its first questions and multiply out; nothing is written.
+    """Measure the model on its first questions and estimate every stage; nothing is written.
 
     Args:
         study: an opened study, which may have run in part.
@@ -294,9 +294,9 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
     if "multihead" in names:
         asked = min(scored, 32)
         # Screens edit single positions; halves, of all heads and then of stand-ins, begin at the first block: twice the mean.
-        seconds += asked * (
-            speed.forced + speed.condition * (0.3 * 4 * layers * heads + 2 * (128 + 128) + layers * heads)
-        )
+        confirmed = min(scored, 64)
+        seconds += asked * (speed.forced + speed.condition * (0.3 * 6 * layers * heads + 2 * 128 + layers * heads))
+        seconds += confirmed * (speed.forced + speed.condition * (2 * 128 + layers * heads))
         work.append("halves of the heads silenced together")
     if names & set(PROBES):
         work.append("probes")
@@ -330,7 +330,7 @@ def _size(n_bytes: int) -> str:
 
 @contextmanager
 def _timed() -> Iterator[Callable[[], float]]:
-    """Within the block time runs; what is yielded gives the block's seconds."""
+    """Time the block; the function that is yielded gives its seconds."""
     took: list[float] = []
     start = time.perf_counter()
     yield lambda: took[0]

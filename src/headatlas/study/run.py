@@ -109,7 +109,7 @@ def run_stages(study: Study) -> list[str]:
 
 
 def run_command(study: Study, command: str, *, again: bool = False) -> list[str]:
-    """Run the stages behind one CLI command; return the names of those that ran.
+    """Run the stages of one CLI command; return the names of those that ran.
 
     The stage `data` comes first where it has not run: every command may open a study.
 

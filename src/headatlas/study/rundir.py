@@ -102,7 +102,10 @@ class RunDir:
         had_lock = (self.root / LOCK).exists()
         if self._stack is not None and not self.is_run():
             self._stack.enter_context(lock_folder(self.root, "run"))
-            if self.is_run() and self.record() not in (None, json.loads(json.dumps(record))):  # begun meanwhile
+            if self.is_run() and self.record() not in (
+                None,
+                json.loads(json.dumps(record)),
+            ):  # another process has begun it in the meantime
                 raise HeadAtlasError(f"{str(self.root)!r} holds another run: name another folder")
         if self.record() is None:
             self._before, self._made, self._had_lock = self._files(), new, had_lock
@@ -153,7 +156,7 @@ class RunDir:
     # -- stages ----------------------------------------------------------------------------------------------------
 
     def is_run(self) -> bool:
-        """Whether the folder is a run that HeadAtlas began."""
+        """Whether the folder holds a run of HeadAtlas."""
         return (self.root / RUN).is_file() or any((self.root / "stages").glob("*.json"))
 
     def marker(self, stage: str) -> dict[str, Any] | None:

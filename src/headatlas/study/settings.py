@@ -35,6 +35,9 @@ SHOWN = 8
 """Changed settings that `repr` shows."""
 
 
+FAST = ("specificity", "ablation", "attention", "linear", "paper")
+"""The scorers of a quick study."""
+
 JUDGED = ("specificity", "paper")
 """The scorer that is best on planted worlds (docs/grading.md), and the paper's."""
 
@@ -50,8 +53,9 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
-    scorers: tuple[str, ...] = Field(("specificity", "ablation", "attention", "linear", "paper"), min_length=1)
-    """Names of registered scorers; the first is the one whose heads activation methods act on."""
+    scorers: tuple[str, ...] = Field((*FAST, "multihead"), min_length=1)
+    """Names of registered scorers; the first is the one whose heads activation methods act on. A quick study leaves out
+    `multihead`, which costs about as much as all others together."""
     judged: tuple[str, ...] = ()
     """Names of the scorers whose heads are ablated, steered and judged. Empty: those of `JUDGED` that are among the scorers, or
     all scorers if none is. The others only score and select."""
@@ -112,7 +116,7 @@ class Settings(BaseModel):
     @field_validator("scorers", "judged", "doses", "alphas", "methods", "towers", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
-        """A list may be given as text, `0.5,1`, and a single value alone."""
+        """A list may be given as text, `0.5,1`, or as a single value."""
         if isinstance(value, str):
             return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
         return value if isinstance(value, (list, tuple)) else [value]
@@ -133,7 +137,7 @@ class Settings(BaseModel):
     def _once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         for item in value:
             if value.count(item) > 1:
-                raise ValueError(f"must name each value once, {item!r} is there {value.count(item)} times")
+                raise ValueError(f"must name each value once, got {item!r} {value.count(item)} times")
         return value
 
     @field_validator("scorers", "judged", "selector", "detector", "operation", mode="after")
@@ -185,6 +189,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 _QUICK: dict[str, Any] = {
     "n": 120,
+    "scorers": FAST,
     "probe_null": 3,
     "linear_null": 50,
     "n_random": 5,
@@ -210,7 +215,7 @@ def make_settings(model: str, *, preset: str = "strict", quick: bool = False, **
     """
     if preset not in _PRESETS:
         raise HeadAtlasError(f"preset must be one of {', '.join(_PRESETS)}; got {preset!r}{near(preset, [*_PRESETS])}")
-    values = _PRESETS[preset] | (_QUICK if quick else {}) | _given(chosen)
+    values = (_QUICK if quick else {}) | _PRESETS[preset] | _given(chosen)
     return _valid({"model": model, "preset": preset, "quick": quick, **values})
 
 
@@ -222,7 +227,7 @@ def change_settings(kept: Settings, **chosen: Any) -> Settings:
 def read_setting(text: str) -> tuple[str, Any]:
     """Read `name=value`: `n_random=20`, `alphas=0.5,1` or `alphas=[0.5, 1]`, `operation=zero`, `n_control_questions=null`.
 
-    The value is read as JSON, and as text where it is no JSON.
+    The value is read as JSON, or as text if it is not JSON.
 
     Raises:
         HeadAtlasError: no `=`, no such setting, or one that has an option of its own.
@@ -263,7 +268,7 @@ def _valid(values: dict[str, Any]) -> Settings:
                 f"setting must be one of {', '.join(names)}; got {name!r}{near(name, names)}"
             ) from error
         given, wanted = values.get(name), first["msg"].removeprefix("Value error, ")
-        if not name:  # two settings that do not fit each other
+        if not name:  # two settings that contradict each other
             raise HeadAtlasError(f"setting {wanted}") from error
         if "; got" in wanted:  # the message of a registry
             raise HeadAtlasError(f"setting {name!r}: {wanted}") from error

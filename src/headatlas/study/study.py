@@ -147,7 +147,7 @@ class Study:
 
     @cached_property
     def one_task(self) -> bool:
-        """Whether nobody has named the functions of the questions, so that they are studied as one function."""
+        """Whether the questions do not name their functions, so that they are studied as one function."""
         return bool((self.whole.steps()["kind"] == TASK).all())
 
     @cached_property
@@ -262,7 +262,7 @@ class Study:
         self._record = self.run.record()
 
     def check_data(self) -> list[str]:
-        """What the questions are too few for, one sentence a split; needs no model.
+        """Warnings about splits with too few questions, one sentence per split; needs no model.
 
         Raises:
             HeadAtlasError: the dataset cannot be loaded, it lacks a split, it has too few pictures to compute a study, or only

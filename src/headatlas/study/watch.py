@@ -1,6 +1,6 @@
-"""A page on this machine that shows a study while it runs: its stages, the rate of work, and the report as far as it has come.
+"""A page on this machine that shows a study while it runs: its stages, the rate of work, and the finished part of the report.
 
-The report is rendered anew when a stage has ended, from what that stage has written; until there is a chart, questions are shown.
+The report is rendered again whenever a stage has ended; until it has a chart, questions are shown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ N_QUESTIONS = 12
 """Questions shown before the first chart."""
 
 OPEN = 4.0
-"""A page that has not asked for so many seconds is closed."""
+"""A page that has sent no request for this many seconds counts as closed."""
 
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 
@@ -50,7 +50,7 @@ class Watch:
 
     Args:
         study: the study.
-        progress: called on as well.
+        progress: another callback that is called as well.
     """
 
     def __init__(self, study: Study, progress: Progress | None = None) -> None:
@@ -121,7 +121,7 @@ class Watch:
         while not self._shown and time.monotonic() < until:
             if (
                 time.monotonic() - self._asked > OPEN and not self._lock.locked()
-            ):  # nobody looks, and nothing is rendered
+            ):  # no page is open, so nothing is rendered
                 return
             time.sleep(0.1)
 
@@ -148,7 +148,7 @@ def watching(
         study: the study; the caller runs it in the block.
         port: on 127.0.0.1; 0 takes a free one.
         ready: called with the address as soon as the page can be opened.
-        progress: called on as well.
+        progress: another callback that is called as well.
 
     Raises:
         HeadAtlasError: the port cannot be used.

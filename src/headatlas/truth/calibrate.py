@@ -80,7 +80,7 @@ def calibrate(
         progress: called after each world.
 
     Returns:
-        One row a world and claim: kind, seed, claim, true (bool), verdict, effect, p.
+        One row per world and claim: kind, seed, claim, true (bool), verdict, effect, p.
     """
     chosen = sizes or Sizes()
     rows = []
@@ -98,8 +98,8 @@ def rates(found: pd.DataFrame) -> pd.DataFrame:
     """How often each claim is supported where it is true and where it is false, from the rows of `calibrate`.
 
     Returns:
-        One row a claim and truth: claim, true, supported (share with its Wilson interval low, high), contradicted, inconclusive,
-        untestable (shares), worlds.
+        One row per claim and truth: claim, true, supported (share with its Wilson interval low, high), contradicted,
+        inconclusive, untestable (shares), worlds.
     """
     rows = []
     for (claim, true), some in found.groupby(["claim", "true"], sort=True):

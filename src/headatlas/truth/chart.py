@@ -31,7 +31,7 @@ FALSE = dict(
 
 
 def grading_figures(grades: pd.DataFrame, selector: str = "functional") -> list[Figure]:
-    """Figures `grading` and `grading_null` of the rows of `grade`; one row a scorer, highest precision at |S| first.
+    """Figures `grading` and `grading_null` of the rows of `grade`; one row per scorer, highest precision at |S| first.
 
     Args:
         grades: as `grade_case` returns them, of all cases.

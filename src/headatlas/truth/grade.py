@@ -129,7 +129,7 @@ def grade_case(
     """Grades of one case.
 
     Returns:
-        One row a scorer, selector and function that the truth covers (all functions in null worlds): world, kind, scorer,
+        One row per scorer, selector and function that the truth covers (all functions in null worlds): world, kind, scorer,
         selector, function, role, auprc, precision_at (of the |S| best), selected, hits, size (|S|), heads (of the model),
         seconds. Rankings do not depend on the selector and are repeated.
     """
@@ -177,7 +177,7 @@ def ranked_against(
 
 
 def summary(grades: pd.DataFrame) -> pd.DataFrame:
-    """One row a scorer and selector, over all cases.
+    """One row per scorer and selector, over all cases.
 
     Returns:
         scorer, selector; of planted worlds `auprc` and `precision_at` (mean over functions and worlds, its 95 % interval over

@@ -3,8 +3,8 @@
 The columns of the output projection that belong to some heads are multiplied by a small factor (`surgery.scale_output`). What
 these heads compute is unchanged; the rest of the model barely receives it; a gain of 1 / factor restores the original exactly.
 
-Which heads are true is measured, not wished for, on scenes of their own, part by part of the definition. A faint head is a latent
-head of a spatial function if
+Which heads are true is measured, on separate scenes, part by part of the definition. A faint head is a latent head of a spatial
+function if
 
 * the function can be read from it, above the probe's null and above every head of the untrained twin;
 * restoring it makes the function's answers likelier by more than `DELTA`: with all other faint heads restored (*last*), or with
@@ -14,8 +14,8 @@ head of a spatial function if
 
 A faint head that matters when it is restored, but matters already or cannot be read, is *weak*.
 
-Faint heads of which one of these is not shown are neither right nor wrong. With the factor 0 nothing can be restored, so no head
-is true (distractors).
+Faint heads for which one of these is not shown count neither as right nor as wrong. With the factor 0 nothing can be restored, so
+no head is true (distractors).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet, scale
+from headatlas.heads import Head, Heads, HeadSet, as_heads, scale
 from headatlas.intervention import Condition, Runner, mean_z
 from headatlas.intervention.operations import ablate
 from headatlas.latent import METHODS, LatentInputs, MethodInputs, latent_table, twin_scores
 from headatlas.latent.idle import DELTA as NO_EFFECT
 from headatlas.latent.idle import LEVEL, decodable_mask
-from headatlas.latent.recruits import loss_of, removable_group
+from headatlas.latent.latent_heads import loss_of, removable_group
 from headatlas.progress import Progress
 from headatlas.scenes.build import build
 from headatlas.scoring import ScoringInputs, get_scorer
@@ -54,7 +54,7 @@ DELTA = NO_EFFECT["logprob"]
 GENERAL = 5
 """A head that this many of the eight functions need is general, and no layout draws it: without it the model is broken."""
 DRAWN = 4
-"""Heads of a layout, at most."""
+"""The most heads of a layout."""
 TRUTH_SEED, GRADED_SEED = 51_000, 52_000
 """First seeds of the scenes that truth is measured on, and of those that the finder gets."""
 
@@ -108,7 +108,7 @@ def parse_latent(text: str) -> tuple[str, int, float]:
 
 
 def latent_world(
-    model: str, layout: int = 0, factor: float = 0.05, heads: HeadSet | None = None, n: int = 100, seed: int = 0
+    model: str, layout: int = 0, factor: float = 0.05, heads: Heads | None = None, n: int = 100, seed: int = 0
 ) -> LatentWorld:
     """Make a latent world of a model, and measure its truth.
 
@@ -128,7 +128,7 @@ def latent_world(
     vlm = _model(model)
     data = CogVSR.from_questions(build(n, TRUTH_SEED + seed, splits=("S",)))
     runner = Runner(vlm, data)
-    chosen = draw(needed_heads(runner, vlm.heads.shape, factor), layout) if heads is None else heads
+    chosen = draw(needed_heads(runner, vlm.heads.shape, factor), layout) if heads is None else as_heads(heads)
     if not chosen:
         raise HeadAtlasError(f"{model} has no head that a spatial function needs and that is not general; give heads=")
     runner = Runner(vlm, data)
@@ -285,7 +285,7 @@ def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
         table: rows of results/latent.csv.
 
     Returns:
-        A row a spatial function: world, factor, function, faint (the faint heads), weak (whose restoration matters, but which
+        One row per spatial function: world, factor, function, faint (the faint heads), weak (whose restoration matters, but which
         are not shown to be readable and without effect as they are; they count neither way), true (those that are latent heads of
         the function), found, `hits` (found and true), `false` (found and not faint; with factor 0 all found), `before` and
         `restored` (accuracy).

@@ -49,7 +49,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class PlantRecipe:
-    """Settings of the fine-tuning; `steps` and `warmup` count optimizer steps, `rows` conversations a step."""
+    """Settings of the fine-tuning; `steps` and `warmup` count optimizer steps, `rows` conversations per step."""
 
     steps: int = 3300
     rows: int = 16

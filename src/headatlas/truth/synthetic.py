@@ -355,7 +355,7 @@ KINDS: dict[str, str] = {
     "many": "spatial functions are carried by four heads each, the others by one",
     "redundant": "spatial functions are carried by either of two heads each, the others by one",
     "shared": "all functions are carried by the same three heads",
-    "format": "three heads carry the form of answers, none a function",
+    "format": "three heads carry the form of answers, none per function",
     "diffuse": "every head carries an equal share of every function",
     "chance": "the model cannot do the task; functions can be decoded from decoys",
     "helped": "boxes and masks at the right places help spatial steps, others do not",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 Edits = tuple[Edit | AttentionEdit, ...]
 
 AroundBatch = Callable[["Batch", Sequence[int]], AbstractContextManager[Any]]
-"""What is entered around every forward of a batch, given the batch and the index of each of its rows in the caller's list."""
+"""A function of a batch and of each row's index in the caller's list; the context that it returns is entered around every
+forward pass of the batch."""
 
 ReadBatch = Callable[["Batch", Sequence[int], bool], "Tensor | None"]
 """Gives the logits at the positions that predict a batch's answers in another way than by one forward within `AroundBatch`; None

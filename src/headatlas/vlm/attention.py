@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families.image_grid import ImageTokens
-from headatlas.heads import AttentionReader, AttentionRows, Head, HeadSet
+from headatlas.heads import AttentionReader, AttentionRows, HeadSet, as_head
 from headatlas.heads.address import TEXT_TOWERS, Heads
 from headatlas.vlm.batch import Batch, encode
 from headatlas.vlm.finite import require_finite
@@ -63,8 +63,8 @@ class AttentionMap:
         size = f"{n_heads} heads x {n_queries} queries x {n_keys} tokens ({len(self.image_positions)} of the image)"
         return f"AttentionMap({size}; most on the image: {most})"
 
-    def only(self, head: Head | str) -> AttentionMap:
-        """The map of one head, whose name its methods then do not need."""
+    def only(self, head: Heads) -> AttentionMap:
+        """The map of one head; its methods need no head name."""
         i = self._at(head)
         return AttentionMap(
             HeadSet([self.heads[i]]),
@@ -77,7 +77,7 @@ class AttentionMap:
             self.why_unplaced,
         )
 
-    def row(self, head: Head | str | None = None, query: int = -1) -> Float[np.ndarray, " K"]:
+    def row(self, head: Heads | None = None, query: int = -1) -> Float[np.ndarray, " K"]:
         """The attention of one head (of the only one by default) at one of the queries, by its index (the last by default)."""
         return self.weights[self._at(head), query]
 
@@ -118,7 +118,7 @@ class AttentionMap:
         mass = self.weights[:, query, list(self.image_positions)][:, shown]
         return np.einsum("hn,ny,nx->hyx", mass, down, across).astype(np.float32)
 
-    def top_tokens(self, head: Head | str | None = None, n: int = 5, query: int = -1) -> pd.DataFrame:
+    def top_tokens(self, head: Heads | None = None, n: int = 5, query: int = -1) -> pd.DataFrame:
         """The `n` keys with the largest weights: position, token, weight, and the box if it is an image token."""
         row = self.row(head, query)
         best = np.argsort(-row, kind="stable")[:n]
@@ -131,10 +131,10 @@ class AttentionMap:
             {"position": best, "token": [self.tokens[k] for k in best], "weight": row[best], "box": boxes}
         )
 
-    def overlay(self, head: Head | str | None = None, query: int = -1, side: int = 336) -> Image.Image:
+    def overlay(self, head: Heads | None = None, query: int = -1, side: int = 336) -> Image.Image:
         """The picture, darkened where a head does not look; the largest weight is shown at full brightness."""
         if self.picture is None:
-            raise HeadAtlasError("a map can be laid over a picture, got a conversation without one")
+            raise HeadAtlasError("the conversation must show a picture to lay the map over, got none")
         one = self.on_image(query)[self._at(head)]
         scale = side / max(self.picture.size)
         size = max(1, round(self.picture.width * scale)), max(1, round(self.picture.height * scale))
@@ -160,14 +160,14 @@ class AttentionMap:
             pen.text((x, y), f"{head} {100 * mass[i]:.0f}%", fill="black")
         return sheet
 
-    def _at(self, head: Head | str | None) -> int:
+    def _at(self, head: Heads | None) -> int:
         if head is None:
             if len(self.heads) != 1:
                 raise HeadAtlasError(
                     f"head must be given for a map of {len(self.heads)} heads, such as {self.heads[0]}"
                 )
             return 0
-        asked = Head.parse(head) if isinstance(head, str) else head
+        asked = as_head(head)
         if asked not in self._index:
             raise HeadAtlasError(f"head must be one of those read ({self.heads[:4]}...), got {asked}")
         return self._index[asked]
@@ -195,7 +195,9 @@ def attention_map(
     """The attention of one conversation, see `VLM.attention`."""
     chosen = vlm.heads.heads("L") if heads is None else HeadSet(heads)
     batch = encode(vlm, [chat], generation_prompt=chat.open)
-    picture = chat.images[0].copy() if chat.images else None  # as it was read
+    picture = (
+        chat.images[0].copy() if chat.images else None
+    )  # later changes of the caller's picture must not change the map
     if chosen.towers() and chosen.towers()[0] not in TEXT_TOWERS:
         if queries != "predict":
             raise HeadAtlasError(f"heads of tower {chosen.towers()[0]} are read at all positions; leave queries out")
@@ -222,7 +224,8 @@ def attention_map(
 
 
 def _of_pictures(vlm: EditableModel, batch: Batch, chosen: HeadSet, picture: Image.Image | None) -> AttentionMap:
-    """Attention of a tower whose rows are pictures, tiles or windows: K = Q positions, those of different rows apart."""
+    """Attention of a tower whose rows are pictures, tiles or windows: K = Q positions. Positions
+    of different rows have weight 0 for each other."""
     layers: dict[int, tuple[tuple[int, ...], list[torch.Tensor]]] = {}
     for rows in _read(vlm, batch, chosen, None):
         layers.setdefault(rows.site.layer, (rows.heads, []))[1].extend(rows.weights)
@@ -234,12 +237,14 @@ def _of_pictures(vlm: EditableModel, batch: Batch, chosen: HeadSet, picture: Ima
             )
         if n > LARGEST:
             raise HeadAtlasError(
-                f"attention of {chosen[0]} has {n} x {n} weights a head, at most {LARGEST} x {LARGEST} are made; show a smaller "
-                "picture, or use headatlas.heads.AttentionReader"
+                f"attention of {chosen[0]} must have at most {LARGEST} x {LARGEST} weights per head, got {n} x {n}; "
+                "show a smaller picture, or use headatlas.heads.AttentionReader"
             )
     sizes = {sum(block.shape[1] for block in blocks) for _, blocks in layers.values()}
     if len(sizes) != 1:
-        raise HeadAtlasError(f"layers of {chosen} have {sorted(sizes)} positions; ask for heads of layers of one size")
+        raise HeadAtlasError(
+            f"layers of {chosen} must have the same number of positions, got {sorted(sizes)}; ask for heads of layers of one size"
+        )
     apart = [
         (layer, heads, torch.stack([torch.block_diag(*(block[i] for block in blocks)) for i in range(len(heads))]))
         for layer, (heads, blocks) in layers.items()
@@ -252,7 +257,7 @@ def _of_pictures(vlm: EditableModel, batch: Batch, chosen: HeadSet, picture: Ima
 
 
 LARGEST = 4096
-"""Positions of a picture tower up to which its attention is put together."""
+"""The most positions of a vision tower for which an attention map is made."""
 
 
 def _read(vlm: EditableModel, batch: Batch, chosen: HeadSet, where: torch.Tensor | None) -> list[AttentionRows]:

@@ -34,7 +34,7 @@ class Batch:
     ends: tuple[tuple[bool, ...], ...]
     """`ends[row][turn]`: whether the span's last token is an end-of-turn token."""
     image_mask: Bool[Tensor, "B T"]
-    """Where the image's features are in the text; nowhere if the image reaches the text another way."""
+    """True at image tokens; False everywhere if the image reaches the text in another way."""
     starts: tuple[int, ...]
     """First real (not padding) token of each row."""
     side: Side
@@ -45,7 +45,7 @@ class Batch:
     image_sizes: tuple[tuple[tuple[int, int], ...], ...] = ()
     """`image_sizes[row]`: width and height of each picture that the row shows."""
     names: tuple[str, ...] = ()
-    """What each row's conversation is called, such as its question's id."""
+    """The name of each row's conversation, such as its question's id."""
 
     def __repr__(self) -> str:
         rows, tokens = self.ids.shape

@@ -1,6 +1,6 @@
 """Check a model folder before transformers reads it: files, JSON, sizes and weights; each mistake gives one line.
 
-With a damaged file, transformers may end in a traceback, an endless loop, or another place of the disk.
+Without these checks, a damaged file can make transformers raise a long traceback, loop forever, or read files elsewhere.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def check_folder(name: str, folder: Path) -> None:
         folder: an existing folder.
 
     Raises:
-        HeadAtlasError: a file is missing, special, too large or no JSON object; a size in a configuration is not possible;
+        HeadAtlasError: a file is missing, special, too large or not a JSON object; a size in a configuration is not possible;
             weights are missing, pickled or outside the folder.
     """
     if not (folder / "config.json").exists():

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("headatlas")
 
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
-"""How far logits behind a prefix may be from those of the full pass, relative to the largest; 0.05 in half precision."""
+"""How far logits after a prefix may be from those of the full pass, relative to the largest; 0.05 in half precision."""
 
 
 class Decoded(NamedTuple):

@@ -73,7 +73,7 @@ def fingerprint(parts: Mapping[str, str]) -> str:
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """In one line what differs between two identities, such as `dtype (float32 before, bfloat16 now)`; empty if nothing."""
+    """The differences between two identities in one line, such as `dtype (float32 before, bfloat16 now)`; empty if nothing."""
     keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     return ", ".join(f"{key} ({before.get(key, 'not set')} before, {now.get(key, 'not set')} now)" for key in keys)
 
@@ -152,7 +152,7 @@ def _weights(device: str) -> Tensor:
 
 
 def _checksum_of_subclass(tensor: Tensor) -> bytes:
-    """Of a tensor subclass (torchao and others): of the plain tensors that it is made of.
+    """The checksum of a tensor subclass (torchao and others), from the plain tensors that it consists of.
 
     Raises:
         HeadAtlasError: its values cannot be read.

@@ -56,7 +56,7 @@ def _no_grid(vlm: LoadedModel) -> HeadAtlasError:
 
 
 def cross_tokens_of(vlm: LoadedModel, batch: Batch, row: int, n: int) -> ImageTokens:
-    """Where the n keys of cross-attention look that one row has.
+    """The regions of the picture that the n cross-attention keys of one row show.
 
     Raises `HeadAtlasError` for a family whose entry has no `image_grid`.
     """
@@ -67,7 +67,8 @@ def cross_tokens_of(vlm: LoadedModel, batch: Batch, row: int, n: int) -> ImageTo
 
 
 def patches_of(vlm: LoadedModel, batch: Batch, n: int) -> ImageTokens:
-    """Where the n patches of a vision tower look that sees one picture as one square of patches, a class token before it or not.
+    """The regions that the n patches of a vision tower show, which may follow a class token. The tower must see one picture as
+    one square of patches.
 
     Raises `HeadAtlasError` for any other tower.
     """

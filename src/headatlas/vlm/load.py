@@ -97,7 +97,7 @@ def check_vlm(name: str | Path, trust_remote_code: bool = False) -> None:
 
 
 def _placing(device: Any, device_map: Any, quantization: Any) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that say where the layers go and in what form; none for one device and plain weights."""
+    """Arguments of `from_pretrained` for placing and quantizing the layers; none for one device and plain weights."""
     if device is not None and device_map is not None:
         raise HeadAtlasError("device and device_map must not be given both")
     placing: dict[str, Any] = {}

@@ -87,7 +87,7 @@ def batched(
     Args:
         vlm: the model.
         conversations: with an answer in every turn.
-        batch_size: conversations a batch.
+        batch_size: conversations per batch.
         refused: if given, conversations that the processor refuses are left out and added here.
     """
     made: list[tuple[list[int], Batch]] = []

@@ -41,7 +41,7 @@ class VLM(EditableModel):
     Adapters, tokenizer, device and generation settings may change after loading: they are looked up at every use.
 
     Args:
-        name: its name in messages, by which it is also loaded again.
+        name: its name in messages; other processes load it again by this name.
         model: the Hugging Face model; of a compiled one the module inside is taken.
         processor: its processor, with tokenizer and image processor.
         fingerprint: a fixed one to return instead of the computed one.

@@ -25,7 +25,7 @@ def image_key(image: Image.Image) -> str:
 
 
 def cache_bytes(model: Any, part: int, least: int = 16 << 20) -> int:
-    """Most bytes of a cache beside a model: `least`, or one `part`-th of the weights if that is more."""
+    """The size limit in bytes of a cache: `least`, or one `part`-th of the model's weights if that is more."""
     return max(least, sum(parameter.nbytes for parameter in model.parameters()) // part)
 
 
@@ -102,7 +102,7 @@ def _settings(real: Any, kwargs: dict[str, Any]) -> str:
 
 
 def _join(rows: list[Row]) -> Row | None:
-    """The rows along the first axis; None if a value is neither a tensor of like shape nor a list."""
+    """The rows joined along the first axis; None if a value is neither a tensor of like shape nor a list."""
     out: Row = {}
     for name in rows[0]:
         values = [row.get(name) for row in rows]

@@ -69,5 +69,5 @@ _BY_POSITION: dict[str, Callable[[Any, Tensor], Any]] = {
     ),
     "cross_attention_mask": lambda value, at: torch.take_along_dim(value, at.to(value.device)[:, None, :, None], 2),
 }
-"""Arguments of blocks that are cut along the tokens; a family with another one needs another line."""
+"""Arguments of blocks that are cut along the tokens. A family whose blocks take another such argument needs another entry."""
 _WHOLE = ("cross_attention_states",)

@@ -23,7 +23,7 @@ _PLAIN = {"full_attention", "sliding_attention"}
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What the cache has of B rows.
+    """The cached keys and values of B rows.
 
     Attributes:
         cache: keys and values of every layer, `[B, Hkv, T, D]`.

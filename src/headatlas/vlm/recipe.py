@@ -324,7 +324,7 @@ class HeadRecipe:
 
 
 def _on(vlm: EditableModel, updates: LowRank) -> dict[str, tuple[Tensor, Tensor]]:
-    """The same on the device and in the dtype of each layer."""
+    """The updates on the device and in the dtype of each layer."""
     made = {}
     for path, (a, b) in updates.items():
         weight = linear_at(vlm, path).weight

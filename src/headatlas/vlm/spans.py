@@ -105,9 +105,7 @@ def _verify(
     first = spans[0][0]
     shift = len(real) - len(plain)
     if real[first - 1 :] != plain[first - 1 - shift :]:
-        raise HeadAtlasError(
-            f"{vlm.family}: its processor changes tokens behind the images, so answers cannot be found"
-        )
+        raise HeadAtlasError(f"{vlm.family}: its processor changes tokens after the images, so answers cannot be found")
     for turn, (start, end, ended) in enumerate(spans):
         body = real[start : end - 1] if ended else real[start:end]
         spelled = vlm.tokenizer.decode(body, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -124,7 +124,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """Arguments of a block behind its hidden states: positional ones and keywords."""
+    """Arguments of a block after its hidden states: positional ones and keywords."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]

@@ -158,7 +158,7 @@ def _gold_answers_one_by_one(
 
 
 def _separate(vlm: VLM) -> bool:
-    """Whether an active edit acts on a step's answer in another way than on the same answer in later steps' prompts."""
+    """Whether an active edit treats a step's answer differently from the same answer in the prompts of later steps."""
     return any(key.split(":")[0] in ("answer", "last") for key in vlm.edits_key)
 
 

@@ -18,7 +18,7 @@ from headatlas.errors import HeadAtlasError
 SECONDS = 10.0
 """How long a template may take for one short request."""
 MEMORY = 1 << 30
-"""How many bytes the process may grow by meanwhile."""
+"""How many bytes the process may grow by during that time."""
 LARGEST = 10_000_000
 """The largest whole number, and product of whole numbers such as `'a' * 1000 * 1000`, that a template may write."""
 _WIDTH = re.compile(r"[%:][^\s%{}\d]{0,4}\d{8,}")
@@ -33,7 +33,7 @@ def check_template(name: str, template: object) -> None:
         template: Jinja source, or several by name, as read from the model folder.
 
     Raises:
-        HeadAtlasError: it does, or a template is no text.
+        HeadAtlasError: it does, or a template is not a text.
     """
     for text in template.values() if isinstance(template, Mapping) else [template]:
         if not isinstance(text, str):

@@ -23,7 +23,7 @@ def transcripts(
 ) -> tuple[list[str], list[list[str]]]:
     """The text of every conversation, images as placeholders, and the prompt of each of its turns, a prefix of that text.
 
-    An end of turn that the template writes behind the last answer only if another turn follows is added.
+    An end of turn that the template writes after the last answer only if another turn follows is added.
 
     Raises:
         HeadAtlasError: the template writes a turn differently once later turns follow, in more than the answer's opening.
@@ -44,18 +44,18 @@ def _joined(vlm: LoadedModel, chat: Conversation, whole: str, prompts: list[str]
     joined = [prompts[0]]
     later = prompts[1:] if chat.open else [*prompts[1:], whole]
     for turn, after in enumerate(later):
-        behind = _behind(prompts[turn], after, chat.turns[turn].answer or "")
-        if behind is None:
+        tail = _tail(prompts[turn], after, chat.turns[turn].answer or "")
+        if tail is None:
             raise HeadAtlasError(
                 f"{vlm.family}'s chat template writes turn {turn} differently once later turns follow: each prompt must be a "
                 f"prefix of the conversation, got one that ends in {prompts[turn][-40:]!r}"
             )
-        joined.append(joined[-1] + behind)
+        joined.append(joined[-1] + tail)
     return (joined[-1], joined if chat.open else joined[:-1])
 
 
-def _behind(prompt: str, after: str, answer: str) -> str | None:
-    """The text behind `prompt` in `after`, the answer first; None if the answer does not start there.
+def _tail(prompt: str, after: str, answer: str) -> str | None:
+    """The text after `prompt` in `after`, which begins with the answer; None if the answer does not start there.
 
     Text that only the prompt has opens the answer, and the template drops it later.
     """

@@ -1,4 +1,4 @@
-"""The untrained twin of a model: the same architecture, tokenizer and image processor with weights drawn anew.
+"""The untrained twin of a model: the same architecture, tokenizer and image processor with new random weights.
 
 A result that the twin also shows does not come from training, but from the architecture, the prompt or the method.
 """
@@ -30,7 +30,7 @@ def untrained_twin(vlm: VLM, seed: int = 0) -> VLM:
     model: Any = vlm.model
     if getattr(model, "is_quantized", False):
         raise HeadAtlasError(
-            f"{vlm.name} is quantised, and an untrained twin cannot be; load it in bfloat16 or float32"
+            f"an untrained twin needs a model that is not quantised, got {vlm.name}; load it in bfloat16 or float32"
         )
     plain: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     try:

@@ -39,7 +39,7 @@ class VisionMemo:
             enough for the images of a batch.
 
     Attributes:
-        seen, run: images (or packed calls) that were asked for, and that were computed.
+        seen, run: how many images (or packed calls) were asked for, and how many were computed.
     """
 
     def __init__(self, vlm: Any, max_bytes: int | None = None) -> None:
@@ -77,7 +77,7 @@ class VisionMemo:
             del owner.__dict__["get_image_features"]
 
     def _features(self, real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        # A hook in the vision tower needs it to run, and kept features have no graph.
+        # A hook in the vision tower needs it to run, and cached features have no gradients.
         vision = (site.module for site in self._vlm.heads.sites if site.tower not in ("L", "X", "E"))
         if any(module._forward_pre_hooks for module in vision):
             return real(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Questions to decompose, and a model that decomposes them as it was told to."""
+"""Questions to decompose, and a model that replies from a script."""
 
 import json
 

@@ -39,7 +39,7 @@ def ask(server, *texts, cache=None, schema=None, pause=0.01, **options):
 
 
 def scripted(*acts):
-    """The acts in order, the last for ever."""
+    """The acts in order; the last one is repeated."""
     return lambda body, n: acts[min(n, len(acts) - 1)]
 
 

@@ -1,4 +1,4 @@
-"""Servers that misbehave end in one clear line: no traceback, no hang, nothing in the cache that is no reply."""
+"""Misbehaving servers give one clear line: no traceback, no hang, and only real replies in the cache."""
 
 import gzip
 import json

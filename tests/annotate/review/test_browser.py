@@ -1,4 +1,4 @@
-"""The page as annotators meet it: in Chromium, two people at once, hostile text, a server that dies."""
+"""The page in Chromium: two people at once, hostile text, a server that dies."""
 
 import os
 import re

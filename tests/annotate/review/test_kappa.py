@@ -7,7 +7,7 @@ from headatlas.annotate.review.kappa import fleiss, krippendorff_alpha, pairwise
 
 
 def columns(*raters: str) -> list[list[str]]:
-    """Items from one string a rater, "." where there is no label."""
+    """Items from one string per rater, "." where there is no label."""
     return [[label for label in item if label != "."] for item in zip(*(r.split() for r in raters), strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""An attention edit is the softmax of the edited logits, at its heads, queries and keys, row by row, and nothing else."""
+"""An attention edit gives the softmax of the edited logits at its heads, queries and keys, and changes nothing else."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A room with four things in a row, told in CLEVR's form: easy to check by eye."""
+"""A room with four things in a row, in CLEVR's form: easy to check by eye."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Real data files where they lie beside the project, small ones written here, and what every derived chain must hold."""
+"""Real data files if they lie beside the project, small ones written here, and the properties of every derived chain."""
 
 import json
 from collections.abc import Callable

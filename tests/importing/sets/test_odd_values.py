@@ -1,4 +1,4 @@
-"""Whatever a field holds, a record becomes a question or is listed with its reason: nothing is raised, nothing vanishes."""
+"""For any value of a field, a record becomes a question or is listed with a reason; no error is raised."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""What every activation method keeps to, tried on a tiny model."""
+"""Properties of every activation method, on a tiny model."""
 
 from dataclasses import replace
 

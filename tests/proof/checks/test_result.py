@@ -1,4 +1,4 @@
-"""One result stands for several: a failure before everything else, and nothing held by silence."""
+"""One result summarises several: a failure comes first, and a check without a result does not count as held."""
 
 from headatlas.proof.checks import Result, worst
 

@@ -1,4 +1,4 @@
-"""Every family of reference VLMs as small as can be, and one short training run of each, on the same rendered scenes."""
+"""Every family of reference VLMs as small as possible, and one short training run of each, on the same rendered scenes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headatlas.reference.train import Trainer
 
 
 def tiny(family):
-    """The family's sizes, shrunk; its proportions (patches a cell, grouped queries) kept."""
+    """The family's sizes, shrunk; its proportions (patches per cell, grouped queries) kept."""
     grouped = 2 if family.shape.kv_heads else None
     return replace(
         family.shape, vision_width=16, vision_layers=2, vision_heads=2, width=32, layers=2, heads=4, mlp=32, kv_heads=grouped

@@ -25,11 +25,11 @@ from headatlas.reference.losses import hidden
 from headatlas.reference.patches import PATCH_FIELDS, patch_labels
 from headatlas.reference.recipe import Recipe
 from headatlas.reference.smol import base, plain
+from headatlas.reference.smol.assembled import assemble
 from headatlas.reference.smol.model import (
     IMAGE,
     SCALE,
     LowRankLinear,
-    assemble,
     load_trained,
     merge_updates,
     trained_state,

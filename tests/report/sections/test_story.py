@@ -27,7 +27,7 @@ def with_negative(run, **values):
 
 def test_three_sentences_and_a_picture_of_three_panels_with_the_runs_numbers(run_dir):
     story = story_of(with_negative(read_run(run_dir), before=0.9, after=0.5, random_drop=0.02))
-    first, second, third = story.sentences
+    first, second, third, _ = story.sentences
     assert first.startswith("Of the 48 attention heads of synthetic-vlm, 3 stand out for spatial perception")
     assert story.heads == ("L5.H0", "L5.H1", "L5.H2")
     assert second.startswith("On average they put")
@@ -75,7 +75,7 @@ def test_a_scorer_without_spatial_heads_says_so(run_dir):
     run = read_run(run_dir)
     none = run.tables["selection"].assign(count=0, heads="", reason="no head beats shuffled labels")
     story = story_of(replace(run, tables={**run.tables, "selection": none, "negative": run.tables["negative"].head(0)}))
-    assert len(story.sentences) == 1
+    assert len(story.sentences) == 2  # the other is on the redundant group
     assert story.sentences[0].endswith("none stands out for a spatial function: no head beats shuffled labels.")
 
 
@@ -93,3 +93,18 @@ def test_a_scorer_whose_heads_were_not_silenced_says_which_were(run_dir):
     story = story_of(run, "paper")
     assert "only heads found by ablation were" in story.sentences[2].lower()
     assert not story.bars
+
+
+def test_heads_that_stand_in_for_each_other_are_named_if_they_cost_more_than_random_ones(run_dir):
+    run = read_run(run_dir)
+    groups = run.tables["groups"]
+    groups.loc[groups["part"] == "all", ["drop", "low", "high"]] = (0.34, 0.251, 0.43)
+    fourth = story_of(run).sentences[3]
+    assert fourth == (
+        "4 heads do the same work in spatial perception and stand in for each other (L5.H0, L5.H1, L5.H2, L5.H3): without any "
+        "one of them accuracy falls by 2 points at most, without all of them by 34 (95 % interval 25 to 43)."
+    )
+    for column, value in (("low", -0.01), ("beyond_low", -0.01), ("p", 0.2), ("p", float("nan"))):
+        weak = groups.copy()
+        weak.loc[weak["part"] == "all", column] = value
+        assert len(story_of(replace(run, tables={**run.tables, "groups": weak})).sentences) == 3

@@ -1,4 +1,4 @@
-"""Verdicts, from tables made by hand: each claim can come out every way."""
+"""Verdicts from hand-made tables: each claim reaches every verdict."""
 
 import numpy as np
 import pandas as pd
@@ -105,7 +105,7 @@ def test_every_function_must_be_sparse_and_sparser_than_random_heads():
 
 
 def test_a_model_at_chance_has_no_sparse_functions():
-    """Where removing all heads takes nothing away, few heads "do all of the damage" of nothing."""
+    """If removing all heads does no damage, no share of it can be computed."""
     made = verdicts({"concentration": concentration(*[(1.0, 0.95, 1.05)] * 8, all_low=-0.02)})["C1", "ablation"]
     assert made.verdict == "not testable here"
     assert made.effect is None

@@ -1,4 +1,4 @@
-"""The stage `positive_control`, in a finished study: when it runs, when it is left out, and what it leaves behind."""
+"""The stage `positive_control`, in a finished study: when it runs, when it is left out, and what it writes."""
 
 from contextlib import contextmanager
 

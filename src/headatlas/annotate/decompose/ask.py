@@ -21,6 +21,7 @@ from headatlas.answers.parsing import matches
 from headatlas.cogvsr.functions import MEANINGS
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 
 DECOMPOSE = Prompt.load("headatlas.annotate.decompose", "decompose.v1")
 VERIFY = Prompt.load("headatlas.annotate.decompose", "verify.v1")
@@ -51,7 +52,7 @@ class Rules:
     side: int = 1024
     """Longest side of the image that is sent, in pixels."""
     round: int = 0
-    """Another number asks again what the cache would answer."""
+    """With another number, questions are asked again instead of answered from the cache."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.least <= self.most <= MOST_STEPS:
@@ -70,11 +71,13 @@ class Chain:
     model: str
     """The model that wrote them, as the server names it."""
     tries: int
-    """Drafts that it took."""
+    """Number of drafts that were needed."""
     dropped: tuple[str, ...] = ()
     """Steps that were dropped as repeats, and why."""
     verified_by: str = ""
     """Model that answered every step blind and agreed; "" if none did."""
+
+    __repr__ = brief
 
 
 @dataclass

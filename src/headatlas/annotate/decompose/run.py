@@ -17,6 +17,7 @@ from headatlas.annotate.llm import LLM, CallFailed, Endpoint, ReplyCache, Usage,
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.storage import beside
 
@@ -47,6 +48,8 @@ class Outcome:
     """Calls and tokens of all runs with this cache, by model: `{model: {calls, prompt_tokens, completion_tokens}}`."""
     cost: float | None = None
     """US dollars of all runs; None if the price of a model is not known."""
+
+    __repr__ = brief
 
     def report(self) -> dict[str, Any]:
         """The counts as plain values, for JSON."""
@@ -83,7 +86,7 @@ def decompose(
         endpoint: the model that writes the steps.
         out: folder of the new dataset. Questions that fail are not in it; they are listed in the work folder.
         verifier: the model that answers every step blind; None for the one that writes.
-        verify: False leaves the blind check out. The checks by rule are always made.
+        verify: False leaves the blind check out. The checks by rule are always run.
         rules: numbers of steps and drafts, size of images.
         everything: decompose questions that have several steps too.
         work: folder of the cache and the lists; None for `out` with ".decompose" appended.
@@ -98,7 +101,7 @@ def decompose(
     Raises:
         EndpointDown: the endpoint cannot be used. Replies so far are kept: run it again.
         HeadAtlasError: nothing to decompose, another process uses the work folder, or no question was decomposed.
-        Stopped: Ctrl-C or SIGTERM; the message says how to go on.
+        Stopped: Ctrl-C or SIGTERM; the message says how to continue.
     """
     rules = rules or Rules()
     out = Path(out)
@@ -111,7 +114,7 @@ def decompose(
     if not todo:
         raise HeadAtlasError(
             f"nothing to decompose: all {len(ids)} questions of {data.name} have several steps already; "
-            "--all (everything=True) writes them anew"
+            "--all (everything=True) decomposes them again"
         )
     replies = work / "replies.sqlite"
     message = (

@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from headatlas import stats
 from headatlas.annotate.judge.ask import VERDICTS
+from headatlas.printing import brief
 
 RATERS = ("human", "judge", "parser")
 
@@ -29,6 +30,8 @@ class Agreement:
     """One row per pair of raters and of verdicts: rater_a, rater_b, verdict_a, verdict_b, n."""
     differences: pd.DataFrame
     """The rows of the judged table on which two raters differ."""
+
+    __repr__ = brief
 
 
 def agreement(table: pd.DataFrame, n: int = 2000, seed: int = 0) -> Agreement:

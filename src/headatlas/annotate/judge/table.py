@@ -42,7 +42,7 @@ def read_answers(path: str | Path, data: CogVSR | None = None) -> pd.DataFrame:
         HeadAtlasError: the file cannot be read, a column is missing, or a label is unknown; the message gives the row.
     """
     if Path(path).exists() and not Path(path).is_file():
-        raise HeadAtlasError(f"{path}: not a readable CSV file (it is no ordinary file)")
+        raise HeadAtlasError(f"{path}: not a readable CSV file (it is not a regular file)")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
     except (OSError, ValueError, pd.errors.ParserError) as error:
@@ -95,7 +95,7 @@ def judge_answers(
         endpoint: the judge; None for the parser only.
         cache: SQLite file of replies; None stores none.
         only_unparsable: ask the judge only about answers that the parser cannot read.
-        round: another number asks again what the cache would answer.
+        round: with another number, the judge is asked again instead of the cache.
         progress: see `headatlas.progress`.
         pause: as `LLM`.
 
@@ -106,7 +106,7 @@ def judge_answers(
     Raises:
         EndpointDown: the judge cannot be asked. Replies so far are in the cache.
         HeadAtlasError: the cache cannot be used.
-        Stopped: Ctrl-C or SIGTERM; the message says how to go on.
+        Stopped: Ctrl-C or SIGTERM; the message says how to continue.
     """
     rows = cases(table)
     parsed = [parser_verdict(case) for case in rows]

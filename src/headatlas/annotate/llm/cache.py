@@ -17,6 +17,7 @@ from filelock import BaseFileLock, Timeout
 
 from headatlas.annotate.llm.server_errors import BROKEN_OFF
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 from headatlas.storage import file_lock
 
 
@@ -31,6 +32,8 @@ class Reply:
     """The model as the server names it."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    __repr__ = brief
 
 
 _COLUMNS = tuple(field.name for field in fields(Reply))
@@ -79,7 +82,7 @@ class ReplyCache:
         if row is None or [type(value) for value in row] != [str, str, str, int, int]:
             return None
         reply = Reply(*row)
-        return None if reply.finish in BROKEN_OFF else reply  # stored by versions that took these for replies
+        return None if reply.finish in BROKEN_OFF else reply  # earlier versions stored these as replies
 
     def put(self, key: str, reply: Reply, asked: str, prompt: str) -> None:
         """Store a reply; when this returns, it is on the disk.

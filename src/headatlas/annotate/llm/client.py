@@ -203,7 +203,7 @@ class LLM:
             return reply
 
     async def _converse(self, request: Request) -> Reply:
-        """One try; the form of the request is changed as often as the server refuses a field of it."""
+        """One try; whenever the server refuses a field, the request is changed and sent again."""
         redactor, plain = self._redactor(), False
         for _ in range(5):
             body = self._dialect.body(request, plain)
@@ -347,7 +347,7 @@ def _failure(state: RetryCallState) -> _Again:
 
 
 def _json(text: str) -> Any:
-    """The JSON value of a text, None if it is none."""
+    """The JSON value of a text, None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

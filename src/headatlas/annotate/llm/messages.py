@@ -17,6 +17,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from headatlas.pictures import upright
+from headatlas.printing import brief
 
 Role = Literal["system", "user", "assistant"]
 
@@ -56,6 +57,8 @@ class Message:
     text: str
     pictures: tuple[Picture, ...] = ()
 
+    __repr__ = brief
+
     def to_wire(self) -> dict[str, Any]:
         """The message in the chat format."""
         if not self.pictures:
@@ -74,7 +77,9 @@ class Request:
     schema: dict[str, Any] | None = None
     """JSON schema that the reply should follow; None for free text."""
     round: int = 0
-    """Another number has replies of its own: it asks again what the cache would answer."""
+    """Each number has its own cached replies; with another number the model is asked again."""
+
+    __repr__ = brief
 
     def key(self, model: str, temperature: float | None, max_tokens: int) -> str:
         """64 hex digits that depend on model, prompt, text, pictures and settings, and on nothing else."""

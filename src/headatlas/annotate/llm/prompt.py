@@ -9,6 +9,8 @@ from typing import Any
 
 import jinja2
 
+from headatlas.printing import brief
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -16,6 +18,8 @@ class Prompt:
 
     text: str
     version: str
+
+    __repr__ = brief
 
     @classmethod
     def load(cls, package: str, name: str) -> Prompt:

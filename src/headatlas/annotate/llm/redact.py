@@ -22,7 +22,7 @@ class Redactor:
 
     Every run of characters that is a part of the key is replaced if it has at least 8 characters and begins or ends as the
     key does, or has at least 11 (a little more for keys of more than 128 characters). Percent, HTML, JSON, hexadecimal and
-    base64 encodings of the key are replaced too, and upper and lower case are not told apart.
+    base64 encodings of the key are replaced too, in upper or lower case.
 
     Args:
         key: the API key, ASCII; "" if there is none. A key of fewer than 8 characters, such as "none", is a placeholder rather

@@ -13,7 +13,7 @@ PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523,
 """Statuses after which the same call may succeed."""
 
 LONGEST = 120.0
-"""Seconds that are waited at most before a call is made again."""
+"""The longest wait before a call is made again, in seconds."""
 
 _A_DAY = 86_400.0  # seconds; longer waits are ignored
 
@@ -34,7 +34,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _until(date: str) -> float:
-    """Seconds until an HTTP date; 0 if it is none."""
+    """Seconds until an HTTP date; 0 if the text is not a date."""
     try:
         when = parsedate_to_datetime(date)
         return (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
@@ -49,7 +49,7 @@ class Gate:
         self._opens = 0.0
 
     def close_for(self, seconds: float) -> None:
-        """Let nobody pass for this long, at most `LONGEST` seconds."""
+        """Close the gate for this long, at most `LONGEST` seconds."""
         self._opens = max(self._opens, time.monotonic() + min(seconds, LONGEST))
 
     async def passed(self) -> None:

@@ -12,7 +12,7 @@ PAYMENT, AUTHENTICATION, UNKNOWN_MODEL, BAD_GATEWAY = 402, 401, 404, 502
 BROKEN_OFF = frozenset(
     {"error", "abort", "aborted", "cancelled", "canceled", "interrupted", "timeout", "insufficient_system_resource"}
 )
-"""Finish reasons of replies that a server broke off; what had arrived is no reply, and the next try may succeed."""
+"""Finish reasons of replies that a server broke off. Their text is not used; the next try may succeed."""
 
 _NAMES = (
     (
@@ -47,7 +47,7 @@ _WORDS = (
     (UNKNOWN_MODEL, re.compile(r"\bmodel\b.{0,120}\b(?:not found|does not exist|unknown)|(?:no such|unknown) model")),
     (429, re.compile(r"rate.?limit|too many requests")),
 )
-"""The same in the words of a message, read only where no status and no name says it."""
+"""The same by the words of a message, used only if the error gives neither a status nor a name."""
 
 _CODES = ("code", "status", "status_code", "error_code", "http_status", "type", "reason")
 _MESSAGES = ("message", "detail", "msg", "error_msg", "errmsg", "error_description", "status_msg", "title", "error")

@@ -56,7 +56,7 @@ class Answered(Generic[M]):
 
     value: M
     tries: int
-    """Replies that it took."""
+    """Number of replies that were needed."""
     model: str
     """The model as the server names it."""
 
@@ -164,7 +164,7 @@ def _json_values(text: str) -> Iterator[Any]:
         at = begin.start()
         try:
             value, at = decoder.raw_decode(text, at)
-            if "\\u" in text:  # JSON may spell half a surrogate pair, which no file takes
+            if "\\u" in text:  # JSON may spell half a surrogate pair, which cannot be written to a file
                 value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
             yield value
         except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ from headatlas.annotate.review.votes import WHOLE, Vote, VoteStore
 from headatlas.cogvsr.schema import Question, Step
 from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 from headatlas.storage import beside
 
 
@@ -32,6 +33,8 @@ class Reviewed:
     """(question id, state, why) of all other questions; the state is open, undecided or dropped."""
     provenance: list[dict[str, Any]] = field(default_factory=list)
     """One record for every step of the dataset, kept or not: its original and final form, why, and every vote on it."""
+
+    __repr__ = brief
 
 
 def review_result(data: CogVSR, store: VoteStore, rule: Rule) -> Reviewed:

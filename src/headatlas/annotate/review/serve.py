@@ -29,7 +29,7 @@ def serve(
 
     Raises:
         HeadAtlasError: the port cannot be used, or starlette and uvicorn are not installed.
-        Stopped: Ctrl-C or SIGTERM; the message says how to go on.
+        Stopped: Ctrl-C or SIGTERM; the message says how to continue.
     """
 
     def make(taken: int) -> Any:

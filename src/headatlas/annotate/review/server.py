@@ -86,7 +86,7 @@ class _Page:
         )
 
     def questions(self, request: Request) -> Response:
-        """Of every question: how many of its steps this person has decided; and its state for adjudicators."""
+        """For every question: how many of its steps this person has decided, and, for adjudicators, its state."""
         if refusal := self._outdated(request):
             return refusal
         annotator, role = _who(request)
@@ -111,7 +111,7 @@ class _Page:
         return JSONResponse(rows)
 
     def _outdated(self, request: Request) -> Response | None:
-        """The refusal for a page that was loaded when this address served other steps; it keeps its votes on them."""
+        """The reply to a page that was loaded when this address served another dataset; the page keeps its votes."""
         steps = request.query_params.get("steps")
         if steps is None or steps == self._store.fingerprint:
             return None

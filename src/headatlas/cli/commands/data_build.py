@@ -29,7 +29,7 @@ def build(
 
     Example: headatlas data build --n 400 --seed 0 --out data/scenes
 
-    SOURCE can also be a stored dataset, which is checked and written anew (a .jsonl file with paths of images becomes
+    SOURCE can also be a stored dataset, which is checked and stored again (a .jsonl file with paths of images becomes
     Parquet with the images inside). --n, --seed and --splits apply to named sources only.
     """
     from headatlas.cogvsr import CogVSR, load

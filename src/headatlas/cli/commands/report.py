@@ -18,7 +18,7 @@ def report(
 ) -> None:
     """Judge the claims and write report.html and its charts, from the results of a study.
 
-    Works on a run directory: `headatlas report --out runs/demo`. The page is always written anew. The model is loaded only
+    Works on a run directory: `headatlas report --out runs/demo`. The page is always written again. The model is loaded only
     if the worked examples do not exist yet, if results are missing or damaged and have to be computed again, or with --again.
     """
     from headatlas.study import open_recorded, run_command

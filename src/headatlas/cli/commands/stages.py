@@ -57,7 +57,7 @@ def print_ran(name: str, out: Path, ran: list[str], as_json: bool) -> None:
     if as_json:
         print_json({"command": name, "ran": ran, "out": str(out), "files": result_files(out)})
     else:
-        what = f"ran {', '.join(ran)}" if ran else "was already done (--again runs it anew)"
+        what = f"ran {', '.join(ran)}" if ran else "was already done (--again repeats it)"
         print(f"{name}: {what}; results in {out / 'results'}")
 
 

@@ -50,7 +50,9 @@ def study(
     ] = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Show the study on a page of this machine while it runs; the report grows on it."),
+        typer.Option(
+            "--watch", help="Show the running study and the finished part of its report on a page of this machine."
+        ),
     ] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of --watch on 127.0.0.1; 0 takes a free port.")

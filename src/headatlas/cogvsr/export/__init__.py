@@ -1,4 +1,4 @@
-"""Write datasets for use elsewhere: a Hugging Face folder with its card, JSON lines, or CogQA's format; one file a format.
+"""Write datasets for use elsewhere: a Hugging Face folder with its card, JSON lines, or CogQA's format; one file per format.
 
 A format is a function `(data, folder)` that writes into an empty folder; `@writes(name)` registers it.
 """

@@ -1,4 +1,4 @@
-"""Write the folder of `cogvsr-mini` anew, after a change of the source `scenes`: `python -m headatlas.cogvsr.mini.make`."""
+"""Write the folder of `cogvsr-mini` again after a change of the source `scenes`: `python -m headatlas.cogvsr.mini.make`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headatlas.cogvsr.store import CogVSR, load
 
 
 def make(folder: Path = FOLDER.parent) -> None:
-    """Render the questions anew and write `data/` and `README.md` into `folder`; pictures as lossless WebP, half a PNG's size."""
+    """Render the questions and write `data/` and `README.md` into `folder`; pictures as lossless WebP, half a PNG's size."""
     scenes = load("scenes", n=N, seed=SEED)
 
     def rows() -> Iterator[dict[str, Any]]:

@@ -143,7 +143,7 @@ HA.showExamples = (name) => {
       if (!found) { HA.showExamples(name); return; }
       const titles = Object.fromEntries(HA.about.functions.map((one) => [one.name, one.title]));
       box.replaceChildren(HA.el("h3", {}, "Where else it matters"),
-        HA.el("p", {}, `On ${found.n} steps of ${found.questions} questions, removing it breaks ${found.broken} right answers and mends ${found.mended}.`),
+        HA.el("p", {}, `On ${found.n} steps of ${found.questions} questions, removing it breaks ${found.broken} right answers and corrects ${found.mended}.`),
         HA.el("ul", { class: "examples" }, ...found.examples.map((one) => HA.el("li", {}, HA.el("button", { type: "button", on: { click: () => HA.openExample(one) } },
           HA.el("img", { src: HA.pictureUrl({ example: one.example }, true), alt: "", loading: "lazy" }),
           HA.el("span", {}, one.shown, HA.el("small", {}, `${titles[one.function] || one.function}: ${one.before} → `, HA.el("b", { class: one.before === one.after ? "" : "other" }, one.after), `, ${HA.signed(-one.fall)} nats`)))))),
@@ -170,6 +170,6 @@ HA.showSets = (found) => {
     one.n_random ? HA.el("span", { class: "weak" }, ` ${one.n_random} random sets of this size: ${HA.signed(-one.random)} on average, ${one.as_large || "none"} as large.`) : ""));
   if (found.hidden.length) sets.push(HA.el("p", {}, "Little alone, much together: ", ...found.hidden.map(link)));
   box.replaceChildren(...(sets.length ? sets : [HA.el("p", { class: "weak" }, "No set of heads was found that costs the answer 0.05 nats.")]),
-    HA.el("p", { class: "weak" }, "Chosen on this answer: this describes it and is no test."));
+    HA.el("p", { class: "weak" }, "Chosen on this answer: it describes the answer and is not a test."));
   HA.showHead();
 };

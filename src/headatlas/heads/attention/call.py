@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
+from headatlas.printing import brief
 
 CLOSE = {torch.float32: 1e-4, torch.float64: 1e-9}
 """Largest accepted difference between a . V and the kernel's output, as a share of the largest value; 0.03 in half precision."""
@@ -39,7 +40,7 @@ class LogitChange:
     change: Callable[[Tensor], Tensor]
 
     def concerns(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Bool[Tensor, "B n Q"]:
-        """Which of these rows are changed."""
+        """Which of these rows the edit changes."""
         chosen = self.chosen[:, list(heads)][:, :, None]
         return (
             chosen.expand(-1, -1, at.shape[1]) if self.queries is None else chosen & self.queries.gather(1, at)[:, None]
@@ -72,6 +73,8 @@ class AttentionCall:
     output: Float[Tensor, "B T H E"]
     own_weights: Float[Tensor, "B H T K"] | None = None
     changes: tuple[LogitChange, ...] = ()
+
+    __repr__ = brief
 
     @classmethod
     def of(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.address import Heads, HeadSet
+from headatlas.printing import brief
 
 Kind = Literal["add", "scale", "block"]
 
@@ -38,6 +39,8 @@ class AttentionEdit:
     others: float = 0.0
     name: str = "attend"
     queries: Literal["text"] | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.queries not in (None, "text"):

@@ -17,6 +17,7 @@ from headatlas.heads.attention.call import AttentionCall
 from headatlas.heads.attention.sites import WindowWatch, first_key, observed, places
 from headatlas.heads.grid import HeadGrid, Site
 from headatlas.heads.scope import Window
+from headatlas.printing import brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class AttentionRows:
     at: Int[Tensor, "B Q"]
     real: Bool[Tensor, "B Q"]
     first_key: int
+
+    __repr__ = brief
 
     @property
     def sink(self) -> Float[Tensor, "B n Q"]:
@@ -67,7 +70,7 @@ class AttentionReader:
         grid: its heads.
         heads: which heads, all of one tower; by default every head of the language model.
         queries: bool `[B, T]` over the full sequence of the batch, padding included: where rows are wanted. None: everywhere,
-            which is `T x T` numbers a head. Tokens that `generate` decodes behind it are always read. May be set anew as
+            which is `T x T` numbers per head. Tokens that `generate` decodes after it are always read. May be set again as
             `reader.queries` before each batch. Vision towers, text encoders and connectors are read everywhere.
         on_rows: see above.
 
@@ -165,7 +168,7 @@ class AttentionReader:
                 f"queries must be [B, T] = [{call.query.shape[0]}, {end}] of this batch, got {list(self.queries.shape)}"
             )
         now = self.queries[:, window.past : end]
-        if now.shape[1] < window.length:  # decoded behind the mask
+        if now.shape[1] < window.length:  # decoded after the mask's end
             more = torch.ones(rows, window.length - now.shape[1], dtype=torch.bool, device=now.device)
             now = torch.cat([now, more], 1)
         return now

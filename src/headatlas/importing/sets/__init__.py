@@ -1,1 +1,1 @@
-"""The importers of outside datasets, one file a set. Each registers itself with `@importer(name, ...)`."""
+"""The importers of outside datasets, one file per set. Each registers itself with `@importer(name, ...)`."""

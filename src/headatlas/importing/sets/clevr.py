@@ -29,5 +29,6 @@ from headatlas.importing.rooms3d.source import read_folder
     tested_on="real files",
 )
 def clevr(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One draft a question. The question type is the last operation: count, exist, query, same, equal, less, greater, related."""
+    """One draft per question. The question type is the last operation: count, exist, query, same, equal, less, greater,
+    related."""
     return read_folder(origin)

@@ -42,7 +42,7 @@ _DASHES = re.compile(r"\n\s*options:\s*\n((?:\s*-\s*.+\n?)+)\s*$", re.IGNORECASE
     steps="given",
 )
 def cogqa(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One draft a question, with the authors' own steps."""
+    """One draft per question, with the authors' own steps."""
     return each(origin, _draft, "*.json", "*.jsonl")
 
 

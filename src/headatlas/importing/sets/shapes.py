@@ -51,7 +51,7 @@ _NOTE = "(Left of, right of, above and below mean the next cell.)"
     files=("*.npy", "*.query", "*.query_str.txt", "*.output"),
 )
 def shapes(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One yes/no question a picture. The question type is the number of chained relations."""
+    """One yes/no question per picture. The question type is the number of chained relations."""
     for path in origin.need("*.input.npy"):
         stem = path.name.removesuffix(".input.npy")
         try:

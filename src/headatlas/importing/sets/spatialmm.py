@@ -31,7 +31,7 @@ from headatlas.importing.single import mark, single
     shareable=False,
 )
 def spatialmm(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice question a record. The question type: whether one or two things are asked about, and the point of view."""
+    """One choice question per record. The question type: whether one or two things are asked about, and the point of view."""
     return each(origin, _draft, "spatial_mm_*.json", "*.json", "*.jsonl")
 
 

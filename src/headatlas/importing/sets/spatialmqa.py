@@ -28,7 +28,7 @@ from headatlas.importing.single import mark, single
     tested_on="real files",
 )
 def spatialmqa(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice question a record. The question type is the point of view: the camera's or that of a person in the picture."""
+    """One choice question per record. The question type is the point of view: the camera's or that of a person in the picture."""
     return each(origin, _draft, "*.jsonl", "*.json", "*.parquet")
 
 

@@ -39,7 +39,7 @@ _CLASSES = {"@": "player", "*": "goal", "#": "hole"}
     files=("*.txt", "*.png"),
 )
 def vsp(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One question a map. The question types are `hole` (yes/no) and `moves` (a number)."""
+    """One question per map. The question types are `hole` (yes/no) and `moves` (a number)."""
     for path in origin.need("table/*.txt"):
         level, task = path.parent.parent, next((p for p in path.parts if re.fullmatch(r"task\d+", p)), "")
         key = "-".join(part for part in (task, level.name, path.stem) if part)

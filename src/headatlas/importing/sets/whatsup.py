@@ -37,7 +37,7 @@ _TEXT = "Which of these says best what the picture shows?"
     tested_on="real files",
 )
 def whatsup(origin: Origin) -> Iterator[Draft | LeftOut]:
-    """One choice question a picture. The question type is the relation, which is part of the picture's name."""
+    """One choice question per picture. The question type is the relation, which is part of the picture's name."""
 
     for path in origin.need("controlled_*.json", "*_obj.json", "*.json"):
         made = read_json(path)

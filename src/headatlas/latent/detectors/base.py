@@ -32,7 +32,7 @@ class Detector(Protocol):
 
 
 DETECTORS: Registry[Callable[..., Detector]] = Registry("detector", ("headatlas.latent.detectors.*",))
-"""Makers of detectors by name. A new one is a class with `@detector("name")` in a new file here, or in another package."""
+"""Detector classes by name. A new one is a class with `@detector("name")` in a new file here, or in another package."""
 
 
 def detector(name: str) -> Callable[[Callable[..., Detector]], Callable[..., Detector]]:

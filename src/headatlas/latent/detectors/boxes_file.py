@@ -18,13 +18,13 @@ from headatlas.latent.detectors.base import Detections, detector, picture_key
 
 @detector("file")
 class BoxesFile:
-    """Boxes that were found before.
+    """Boxes read from a file.
 
     Args:
         source: path of the file.
 
     Raises:
-        HeadAtlasError: the file is missing or a line is no box; the message names the line.
+        HeadAtlasError: the file is missing or a line is not a box; the message names the line.
     """
 
     def __init__(self, source: str | Path = "") -> None:

@@ -60,7 +60,7 @@ class EndpointDetector:
         cache: file that replies are kept in; None keeps them in memory.
 
     Raises:
-        HeadAtlasError: no model's name; at a picture, no usable reply.
+        HeadAtlasError: the model's name is missing; when called, the endpoint gives no usable reply.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class OpenVocabulary(ABC):
     Args:
         source: folder or Hugging Face id of the checkpoint; weights must be safetensors.
         threshold: boxes with a lower score are dropped, 0..1.
-        most: boxes of one label at most, the best first.
+        most: largest number of boxes of one label; the best are taken.
         device: by default the first CUDA device if there is one, else the CPU.
 
     Raises:
@@ -52,7 +52,7 @@ class OpenVocabulary(ABC):
 
     @cached_property
     def _digest(self) -> str:
-        """Of the weights."""
+        """A digest of the weights."""
         return weights_digest(self._loaded[0])
 
     def __call__(self, question: Question) -> Detections:

@@ -29,6 +29,7 @@ from headatlas.cogvsr.schema import Question
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.latent.detectors import Detector, GroundTruth
+from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.registry import Registry
 from headatlas.scoring.base import ActivationsLike
@@ -65,8 +66,8 @@ class MethodInputs:
         control: the control of itself that the method is fitted as; "" for the method. For `random_heads` and `all_heads` the
             heads are already in `heads`; the method carries out the other controls itself.
         n_fit: most questions of split P on which gradients are taken.
-        batch_size: questions a batch.
-        fit_batch: questions a batch where gradients are taken.
+        batch_size: questions per batch.
+        fit_batch: questions per batch where gradients are taken.
         progress: see `headatlas.progress`.
         shared: answers of the unchanged model to split T, kept for all methods and controls that are fitted from these inputs
             while the model and the data stay as they are; None: every method computes its own.
@@ -84,6 +85,8 @@ class MethodInputs:
     fit_batch: int = 8
     progress: Progress | None = None
     shared: dict[str, pd.DataFrame] | None = field(default=None, repr=False, compare=False)
+
+    __repr__ = brief
 
     @property
     def spatial_heads(self) -> HeadSet:
@@ -217,7 +220,7 @@ class Method(Protocol):
 
 
 METHODS: Registry[Callable[[], Method]] = Registry("method", ("headatlas.latent.methods.*",))
-"""Makers of methods by name. A new one is a class with `@method("name")` in a new file here, or in another package."""
+"""Method classes by name. A new one is a class with `@method("name")` in a new file here, or in another package."""
 
 
 def method(name: str) -> Callable[[Callable[[], Method]], Callable[[], Method]]:

@@ -69,7 +69,7 @@ class Gain:
 
     @property
     def cost(self) -> Cost:
-        """One number a head."""
+        """One number per head."""
         return Cost(parameters=len(self.heads))
 
     def fit(self, inputs: MethodInputs) -> None:

@@ -68,7 +68,7 @@ class Gates:
 
     @property
     def cost(self) -> Cost:
-        """One number a head."""
+        """One number per head."""
         return Cost(parameters=len(self.heads))
 
     def fit(self, inputs: MethodInputs) -> None:

@@ -146,7 +146,8 @@ def redistributed(
     share: float,
     image_mass: float,
 ) -> AttentionCall | None:
-    """The call with `share` of the sinks' attention given to the other image tokens, at query positions `rows` of `heads`."""
+    """The attention call with `share` of the sinks' attention given to the other image tokens, at query positions `rows` of
+    `heads`."""
     at, real = places(rows)
     if not at.shape[1] or not heads:
         return None
@@ -225,7 +226,7 @@ def first_token_norms(inputs: MethodInputs) -> Float[Tensor, " d"]:
 
 
 def _keys(mask: Tensor, call: AttentionCall) -> Tensor:
-    """A mask over the sequence as one over the call's keys: False for decoded keys, without those that a sliding window
+    """Turn a mask over the sequence into one over the call's keys: False for decoded keys, without those that a sliding window
     dropped."""
     mask = mask.to(call.query.device)
     total = max(mask.shape[1], call.n_keys)

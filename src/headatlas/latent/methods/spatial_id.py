@@ -1,4 +1,4 @@
-"""The method `spatial_id` (arXiv 2601.12626): the words of things are told where the things are.
+"""The method `spatial_id` (arXiv 2601.12626): add to the word of each thing a vector for the thing's place.
 
 Models bind places to words: the state of "car" in the middle of the network holds in which part of the picture the car is. The
 *spatial ID* of a cell of a grid over the picture is what the states of words of things in that cell have in common: their mean,
@@ -41,7 +41,7 @@ Mention = tuple[int, int, str, int]
 @method("spatial_id")
 @dataclass
 class SpatialID:
-    """Add to the words of things where they are.
+    """Add to the words of things a vector for the thing's place.
 
     Args:
         depths: layers tried, as shares of the depth.
@@ -115,7 +115,7 @@ class SpatialID:
 
     @contextmanager
     def applied(self, vlm: VLM) -> Iterator[ShowQuestion | None]:
-        """Within the block, questions that are shown by what it gives have the places of their things added to their words."""
+        """Within the block, questions that are shown by what it gives have a vector for each thing's place added to its words."""
         if not self.length or self.reason:
             yield None
             return

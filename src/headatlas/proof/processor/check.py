@@ -18,6 +18,7 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet, ZReader, zero
+from headatlas.printing import brief
 from headatlas.proof.checks.result import CLOSE, SEEN
 from headatlas.proof.checks.sequences import error_text
 from headatlas.proof.processor.build import tiny_processor_of, write_checkpoint
@@ -57,6 +58,8 @@ class ProcessorReport:
     scope_image: str = ""
     differences: dict[str, float] = field(default_factory=dict)
     problem: str = ""
+
+    __repr__ = brief
 
     def to_json(self) -> dict[str, Any]:
         """The same as a dictionary of plain values."""

@@ -46,7 +46,7 @@ class Llava(Family):
 
     def processor(self, tokenizer: PreTrainedTokenizerFast, shape: Shape) -> LlavaProcessor:
         """Return LLaVA's processor with CLIP's image processor."""
-        # CLIP's class token is counted and then dropped ("default"), hence the one additional token.
+        # CLIP's class token is counted and then dropped ("default"), so there is one more token.
         return LlavaProcessor(
             image_processor=clip_pictures(shape.image_size), tokenizer=tokenizer, patch_size=shape.patch_size,
             num_additional_image_tokens=1, vision_feature_select_strategy="default", chat_template=self.form.template,

@@ -58,7 +58,7 @@ REWORDED = 0.5
 MIX = {
     "quiz": 0.34, "own": 0.22, "more": 0.26, "listing": 0.06, "plain": 0.05, "direct": 0.04, "blind_more": 0.02, "caption": 0.01
 }  # fmt: skip
-"""Probability of each kind of batch in stages 3 and 4. The base can read and knows what sides are opposite: most batches are for
+"""Probability of each kind of batch in stages 3 and 4. The base can already read and knows opposite sides, so most batches train
 looking, and few are without a picture."""
 
 
@@ -121,7 +121,7 @@ class Smol(Llava):
         return reword(question, rng, "train") if rng.random() < REWORDED else question
 
     def more_rows(self, encoder: Encoder, folder: Path) -> dict[str, list[Row]]:
-        """Return plain conversations as the base has them, which keep its English."""
+        """Return plain conversations with the base's answers, which preserve its English."""
         assert isinstance(encoder, PieceEncoder)
         model, tokenizer = self._base()
         answers = plain_answers(model, tokenizer, folder / "plain.json")
@@ -223,7 +223,7 @@ class PatchWords(nn.Module):
         return words[ids].sum(0) if ids else torch.zeros_like(words[0])
 
     def target(self, labels: UInt8[Tensor, "B P fields"]) -> Float[Tensor, "B P E"]:
-        """Return what each patch should be."""
+        """Return the target vector of each patch."""
         total = torch.zeros(*labels.shape[:2], len(self.mean), device=labels.device)
         count = torch.zeros_like(total[..., 0])
         for i in range(len(PATCH_FIELDS)):
@@ -245,7 +245,7 @@ class PatchWords(nn.Module):
 
 
 STRENGTH = 2.0
-"""How much longer what a patch says is than what one word says."""
+"""How much longer a patch's target is than that of a single word."""
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 

@@ -1,4 +1,4 @@
-"""What a model around a pretrained language model is measured on besides: questions in free words, plain text beside the base."""
+"""Further measures of a model around a pretrained language model: questions in free words, plain text beside the base."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headatlas.reference.smol.prompts import HELD_OUT_PROMPTS
 from headatlas.scenes.wording import reword
 
 LONGEST = 32
-"""Tokens of the base's answers that are compared, at most."""
+"""The most tokens of the base's answers that are compared."""
 
 
 def in_free_words(questions: Sequence[Question], seed: int = 0) -> list[Question]:

@@ -1,6 +1,7 @@
 """The family smol's architecture: LLaVA with a small CLIP tower around SmolLM2, and low-rank updates of SmolLM2's linear layers.
 
-Only the tower, the projector and the updates are trained and shipped (`write_parts`); `assemble` merges them with the base.
+Only the tower, the projector and the updates are trained and shipped (`write_parts`); `assembled.assemble` merges them with the
+base.
 """
 
 from __future__ import annotations
@@ -154,26 +155,3 @@ def write_parts(model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
 def read_parts(folder: Path) -> dict[str, Tensor]:
     """Return the tensors of `parts.safetensors` as float32."""
     return {name: tensor.float() for name, tensor in load_file(folder / "parts.safetensors").items()}
-
-
-def assemble(parts: Path, out: Path) -> None:
-    """Write the model folder of `transformers` (float16 weights) that the parts in a folder and the base make together.
-
-    Raises:
-        HeadAtlasError: the base is not in the cache, or the parts belong to another base or another architecture.
-    """
-    from headatlas.reference.build import save
-    from headatlas.reference.families import family_named
-    from headatlas.reference.smol.base import SHA256
-
-    facts = json.loads((parts / "parts.json").read_text())
-    wanted = {"base_sha256": SHA256, "rank": RANK, "scale": SCALE}
-    for name, value in wanted.items():
-        if facts.get(name) != value:
-            raise HeadAtlasError(f"{parts / 'parts.json'}: {name} must be {value!r}, got {facts.get(name)!r}")
-    family = family_named("smol")
-    tokenizer = family.tokenizer()
-    model = family.model(tokenizer, family.shape, 0)
-    load_trained(model, read_parts(parts))
-    merge_updates(model)
-    save(model, family.processor(tokenizer, family.shape), out)

@@ -12,7 +12,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from headatlas.reference.smol.prompts import TRAIN_PROMPTS
 
 LONGEST = 48
-"""Tokens of an answer at most."""
+"""The most tokens of an answer."""
 
 _BATCH = 64
 
@@ -22,7 +22,7 @@ def plain_answers(
 ) -> list[tuple[str, list[int]]]:
     """Return each prompt with the tokens of the base's greedy answer, without its end.
 
-    They are kept in the file `store`, which is made anew for other prompts.
+    They are stored in the file `store`, which is written again for other prompts.
     """
     told = json.loads(store.read_text()) if store.exists() else []
     if [prompt for prompt, _ in told] != list(prompts):

@@ -1,4 +1,4 @@
-"""A scatter of heads: one point a head, one colour and shape for each series."""
+"""A scatter of heads: one point per head, one colour and shape for each series."""
 
 from __future__ import annotations
 

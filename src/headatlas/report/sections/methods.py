@@ -101,7 +101,7 @@ def _positive_control(frame: pd.DataFrame) -> list[Block]:
             )
         )  # fmt: skip
     text = (
-        f"Positive control: would the methods be seen to work if there were something to wake? Here the output of "
+        f"Positive control: do the methods work where there is something to activate? Here the output of "
         f"{first['heads']} is multiplied by {first['factor']:.3g}. What these heads compute stays the same, but the spatial "
         f"score falls from {words.number(first['intact'], 1)} to {words.number(first['before'], 1)}; a gain of "
         f"{1 / first['factor']:.3g} would restore it. {_woken(frame)}"

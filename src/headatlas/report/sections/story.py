@@ -1,4 +1,7 @@
-"""The opening: which heads, what they look at, and what happens without them, in three sentences and one picture."""
+"""The opening: which heads, what they look at, and what happens without them, in three sentences and one picture.
+
+A fourth sentence follows where heads were found that stand in for each other.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,9 @@ WHY_OPEN = {
 }
 """What is said after the numbers where the verdict on removal is not "supported"."""
 
+ALPHA = 0.05
+"""Largest p, against random sets, of a redundant group that is named."""
+
 UNREADABLE = 0.05
 """Share of unreadable answers from which the third sentence names it."""
 
@@ -52,11 +58,11 @@ def _story(run: Run, scorer: str) -> Story:
     function, row = _subject(run, scorer)
     heads = _heads(run, scorer, function, row)
     if not heads:
-        return Story((_none(run, scorer),), map=_map(run, scorer, function))
+        return Story((_none(run, scorer), *_shared(run)), map=_map(run, scorer, function))
     third, bars, caption = _without(run, scorer, function, row)
     shots, about = _shots(run, function, heads)
     return Story(
-        sentences=(_which(run, function, heads), _look(run, function, heads), third),
+        sentences=(_which(run, function, heads), _look(run, function, heads), third, *_shared(run)),
         heads=tuple(heads),
         map=_map(run, scorer, function),
         shots=shots,
@@ -140,6 +146,27 @@ def _look(run: Run, function: str, heads: list[str]) -> str:
         f"{subject} not look at what the question asks about more than other heads: {words.percent(own, 0)} of {whose} "
         f"attention is on it ({compared})."
     )
+
+
+def _shared(run: Run) -> tuple[str, ...]:
+    """The sentence on the most damaging redundant group of a spatial function that costs more than random heads, if any."""
+    table = run.tables["groups"]
+    whole = only(table, part="all")
+    whole = whole[
+        whole["function"].isin(SPATIAL) & (whole["low"] > 0) & (whole["beyond_low"] > 0) & (whole["p"] <= ALPHA)
+    ]
+    if whole.empty:
+        return ()
+    row = records(whole.sort_values("drop", ascending=False))[0]
+    alone = only(table[table["group"] == row.group], function=row.function, part="worst_one")
+    heads = ", ".join(str(row.heads).split())
+    work = f"{words.count(row.k)} heads do the same work in {words.group(row.function).lower()}"
+    text = f"{work} and stand in for each other ({heads}):"
+    if len(alone):
+        worst = 100 * max(0.0, float(alone["drop"].iloc[0]))
+        text += f" without any one of them accuracy falls by {words.number(worst, 0)} points at most,"
+    span = words.interval(words.number(100 * row.low, 0), words.number(100 * row.high, 0))
+    return (f"{text} without all of them by {words.number(100 * row.drop, 0)} (95 % interval {span}).",)
 
 
 def _without(run: Run, scorer: str, function: str, row: Any) -> tuple[str, tuple[Bar, ...], str]:

@@ -17,7 +17,7 @@ def judge(read: Callable[[str], pd.DataFrame], scorers: Sequence[str], one_task:
     Args:
         read: gives a results table by name; one without rows if it was not written.
         scorers: names of the study's scorers.
-        one_task: whether nobody has named the functions of the questions. Claims on functions are then not testable.
+        one_task: whether the questions do not name their functions. Claims on functions are then not testable.
     """
     tables = Tables(read, {**TITLES, SPATIAL[0]: TASK_TITLE} if one_task else TITLES)
     rules = sorted(CLAIMS.values(), key=lambda rule: _natural(rule.id))

@@ -26,6 +26,7 @@ import pandas as pd
 from headatlas import formatting
 from headatlas.cogvsr.functions import TITLES
 from headatlas.formatting import percent
+from headatlas.printing import brief
 from headatlas.registry import Registry
 from headatlas.results import RESULTS, VERDICTS
 from headatlas.stats import benjamini_hochberg
@@ -36,7 +37,7 @@ LEVEL = 0.05
 """Level of every test."""
 
 MIN_DRAWS = 39
-"""A claim needs at least so many draws of its control: with 39 the smallest p is 1 / 40, with fewer than 19 it is above
+"""A claim needs at least this many draws of its control: with 39 the smallest p is 1 / 40, with fewer than 19 it is above
 `LEVEL`."""
 
 
@@ -64,6 +65,8 @@ class Claim:
     sentence: str
     q: float | None = None
     parts: tuple[Part, ...] = ()
+
+    __repr__ = brief
 
     def to_json(self) -> dict[str, Any]:
         """As in claims.json: NaN becomes null."""
@@ -205,7 +208,7 @@ def corrected(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def untestable(one: Claim) -> Claim:
-    """The claim where nobody has named the functions of the questions: what it says of functions is not testable.
+    """The claim for questions that do not name their functions: what it says about functions is not testable.
 
     The numbers of the task stay in the sentence; p is dropped, so that it does not count among the tests of its scorer.
     """

@@ -111,7 +111,7 @@ def _with_parts(made: Claim, parts: list[Part]) -> Claim:
 
 @claim("C3")
 def spatial_fewest(tables: Tables, scorer: str) -> Claim:
-    """Spatial functions have fewer heads than the others, at equal numbers of steps, selected anew in each resample."""
+    """Spatial functions have fewer heads than the others, at equal numbers of steps, selected again in each resample."""
     row = tables.one("counts", scorer=scorer, what="spatial_minus_other")
     who = tables.title(scorer)
     if row is None:

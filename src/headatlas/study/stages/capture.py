@@ -1,4 +1,4 @@
-"""Stage `capture`: z of every head at the chosen tokens of every step of every split, from one pass a question."""
+"""Stage `capture`: z of every head at the chosen tokens of every step of every split, from one pass per question."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def run(study: Study) -> None:
 
 
 def group_rows(study: Study, function: str, number: int, heads: HeadSet, groups: HeadSet) -> list[dict[str, Any]]:
-    """Rows of results/groups.csv for one group: what all, half and one of its heads cost, and as many random heads.
+    """Rows of results/groups.csv for one group: the cost of all, half and one of its heads, and of as many random heads.
 
     The random heads are of the same layers as far as there are enough, and in none of the `groups` and functional sets.
     """
@@ -187,7 +187,7 @@ def _worked(study: Study, question: Question, step: int, heads: Sequence[Head]) 
 
 
 def _card(study: Study, head: Head) -> dict[str, Any]:
-    """One head: the steps of different questions whose target it looks at most, and the loss without it, by function."""
+    """One head: the steps of different questions whose target it looks at the most, and the loss without it, by function."""
     summaries, target = _summaries(study)
     mass = np.nan_to_num(target[:, head.layer, head.head], nan=-1.0)
     questions = study.data.split("S")
@@ -222,7 +222,7 @@ def _card(study: Study, head: Head) -> dict[str, Any]:
 
 
 def _summaries(study: Study) -> tuple[AttentionSummaries, np.ndarray]:
-    """The summaries that the scorer `attention` kept, with `target` [N, L, H]; damaged files are computed again."""
+    """The summaries that the scorer `attention` stored, with `target` [N, L, H]; damaged files are computed again."""
     where = study.store.at("attention").at("attention-S-last").where
     try:
         summaries = AttentionSummaries.open(where)

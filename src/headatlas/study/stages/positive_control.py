@@ -42,7 +42,9 @@ def run(study: Study) -> None:
         return
     names = [name for name in settings.methods if "linear" in study.scorers or "heads" not in _needs(name)]
     if len(names) < len(settings.methods):
-        log.info("positive control without methods that act on chosen heads: these must come from the scorer 'linear'")
+        log.info(
+            "the positive control leaves out methods that act on chosen heads: these must come from the scorer 'linear'"
+        )
     try:  # quantized or offloaded weights are refused before anything is tuned
         with scaled_output(study.vlm, study.vlm.heads.heads("L"), 1.0):
             pass

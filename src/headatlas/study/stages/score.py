@@ -84,7 +84,7 @@ SHARES = ("target", "random", "image", "top_in_target", "question", "first", "im
 
 
 def gaze_table(scores: Scores) -> pd.DataFrame:
-    """Rows of results/gaze.csv from the scores of `attention`: one a head and function that has steps with boxes."""
+    """Rows of results/gaze.csv from the scores of `attention`: one per head and function that has steps with boxes."""
     names = (
         *("low", "high", "target", "random", "foreign", "image", "selectivity", "top_in_target", "localisation"),
         *("question", "first", "image_sink", "sink"),
@@ -114,7 +114,7 @@ def gaze_table(scores: Scores) -> pd.DataFrame:
 
 
 def scores_table(scores: Scores) -> pd.DataFrame:
-    """Rows of results/scores.csv: one a function and head."""
+    """Rows of results/scores.csv: one per function and head."""
     rows = []
     layers, heads = scores.shape
     per_head = (
@@ -172,7 +172,7 @@ def _options(study: Study) -> dict[str, dict[str, Any]]:
         "workers": study.workers,
     }
     # Groups are found with the same means as they are later ablated with.
-    multihead = {"means": study.means, "batch_size": settings.batch_size}
+    multihead = {"means": study.means, "batch_size": settings.batch_size, "workers": study.workers}
     return {"paper": {"preset": settings.probe}, "ablation": ablation, "attention": attention, "multihead": multihead}
 
 

@@ -1,8 +1,8 @@
-"""Stage `towers`: single ablation of every head in other towers than the language model, beside the same in the language model.
+"""Stage `towers`: ablate each head of the other towers alone and, for comparison, each head of the language model.
 
 Heads are scored by specific ablation and selected on split S by the study's selector. Those selected are ablated together on
 split E, beside random sets of the same tower. Heads of the vision tower and of connectors are ablated at all positions of all
-pictures; one full pass a head, because what they change lies below the language model.
+pictures; one full pass per head, because what they change lies below the language model.
 """
 
 from __future__ import annotations

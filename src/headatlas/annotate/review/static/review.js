@@ -34,7 +34,7 @@ const asked = (more = person) => new URLSearchParams({ ...more, steps: about.fin
 
 function fail(error) {
   $("fatal").hidden = false;
-  $("fatal").textContent = `This page cannot go on: ${error.message}. Is the server running? Load the page again; your votes are kept.`;
+  $("fatal").textContent = `This page cannot continue: ${error.message}. Is the server running? Load the page again; your votes are kept.`;
 }
 
 // --- votes: kept here until the server has them ------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ function edit(i) {
   };
   const form = make("div", { className: "fix" },
     make("label", {}, "Wording", text), make("label", {}, last ? "Answer (the main question’s; it cannot change here)" : "Answer", answer),
-    make("label", {}, "Type of the answer", type), make("label", {}, "Options, one a line", options),
+    make("label", {}, "Type of the answer", type), make("label", {}, "Options, one per line", options),
     make("div", { className: "row" }, make("button", { type: "button", onclick: done, "data-do": "save" }, "save (Ctrl+Enter)"),
       make("button", { type: "button", onclick: leave }, "leave (Esc)")));
   form.addEventListener("input", () => sessionStorage.setItem(draft, JSON.stringify(read())));

@@ -14,7 +14,7 @@ _HEDGE = re.compile(r"^[\s,;:.!?-]*(?:or|and|maybe|perhaps|possibly|actually|wai
 
 
 def opening_of(text: str) -> str:
-    """The text before the first punctuation mark; empty if the text after it takes it back or hedges."""
+    """The text before the first punctuation mark; empty if the text after it retracts it or hedges."""
     parts = re.split(r"([,;:!?\n]|\.(?=\s|$)| - |\bbecause\b|\bsince\b)", text.strip(), maxsplit=1)
     head, mark, rest = (*parts, "", "")[:3]
     return "" if mark and _HEDGE.match(rest) else head.strip()
@@ -24,7 +24,7 @@ def exact_option(text: str, options: tuple[str, ...]) -> str | None:
     """The option that equals the text word for word, or else up to synonyms; None if there is none or more than one."""
     if re.search(r"^\W*[a-z][).:]|\([a-z]\)", text):  # a letter and words must agree: see `by_letter`
         return None
-    said = short(text) or plain(text).strip(" .,:;!?()")  # of "A" alone nothing is left without articles
+    said = short(text) or plain(text).strip(" .,:;!?()")  # without articles nothing would be left of "A"
     same = [o for o in options if said and (short(o) or plain(o)) == said]
     if not same and said:
         same = [o for o in options if canon(o) == canon(text)]

@@ -32,6 +32,7 @@ from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
 from headatlas.latent.idle import DELTA, LEVEL, decodable_mask, equivalence_p
 from headatlas.latent.methods.base import Method
+from headatlas.printing import brief
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores, ScoringInputs, function_index, labels_of
 from headatlas.scoring.linear import linear
@@ -70,6 +71,8 @@ class LatentInputs:
     functions: Sequence[str] = SPATIAL
     batch_size: int = 16
     n_boot: int = 2000
+
+    __repr__ = brief
 
 
 def latent_table(inputs: LatentInputs) -> pd.DataFrame:
@@ -164,7 +167,7 @@ def _lost(before: pd.DataFrame, after: pd.DataFrame, function: str) -> tuple[Flo
 
 
 def _recruit(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
-    """Fill in the third part: for idle heads, the method that makes most of them."""
+    """Fill in the third condition: for each idle head, the method that recruits it most."""
     idle = table[table["idle"].astype(bool)]
     heads = HeadSet(Head(int(layer), int(h)) for layer, h in zip(idle["layer"], idle["head"], strict=True))
     for name, method in inputs.methods.items():
@@ -234,6 +237,7 @@ def recruited(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], function: str,
 
 
 def twin_scores(vlm: VLM, data: Any, tokens: str, n_null: int = 10, seed: int = 0, batch_size: int = 16) -> Scores:
-    """Scores of the linear probe on the untrained twin: the same architecture, tokenizer and pictures, weights drawn anew."""
+    """Scores of the linear probe on the untrained twin: the same architecture, tokenizer and pictures, with new random
+    weights."""
     acts = capture(untrained_twin(vlm, seed), [*data.split("P"), *data.split("S")], tokens, batch_size=batch_size)
     return linear(ScoringInputs(acts, tokens, data=data, n_null=n_null, seed=seed))

@@ -8,9 +8,9 @@ from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, scale
 from headatlas.intervention import Runner
-from headatlas.latent import LatentInputs, latent_table, recruits
+from headatlas.latent import LatentInputs, latent_heads, latent_table
+from headatlas.latent.latent_heads import acted_on, recruited, removable_group
 from headatlas.latent.methods.gain import Gain
-from headatlas.latent.recruits import acted_on, recruited, removable_group
 from headatlas.results import validate
 from headatlas.scoring import PerSample, Scores
 from headatlas.vlm import VLM
@@ -33,7 +33,7 @@ def losses(removed, louder=frozenset()):
 
 
 def answers(runner, conditions, scope="all"):
-    """As `recruits.answers`: means remove a head, factors above 1 make it louder."""
+    """As `latent_heads.answers`: means remove a head, factors above 1 make it louder."""
     tables = []
     for edits in conditions:
         removed = {head for edit in edits if edit.name == "mean" for head in edit.heads}
@@ -53,8 +53,8 @@ class Louder(Gain):
 
 @pytest.fixture
 def inputs(monkeypatch):
-    monkeypatch.setattr(recruits, "answers", answers)
-    monkeypatch.setattr(recruits, "Runner", lambda *args, **options: Runner.__new__(Runner))
+    monkeypatch.setattr(latent_heads, "answers", answers)
+    monkeypatch.setattr(latent_heads, "Runner", lambda *args, **options: Runner.__new__(Runner))
     values, p = np.zeros((8, 2, 2)), np.ones((8, 2, 2))
     c = FUNCTIONS.index(SPATIAL)
     values[c], p[c] = [[0.4, 0.3], [0.3, 0.2]], 0.001
@@ -119,7 +119,7 @@ def test_heads_that_do_the_same_work_are_recruited_too(monkeypatch):
         louder = [{head for edit in edits for head in edit.heads} for edits in conditions]
         return [table(-0.3 * bool(set(same) & some)) for some in louder]
 
-    monkeypatch.setattr(recruits, "answers", answer)
+    monkeypatch.setattr(latent_heads, "answers", answer)
     recipe = HeadRecipe("louder", "made", {}, tuple(scale(HeadSet((head,)), 3.0) for head in (*same, USED)))
     pairs = acted_on(Runner.__new__(Runner), recipe, HeadSet((*same, USED)))
     for head in same:
