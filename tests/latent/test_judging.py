@@ -66,6 +66,7 @@ def judged(inputs, monkeypatch):
     class Vlm:
         level = 0.5
         heads = inputs.vlm.heads
+        model = inputs.vlm.model
         device = inputs.vlm.device
 
         @contextmanager
