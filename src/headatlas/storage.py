@@ -62,6 +62,15 @@ def is_sealed(data: bytes) -> bool:
     return False
 
 
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """A sealed JSON file; None if it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+        return json.loads(data) if is_sealed(data) else None
+    except (OSError, ValueError):
+        return None
+
+
 def file_digest(path: Path) -> str:
     """Hex SHA-256 digest of a file on this machine."""
     with path.open("rb") as file:

@@ -30,6 +30,20 @@ def test_a_model_at_chance_gets_one_box_instead_of_findings(run_dir):
         assert f'<section id="{kept}">' in text
 
 
+def test_a_model_without_a_right_answer_to_own_questions_gets_the_box(run_dir):
+    for name in ("metrics", "baseline"):
+        file = run_dir / "results" / f"{name}.csv"
+        frame = pd.read_csv(file)
+        frame = frame.head(0) if name == "metrics" else frame.assign(accuracy=0.0, low=0.0)
+        frame.to_csv(file, index=False)
+    run = read_run(run_dir)
+    run.settings["functions"] = "one task"
+    text = to_html(build_page(run))
+    assert text.count('<aside class="notice') == 1
+    assert "answers none of these questions right" in text
+    assert '<section id="maps">' not in text
+
+
 def test_a_model_above_chance_has_no_box(run_dir):
     run = read_run(run_dir)
     assert not at_chance(run)
@@ -52,3 +66,17 @@ def test_a_quick_run_says_what_it_cannot_tell(run_dir):
     assert "on 30 questions and 5 random head sets" in text
     assert "cannot be told from chance" in text
     assert "not testable" in text
+
+
+def test_a_quick_run_tells_how_many_questions_there_really_were(run_dir):
+    settings = json.loads((run_dir / "settings.json").read_text())
+    quick = {**settings, "quick": True, "n_random": 5, "n_control_questions": 30}
+    for there, told in (
+        (4, "on 4 questions"),
+        (30, "on 30 questions"),
+        (340, "on 30 questions"),
+        (None, "on 30 questions"),
+    ):
+        data = {**settings["data"], "questions": {"P": 6, **({} if there is None else {"E": there})}}
+        (run_dir / "settings.json").write_text(json.dumps({**quick, "data": data}))
+        assert told in " ".join(notices(read_run(run_dir))[0].lines), there

@@ -20,6 +20,16 @@ def test_a_study_without_functions_says_what_it_leaves_out(run_dir):
     assert "Relational reasoning (" not in html
 
 
+def test_claims_that_cannot_be_tested_are_left_out(run_dir):
+    run = read_run(run_dir)
+    run.settings.update(functions=ONE_TASK, quick=True)
+    for claim in run.claims:
+        claim["verdict"] = "not testable here"
+    page = build_page(run)
+    assert "claims" not in [section.id for section in page.sections]
+    assert "cannot be tested with this run" in " ".join(page.notices[0].lines)
+
+
 def test_a_study_with_functions_is_not_changed(run_dir):
     page = build_page(read_run(run_dir))
     assert "this-task" not in [section.id for section in page.sections]

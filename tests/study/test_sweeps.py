@@ -10,6 +10,7 @@ import pytest
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
+from headatlas.results.sweep_files import read_sweeps
 from headatlas.study import kept_settings, open_study, run_sweep
 
 
@@ -33,9 +34,18 @@ def test_all_heads_by_function(opened):
 def test_cumulative_starts_bare_and_falls(opened):
     (csv,) = run_sweep(opened, "cumulative", ("spatial_perception",), split="E[:8]")
     table = pd.read_csv(csv, keep_default_na=False)
-    assert table["k"].tolist() == list(range(opened.vlm.heads.shape[0] * opened.vlm.heads.shape[1] + 1))
-    # With every head gone nothing of the picture reaches the answer.
-    assert table["accuracy"].iloc[-1] < table["accuracy"].iloc[0]
+    ranking, random = table[table["order"] == "ranking"], table[table["order"] == "random"]
+    n = opened.vlm.heads.shape[0] * opened.vlm.heads.shape[1]
+    assert ranking["k"].tolist() == list(range(n + 1))
+    assert random["k"].tolist() == [0, 1, 2, 4, 8, 16, 32, n]
+    # With every head gone nothing of the picture reaches the answer, in whatever order they went.
+    assert ranking["accuracy"].iloc[-1] < ranking["accuracy"].iloc[0]
+    for place in (0, -1):
+        assert ranking[["accuracy", "drop", "unparsable"]].iloc[place].tolist() == pytest.approx(
+            random[["accuracy", "drop", "unparsable"]].iloc[place].tolist()
+        )
+    kept = read_sweeps(opened.run.root).done["cumulative"]
+    assert (kept.split, kept.scorer, kept.chosen_here) == ("E[:8]", "ablation", False)
 
 
 def table_of(finished, command, *options):
@@ -60,13 +70,16 @@ def test_the_command_looks_at_all_pairs_of_the_top_heads(finished, opened):
 def test_the_command_finds_a_minimal_set_on_s_and_evaluates_it_on_e(finished, opened):
     table = table_of(finished, ["ablate", "--sweep", "greedy"])
     top = {str(head) for head in opened.atlas.ranking("spatial_perception", "ablation")[:3]}
-    last = table.iloc[-1]
-    assert last["move"] == "chosen set, split E"
+    last, control = table[table["move"] == "chosen set, split E"].iloc[-1], table.iloc[-1]
+    assert control["move"] == "random sets, split E"
+    assert control["head"].startswith("2 sets, ")
+    assert last["accuracy"] + last["accuracy_drop"] == pytest.approx(control["accuracy"] + control["accuracy_drop"])
+    assert 1 / 3 <= last["p"] <= 1
     assert set(last["head"].split()) <= top
     assert len(last["head"].split()) == last["k"]
-    assert table["share"].iloc[-2] >= 0.8
+    assert table["share"].dropna().iloc[-1] >= 0.8
     # Chosen on the steps of one split, evaluated on those of the other.
-    assert table["n"].iloc[-2] != last["n"]
+    assert table["n"].iloc[0] != last["n"]
     assert last["low"] <= last["accuracy_drop"] <= last["high"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL, TASK_TITLE, TITLES
 from headatlas.errors import HeadAtlasError
+from headatlas.explore.run_sweeps import sweeps_document
 from headatlas.intervention import Directions, directions
 from headatlas.scoring import Atlas
 from headatlas.study.run import kept_settings
@@ -31,6 +32,8 @@ class RunFacts:
             raise HeadAtlasError(f"{str(out)!r} has no scores yet: run `headatlas score --out {out}` first")
         self.where = str(out)
         self.atlas: Atlas = self.study.atlas
+        self._titles = {**TITLES, SPATIAL[0]: TASK_TITLE} if self.study.one_task else TITLES
+        self.sweeps = sweeps_document(self.study.run.root, self._titles)
 
     @property
     def data_name(self) -> str:
@@ -42,7 +45,7 @@ class RunFacts:
         return sorted((self.study.run.root / RECIPES).glob("*.recipe"))
 
     def document(self) -> dict[str, Any]:
-        """All of it for the page: scores `[L][H]` by scorer and function, the selected heads, and redundant groups."""
+        """All of it for the page: scores `[L][H]` by scorer and function, the selected heads, redundant groups, sweeps."""
         titles = self.study.run.read_table("scorers")
         labels = dict(zip(titles["scorer"], titles["label"], strict=True)) if len(titles) else {}
         units = dict(zip(titles["scorer"], titles["unit"], strict=True)) if len(titles) else {}
@@ -63,6 +66,7 @@ class RunFacts:
             "scorers": scorers,
             "selected": self._selected(),
             "groups": self._groups(),
+            "sweeps": self.sweeps,
             "steer": {f: self._why_not(f) for f in FUNCTIONS},
         }
 
@@ -78,12 +82,11 @@ class RunFacts:
     def _groups(self) -> list[dict[str, Any]]:
         """Redundant groups that the scorer `multihead` found: function, heads, joint damage and damage alone."""
         groups = []
-        titles = {**TITLES, SPATIAL[0]: TASK_TITLE} if self.study.one_task else TITLES
         for name, scores in self.atlas.scores.items():
             for function, group in (scores.info.get("groups") or {}).items():
                 if isinstance(group, dict) and group.get("heads"):
                     groups.append(
-                        {"scorer": name, "function": function, "title": titles.get(function, function), **group}
+                        {"scorer": name, "function": function, "title": self._titles.get(function, function), **group}
                     )
         return groups
 

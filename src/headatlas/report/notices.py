@@ -21,9 +21,18 @@ def notices(run: Run) -> list[Notice]:
 
 
 def at_chance(run: Run) -> bool:
-    """Whether the model's accuracy on spatial steps is not above guessing: the interval of the corrected score reaches 0."""
+    """Whether the model's accuracy is not above guessing: the interval of the corrected score on spatial steps reaches 0.
+
+    Questions without functions have no such score; there only a model without any right answer is known to be at chance.
+    """
     row = _metric(run, "SS_chance_corrected")
-    return row is not None and words.known(row.low) and row.low <= 0
+    return _none_right(run) if row is None else words.known(row.low) and row.low <= 0
+
+
+def _none_right(run: Run) -> bool:
+    """Whether no final answer on split E is right."""
+    final = only(run.tables["baseline"], group_kind="final", context=["own", "gold"])["accuracy"].dropna()
+    return len(final) > 0 and bool((final == 0).all())
 
 
 def _metric(run: Run, name: str) -> Any:
@@ -43,6 +52,19 @@ def _score(row: Any) -> str:
 
 def _chance(run: Run) -> Notice:
     corrected, plain = _metric(run, "SS_chance_corrected"), _metric(run, "SS")
+    if corrected is None:
+        final = only(run.tables["baseline"], group_kind="final", context=["own", "gold"])
+        return Notice(
+            "This model answers none of these questions right, so there are no findings",
+            (
+                f"None of its {words.count(final['n'].max())} answers on the evaluation questions is right; "
+                f"{words.percent(final['unparsable'].max(), 0)} could not be read.",
+                "Heads cannot be found for work that a model does not do. Maps, verdicts and examples are left out; the tables "
+                "are in results/.",
+                "Look at what it says (headatlas answer MODEL PICTURE QUESTION), or study easier questions or another model.",
+            ),
+            "stop",
+        )
     right = f"It answers {words.number(plain.value, 1)} % of them correctly. " if plain is not None else ""
     return Notice(
         "This model does no better than guessing on spatial steps, so there are no findings",
@@ -96,7 +118,9 @@ def _quick(run: Run) -> Notice | None:
             f"Effects below about {words.number(100 * half.median(), 0)} points cannot be told from chance here."
         )
     untested = sorted({str(c.get("id")) for c in run.claims if c.get("verdict") == "not testable here"})
-    if untested:
+    if untested and all(claim.get("verdict") == "not testable here" for claim in run.claims):
+        lines.append("The claims of the paper cannot be tested with this run.")
+    elif untested:
         whom = words.listing(untested)
         lines.append(
             f"{whom} {'is' if len(untested) == 1 else 'are'} not testable with this run for at least one way of finding heads."

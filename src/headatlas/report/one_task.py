@@ -36,14 +36,16 @@ def only_the_task(run: Run) -> Run:
         if "group" in table:  # the same steps once more
             table = table[table["group"] != "spatial"]
         tables[name] = table.reset_index(drop=True)
-    return replace(run, tables=tables)
+    # All steps are steps of the task, so the rows of all steps would repeat it.
+    sweeps = {name: one.without({*others, ""}) for name, one in run.sweeps.done.items()}
+    return replace(run, tables=tables, sweeps=replace(run.sweeps, done=sweeps))
 
 
 def for_the_task(sections: Sequence[Section], run: Run) -> list[Section]:
     """The sections that say something about one task, after one that says what was left out and why."""
-    said = [
-        one for one in sections if one.id not in COMPARE and (one.data or any(b.kind != "note" for b in one.blocks))
-    ]
+    untested = all(claim.get("verdict") == "not testable here" for claim in run.claims)
+    silent = (*COMPARE, "claims") if untested else COMPARE
+    said = [one for one in sections if one.id not in silent and (one.data or any(b.kind != "note" for b in one.blocks))]
     left_out = [one.title for one in sections if one not in said]
     notes = [
         Note(

@@ -31,8 +31,8 @@ def section(name: str, *, order: int = DEFAULT_ORDER) -> Callable[[Callable[[Run
     Args:
         name: unique name; a section registered under the same name before is replaced.
         order: where it stands. The shipped sections: story -10, functions 0, claims 10, maps 30, looking 40, towers 45,
-            negative 60, dose 70, activation 80, methods 90, examples 130. In more detail: damage 140, positive 150, counts 160,
-            concentration 170, place 180, overlap 190, agreement 200, task 210, words 220, settings 230, timings 240.
+            negative 60, dose 70, activation 80, methods 90, examples 130. In more detail: damage 140, sweeps 145, positive 150,
+            counts 160, concentration 170, place 180, overlap 190, agreement 200, task 210, words 220, settings 230, timings 240.
     """
 
     def register(build: Callable[[Run], Section]) -> Callable[[Run], Section]:

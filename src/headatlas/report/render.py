@@ -143,6 +143,7 @@ def to_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["heads"] = link_heads
+    environment.filters["whole"] = whole_words
     loader = environment.loader
     assert loader is not None
     own = {name: loader.get_source(environment, name)[0] for name in ("style.css", "report.js")}
@@ -166,6 +167,14 @@ def link_heads(text: str) -> Markup:
     return Markup("").join(
         Markup('<button type="button" class="head" data-head="{0}">{0}</button>').format(part) if i % 2 else part
         for i, part in enumerate(parts)
+    )
+
+
+def whole_words(text: str) -> Markup:
+    """`text`, escaped, whose lines break only at spaces: not inside a model's name such as ref-demo, unless it is too long."""
+    parts = re.split(r"(\s+)", _for_page(str(text)))
+    return Markup("").join(
+        Markup('<span class="whole">{}</span>').format(part) if re.search(r"[-/]", part) else part for part in parts
     )
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS, Table, read_csv
+from headatlas.results.sweep_files import Sweeps, read_sweeps
 from headatlas.storage import file_digest, is_sealed
 
 
@@ -33,6 +34,7 @@ class Run:
         level: the level at which a control counts as beaten, None if not recorded.
         examples: results/examples.json.
         looking: results/looking.json, what heads look at in a few questions.
+        sweeps: the sweeps in sweep/.
         folder: the folder in `path` that holds the tables.
     """
 
@@ -45,6 +47,7 @@ class Run:
     level: float | None = None
     examples: list[dict[str, Any]] = field(default_factory=list)
     looking: dict[str, Any] = field(default_factory=dict)
+    sweeps: Sweeps = field(default_factory=lambda: Sweeps({}))
     folder: str = "results"
 
     def why(self, *names: str) -> str:
@@ -88,6 +91,7 @@ def read_run(path: str | Path) -> Run:
         level=claims["level"],
         examples=lists["examples"],
         looking=_json(path / "results" / "looking.json", dict),
+        sweeps=read_sweeps(path),
     )
 
 

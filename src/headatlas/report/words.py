@@ -26,6 +26,7 @@ from headatlas.formatting import (
     percent,
     points,
     seconds,
+    signed,
     with_interval,
 )
 
@@ -33,7 +34,7 @@ __all__ = [
     "CONTEXTS", "GROUPS", "INPUT_ARMS", "METRICS", "MISSING", "OPERATIONS", "SELECTORS", "SETS", "SHORT_FUNCTIONS",
     "STEERING_ARMS", "TARGETS", "VERDICTS", "becomes", "count", "functions_in_order", "group", "in_order", "interval", "known",
     "listing", "number", "one_task", "p_value", "percent", "plain", "points", "scorer", "scorer_names", "scorer_title",
-    "scorers_in_order", "seconds", "short", "with_interval",
+    "scorers_in_order", "seconds", "short", "signed", "with_interval",
 ]  # fmt: skip
 
 SHORT_FUNCTIONS = {

@@ -24,7 +24,12 @@ def markdown() -> str:
         "bound a 95 % interval. A column marked *may be empty* has no value where there is nothing to measure or to test.",
     ]
     lines += _described(RESULTS, "##")
-    lines += ["", "## Sweeps", "", "`headatlas sweep NAME` writes one of these tables to `RUN/sweep/`."]
+    lines += [
+        "",
+        "## Sweeps",
+        "",
+        "`headatlas sweep NAME` writes one of these tables to `RUN/sweep/`, and `NAME.json` with its settings.",
+    ]
     lines += _described(SWEEP_TABLES, "###")
     lines += ["", "## Comparisons", "", "`headatlas compare` writes these tables to `OUT/comparison/`."]
     lines += _described(comparison_tables(), "###")

@@ -61,7 +61,7 @@ _PLACES = {"asked_first": 0, "asked_second": 1}
 
 
 def _fill(wording: str, slots: Mapping[str, str]) -> str:
-    return _ARTICLE.sub(r"\1n ", wording.format(**slots))
+    return _ARTICLE.sub(r"\1n ", wording.format(**slots)).replace("fishs", "fish")
 
 
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")

@@ -1,4 +1,4 @@
-"""What steps lose when sets of heads are ablated together, told apart from the loss of the answers' form; and the backbone.
+"""What steps lose when sets of heads are ablated together, separated from the loss of the answers' form; and the backbone.
 
 Damage is measured on the gold answer's log-probability *among valid answers*: its log-probability minus the log of the mass on
 the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass is *format* damage: the model no longer gives an
@@ -165,7 +165,7 @@ def screen(
     Args:
         readings: of some questions.
         rng: draws the subsets.
-        screens: how many, by default six a head.
+        screens: how many, by default six per head.
         ridge: penalty on the squared shares.
     """
     layers, heads = readings.inputs.vlm.heads.shape

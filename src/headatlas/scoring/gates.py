@@ -1,11 +1,11 @@
 """The scorers `gates` and `gates_keeping` (A4): small sets of heads, found by gates that are fitted together.
 
-Each head has a gate for each function, z' = g z + (1 - g) mean, with g in 0..1. The gates are drawn anew for every conversation
+Each head has a gate for each function, z' = g z + (1 - g) mean, with g in 0..1. The gates are drawn again for every conversation
 from a hard-concrete distribution (Louizos et al. 2018), whose logits are fitted on split P while the model is frozen:
 
 * *breaking*: answers to the function's steps are to become as unlikely as a guess among the valid answers, at the price of `cost`
-  nats a closed head. Losing the *form* of the answers costs half as much as it loses, so that breaking the model is of no use.
-* *keeping*: answers are to stay likely at the price of `cost` nats an open head: what is left is sufficient.
+  nats per closed head. Losing the *form* of the answers costs half as much as it loses, so that breaking the model is of no use.
+* *keeping*: answers are to stay likely at the price of `cost` nats per open head: what is left is sufficient.
 
 Where heads stand in for each other, no gate has a gradient while all others are open, and if most gates are closed, nothing is
 left to lose. So breaking gates begin half closed for those heads that random subsets show to matter most to the function, and
@@ -196,7 +196,7 @@ class _FitBatch:
 
 
 class _Fit:
-    """Fits gates on split P: each conversation is run under the gates of one of its functions, drawn anew each time."""
+    """Fits gates on split P: each conversation is run under the gates of one of its functions, drawn again each time."""
 
     def __init__(
         self,

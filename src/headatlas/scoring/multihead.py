@@ -82,7 +82,7 @@ def multihead(
         inputs: needs `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
         operation: `mean` or `zero`.
         means: mean z `[L, H, D]`; from the activations if None.
-        screens: random subsets by which the backbone is found; by default six a head.
+        screens: random subsets by which the backbone is found; by default six per head.
         halves: halves by which heads are scored, at most.
         questions: of the split, the first so many are read.
         confirm: as many are read, if that is more, to complete and confirm stand-ins where some were found.

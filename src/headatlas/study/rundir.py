@@ -20,14 +20,15 @@ import pandas as pd
 
 from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS, load, validate
+from headatlas.results.sweep_files import run_record
 from headatlas.storage import (
     LOCK,
     PART,
     SEAL,
     DamagedError,
     file_digest,
-    is_sealed,
     lock_folder,
+    read_sealed,
     remove_parts,
     remove_tree,
     seal,
@@ -96,7 +97,7 @@ class RunDir:
         Args:
             record: as `run.json` keeps it; see `record`.
         """
-        if self.record() == json.loads(json.dumps(record)) and _read_sealed(self.root / RUN) is not None:
+        if self.record() == json.loads(json.dumps(record)) and read_sealed(self.root / RUN) is not None:
             return
         new = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
         had_lock = (self.root / LOCK).exists()
@@ -164,7 +165,7 @@ class RunDir:
 
         None if it has not ended, or if its marker is damaged or names a file outside of the run.
         """
-        content = _read_sealed(self.root / "stages" / f"{stage}.json")
+        content = read_sealed(self.root / "stages" / f"{stage}.json")
         return content if content is None or all(map(_is_inside, content.get("files", {}))) else None
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
@@ -280,11 +281,7 @@ class RunDir:
 
     def record(self) -> dict[str, Any] | None:
         """The record given to `begin`; read from a marker if `run.json` is damaged, None if all are."""
-        for path in (self.root / RUN, *sorted((self.root / "stages").glob("*.json"))):
-            content = _read_sealed(path)
-            if content is not None and isinstance(content.get("run"), dict):
-                return content["run"]
-        return None
+        return run_record(self.root)
 
     def _write_sealed(self, name: str, value: dict[str, Any]) -> None:
         text = json.dumps({**value, "seal": SEAL.decode()}, indent=1, ensure_ascii=False) + "\n"
@@ -295,15 +292,6 @@ def _is_inside(name: str) -> bool:
     """Whether a file that a marker names lies inside the run directory; only such files may be removed."""
     path = PurePosixPath(name)
     return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name
-
-
-def _read_sealed(path: Path) -> dict[str, Any] | None:
-    """A sealed JSON file; None if it is missing or damaged."""
-    try:
-        data = path.read_bytes()
-        return json.loads(data) if is_sealed(data) else None
-    except (OSError, ValueError):
-        return None
 
 
 def _without_seconds(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Exact sweeps in a run directory: every head, every pair of a set, a ranking head by head, a greedy minimal set.
 
-Sweeps are not stages, because the report does not need them; their tables are in `sweep/`. Answers are cached for each condition,
-so a sweep that was killed continues where it stopped. A new sweep is one more function in `SWEEPS`.
+Sweeps are not stages, because no verdict needs them. Their tables are in `sweep/`, each with a record of what it was run with;
+report and explorer show them. Answers are cached for each condition, so a sweep that was killed continues where it stopped. A
+new sweep is one more function in `SWEEPS`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from headatlas.cogvsr.functions import SPATIAL, check_function
+from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL, check_function
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.heads.scope import check_scope
-from headatlas.intervention import Condition, ablate, cumulative_curve, effect, greedy_set, of_function, pair_effects
+from headatlas.intervention import cumulative_curve, greedy_set, negative, pair_effects, random_sets
 from headatlas.progress import Progress
 from headatlas.registry import Registry
+from headatlas.results.sweep_files import FOLDER, write_sweep_record
 from headatlas.results.sweeps import SWEEP_TABLES
 from headatlas.scoring import head_sweep
 from headatlas.study.stages.base import repair, with_intact_activations
@@ -54,6 +56,11 @@ class SweepRequest:
         ranking = self.study.atlas.ranking(function, self.scorer)
         return HeadSet(ranking[: self.top], reason=f"the top {self.top} of the ranking")
 
+    @property
+    def hint(self) -> str:
+        """What to do where too few heads are selected."""
+        return "" if self.top is not None else "; --top N takes the first N of the ranking"
+
     def progress(self, title: str) -> Progress:
         """Reports to the study under one title."""
         return lambda _, done, total: self.study.report(title, done, total)
@@ -78,6 +85,9 @@ class SweepKind:
     takes_scorer: bool = True
 
 
+N_ORDERS = 5
+"""Random orders beside a cumulative curve."""
+
 SWEEPS: Registry[SweepKind] = Registry("sweep")
 """Sweeps by name: `heads`, `pairs`, `cumulative`, `greedy`; `SWEEPS.add(name, kind)` adds another."""
 
@@ -85,7 +95,7 @@ SWEEPS: Registry[SweepKind] = Registry("sweep")
 def run_sweep(
     study: Study,
     what: str,
-    functions: Sequence[str] = SPATIAL,
+    functions: Sequence[str] | None = None,
     scorer: str = "ablation",
     split: str | None = None,
     scope: str = "all",
@@ -98,7 +108,7 @@ def run_sweep(
         what: one of `SWEEPS`. `heads`: each head alone, on every question, by function; `pairs`: each pair of a function's
             selected heads; `cumulative`: a function's ranking removed head by head; `greedy`: a minimal set of a function's
             selected heads, chosen on split S and evaluated on split E.
-        functions: the functions whose steps and heads the last three use.
+        functions: the functions whose steps and heads the last three use; None: the spatial ones that the data have.
         scorer: whose ranking or selection the last three take.
         split: split to evaluate on; by default E, and for `greedy` it must be left out.
         scope: token positions at which heads are removed, one of `heads.SCOPES`.
@@ -117,7 +127,7 @@ def run_sweep(
     if top is not None and (not kind.takes_heads or top < 1):
         names = " and ".join(name for name, one in SWEEPS.items() if one.takes_heads)
         raise HeadAtlasError(f"top must be at least 1 and is for the sweeps {names}, got top={top} with sweep {what!r}")
-    for function in functions:
+    for function in functions or ():
         check_function(function)
     check_scope(scope)
     if kind.takes_scorer and scorer not in study.scorers:
@@ -128,8 +138,17 @@ def run_sweep(
         )
     with study.run.locked():
         repair(study, kind.needs)
-        request = SweepRequest(study, tuple(functions), scorer, split or "E", scope, top)
-        return with_intact_activations(study, lambda: kind.run(request))
+        there = tuple(name for name in SPATIAL if name in study.functions) if functions is None else tuple(functions)
+        request = SweepRequest(study, there, scorer, split or "E", scope, top)
+        (study.run.root / FOLDER / f"{what}.json").unlink(missing_ok=True)  # its files are about to be written again
+        files = with_intact_activations(study, lambda: kind.run(request))
+        facts = {
+            "split": request.split, "operation": study.settings.operation, "scope": scope, "top": top,
+            "scorer": scorer if kind.takes_scorer else "", "scored_on": "S",
+        }  # fmt: skip
+        if what in SWEEP_TABLES:
+            write_sweep_record(study.run.root, what, facts, files, kind.needs)
+        return files
 
 
 def _heads(request: SweepRequest) -> list[Path]:
@@ -155,7 +174,8 @@ def _each_function(name: str, one: Callable[[SweepRequest, str], pd.DataFrame]) 
 def _pairs(request: SweepRequest, function: str) -> pd.DataFrame:
     heads = request.heads(function)
     if len(heads) < 2:
-        return _nothing(request, function, f"{len(heads)} selected{f': {heads.reason}' if heads.reason else ''}")
+        why = f"{len(heads)} selected{f': {heads.reason}' if heads.reason else ''}"
+        return _nothing(request, function, why + request.hint)
     result = pair_effects(
         request.study.runner(), heads, function, split=request.split,
         progress=request.progress(f"pairs of {function}, {request.scorer}"), **request.common, **request.boot,
@@ -166,7 +186,7 @@ def _pairs(request: SweepRequest, function: str) -> pd.DataFrame:
 def _cumulative(request: SweepRequest, function: str) -> pd.DataFrame:
     return cumulative_curve(
         request.study.runner(), request.study.atlas.ranking(function, request.scorer), function, scorer=request.scorer,
-        split=request.split, progress=request.progress(f"cumulative curve of {function}, {request.scorer}"),
+        split=request.split, n_random=N_ORDERS, progress=request.progress(f"cumulative curve of {function}, {request.scorer}"),
         **request.common, **request.boot,
     )  # fmt: skip
 
@@ -174,27 +194,50 @@ def _cumulative(request: SweepRequest, function: str) -> pd.DataFrame:
 def _greedy(request: SweepRequest, function: str) -> pd.DataFrame:
     candidates, runner = request.heads(function), request.study.runner()
     if not candidates:
-        return _nothing(request, function, candidates.reason)
+        return _nothing(request, function, candidates.reason + request.hint)
     progress = request.progress(f"minimal set of {function}, {request.scorer}")
     minimal = greedy_set(runner, candidates, function, split="S", progress=progress, **request.common)
     if not minimal.heads:
         return _nothing(request, function, minimal.heads.reason)
-    edit = ablate(minimal.heads, request.common["operation"], request.common["means"])
-    before = runner.baseline(request.split)
-    after = runner.run(Condition(f"minimal set of {function}", (edit,), request.scope), request.split)
-    result = effect(before, after, of_function(before, function), **request.boot)
-    # The moves were chosen and measured on split S. This last row is the effect of the chosen set on split E.
-    row = {
-        "function": function, "move": f"chosen set, split {request.split}", "head": " ".join(map(str, minimal.heads)),
-        "k": len(minimal.heads), "accuracy": result.after, "accuracy_drop": -result.change, "low": -result.high,
-        "high": -result.low, "n": result.n,
-    }  # fmt: skip
-    return pd.concat([minimal.path, pd.DataFrame([row])], ignore_index=True).assign(scorer=request.scorer)
+    # The moves were chosen and measured on split S. What follows is the effect of the chosen set on split E, beside random sets.
+    study = request.study
+    functional = {head for name in FUNCTIONS for head in study.head_set(name, request.scorer)}
+    controls = random_sets(
+        minimal.heads, study.vlm.heads.shape, study.settings.n_random, match="layer", rng=study.settings.seed,
+        exclude=functional,
+    )  # fmt: skip
+    result: Any = negative(
+        runner,
+        minimal.heads,
+        function,
+        controls,
+        split=request.split,
+        progress=progress,
+        **request.common,
+        **request.boot,
+    )
+    rows = [
+        {
+            "move": f"chosen set, split {request.split}", "head": result["heads"], "accuracy": result["after"],
+            "accuracy_drop": result["drop"], "low": result["low"], "high": result["high"], "p": result["p"],
+            "unparsable": result["unparsable_after"],
+        }
+    ]  # fmt: skip
+    if controls:
+        rows.append(
+            {
+                "move": f"random sets, split {request.split}", "head": f"{len(controls)} sets, {result['match']}",
+                "accuracy": result["before"] - result["random_drop"], "accuracy_drop": result["random_drop"],
+                "low": result["random_low"], "high": result["random_high"],
+            }
+        )  # fmt: skip
+    last = pd.DataFrame(rows).assign(function=function, k=len(minimal.heads), n=result["n"])
+    return pd.concat([minimal.path, last], ignore_index=True).assign(scorer=request.scorer)
 
 
 def _nothing(request: SweepRequest, function: str, reason: str) -> pd.DataFrame:
     """The one row of a function without heads."""
-    return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": reason}])
+    return pd.DataFrame([{"function": function, "scorer": request.scorer, "reason": reason.rstrip(".")}])
 
 
 SWEEPS.add("heads", SweepKind(_heads, "capture", takes_scorer=False))

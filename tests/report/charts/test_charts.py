@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import vl_convert as vlc
 
-from headatlas.report.charts import bars, dots, head_map, heat, lines
+from headatlas.report.charts import bars, dots, head_map, heat, lines, points
 from headatlas.report.charts.theme import BLUE, GREY, color_scale, printable
 from headatlas.report.export import VEGA_LITE
 from headatlas.report.page import Swatch
@@ -45,7 +45,12 @@ def _map(value: float) -> dict:
     return head_map(frame, shape=(2, 3), largest=value)
 
 
-@pytest.mark.parametrize("make", [_dots, _bars, _heat, _lines, _map])
+def _points(value: float) -> dict:
+    frame = pd.DataFrame({"name": ["L0.H0", "L0.H1"], "x": value, "y": value, "series": "one", "label": ""})
+    return points(frame, swatches=SWATCHES[:1], x_title="x", y_title="y")
+
+
+@pytest.mark.parametrize("make", [_dots, _bars, _heat, _lines, _map, _points])
 @pytest.mark.parametrize("value", [0.4, NOTHING])
 def test_valid_and_drawn(make, value):
     spec = make(value)

@@ -4,8 +4,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from headatlas.report.one_task import ONE_TASK
 from headatlas.report.page import PerScorer, Story
 from headatlas.report.registry import SECTIONS
+from headatlas.report.render import build_page
 from headatlas.report.tables import read_run
 
 
@@ -77,6 +79,18 @@ def test_a_scorer_without_spatial_heads_says_so(run_dir):
     story = story_of(replace(run, tables={**run.tables, "selection": none, "negative": run.tables["negative"].head(0)}))
     assert len(story.sentences) == 2  # the other is on the redundant group
     assert story.sentences[0].endswith("none stands out for a spatial function: no head beats shuffled labels.")
+
+
+def test_one_task_without_heads_is_called_this_task(run_dir):
+    run = read_run(run_dir)
+    run.settings["functions"] = ONE_TASK
+    none = run.tables["selection"].assign(count=0, heads="", reason="no head beats shuffled labels")
+    run = replace(run, tables={**run.tables, "selection": none, "negative": run.tables["negative"].head(0)})
+    assert story_of(run).sentences[0].endswith("none stands out for this task: no head beats shuffled labels.")
+    page = build_page(run)
+    (story,) = page.sections[0].blocks[0].views["paper"]
+    assert "this task" in story.sentences[0]
+    assert "spatial function" not in story.sentences[0]
 
 
 def test_heads_that_do_not_look_at_the_target_are_not_said_to(run_dir):

@@ -107,14 +107,12 @@ def run_and_print(
     as_json: bool,
 ) -> None:
     """Run a sweep with the given values of `SWEEP_OPTIONS`, and print its files and top heads."""
-    from headatlas.cogvsr.functions import SPATIAL
     from headatlas.study import open_study, run_sweep
 
     scorer = _scorer(kind, given["scorer"], settings)
     with Bars() as bars, workers(devices, ray, n_workers) as group:
         study = open_study(settings, out, bars, group, store)
-        functions = tuple(given["function"] or SPATIAL)
-        files = run_sweep(study, kind, functions, scorer, given["split"], given["scope"] or "all", given["top"])
+        files = run_sweep(study, kind, given["function"], scorer, given["split"], given["scope"] or "all", given["top"])
     if as_json:
         print_json({"command": "sweep", "sweep": kind, "out": str(out), "files": [str(file) for file in files]})
         return
@@ -124,6 +122,8 @@ def run_and_print(
         if file.suffix == ".csv" and kind in TOP:
             _print_top(kind, pd.read_csv(file, keep_default_na=False))
     print(f"sweep of {kind}: {', '.join(map(str, files))}")
+    if (out / "report.html").is_file():
+        print(f"to show it in the report: headatlas report --out {out}")
 
 
 def _print_top(kind: str, table: pd.DataFrame) -> None:
@@ -175,7 +175,7 @@ def top_of_rankings(table: pd.DataFrame) -> tuple[str, tuple[str, ...], list[tup
     rows = [
         (row.function, str(row.k), row.head or "–", percent(_number(row.accuracy)), signed(_number(row.drop), 2))
         for _, part in table.groupby("function", sort=False)
-        for row in part.head(SHOWN).itertuples()
+        for row in part[part["order"] == "ranking"].head(SHOWN).itertuples()
     ]
     return "Rankings, removed head by head", ("function", "heads", "last", "accuracy", "nats lost"), rows
 

@@ -110,6 +110,9 @@ HA.signed = (value, digits = 2) => {
   return Number(text) === 0 ? (0).toFixed(digits) : value > 0 ? `+${text}` : text.replace("-", "\u2212");
 };
 
+// A number with a true minus sign and no "-0".
+HA.plain = (value, digits = 2) => HA.signed(value, digits).replace("+", "");
+
 HA.percent = (p) => {
   if (p === null || p === undefined || Number.isNaN(p)) return "–";
   const near = Math.min(p, 1 - p);

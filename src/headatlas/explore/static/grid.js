@@ -65,7 +65,7 @@ HA.view = () => {
     const values = new Map(HA.effects.heads.map((name, i) => [name, HA.effects.effect[i]]));
     const marks = new Set(HA.effects.heads.filter((name, i) => HA.effects.changed[i]));
     return { values, marks, signed: true, unit: "nats", low: "the answer gains without it", high: "the answer needs it",
-      lead: `Each square is one attention head. It was removed alone: blue heads carry the answer “${HA.effects.answer}”, whose odds fall without them. A dot marks heads without which the model says something else.` };
+      lead: `Each square is one attention head. It was removed alone: blue heads carry the answer “${HA.effects.answer}”, whose odds fall without them (by 1 nat: to 37 % of what they were). A dot marks heads without which the model says something else.` };
   }
   if (HA.color === "gaze") {
     if (!HA.attention) return null;
@@ -73,22 +73,52 @@ HA.view = () => {
     return { values, marks: new Set(), signed: false, unit: "share", largest: 1, low: "looks at the words", high: "looks at the picture",
       lead: "Each square is one attention head: the bluer, the more of its attention is on the picture when the model begins to answer." };
   }
-  const scorer = HA.about.run.scorers.find((one) => one.name === HA.$("study-score").value);
+  const scorer = HA.scores().find((one) => one.name === HA.$("study-score").value);
   const name = HA.$("study-function").value;
   const title = HA.about.functions.find((one) => one.name === name).title;
   const values = new Map();
+  if (!scorer.values[name]) return { values, marks: new Set(), signed: true, unit: scorer.unit, low: "", high: "", lead: `${scorer.label}: no step of ${HA.lower(title)} was measured.` };
   scorer.values[name].forEach((row, layer) => row.forEach((value, i) => values.set(`L${layer}.H${i}`, value)));
   const chosen = (HA.about.run.selected[scorer.name] || {})[name] || [];
   const all = [...values.values()];
   const signed = all.some((value) => value < 0);
+  if (scorer.note) return { values, marks: new Set(), signed, unit: scorer.unit, low: "the right answer gains without it", high: "the right answer needs it",
+    lead: `Each head was removed alone on ${scorer.steps[name]} steps of ${HA.lower(title)}: blue heads are those without which the right answer becomes less likely (1 nat: 37 % as likely). ${scorer.note}` };
   return { values, marks: new Set(chosen), signed, unit: scorer.unit, low: signed ? "below zero" : "nothing", high: "high score",
-    lead: `Score of every head for ${title[0].toLowerCase()}${title.slice(1)} over the questions of the study (${scorer.label}). ${chosen.length ? `A dot marks ${chosen.length === 1 ? "the head" : `the ${chosen.length} heads`} that the study selected.` : "The study selected none of them."}` };
+    lead: `Score of every head for ${HA.lower(title)} over the study’s questions of split S (${scorer.label}). ${chosen.length ? `A dot marks ${chosen.length === 1 ? "the head" : `the ${chosen.length} heads`} that the study selected.` : "The study selected none of them."}` };
+};
+
+// The scores of the run: those of its scorers, and the sweep of single heads.
+HA.scores = () => (HA.about.run ? [...HA.about.run.scorers, ...(HA.about.run.sweeps.heads ? [HA.about.run.sweeps.heads] : [])] : []);
+
+HA.lower = (title) => `${title[0].toLowerCase()}${title.slice(1)}`;
+
+// The pairs and the minimal set that sweeps of the run found for the chosen function.
+HA.showSweeps = () => {
+  const box = HA.$("sweeps"), run = HA.about.run;
+  box.hidden = HA.color !== "study" || !run;
+  if (box.hidden) return;
+  const name = HA.$("study-function").value;
+  const pick = (heads, text) => HA.el("button", { type: "button", class: "chip", "data-heads": heads.join(" "), on: { click: () => HA.selectAll(heads) } }, HA.el("b", {}, heads.join(" ")), ` ${text}`);
+  const span = (one, factor, digits) => (one.low === null || one.high === null ? "" : `, 95 % interval ${HA.plain(factor * one.low, digits)} to ${HA.plain(factor * one.high, digits)}`);
+  const parts = [];
+  for (const one of run.sweeps.sets.filter((set) => set.function === name)) {
+    parts.push(HA.el("h3", {}, "Minimal set (greedy sweep)"), HA.el("p", {}, pick(one.heads, `without ${one.heads.length > 1 ? "them" : "it"} ${HA.plain(100 * one.drop, 1)} points lost`)),
+      HA.el("p", { class: "weak" }, `${one.note}${span(one, 100, 1) ? ` Points of accuracy lost${span(one, 100, 1)}` : ""}${one.random === null ? "" : `; as many random heads: ${HA.plain(100 * one.random, 1)} points`}.`));
+  }
+  for (const one of run.sweeps.pairs.filter((group) => group.function === name)) {
+    parts.push(HA.el("h3", {}, "Pairs (sweep): nats lost without both, beyond the sum of each alone"),
+      HA.el("ol", { class: "pairs" }, ...one.pairs.map((pair) => HA.el("li", {}, pick([pair.head_a, pair.head_b], HA.signed(pair.interaction)), HA.el("span", { class: "weak" }, ` together ${HA.signed(-pair.drop_both)} nats${span(pair, 1, 2)}`)))),
+      HA.el("p", { class: "weak" }, `Above 0: the two stand in for each other. ${one.note}`));
+  }
+  box.replaceChildren(...parts, ...run.sweeps.left_out.map((text) => HA.el("p", { class: "weak" }, text)));
 };
 
 HA.paintGrid = () => {
   const view = HA.view();
   const legend = HA.$("legend");
   HA.$("study-pick").hidden = HA.color !== "study";
+  HA.showSweeps();
   if (!view) {
     for (const cell of HA.cells.values()) { cell.style.background = ""; cell.classList.remove("mark"); }
     legend.replaceChildren();
@@ -109,6 +139,7 @@ HA.paintGrid = () => {
     cell.setAttribute("aria-label", label);
     cell.title = label;
   }
+  if (!view.values.size) { legend.replaceChildren(); HA.$("ranking").replaceChildren(); return; }
   const ends = share ? ["0 %", "100 %"] : [view.signed ? HA.signed(-largest) : "0", `${HA.signed(largest)} ${view.unit}`];
   legend.replaceChildren(
     HA.el("span", {}, `${ends[0]} ${view.low}`),
@@ -121,6 +152,15 @@ HA.paintGrid = () => {
 HA.select = (name, add = false) => {
   const before = HA.selected;
   HA.selected = add ? (before.includes(name) ? before.filter((one) => one !== name) : [...before, name]) : [name];
+  HA.paintSelection();
+  HA.showHead();
+  HA.paintMixer();
+  HA.remember();
+};
+
+// Select several heads at once, so that the mixer changes all of them.
+HA.selectAll = (names) => {
+  HA.selected = names.slice();
   HA.paintSelection();
   HA.showHead();
   HA.paintMixer();

@@ -99,7 +99,7 @@ HA.showWrites = async (name) => {
     HA.$("writes").replaceChildren(HA.el("h3", {}, "What it writes"),
       HA.el("p", {}, HA.el("span", { class: "weak" }, "raises "), HA.chips(found.raised.slice(0, 5))),
       HA.el("p", {}, HA.el("span", { class: "weak" }, "lowers "), HA.chips(found.lowered.slice(0, 5))),
-      HA.el("p", { class: "weak" }, "Direct change of these words’ logits where the answer begins, among the likely words."));
+      HA.el("p", { class: "weak" }, "How far it pushes these words up or down where the answer begins, in logits: +1 makes a word 2.7 times as likely beside the others. Likely words only."));
   } catch (error) {
     if (HA.shown.name === name && HA.$("writes")) HA.$("writes").replaceChildren(HA.el("p", { class: "weak" }, error.message));
   }
@@ -115,7 +115,7 @@ HA.showStudy = (name) => {
   box.replaceChildren(HA.el("h3", {}, `In the study: ${exact.label}, by function`),
     HA.el("table", { class: "bars" }, ...rows.map(([one, value]) => HA.el("tr", {}, HA.el("th", { scope: "row" }, one.title),
       HA.el("td", { class: "track" }, HA.el("i", { class: value < 0 ? "below" : "", style: { width: `${(100 * Math.abs(value)) / largest}%` } })), HA.el("td", { class: "num" }, HA.signed(value, 3))))),
-    HA.el("p", { class: "weak" }, `${exact.unit ? `Unit: ${exact.unit}. ` : ""}Over all questions of ${run.where}.`));
+    HA.el("p", { class: "weak" }, `${exact.unit ? `Unit: ${exact.unit}. ` : ""}Over the questions of split S of ${run.where}.`));
 };
 
 HA.showNeighbours = (name) => {
@@ -166,7 +166,7 @@ HA.showSets = (found) => {
   const link = (name) => HA.el("button", { type: "button", class: "chip", on: { click: () => HA.select(name) } }, name);
   const sets = found.sets.map((one) => HA.el("p", {}, ...one.heads.split(" ").map(link), one.heads.includes(" ") ? " together " : " alone ", HA.el("b", {}, `${HA.signed(-one.effect)} nats`),
     one.heads.includes(" ") ? ` (each alone, in sum ${HA.signed(-one.alone)})` : "", one.kept ? "; the model still says it. " : "; the model says something else. ",
-    HA.el("button", { type: "button", class: "chip", on: { click: () => { HA.selected = one.heads.split(" "); HA.paintSelection(); HA.showHead(); HA.paintMixer(); } } }, "select"),
+    HA.el("button", { type: "button", class: "chip", on: { click: () => HA.selectAll(one.heads.split(" ")) } }, "select"),
     one.n_random ? HA.el("span", { class: "weak" }, ` ${one.n_random} random sets of this size: ${HA.signed(-one.random)} on average, ${one.as_large || "none"} as large.`) : ""));
   if (found.hidden.length) sets.push(HA.el("p", {}, "Little alone, much together: ", ...found.hidden.map(link)));
   box.replaceChildren(...(sets.length ? sets : [HA.el("p", { class: "weak" }, "No set of heads was found that costs the answer 0.05 nats.")]),

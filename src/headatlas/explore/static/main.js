@@ -144,7 +144,7 @@ HA.buildColors = () => {
     next.focus();
   });
   if (HA.about.run) {
-    HA.$("study-score").append(...HA.about.run.scorers.map((one) => HA.el("option", { value: one.name }, one.label)));
+    HA.$("study-score").append(...HA.scores().map((one) => HA.el("option", { value: one.name }, one.label)));
     HA.$("study-function").append(...HA.about.functions.map((one) => HA.el("option", { value: one.name }, one.title)));
     for (const id of ["study-score", "study-function"]) HA.$(id).addEventListener("change", HA.paintGrid);
   }

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import MUTED, ROWS, finish
+from headatlas.report.charts.theme import MUTED, ROWS, domain_of, finish
 from headatlas.report.page import Swatch
 
 
@@ -38,7 +38,8 @@ def dots(
     """
     series = [swatch.text for swatch in swatches]
     height = row_height or max(22, 12 * len(series) + 8)
-    scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale(zero=False, nice=True)
+    ends = list(domain) if domain else domain_of(frame, "value", "low", "high")
+    scale = alt.Scale(domain=ends, nice=False) if ends else alt.Scale(zero=False, nice=True)
     form = x_format or ".1f"
     y = alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=True, ticks=False, domain=False, labelPadding=8))
     x = alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(format=x_format or "~r", tickCount=5))

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, MUTED, ROWS, finish
+from headatlas.report.charts.theme import INK, MUTED, ROWS, domain_of, finish
 from headatlas.report.page import Swatch
 
 
@@ -37,9 +37,11 @@ def lines(
         ticks: where the horizontal axis has ticks; None lets Vega choose.
     """
     series = [swatch.text for swatch in swatches]
-    y_scale = alt.Scale(domain=list(y_domain), nice=False, clamp=True) if y_domain else alt.Scale(zero=False, nice=True)
+    ends = list(y_domain) if y_domain else domain_of(frame, "value", "low", "high")
+    y_scale = alt.Scale(domain=ends, nice=False, clamp=True) if ends else alt.Scale(zero=False, nice=True)
     axis = alt.Axis(grid=False, values=ticks, labelOverlap=True) if ticks else alt.Axis(grid=False, tickCount=5)
-    x = alt.X("x:Q", title=x_title, axis=axis, scale=alt.Scale(zero=False, nice=False, padding=6))
+    across = domain_of(frame, "x") or alt.Undefined
+    x = alt.X("x:Q", title=x_title, axis=axis, scale=alt.Scale(domain=across, zero=False, nice=False, padding=6))
     y = alt.Y("value:Q", title=y_title or None, scale=y_scale, axis=alt.Axis(format=y_format, tickCount=4))
     color = alt.Color("series:N", scale=alt.Scale(domain=series, range=[s.color for s in swatches]), legend=None)
     shape = alt.Shape("series:N", scale=alt.Scale(domain=series, range=[s.shape for s in swatches]), legend=None)

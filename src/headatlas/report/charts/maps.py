@@ -16,7 +16,9 @@ CELLS_AS_SVG = 1500
 """Maps with more cells are drawn on a canvas: thousands of SVG nodes make a page slow."""
 
 
-def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float, tower: str = "L") -> dict[str, Any]:
+def head_map(
+    frame: pd.DataFrame, *, shape: tuple[int, int], largest: float, tower: str = "L", value_title: str = "score"
+) -> dict[str, Any]:
     """A map of layers x heads, as wide as its container.
 
     Args:
@@ -24,6 +26,7 @@ def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float, tow
         shape: (L, H).
         largest: end of the colour scale, which runs from -largest to largest.
         tower: letter with which the heads' names begin.
+        value_title: what the value is, in the tooltip.
     """
     n_layers, n_heads = shape
     table = frame[["layer", "head", "value", "p", "selected"]].copy()
@@ -54,7 +57,7 @@ def head_map(frame: pd.DataFrame, *, shape: tuple[int, int], largest: float, tow
             ),
             tooltip=[
                 alt.Tooltip("name:N", title="head"),
-                alt.Tooltip("value:Q", title="score", format=".4f"),
+                alt.Tooltip("value:Q", title=value_title, format=".4f"),
                 alt.Tooltip("p:Q", title="p", format=".3f"),
                 alt.Tooltip("chosen:N", title="selected"),
             ],

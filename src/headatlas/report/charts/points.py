@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, MARK, MARKED, MUTED, ROWS, finish
+from headatlas.report.charts.theme import INK, MARK, MARKED, MUTED, ROWS, domain_of, finish
 from headatlas.report.page import Swatch
 
 
@@ -31,8 +31,9 @@ def points(
         height: in pixels.
     """
     series = [swatch.text for swatch in swatches]
-    x = alt.X("x:Q", title=x_title, axis=alt.Axis(tickCount=6), scale=alt.Scale(nice=True))
-    y = alt.Y("y:Q", title=y_title, axis=alt.Axis(tickCount=6), scale=alt.Scale(nice=True))
+    ends = {name: domain_of(frame, name) or alt.Undefined for name in ("x", "y")}
+    x = alt.X("x:Q", title=x_title, axis=alt.Axis(tickCount=6), scale=alt.Scale(domain=ends["x"], nice=True))
+    y = alt.Y("y:Q", title=y_title, axis=alt.Axis(tickCount=6), scale=alt.Scale(domain=ends["y"], nice=True))
     tips = [
         alt.Tooltip(f"{name}:Q", title=title, format=form) if form else alt.Tooltip(f"{name}:N", title=title)
         for name, title, form in tooltip

@@ -13,6 +13,7 @@ import unicodedata
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 INK, MUTED, GRID, PAPER = "#1b2733", "#5b6875", "#e3e8ee", "#ffffff"
@@ -66,6 +67,15 @@ def color_scale(largest: float, diverging: bool = True) -> alt.Scale:
     return alt.Scale(
         domain=[low + step * i for i in range(len(colors))], range=list(colors), clamp=True, interpolate="rgb"
     )
+
+
+def domain_of(frame: pd.DataFrame, *columns: str) -> list[float] | None:
+    """The domain of an axis over these columns: None lets Vega fit it, 0 to 1 where they have no number.
+
+    Without a number Vega has no extent to fit, and warns on the reader's console.
+    """
+    numbers = frame[[column for column in columns if column in frame.columns]].to_numpy(float)
+    return None if bool(np.isfinite(numbers).any()) else [0.0, 1.0]
 
 
 def printable(text: str) -> str:

@@ -33,6 +33,7 @@ TERMS = (
         "The range of values that fit the data, given how many questions were asked. Drawn as a line through a dot.",
     ),
     ("Points", "Percentage points: from 80 % to 70 % is a drop of 10 points."),
+    ("Nats", "The unit of log-probabilities. One nat lost: the right answer is 37 % as likely as before."),
     (
         "p and q",
         "p: how often chance alone would give an effect this large. q: p corrected for testing many things at once.",
@@ -42,7 +43,7 @@ TERMS = (
 
 @section("words", order=220)
 def glossary_section(run: Run) -> Section:
-    """Ten terms and the eight functions."""
+    """The terms and the eight functions."""
     functions = [{"title": TITLES[name], "meaning": MEANINGS[name], "spatial": name in SPATIAL} for name in FUNCTIONS]
     return Section(
         id="words",

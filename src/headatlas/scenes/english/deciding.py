@@ -23,7 +23,7 @@ MATH: dict[str, Ways] = {
         "Do the two numbers match?",
         "Tell me whether you got the same number twice.",
         "Compare the two numbers: are they alike?",
-        "Does the second number repeat the first?",
+        "Is the second number just the first one again?",
         "Is one number exactly as large as the other?",
         held_out=(
             "Did both numbers come out the same?",
@@ -39,9 +39,9 @@ MATH: dict[str, Ways] = {
         "What must be added to the smaller number to reach the larger?",
         "How big is the gap between the two numbers?",
         held_out=(
-            "How many steps of one lead from the lower number to the higher?",
+            "Counting up by ones, how many steps is it from the lower number to the higher?",
             "What do you get by subtracting one number from the other, ignoring the sign?",
-            "How much more is the greater of the two numbers?",
+            "How much greater is one number than the other?",
         ),
     ),
     "inside_range": ways(
@@ -52,7 +52,7 @@ MATH: dict[str, Ways] = {
         "Is the final number larger than one of the others and smaller than the other?",
         "Going from the first number to the second, do you pass the third?",
         held_out=(
-            "Do you find the third number in the interval from the first to the second?",
+            "Is the third number in the interval from the first to the second?",
             "Are the first two numbers on either side of the third?",
             "Is one of the first two numbers below the last one and the other above it?",
         ),
@@ -66,8 +66,8 @@ MATH: dict[str, Ways] = {
         "Start counting at the first number: which of the other two do you reach sooner?",
         held_out=(
             "Give me whichever of the last two numbers is nearest the first.",
-            "Measured from the first number, which of the other two is at the smaller distance?",
-            "Between the second and the third number, which is a better guess for the first?",
+            "Measured from the first number, which of the other two is the shorter distance away?",
+            "Which is the better guess for the first number, the second or the third?",
         ),
     ),
     "in_total": ways(
@@ -79,7 +79,7 @@ MATH: dict[str, Ways] = {
         "Put the two numbers together: how many are there?",
         held_out=(
             "What does adding one number to the other give?",
-            "How many do the two counts come to in all?",
+            "What do the two counts come to in all?",
             "Sum up the two numbers.",
         ),
     ),
@@ -93,9 +93,9 @@ DECISION: dict[str, Ways] = {
         "Taking everything together, what is the answer to the question?",
         "So what do you conclude?",
         "Now answer the main question.",
-        "What should the reply to the question be?",
+        "How should the question be answered?",
         held_out=(
-            "Given all of this, what is the solution?",
+            "Given all of this, what is the answer?",
             "Putting it all together, what would you reply?",
             "Finally, respond to the question that I asked.",
         ),

@@ -6,13 +6,13 @@ from headatlas.scenes.english.ways import Ways, ways
 
 QUESTIONS: dict[str, Ways] = {
     "left_right": ways(
-        "Do I find the {a} to the left of the {b}, or is it to the right?",
+        "Is the {a} to the left of the {b}, or is it to the right?",
         "Tell me where the {a} lies, left or right of the {b}.",
         "Can the {a} be found on the left or on the right of the {b}?",
-        "The {a} and the {b}: does the first lie left or right of the second?",
+        "Take the {a} and the {b}: is the first one left or right of the second?",
         held_out=(
             "To see the {a}, should I look left or right of the {b}?",
-            "Is the {a} toward the left or toward the right from the position of the {b}?",
+            "Is the {a} off to the left or off to the right of the {b}?",
         ),
     ),
     "left_right_yes_no": ways(
@@ -21,18 +21,18 @@ QUESTIONS: dict[str, Ways] = {
         "Do you see the {a} when you look {side} from the {b}?",
         "Can you confirm that the {a} lies to the {side} of the {b}?",
         held_out=(
-            "To get to the {a}, does one have to go {side} from the {b}?",
+            "To get to the {a}, do you have to go {side} from the {b}?",
             "Am I correct that the {a} is positioned {side} of the {b}?",
         ),
     ),
     "above_below": ways(
-        "Which is it: is the {a} above the {b}, or below?",
+        "Is the {a} above the {b}, or is it below?",
         "Tell me where the {a} lies, above or below the {b}.",
-        "Does the {a} have its place above the {b} or below the {b}?",
-        "The {a} and the {b}: does the first lie above or below the second?",
+        "Do you find the {a} above the {b} or below it?",
+        "Take the {a} and the {b}: is the first one above or below the second?",
         held_out=(
             "To see the {a}, should I look above or below the {b}?",
-            "Is the {a} somewhere above or somewhere below, from the position of the {b}?",
+            "Is the {a} somewhere above or somewhere below the {b}?",
         ),
     ),
     "above_below_yes_no": ways(
@@ -47,7 +47,7 @@ QUESTIONS: dict[str, Ways] = {
     ),
     "near_far": ways(
         "Which of the two is closer to the viewer, the {a} or the {b}?",
-        "What do you have closer to you: the {a} or the {b}?",
+        "Which do you have closer to you: the {a} or the {b}?",
         "Is the {a} the nearer thing, or is the {b}?",
         "Compare the {a} with the {b}. Which is nearer?",
         held_out=(
@@ -57,28 +57,28 @@ QUESTIONS: dict[str, Ways] = {
     ),
     "front_behind": ways(
         "Would you say that the {a} is nearer to you than the {b}?",
-        "Does the {a} lie in front of the {b}, seen from you?",
+        "From where you are, is the {a} in front of the {b}?",
         "Is the {a} less far away than the {b}?",
         "Is the {a} closer to the viewer than the {b}?",
         held_out=(
-            "Compared with the {a}, does the {b} float farther back?",
+            "Compared with the {a}, is the {b} farther back?",
             "Am I correct that the {a} is in front and the {b} behind?",
         ),
     ),
     "facing": ways(
-        "In which direction does the {a} look?",
+        "In which direction is the {a} looking?",
         "Which way is the front of the {a}: up, right, down or left?",
         "Tell me which way the {a} is pointing.",
         "What is the direction of the {a}: up, down, left or right?",
         held_out=(
-            "Which direction has the {a} been turned in?",
+            "In which direction has the {a} been turned?",
             "Is the {a} looking up, down, left or right?",
         ),
     ),
     "same_way": ways(
         "Are the {a} and the {b} looking in the same direction?",
-        "Do the {a} and the {b} point in one direction?",
-        "Is the direction of the {a} also that of the {b}?",
+        "Do the {a} and the {b} point in the same direction?",
+        "Is the direction of the {a} the same as that of the {b}?",
         "Would you say that the {a} and the {b} face one and the same way?",
         held_out=(
             "Have the {a} and the {b} been turned in the same direction?",
@@ -88,7 +88,7 @@ QUESTIONS: dict[str, Ways] = {
     "toward": ways(
         "Is the {a} looking toward the {b}?",
         "Would the {a} come closer to the {b} by going forward?",
-        "Has the {a} got its front in the direction of the {b}?",
+        "Is the front of the {a} turned toward the {b}?",
         "When the {a} looks forward, does the {b} lie ahead?",
         held_out=(
             "Without turning, could the {a} see the {b}?",
@@ -98,10 +98,10 @@ QUESTIONS: dict[str, Ways] = {
     "between": ways(
         "Looking at columns only, do the {a} and the {b} have the {c} between them?",
         "Of the {a}, the {b} and the {c}, is the last one between the others by column?",
-        "In the order of columns, do the {a} and the {b} stand on the two sides of the {c}?",
-        "Would you say that the columns of the {a} and the {b} have that of the {c} between them?",
+        "Going by columns, are the {a} and the {b} on either side of the {c}?",
+        "Would you say that, by column, the {a} and the {b} have the {c} in between?",
         held_out=(
-            "When we go by column, is it between the {a} and the {b} that the {c} lies?",
+            "By column, is it between the {a} and the {b} that you find the {c}?",
             "Sort the {a}, the {b} and the {c} by column: is the {c} in the middle?",
         ),
     ),
@@ -111,7 +111,7 @@ QUESTIONS: dict[str, Ways] = {
         "Would you say that the {a} lies in the frame?",
         "Can the {a} be seen inside the frame?",
         held_out=(
-            "Are we going to find the {a} in the frame?",
+            "Will we find the {a} in the frame?",
             "Do the edges of the frame run around the {a}?",
         ),
     ),
@@ -121,7 +121,7 @@ QUESTIONS: dict[str, Ways] = {
         "What number of {what} do you see {where}?",
         "Please count: how many {what} are there {where}?",
         held_out=(
-            "Could you tell me how many {what} one finds {where}?",
+            "Could you tell me how many {what} there are {where}?",
             "Considering only what is {where}, how many {what} are there?",
         ),
     ),
@@ -129,10 +129,10 @@ QUESTIONS: dict[str, Ways] = {
         "Does the {a} lie in the {line} that the {b} is in?",
         "Would you say that the {a} and the {b} are in one {line}?",
         "Is the {line} the same for the {a} and the {b}?",
-        "Can the {a} and the {b} be found in a common {line}?",
+        "Can the {a} and the {b} be found in one and the same {line}?",
         held_out=(
             "Do the {a} and the {b} have their {line} in common?",
-            "Are we looking at a single {line} that has the {a} and the {b} in it?",
+            "Is there a single {line} with both the {a} and the {b} in it?",
         ),
     ),
     "apart": ways(
@@ -141,14 +141,14 @@ QUESTIONS: dict[str, Ways] = {
         "By how many {line}s do the {a} and the {b} differ?",
         "Counting {line}s, how far is the {a} from the {b}?",
         held_out=(
-            "The {a} lies how many {line}s away from the {b}?",
+            "How many {line}s away is the {a} from the {b}?",
             "Take the {line} numbers of the {a} and the {b}. What is their difference?",
         ),
     ),
     "closest": ways(
         "Which of the two lies nearer to the {a}, the {b} or the {c}?",
-        "To the {a}, does the {b} or the {c} have the shorter way?",
-        "Tell me what is closest to the {a}: the {b} or the {c}.",
+        "From the {a}, is it a shorter way to the {b} or to the {c}?",
+        "Tell me which is closer to the {a}: the {b} or the {c}.",
         "Is the {a} closer to the {b} or to the {c}?",
         held_out=(
             "Seen from the {a}, which is less distant, the {b} or the {c}?",
@@ -157,8 +157,8 @@ QUESTIONS: dict[str, Ways] = {
     ),
     "farthest": ways(
         "Which of the two lies farther away from the {a}, the {b} or the {c}?",
-        "To the {a}, does the {b} or the {c} have the longer way?",
-        "Tell me what is farthest from the {a}: the {b} or the {c}.",
+        "From the {a}, is it a longer way to the {b} or to the {c}?",
+        "Tell me which is farther from the {a}: the {b} or the {c}.",
         "Is the {a} farther from the {b} or from the {c}?",
         held_out=(
             "Seen from the {a}, which is more distant, the {b} or the {c}?",
@@ -176,13 +176,13 @@ QUESTIONS: dict[str, Ways] = {
         ),
     ),
     "multi_hop": ways(
-        "Find the thing that lies farthest to the {side}. What {trait} does it have?",
+        "Find the thing that is farthest to the {side}. What is its {trait}?",
         "Tell me the {trait} of whatever is at the very {side}.",
         "One thing is more to the {side} than all others: what is its {trait}?",
         "Of the thing nearest to the {side} edge, what is the {trait}?",
         held_out=(
-            "What {trait} has the thing that you see at the outermost {side}?",
-            "Go to the last thing on the {side}: which {trait} does it show?",
+            "What is the {trait} of the outermost thing on the {side}?",
+            "Go to the last thing on the {side}: what is its {trait}?",
         ),
     ),
 }

@@ -11,7 +11,7 @@ EXTRACTION: dict[str, Ways] = {
         "Read the question again: whose name comes before all others?",
         "Quote the earliest thing in the question.",
         "Which thing does the question refer to before any other?",
-        "Looking at the text of the question, which thing opens it?",
+        "In the text of the question, which thing comes first?",
         held_out=(
             "As you read the question, which thing do you meet first?",
             "Give me the first of the things that I asked about.",
@@ -24,7 +24,7 @@ EXTRACTION: dict[str, Ways] = {
         "Read the question again: whose name follows the first one?",
         "Quote the second thing in the question.",
         "Which thing does the question refer to directly after the first?",
-        "Looking at the text of the question, which thing comes after the opening one?",
+        "In the text of the question, which thing comes second?",
         held_out=(
             "As you read the question, which thing do you meet second?",
             "Give me the second of the things that I asked about.",
@@ -33,7 +33,7 @@ EXTRACTION: dict[str, Ways] = {
     ),
     "asked_side": ways(
         "Which side does the question want to know about?",
-        "Tell me the side that the question has in it.",
+        "Tell me the side that is named in the question.",
         "Look for a side in the question: which one is it?",
         "What side am I asking you about?",
         "The question mentions one side. Which?",
@@ -49,8 +49,8 @@ EXTRACTION: dict[str, Ways] = {
         "Is the question about one row or about one column?",
         "Find the word in the question: is it row or column?",
         "Which of the two does the question want to know about, row or column?",
-        "Tell me which word the question has in it, row or column.",
-        "Pick the one that I speak of: row or column.",
+        "Tell me which word the question contains, row or column.",
+        "Pick the one that I mention: row or column.",
         held_out=(
             "Which word appears in my question, row or column?",
             "Is my question concerned with a row or with a column?",
@@ -59,7 +59,7 @@ EXTRACTION: dict[str, Ways] = {
     ),
     "asked_trait": ways(
         "Which trait does the question want to know about?",
-        "Tell me the trait that the question has in it.",
+        "Tell me the trait that is named in the question.",
         "Look for a trait in the question: which one is it?",
         "What trait am I asking you about?",
         "The question mentions one trait. Which?",
@@ -72,7 +72,7 @@ EXTRACTION: dict[str, Ways] = {
     ),
     "asked_color": ways(
         "Which color does the question want to know about?",
-        "Tell me the color that the question has in it.",
+        "Tell me the color that is named in the question.",
         "Look for a color in the question: which one is it?",
         "What color am I asking you about?",
         "The question mentions one color. Which?",
@@ -91,7 +91,7 @@ RECALL: dict[str, Ways] = {
         "What word means the contrary of {side}?",
         "If you swap {side} for its opposite, what do you get?",
         "Complete the pair of opposites: {side} and what?",
-        "Not {side} but just the other way: what is that?",
+        "What would be the very reverse of {side}?",
         "Someone says {side} but means the reverse. What do they mean?",
         "Tell me the antonym of {side}.",
         held_out=(
@@ -104,9 +104,9 @@ RECALL: dict[str, Ways] = {
         "On which side do you find the {line}s with the bigger numbers?",
         "Counting {line}s from one upward, to which side do you go?",
         "To which side must you move for a higher {line} number?",
-        "Tell me the side at which the numbering of a {line} ends.",
+        "Tell me the side on which the {line} numbers end.",
         "When {line} numbers increase, which side are you heading for?",
-        "Where does the {line} with the biggest number lie: on which side?",
+        "On which side is the {line} with the biggest number?",
         held_out=(
             "If you count up through the {line}s, which side do you get closer to?",
             "The {line} numbers start at one side and rise. Toward which side?",
@@ -116,10 +116,10 @@ RECALL: dict[str, Ways] = {
     "looks_larger": ways(
         "Must a thing be near or far to look {size}?",
         "Put the same thing near or far: in which case does it seem {size}?",
-        "Things seem {size} when they are what, near or far?",
+        "When do things seem {size}: when they are near or when they are far?",
         "What makes a thing seem {size}: being near or being far?",
         "You want a thing to look {size}. Do you put it near or far?",
-        "Of two equal things, the one that looks {size} is which, near or far?",
+        "Of two equal things, is the one that looks {size} near or far?",
         held_out=(
             "Would a thing seem {size} if it were near or if it were far?",
             "Two things have the same size, but one looks {size}. Is that one near or far?",
@@ -132,10 +132,10 @@ RECALL: dict[str, Ways] = {
         "If you walk around a {cls}, how many corners do you pass?",
         "What's the corner count of a {cls}?",
         "How often does the outline of a {cls} turn a corner?",
-        "Geometry says that a {cls} has how many corners?",
+        "According to geometry, how many corners does a {cls} have?",
         held_out=(
             "In a {cls}, how many corners are there?",
-            "Think of a {cls}: what number of corners has it got?",
+            "Think of a {cls}: how many corners has it got?",
             "How many corners would you count on a {cls}?",
         ),
     ),
@@ -162,16 +162,16 @@ RECALL: dict[str, Ways] = {
         held_out=(
             "Is there such a thing as the front of a {cls}?",
             "Tell me whether a {cls} has a front side.",
-            "Can one say of a {cls} that it faces somewhere?",
+            "Can you say of a {cls} that it faces a certain way?",
         ),
     ),
     "own_side": ways(
-        "For a thing facing that way, its own {hand} is which side of the picture?",
-        "Turned like that, the thing has its {hand} on which side?",
+        "For a thing facing that way, which side of the picture is its own {hand}?",
+        "Turned like that, on which side does the thing have its {hand}?",
         "Imagine you face the same way. On which side is your {hand}?",
         "Given the way it faces, where does its {hand} point: left, right, above or below?",
-        "Which side does the thing's own {hand} correspond to when it faces so?",
-        "Tell me the side where its own {hand} is, with the front that way.",
+        "When the thing faces that way, which side does its own {hand} correspond to?",
+        "Tell me which side its own {hand} is on when its front points that way.",
         held_out=(
             "If something faces in that direction, on which side does its own {hand} lie?",
             "Its front points that way, so where is its {hand}: left, right, above or below?",

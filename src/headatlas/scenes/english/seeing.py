@@ -9,7 +9,7 @@ LOW_LEVEL: dict[str, Ways] = {
         "Tell me what color the {ref} is.",
         "In what color was the {ref} painted?",
         "How would you describe the color of the {ref}?",
-        "The {ref} you see comes in which color?",
+        "Which color does the {ref} come in?",
         "Look at the {ref}: is it red, orange, yellow, green, blue or purple?",
         "If you wanted to paint a copy of the {ref}, which color would you take?",
         held_out=(
@@ -32,12 +32,12 @@ LOW_LEVEL: dict[str, Ways] = {
         ),
     ),
     "size_of": ways(
-        "In truth, is the {a} small or is it large?",
+        "In reality, is the {a} small or is it large?",
         "Tell me the actual size of the {a}: small or large?",
         "Leaving its depth aside, how big is the {a}, small or large?",
         "Would you call the {a} a small thing or a large one?",
-        "To which size does the {a} belong, small or large?",
-        "Is it small or large that describes the {a} best?",
+        "Which size fits the {a}, small or large?",
+        "Which describes the {a} better, small or large?",
         held_out=(
             "How large is the {a} really: small or large?",
             "Small or large: what is the {a}, if you allow for its depth?",
@@ -49,7 +49,7 @@ LOW_LEVEL: dict[str, Ways] = {
         "Tell me whether the {a} has a {texture} surface.",
         "Look at the {a}: is it {texture} or not?",
         "Is it correct that the {a} is {texture}?",
-        "Has someone made the {a} {texture}?",
+        "Does the {a} look {texture} to you?",
         "Do you see a {texture} texture on the {a}?",
         held_out=(
             "Can we say that the {a} is {texture}?",
@@ -66,7 +66,7 @@ HIGH_LEVEL: dict[str, Ways] = {
         "Has the picture got a {a} in it?",
         "Could you point to a {a}?",
         "Tell me whether you notice a {a}.",
-        "Do the things include a {a}?",
+        "Is there a {a} among the things?",
         "If I look for a {a}, will I find one?",
         held_out=(
             "Does the scene contain a {a}?",
@@ -77,7 +77,7 @@ HIGH_LEVEL: dict[str, Ways] = {
     "place": ways(
         "Where are we: in a meadow, on a beach, in snow or at night?",
         "What's the background like: meadow, beach, snow or night?",
-        "Tell me what surroundings the things have.",
+        "Tell me what kind of place the things are in.",
         "In what kind of setting do you see all this?",
         "What do you see behind the things: which place?",
         "Which of these is the scene: meadow, beach, snow or night?",
@@ -90,7 +90,7 @@ HIGH_LEVEL: dict[str, Ways] = {
     "what_is": ways(
         "Something here is {color} and also {texture}. What is it?",
         "Which of the things has the color {color} and a {texture} texture?",
-        "I'm looking for something {texture} in {color}: what is it?",
+        "I'm looking for something {texture} and {color}: what is it?",
         "Tell me what sort of thing is {texture} and {color}.",
         "What do you call the thing with a {texture} surface and {color} paint?",
         "Find the {color} thing that is {texture}. What is it?",
@@ -101,16 +101,16 @@ HIGH_LEVEL: dict[str, Ways] = {
         ),
     ),
     "how_many_kind": ways(
-        "How many times do you see a {cls}?",
-        "Tell me how many of the things are of the kind {cls}.",
-        "Count everything that is a {cls}: what do you get?",
+        "How many {cls}s are there?",
+        "Tell me how many {cls}s you see.",
+        "Count the {cls}s: what do you get?",
         "If you look for a {cls}, how many do you find?",
-        "Of all the things, how many have the shape of a {cls}?",
-        "Give the count of the things called {cls}.",
+        "Of all the things, how many are {cls}s?",
+        "How many {cls}s can you find?",
         held_out=(
             "Among the things, how many would you call a {cls}?",
-            "What number do you reach when you count every {cls}?",
-            "How many things of the type {cls} does the picture have?",
+            "What number do you reach when you count the {cls}s?",
+            "How many {cls}s does the picture have?",
         ),
     ),
 }
