@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import AttentionEdit, Edit, edit_heads, uncompiled
+from headatlas.heads import AttentionEdit, Edit, edit_heads, edits_in_force, edits_key, uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.prefix import forget_positions
+from headatlas.vlm.set_by_hand import dropout_on, hooks
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
@@ -102,6 +104,15 @@ class ActiveEdits:
         )
 
     @property
+    def foreign(self) -> str:
+        """Edits of other objects that act on the model, such as `edit_heads` or another `VLM`; empty if there are none."""
+        others = edits_in_force(self._vlm.model)
+        for active in self._active:
+            if not active.deferred and (key := edits_key(active.edits, active.scope)) in others:
+                others.remove(key)
+        return "" if self._within_batch else "; ".join(others)
+
+    @property
     def all(self) -> tuple[tuple[Edits, str], ...]:
         """The edits for all rows and their scopes; errors as for `VLM.active_edits`."""
         if any(active.around is not None for active in self._active):
@@ -118,11 +129,14 @@ class ActiveEdits:
         reads = [active.read for active in self._active if active.read is not None]
         if not reads or self._deciding:
             return None
-        return reads[-1](batch, rows, len(self._active) == 1)
+        model = self._vlm.model
+        return reads[-1](batch, rows, len(self._active) == 1 and not edits_in_force(model) and not hooks(model))
 
     @contextmanager
     def bare(self) -> Iterator[None]:
-        """Within the block `AroundBatch` and `ReadBatch` may run the model without the edits that are opened with them."""
+        """Within the block `AroundBatch` and `ReadBatch` may run the model without the edits that are opened with them; errors as
+        for `running`."""
+        self._refuse_dropout()
         before = self._within_batch, self._deciding
         self._within_batch = self._deciding = True
         try:
@@ -135,8 +149,13 @@ class ActiveEdits:
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
         """Put the deferred edits on the model for one batch, whose rows are the conversations `rows` of the call. A compiled
-        model runs uncompiled, because hooks do not act reliably in compiled code."""
+        model runs uncompiled, because hooks do not act reliably in compiled code.
+
+        Raises:
+            HeadAtlasError: a module would drop out values at random, outside of training.
+        """
         vlm = self._vlm
+        self._refuse_dropout()
         if self._deciding:  # `AroundBatch` runs the model: the edits opened before it are on the model already
             forget_positions(vlm.model)
             yield
@@ -163,6 +182,13 @@ class ActiveEdits:
                 yield
         finally:
             self._within_batch = before
+
+    def _refuse_dropout(self) -> None:
+        if not torch.is_grad_enabled() and (where := dropout_on(self._vlm.model)):
+            raise HeadAtlasError(
+                f"{self._vlm.name}: the model must be in evaluation mode, got {where} in training mode, which gives other answers "
+                "each time; call vlm.model.eval()"
+            )
 
     def _guard(self, module: nn.Module, args: Any) -> None:
         if not self._within_batch:

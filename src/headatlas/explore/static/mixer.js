@@ -36,6 +36,7 @@ HA.mix = async () => {
     if (running) HA.cancel(running);
     HA.mixed = null;
     box.replaceChildren();
+    box.removeAttribute("aria-busy");
     HA.$("code").textContent = HA.answer ? HA.answer.snippet : "";
     return;
   }
@@ -52,7 +53,7 @@ HA.mix = async () => {
     if (changes === HA.changes) HA.showGaze();
   } catch (error) {
     if (turn === HA.turn && changes === HA.changes) HA.mixTrouble(error.message);
-  } finally { box.removeAttribute("aria-busy"); }
+  } finally { if (changes === HA.changes) box.removeAttribute("aria-busy"); } // else a newer mix is at work
 };
 
 HA.showMix = (found) => {
