@@ -186,8 +186,8 @@ class ActiveEdits:
     def _refuse_dropout(self) -> None:
         if not torch.is_grad_enabled() and (where := dropout_on(self._vlm.model)):
             raise HeadAtlasError(
-                f"{self._vlm.name}: the model must be in evaluation mode, got {where} in training mode, which gives other answers "
-                "each time; call vlm.model.eval()"
+                f"{self._vlm.name}: the model must be in evaluation mode, got {where} in training mode, which gives other "
+                "answers each time; call vlm.model.eval()"
             )
 
     def _guard(self, module: nn.Module, args: Any) -> None:
