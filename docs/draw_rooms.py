@@ -32,6 +32,7 @@ MEANING = {
     "heads": "find, read and edit heads and attention",
     "results": "every results table once",
     "bounded_body": "decode HTTP bodies, bounded",
+    "peak_memory": "memory used so far",
     "pictures": "open pictures safely, upright, in RGB",
     "folder": "folders on disk or object storage",
     "local_page": "serve a page on this machine",

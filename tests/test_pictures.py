@@ -262,3 +262,9 @@ def test_of_a_file_that_is_too_large_only_so_much_is_read(tmp_path, monkeypatch)
     data = read_image(tmp_path / "a.png")
     assert len(data) == 101
     assert fault_of_image(data) == "more than 100 bytes"
+
+
+@pytest.mark.parametrize("empty", [np.zeros((0, 4, 3), np.uint8), Image.new("RGB", (0, 5)), Image.new("L", (3, 0))])
+def test_a_picture_without_pixels_is_refused(empty):
+    with pytest.raises(HeadAtlasError, match="image must "):
+        open_picture(empty)

@@ -67,7 +67,7 @@ def open_picture(source: Source) -> Image.Image:
     if isinstance(source, Image.Image):
         return upright(source)
     if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or not source.size:
             raise HeadAtlasError(
                 f"image must be [height, width, 3] of uint8, got {list(source.shape)} of {source.dtype}"
             )
@@ -92,8 +92,11 @@ def upright(image: Image.Image) -> Image.Image:
     returned as it is, not copied.
 
     Raises:
-        HeadAtlasError: the pixels cannot be decoded, are not finite, or have a mode that cannot be shown (such as `LAB`).
+        HeadAtlasError: there are no pixels, they cannot be decoded, are not finite, or have a mode that cannot be shown (such
+            as `LAB`).
     """
+    if 0 in image.size:
+        raise HeadAtlasError(f"image must have pixels, got {image.width} x {image.height}")
     try:
         image.load()
         turn = _TURNS.get(orientation(image))

@@ -9,6 +9,21 @@ OWN2 = ("(A) the red car", "(B) the blue car", "(C) the green car")
 FOUR = ("red cube", "blue ball", "green cone", "gray ring")
 YN = ("yes", "no")
 CHOICE_MORE = [
+    # marks and denials
+    ("A: \u274c B: \u2705", LR, None),
+    ("\u2705 B", LR, "right"),
+    ("B... Actually A.", LR, None),
+    ("Actually A.", LR, "left"),
+    ("less far", ("far", "near"), None),
+    ("\u4e0d\u9009A\uff0c\u9009B", LR, "right"),
+    ("\u4e0d\u662fA\u800c\u662fB", LR, "right"),
+    ("\u4e0d\u5e94\u8be5\u9009A", LR, "right"),
+    ("\u7b54\u3048\u306fB\u3067\u3059", LR, "right"),
+    ("\u7b54\u3048\u306fA\u3067\u306f\u306a\u3044", LR, None),
+    ("\uc815\ub2f5\uc740 B\uc785\ub2c8\ub2e4", LR, "right"),
+    ("\uc815\ub2f5\uc740 A\uac00 \uc544\ub2c8\ub2e4", LR, None),
+    ("\u200bB\u200b", LR, "right"),
+    ("<monologue>B", LR, None),
     ("La r\xe9ponse est B.", LR, "right"),
     ("Die Antwort ist B.", LR, "right"),
     ("La respuesta es B", LR, "right"),

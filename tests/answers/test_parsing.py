@@ -390,3 +390,47 @@ def test_a_reply_without_end_is_not_read_in_quadratic_time_and_means_nothing():
     for text in ("yes " * 30_000, "a" * 300_000, "<think>" * 100_000, "=1" * 100_000, "A and B " * 50_000):
         for answer_type in ("yes_no", "choice", "number", "text"):
             assert parse(text, answer_type, ("left", "right") if answer_type == "choice" else ()) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "read"),
+    [
+        ("5 - 2", None),
+        ("5 - 2 = 3", "3"),
+        ("the 3rd of 5", None),
+        ("the second out of the four", None),
+        ("There are no red cubes, but 2 blue ones", None),
+        ("There are no others, only 2.", "2"),
+        ("2k", None),
+        ("1. red 2. blue 3. green", None),
+        ("1. 4", None),
+        ("Step 1: count them. Step 2: answer 4", "4"),
+        ("3\uac1c \uc774\uc0c1", None),  # Korean: 3 or more
+        ("\ucd5c\uc18c 3", None),
+        ("minst 3", None),  # Swedish
+        ("co najmniej 3", None),  # Polish
+        ("en az 3", None),  # Turkish
+        ("\xedt nh\u1ea5t 3", None),  # Vietnamese
+        ("\u0623\u0643\u062b\u0631 \u0645\u0646 3", None),  # Arabic
+        ("paling sedikit 3", None),  # Indonesian
+        ("\u0663", "3"),  # an Arabic digit
+    ],
+)
+def test_a_number_that_counts_something_else_or_only_bounds_the_answer_is_none(reply, read):
+    assert parse(reply, "number") == read
+
+
+@pytest.mark.parametrize(
+    ("reply", "read"),
+    [
+        ('"Yes" would be wrong.', None),
+        ("No is not the answer.", None),
+        ("No, it is not wrong.", "no"),
+        ("It is, no question.", "yes"),
+        ("No objections: yes", "yes"),
+        ("\u274c No", "no"),
+        ("\ufeffyes\u200d", "yes"),
+    ],
+)
+def test_yes_and_no_that_are_only_mentioned_are_no_answer(reply, read):
+    assert parse(reply, "yes_no") == read

@@ -67,7 +67,8 @@ def swap_rows(vlm):
     [
         (one_value, {"weights"}),
         (swap_rows, {"weights"}),
-        (lambda vlm: vlm.model.to(torch.bfloat16), {"weights", "dtype"}),
+        # rotary frequencies lose digits, which they do not where a model is loaded in bfloat16
+        (lambda vlm: vlm.model.to(torch.bfloat16), {"weights", "dtype", "set_by_hand"}),
         (adapt, {"weights", "architecture", "adapters"}),
         (set_on("processor", "chat_template", "Briefly. {{ messages }}"), {"chat_template"}),
         (set_on("processor", "chat_template", "{{ strftime_now('%d %b %Y') }}"), {"chat_template", "date"}),

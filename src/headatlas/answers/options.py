@@ -8,7 +8,7 @@ from headatlas.answers.words import canon, numbers, plain, short, tokens, varian
 
 DENIED = re.compile(
     r"\b(?:not|neither|nor|never|than|instead of|opposite of)(?: (?!but\b|rather\b)\S+){0,3} $"
-    r"|\bnot (?:think|believe|say)\b[^,;]*$"
+    r"|\bnot (?:think|believe|say)\b[^,;]*$|\bless $"
 )
 _HEDGE = re.compile(r"^[\s,;:.!?-]*(?:or|and|maybe|perhaps|possibly|actually|wait|no|but)\b")
 
@@ -32,7 +32,7 @@ def exact_option(text: str, options: tuple[str, ...]) -> str | None:
 
 
 _BEFORE = re.compile(
-    r"(?:^|[:;.,\n(=]\s*|\b(?:choose|chose|pick|picked|select|selected|with|say|is|be|so|therefore|thus|hence|option|choice"
+    r"(?:^|[:;.,\n(=]\s*|\b(?:choose|chose|pick|picked|select|selected|with|say|mean|actually|rather|is|be|so|therefore|thus|hence|option|choice"
     r"|answer|letter)\s+(?:the\s+)?(?:option\s+|choice\s+|letter\s+|answer\s+)?)$"
 )
 _AFTER = re.compile(r"\s*(?:$|[.,;:!?\n]|- |because\b|since\b|is (?:correct|right)\b)")

@@ -19,8 +19,9 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from headatlas.answers.bounds import AMOUNT, BOUND, NOT_A_COUNT
 from headatlas.answers.options import by_letter, exact_option, labelled, named_options, opening_of
-from headatlas.answers.words import NUMBER_WORD, canon, numbers, plain, short, tokens
+from headatlas.answers.words import canon, numbers, plain, short, tokens
 from headatlas.errors import HeadAtlasError
 
 _YES = {"yes", "yeah", "yep", "yup", "true", "correct", "indeed", "certainly", "definitely", "absolutely"}
@@ -48,32 +49,25 @@ _SHORT_CLAUSE = re.compile(
 )
 """Yes or no and a clause that only repeats the verb of the question, with or without "not"."""
 _IDIOM = re.compile(
-    r"\bno (?:doubt|problem|worries)\b|\bnot only\b|\b(?:that is|all) right\b|^(?:sure|okay|ok|well|great)\b[,!. ]*"
+    r"\bno (?:doubt|problem|worries|question|objections?|wonder|contest)\b|\bnot only\b"
+    r"|\b(?:that is|all) right\b|^(?:sure|okay|ok|well|great)\b[,!. ]*"
 )
-
+_CALLED_WRONG = re.compile(
+    r"\b(?:yes|no) (?:would|is|was|seems|can|must|should)\b[^.,;!?]{0,20}\b(?:wrong|incorrect|false|not)\b"
+)
+"""About an answer, not one: "yes would be wrong"."""
+_CROSSED = re.compile("[\u274c\u274e\u2716-\u2718\U0001f6ab]")
+"""Signs that mark an option as wrong."""
 _MODEST = re.compile(
     r"^(?:(?:i (?:think|believe|guess|suppose|would say)|it (?:seems|looks like|appears)|probably|most likely|likely|maybe)"
     r"(?: that)?,? )(?:it is )?"
 )
 _GLUE = {"of", "to", "in", "on", "at", "them", "and", "or", "with", "by", "be", "that", "this"}
 _ITEM = re.compile(r"^\s*\d{1,2}[.)]\s+(?=\S)", re.MULTILINE)
-_AMOUNT = r"(?:-?\.?\d|(?:half )?(?:a )?(?:dozen|couple|pair|hundred|thousand)\b|" + NUMBER_WORD + r")"
-_FOREIGN_BOUND = (  # German, French, Spanish, Italian, Portuguese, Russian
-    "mindestens|h\xf6chstens|maximal|mehr als|weniger als|au moins|au plus|plus de|moins de|al menos|como m[\xe1\xed]\\wimo"
-    "|m\xe1s de|menos de|almeno|al massimo|pi\xf9 di|meno di|pelo menos|no m\xe1ximo|mais de"
-    "|\u043c\u0435\u043d\u0435\u0435|\u0431\u043e\u043b\u0435\u0435"
-)
-_CHINESE_BOUND = "\u81f3\u5c11|\u6700\u591a|\u4e0d\u5c11\u4e8e|\u4e0d?\u8d85\u8fc7|[\u5c11\u591a\u5927\u5c0f]\u4e8e"
-_BOUND = re.compile(
-    r"\bor (?:more|less|fewer|so)\b|\d\s*\+(?!\s*[\d.])|[<>\u2264-\u2267]=?\s*-?\d"
-    r"|\b(?:(?:more|less|fewer|greater|higher|lower|larger|smaller) than|at (?:the )?(?:very )?(?:least|most)|up to"
-    r"|(?:min|max)imum(?: of)?|as (?:many|few|much|little) as|upwards? of|in excess of|north of"
-    rf"|over|under|above|below|exceed(?:s|ing)?|between)\s+(?:about\s+)?{_AMOUNT}"
-    rf"|(?:{_FOREIGN_BOUND})\s+-?\d|(?:{_CHINESE_BOUND})\s*-?\d|\d\s*\w?\s*\u4ee5[\u4e0a\u4e0b\u5185]"
-    rf"|{_AMOUNT}\s+(?:at (?:the )?(?:very )?(?:least|most)|max|min)\b"
-)
-"""A number that only bounds the answer, such as "at least 3"."""
-_DENIED_NUMBER = re.compile(rf"\bnot (?:exactly |just |quite )?{_AMOUNT}[\w.,]*")
+_INLINE_ITEM = re.compile(r"(?:(?<=\s)|^)(\d{1,2})[.)]\s+(?=[a-z(])")
+_STEP = re.compile(r"\b(?:step|point|part|phase|question)\s+#?\d{1,3}\s*[:.)](?!\d)")
+"""A heading: its number counts nothing."""
+_DENIED_NUMBER = re.compile(rf"\bnot (?:exactly |just |quite )?{AMOUNT}[\w.,]*")
 _RETRACTED = re.compile(
     r"(?:^|[.!?;,\n])\s*(?:no,? |but |hmm,? |oh,? )?(?:wait|actually|correction|scratch that|on second thought|let me re\w*)\b"
 )
@@ -190,7 +184,7 @@ def _yes_no(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
     words = tokens(text)
     while words and words[0] == ",":
         words = words[1:]
-    if not words:
+    if not words or _CALLED_WRONG.search(text):
         return None
     if words in (["y"], ["n"], ["y", ","], ["n", ","]):
         return "yes" if words[0] == "y" else "no"
@@ -220,6 +214,8 @@ def _yes_no(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
 
 
 def _choice(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
+    if _CROSSED.search(text):
+        return None
     lettered = by_letter(text, options, letters)
     if lettered is not None:
         return lettered or None
@@ -258,8 +254,12 @@ def _other(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str 
 def _number(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
     if options and (chosen := by_letter(text, options, letters, digits=False)):
         return _number(plain(chosen), (), {})
-    if _BOUND.search(text):
+    text = _STEP.sub(" ", text)
+    if BOUND.search(text) or NOT_A_COUNT.search(text):
         return None
+    listed = [int(number) for number in _INLINE_ITEM.findall(text)]
+    if len(listed) > 1 and listed == list(range(1, len(listed) + 1)):  # "1. red 2. blue"
+        text = _INLINE_ITEM.sub(" ", text)
     if len(re.findall(_ITEM, text)) > 1:  # a numbered list: its numbers count nothing
         text = re.sub(_ITEM, " ", text)
     text = _DENIED_NUMBER.sub(" ", text)

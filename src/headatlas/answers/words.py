@@ -52,13 +52,13 @@ _CONTRACTIONS = (("can't", "can not"), ("cannot", "can not"), ("won't", "will no
 
 def plain(text: str) -> str:
     """Lower-case text without thoughts, tags, markdown, quotes or contractions; sentence punctuation and newlines stay."""
-    text = without_thoughts(text) or ""
+    text = _UNSEEN.sub("", without_thoughts(text) or "")
     text = unicodedata.normalize("NFKC", _VULGAR.sub(r" \g<0>", text)).replace("\u2044", "/")
     text = _ANSWER_TAG.sub(r" the answer is \2\n", text)
     text = re.sub(r"<\s*([A-Za-z])\s*>", r"(\1)", _EMPHASIS.sub(r" \2 ", _SPECIAL.sub(" ", text)))
     for old, new in _PUNCTUATION:
         text = text.replace(old, new)
-    text = _CHINESE_CHOICE.sub(r" the answer is \1. ", text)
+    text = _ASIAN_CHOICE.sub(r" the answer is \1. ", _ASIAN_DENIAL.sub(r" not \1 , ", text))
     for _ in range(4):  # commands inside commands
         text = _LATEX.sub(r"\1", text)
     text = re.sub(r"\\f?boxed?\s*\{([^{}]*)\}", r"the answer is \1", text)
@@ -222,7 +222,7 @@ _PHRASES = {" ".join(tokens(phrase)): group[0] for group in _GROUPS for phrase i
 _VULGAR = re.compile(r"(?<=\d)[\u00bc-\u00be\u2150-\u215e]")
 _DIGITS = re.compile(
     r"(?<![\w.])(?P<minus>(?<!\d\s)-\s?|minus\s|negative\s)?(?:(?P<whole>\d+)\s(?=\d/[2-9]))?(?P<number>\d(?:[\d.,]*\d)?|\.\d+)"
-    r"(?P<power>e[+-]?\d{1,4}(?!\w))?(?:/(?P<below>\d+))?(?P<ordinal>(?:st|nd|rd|th)\b)?(?!\d|d\b|x\d)"
+    r"(?P<power>e[+-]?\d{1,4}(?!\w))?(?:/(?P<below>\d+))?(?P<ordinal>(?:st|nd|rd|th)\b)?(?!\d|[dk]\b|x\d)"
 )
 _SCALES = {"thousand": 1e3, "million": 1e6}
 _ANY = "|".join(sorted([*_NUMBERS, "hundred", *_SCALES], key=len, reverse=True))
@@ -239,9 +239,20 @@ _ANSWER_TAG = re.compile(
     r"<\s*(answer|final_answer|conclusion|response|output)\s*>\s*(.*?)\s*(?:</\s*\1\s*>|$)", re.DOTALL | re.IGNORECASE
 )
 _LATEX = re.compile(r"\\(?:text|math|mbox|operatorname)(?:rm|bf|it|sf|tt)?\s*\{([^{}]*)\}|\\(?:rm|bf|it)\b\s*")
-_CHINESE_CHOICE = re.compile(
-    r"(?:\u7b54\u6848|\u9009\u9879|\u9009\u62e9|\u5e94\u9009|\u6545\u9009|\u9009)(?:\u662f|\u4e3a|\u9009|\u5e94\u4e3a)?\s*:?\s*\(?([A-Z])\)?(?![A-Za-z])"
+_ASIAN_DENIAL = re.compile(
+    r"[\u4e0d\u522b\u975e\u52ff\u6ca1](?:[\u80fd\u8981\u4f1a\u53ef\u8be5]|\u5e94\u8be5?)?(?:\u9009\u62e9|\u9009|\u662f)\s*\(?([A-Z])\)?(?![A-Za-z])"
 )
+"""Chinese for "not A"."""
+_ASIAN_CHOICE = re.compile(
+    r"(?:(?:\u7b54\u6848|\u9009\u9879|\u9009\u62e9|\u5e94\u9009|\u6545\u9009|\u9009|\u800c\u662f)"
+    r"(?:\u662f|\u4e3a|\u9009|\u5e94\u4e3a)?"  # Chinese
+    r"|(?:\u7b54\u3048|\u6b63\u89e3|\u56de\u7b54)\u306f"  # Japanese
+    r"|(?:\uc815\ub2f5|\ub2f5)(?:\uc740|\uc774)?)"  # Korean
+    r"\s*:?\s*\(?([A-Z])\)?(?![A-Za-z])(?!\s*(?:\u3067\u306f|\u3058\u3083|\u304b|\uac00|\uc774 \uc544))"
+)
+"""A clause that gives a letter; not one that denies or asks for it."""
+_UNSEEN = re.compile("[\u2705\u2611\u2714\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe0e\ufe0f\ufeff]")
+"""Characters without a width, and ticks."""
 _PUNCTUATION = (
     ("\u2019", "'"), ("\u2018", "'"), ("\u2212", "-"), ("\u2013", "-"), ("\u2014", " ; "), ("\u3002", ". "), ("\u3001", ", "),
     ("[", "("), ("]", ")"), ("\u3010", "("), ("\u3011", ")"), ("\u300c", "("), ("\u300d", ")"),

@@ -1,7 +1,7 @@
 """Find, name, read and edit the attention heads of any vision-language model of transformers, or any torch model like one."""
 
 from headatlas.heads.address import BATCH_TOWERS, TEXT_TOWERS, TOWERS, Head, Heads, HeadSet, Tower, as_head, as_heads
-from headatlas.heads.apply import ActiveEdit, compile_edits, edit_heads
+from headatlas.heads.apply import ActiveEdit, compile_edits, edit_heads, edits_in_force, edits_key
 from headatlas.heads.attention import AttentionEdit, AttentionReader, AttentionRows, attend, block, scale_attention
 from headatlas.heads.edit import Edit, mean, patch, scale, steer, zero
 from headatlas.heads.find import find_heads
@@ -36,6 +36,8 @@ __all__ = [
     "block",
     "compile_edits",
     "edit_heads",
+    "edits_in_force",
+    "edits_key",
     "find_heads",
     "mean",
     "patch",

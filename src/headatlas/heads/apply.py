@@ -12,6 +12,7 @@ full sequence can be cut to the current forward (`scope.py`).
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,11 @@ from headatlas.heads.edit import Edit
 from headatlas.heads.grid import HeadGrid, Site
 from headatlas.heads.hooks import at_sites
 from headatlas.heads.scope import Positions, Scope, Window, check_scope, current_mask
+
+_Edits = Sequence[Edit | AttentionEdit] | Sequence[Sequence[Edit | AttentionEdit]]
+
+_in_force: "WeakKeyDictionary[nn.Module, dict[ActiveEdit, tuple[_Edits, str]]]" = WeakKeyDictionary()
+"""What every block of `edit_heads` that is open applies, and where, by model."""
 
 
 class ActiveEdit:
@@ -162,11 +168,22 @@ def _compose(plan: LayerPlan, site: Site, row: int, heads: list[int], edit: Edit
         plan.shift[row, heads] = new
 
 
+def edits_in_force(model: nn.Module) -> list[str]:
+    """The scope and the fingerprints of the edits of every open block of `edit_heads` on `model`, outermost first."""
+    return [edits_key(edits, scope) for edits, scope in _in_force.get(model, {}).values()]
+
+
+def edits_key(edits: _Edits, scope: str) -> str:
+    """Scope and fingerprints of edits, as in `edits_in_force`."""
+    every = [edit for one in edits for edit in (one if isinstance(one, Sequence) else (one,))]
+    return f"{scope}:" + ",".join(edit.fingerprint for edit in every)
+
+
 @contextmanager
 def edit_heads(
     model: nn.Module,
     grid: HeadGrid,
-    edits: Sequence[Edit | AttentionEdit] | Sequence[Sequence[Edit | AttentionEdit]],
+    edits: _Edits,
     scope: str = "all",
     positions: Positions | None = None,
 ) -> Iterator[ActiveEdit]:
@@ -189,6 +206,7 @@ def edit_heads(
             do not fit, or an edit that did not take place (see `hooks.py`). Every hook is removed on leaving.
     """
     checked = check_scope(scope)
+    given = edits
     edits, attention = split_edits(edits)
     plans, rows = compile_edits(grid, edits)
     if checked != "all" and any(site.tower not in TEXT_TOWERS for site in plans):
@@ -204,6 +222,9 @@ def edit_heads(
         if attention:
             hooks.enter_context(edited_attention(model, grid, attention, active))
         hooks.enter_context(at_sites(grid, list(plans), active.apply, "edit", model))
+        blocks = _in_force.setdefault(model, {})
+        blocks[active] = (given, checked)
+        hooks.callback(blocks.pop, active)
         yield active
 
 

@@ -7,8 +7,6 @@ questions if possible, and is otherwise marked as not estimated. Nothing is writ
 
 from __future__ import annotations
 
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ from headatlas.intervention import OPERATIONS, Condition, Runner, ablate
 from headatlas.intervention.controls import LEAST
 from headatlas.latent import METHODS
 from headatlas.latent.positive_control import SIZES
+from headatlas.peak_memory import peak_memory
 from headatlas.progress import duration
 from headatlas.scoring import ScoringInputs, get_scorer
 from headatlas.scoring.base import UnscorableError
@@ -187,11 +186,7 @@ def _measure(study: Study, n: int, folder: Path) -> tuple[Speed, Activations, in
     probed = study.whole.select([name for split in "PS" for name in study.whole.split(split).ids[: max(2, n // 2)]])
     with _timed() as captured:
         acts = capture(vlm, probed, _tokens(settings), out=folder / "capture", batch_size=settings.batch_size)
-    memory = (
-        torch.cuda.max_memory_allocated(vlm.device)
-        if vlm.device.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    )
+    memory = torch.cuda.max_memory_allocated(vlm.device) if vlm.device.type == "cuda" else peak_memory()
     each = forced() / n
     speed = Speed(
         read=read() / len(first), forced=each, generated=generated() / n, own=own() / n,

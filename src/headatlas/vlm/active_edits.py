@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import AttentionEdit, Edit, edit_heads, uncompiled
+from headatlas.heads import AttentionEdit, Edit, edit_heads, edits_in_force, edits_key, uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.prefix import forget_positions
+from headatlas.vlm.set_by_hand import dropout_on
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
@@ -96,6 +98,15 @@ class ActiveEdits:
         )
 
     @property
+    def foreign(self) -> str:
+        """Edits of other objects that act on the model, such as `edit_heads` or another `VLM`; empty if there are none."""
+        others = edits_in_force(self._vlm.model)
+        for active in self._active:
+            if not active.deferred and (key := edits_key(active.edits, active.scope)) in others:
+                others.remove(key)
+        return "" if self._within_batch else "; ".join(others)
+
+    @property
     def all(self) -> tuple[tuple[Edits, str], ...]:
         """The edits for all rows and their scopes; errors as for `VLM.active_edits`."""
         if any(active.around is not None for active in self._active):
@@ -110,8 +121,17 @@ class ActiveEdits:
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
         """Put the deferred edits on the model for one batch, whose rows are the conversations `rows` of the call. A compiled
-        model runs uncompiled, because hooks do not act reliably in compiled code."""
+        model runs uncompiled, because hooks do not act reliably in compiled code.
+
+        Raises:
+            HeadAtlasError: a module would drop out values at random, outside of training.
+        """
         vlm = self._vlm
+        if not torch.is_grad_enabled() and (where := dropout_on(vlm.model)):
+            raise HeadAtlasError(
+                f"{vlm.name}: the model must be in evaluation mode, got {where} in training mode, which gives other answers each "
+                "time; call vlm.model.eval()"
+            )
         if self._deciding:  # `AroundBatch` runs the model: the edits opened before it are on the model already
             forget_positions(vlm.model)
             yield

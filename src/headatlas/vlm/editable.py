@@ -23,6 +23,12 @@ class EditableModel(LoadedModel):
         self._edits = ActiveEdits(self)
         super().__init__(name, model, processor, fingerprint)
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """As `LoadedModel.identity`, with edits that were not made through this object; its own ones are in `edits_key`."""
+        parts, foreign = super().identity, self._edits.foreign
+        return parts | {"edits": foreign} if foreign else parts
+
     @contextmanager
     def edit(
         self,

@@ -22,6 +22,7 @@ import transformers
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
+from headatlas.vlm.set_by_hand import hooks, set_by_hand
 
 VOLATILE = {
     *("_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"),
@@ -43,7 +44,10 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
     Returns:
         Part -> value or 16 hex digits of a long value: `architecture`, `config`, `weights`, `dtype`, `adapters`,
         `tokenizer`, `chat_template`, `date` (where the template writes it), `end_ids`, `processor.*`, `image_processor.*`
-        and `transformers`. The same over processes, devices and places of the files.
+        and `transformers`; and only if there is something to say, `set_by_hand` (numbers and unsaved buffers of modules that
+        are not as the configuration implies), `hooks` (hooks and methods that somebody put on modules) and `precision`
+        (autocast, or products of float32 in lower precision, which are switched on). The same over processes, devices and
+        places of the files, but for `hooks`, which are never the same in another process.
 
     Raises:
         HeadAtlasError: a weight has no values.
@@ -52,7 +56,7 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
     template = chat_template(processor)
     parts = {
         "architecture": f"{type(model).__name__} {_architecture(model)}",
-        "config": _short(_plain(getattr(model, "config", None))),
+        "config": config_digest(model),
         "weights": weights_digest(model),
         "dtype": ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in model.parameters()})),
         "adapters": adapters(model),
@@ -62,6 +66,8 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
         "end_ids": json.dumps(_end_ids(model, tokenizer)),
         "transformers": transformers.__version__,
     }
+    by_hand = {"set_by_hand": set_by_hand(model), "hooks": hooks(model), "precision": _precision(model)}
+    parts |= {part: value for part, value in by_hand.items() if value}
     parts |= _settings("processor", processor, leave_out=("image_processor", "tokenizer", "video_processor"))
     parts |= _settings("image_processor", getattr(processor, "image_processor", None))
     return parts
@@ -110,6 +116,11 @@ def checksum(tensor: Tensor) -> bytes:
             values = _level(values)
         total = int(_level(values)[0]) if values.numel() else 0
     return hashlib.blake2b(total.to_bytes(8, "little", signed=True) + tail, digest_size=16).digest()
+
+
+def config_digest(model: nn.Module) -> str:
+    """16 hex digits of a model's configuration, without settings that change no answer."""
+    return _short(_plain(getattr(model, "config", None)))
 
 
 def chat_template(processor: Any) -> str:
@@ -230,6 +241,15 @@ def adapters(model: nn.Module) -> str:
         "; ".join(f"{state} in {len(paths)} modules {_short(paths)}" for state, paths in sorted(states.items()))
         or "none"
     )
+
+
+def _precision(model: nn.Module) -> str:
+    """What torch is told to compute in another precision than that of the weights; empty by default."""
+    device = next(model.parameters()).device.type
+    device = "cpu" if device == "meta" else device
+    products = torch.get_float32_matmul_precision()
+    autocast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else ""
+    return " ".join(filter(None, (autocast and f"autocast {autocast}", "" if products == "highest" else products)))
 
 
 def _tokenizer(tokenizer: Any) -> str:

@@ -76,7 +76,7 @@ class VLM(EditableModel):
 
     @property
     def identity(self) -> dict[str, str]:
-        """As `LoadedModel.identity`, with the head recipe of `keep_recipe`."""
+        """As `EditableModel.identity`, with the head recipe of `keep_recipe`."""
         parts = super().identity
         return parts | {"recipe": self._recipe_key} if self._recipe_key else parts
 

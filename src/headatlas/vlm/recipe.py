@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headatlas.vlm.editable import EditableModel
 
 FORMAT = 1
-OF_MODEL = ("architecture", "config", "weights", "dtype", "adapters", "tokenizer", "chat_template")
+OF_MODEL = ("architecture", "config", "weights", "dtype", "adapters", "tokenizer", "chat_template", "set_by_hand")
 """Parts of a model's identity that must be those of the model the recipe was made for."""
 
 
@@ -44,7 +44,7 @@ class HeadRecipe:
     Attributes:
         method: the method that made it, such as `gain`.
         model: the name that the model was loaded by.
-        identity: the parts of the model's identity in `OF_MODEL`.
+        identity: the parts of the model's identity in `OF_MODEL`, as far as it has them.
         edits: applied by `vlm.edit`; keys of attention edits are `"image"`.
         scope: of the edits.
         low_rank: A and B by path of the linear layer.
@@ -87,8 +87,8 @@ class HeadRecipe:
             raise HeadAtlasError(f"method {method!r} changes nothing in this model, so there is nothing to keep")
         parts = identity(vlm.model, vlm.processor)
         return cls(
-            method, vlm.name, {name: parts[name] for name in OF_MODEL}, tuple(edits), scope, dict(low_rank or {}),
-            dict(settings or {}),
+            method, vlm.name, {name: parts[name] for name in OF_MODEL if name in parts}, tuple(edits), scope,
+            dict(low_rank or {}), dict(settings or {}),
         )  # fmt: skip
 
     @property
@@ -195,7 +195,7 @@ class HeadRecipe:
     def check(self, vlm: EditableModel) -> None:
         """Raise `HeadAtlasError` unless the recipe was made for this model; the message says what differs."""
         parts = identity(vlm.model, vlm.processor)
-        found = differences(self.identity, {name: parts[name] for name in OF_MODEL})
+        found = differences(self.identity, {name: parts[name] for name in OF_MODEL if name in parts})
         if found:
             raise HeadAtlasError(f"the recipe was made for {self.model!r}, and {vlm.name!r} is another model: {found}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import jinja2
 
 from headatlas.errors import HeadAtlasError
+from headatlas.peak_memory import peak_memory
 
 SECONDS = 10.0
 """How long a template may take for one short request."""
@@ -67,12 +67,12 @@ def limits(seconds: float = SECONDS, memory: int = MEMORY) -> Iterator[None]:
         TimeoutError, MemoryError: inside the block, at the next line of Python.
     """
     deadline, before = time.monotonic() + seconds, sys.gettrace()
-    most = _peak() + memory
+    most = peak_memory() + memory
 
     def trace(frame: Any, event: str, arg: Any) -> Any:
         if time.monotonic() > deadline:
             raise TimeoutError(f"it takes longer than {seconds:g} s")
-        if _peak() > most:
+        if peak_memory() > most:
             raise MemoryError(f"it needs more than {memory >> 20} MB")
         return trace
 
@@ -81,11 +81,6 @@ def limits(seconds: float = SECONDS, memory: int = MEMORY) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
-
-
-def _peak() -> int:
-    """The most bytes of memory that the process had so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _number(text: str) -> float:

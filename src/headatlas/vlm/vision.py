@@ -19,8 +19,9 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor, nn
 
-from headatlas.vlm.identity import adapters, weights_digest
+from headatlas.vlm.identity import adapters, config_digest, weights_digest
 from headatlas.vlm.pixels import cache_bytes
+from headatlas.vlm.set_by_hand import hooks, set_by_hand
 
 Part = dict[str, Any]
 
@@ -47,7 +48,7 @@ class VisionMemo:
         self.seen = self.run = 0
         self._vlm = vlm
         self._kept: LRUCache[str, Part] = LRUCache(size, getsizeof=_size)
-        self._weights = ""
+        self._settings = ""
 
     @property
     def bytes(self) -> int:
@@ -61,9 +62,12 @@ class VisionMemo:
         if owner is None or "get_image_features" in owner.__dict__:
             yield self
             return
-        # Weights of the vision side, or adapters in it, may have changed since the last time.
+        # Weights and settings of the vision side, adapters or hooks in it, may have changed since the last time.
         model, language = self._vlm.model, self._vlm.heads.language
-        self._weights = weights_digest(model, without=language) + adapters(model)
+        self._settings = (
+            f"{weights_digest(model, without=language)} {adapters(model)} {set_by_hand(model)} {hooks(model)} "
+            f"{config_digest(model)} "
+        )
         real = owner.get_image_features
 
         @wraps(real)  # `generate` reads its signature
@@ -88,7 +92,7 @@ class VisionMemo:
             return real(**kwargs)
         rest = {name: value for name, value in kwargs.items() if name not in tensors and name != "pixel_values"}
         options = sorted((name, value) for name, value in rest.items() if value is not None and name != "return_dict")
-        settings = f"{self._weights}{options!r}"
+        settings = f"{self._settings}{options!r}"
         if pixels.dim() == 4 and not tensors:
             return self._rows(real, pixels, kwargs, settings)
         key = _digest(settings, pixels, *(tensors[name] for name in sorted(tensors)))
