@@ -1,10 +1,11 @@
 """Activation methods: what they cost beside a bare model, and whether any helps where the labels are wrong.
 
-    python benchmarks/methods.py time [--model ref-llava] [--n 32]
+    python benchmarks/methods.py time [--model ref-llava] [--n 32] [--picture 448]
     python benchmarks/methods.py shuffled [--methods gain,gates] [--seeds 3] [--n 240]
 
 `time` prints the time of a teacher-forced evaluation under each attention method as a multiple of the bare one: the median of
-interleaved rounds, heads drawn at random. `shuffled` exchanges the gold answers of spatial steps (between steps of the same kind)
+interleaved rounds, heads drawn at random. `--model small` is a Qwen2.5-VL of 0.2 G parameters with random weights; `--picture`
+is the side of the pictures in pixels. `shuffled` exchanges the gold answers of spatial steps (between steps of the same kind)
 in the splits that methods are fitted and tuned on, of a model with faint heads, which a right fit would cure; no method may help.
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,8 @@ from headatlas.latent import METHODS, MethodInputs, judge, method_names
 from headatlas.latent.fitting import shuffled_answers
 from headatlas.scenes.build import build
 from headatlas.truth.latent import latent_world
+from headatlas.vlm import conversation
+from headatlas.vlm.batch import encode
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "gaze": {"beta": 1.0},
@@ -46,17 +51,44 @@ def seconds(vlm: ha.VLM, questions: Sequence[Question], method: Any = None) -> f
         return time.perf_counter() - start
 
 
-def print_times(model: str, n: int, rounds: int) -> None:
+def loaded(model: str, data: CogVSR, folder: Path) -> ha.VLM:
+    """A shipped model, or one of random weights whose tokenizer knows the words of `data`."""
+    from random_qwen import SHAPES, make
+
+    texts = [f"{step.text} {step.answer}" for question in data for step in question.steps]
+    return make(folder / model, model, texts, "cpu") if model in SHAPES else ha.load_vlm(model)
+
+
+def larger(questions: Iterable[Question], side: int) -> CogVSR:
+    """The questions with their pictures scaled to `side` x `side` pixels."""
+    made = []
+    for question in questions:
+        images = tuple(image.resize((side, side)) for image in question.images)
+        made.append(question.model_copy(update={"images": images}))
+    return CogVSR.from_questions(made)
+
+
+def print_times(model: str, names: Sequence[str], n: int, rounds: int, side: int | None) -> None:
     """One line a method."""
-    vlm = ha.load_vlm(model)
     data = CogVSR.from_questions(build(n, 7, splits=("P", "E")))
+    data = data if side is None else larger(data, side)
+    with tempfile.TemporaryDirectory() as folder:
+        print_times_of(loaded(model, data, Path(folder)), names, data, rounds)
+
+
+def print_times_of(vlm: ha.VLM, names: Sequence[str], data: CogVSR, rounds: int) -> None:
+    """One line a method."""
     questions = list(data.split("E"))
     rng = np.random.default_rng(0)
     layers, per_layer = vlm.heads.shape
     drawn = rng.permutation(layers * per_layer)[:8]
     heads = ha.HeadSet([(int(i) // per_layer, int(i) % per_layer) for i in drawn])
     inputs = MethodInputs(vlm, data, None, {"spatial_perception": heads, "relational_reasoning": heads}, n_fit=16)
-    for name, settings in SETTINGS.items():
+    batch = encode(vlm, [conversation(question) for question in questions[:8]])
+    shown, asked = int(batch.image_mask.sum(1)[0]), int(batch.mask.sum(1).float().mean())
+    predict = int(batch.predict_mask().sum()) / len(batch.starts)
+    print(f"{len(questions)} questions; about {asked} tokens, {shown} of the picture, {predict:.0f} predict an answer")
+    for name, settings in ((name, SETTINGS[name]) for name in names):
         method = METHODS[name]()
         method.fit(inputs)
         for key, value in settings.items():
@@ -64,7 +96,10 @@ def print_times(model: str, n: int, rounds: int) -> None:
         seconds(vlm, questions), seconds(vlm, questions, method)
         pairs = [(seconds(vlm, questions), seconds(vlm, questions, method)) for _ in range(rounds)]
         bare, own = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(f"{name:24s} {own / bare:5.2f} x a bare evaluation ({1000 * own / len(questions):.0f} ms a question)")
+        print(
+            f"{name:24s} {own / bare:5.2f} x a bare evaluation ({1000 * own / len(questions):.0f} ms a question)",
+            flush=True,
+        )
 
 
 def exchanged(data: CogVSR, seed: int) -> CogVSR:
@@ -104,15 +139,17 @@ def main() -> None:
     parser.add_argument("what", choices=["time", "shuffled"])
     parser.add_argument("--model", default="ref-llava")
     parser.add_argument("--heads", default="L4.H2 L4.H3 L5.H0 L5.H1 L5.H2")
-    parser.add_argument("--methods", default="gain")
+    parser.add_argument("--methods")
     parser.add_argument("--n", type=int, default=240)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--picture", type=int)
     options = parser.parse_args()
     if options.what == "time":
-        print_times(options.model, options.n, options.rounds)
+        names = list(SETTINGS) if options.methods is None else options.methods.split(",")
+        print_times(options.model, names, options.n, options.rounds, options.picture)
     else:
-        print_shuffled(options.model, options.heads, method_names(options.methods), options.seeds, options.n)
+        print_shuffled(options.model, options.heads, method_names(options.methods or "gain"), options.seeds, options.n)
 
 
 if __name__ == "__main__":

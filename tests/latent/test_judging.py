@@ -66,6 +66,7 @@ def judged(inputs, monkeypatch):
     class Vlm:
         level = 0.5
         heads = inputs.vlm.heads
+        model = inputs.vlm.model
         device = inputs.vlm.device
 
         @contextmanager
@@ -146,3 +147,12 @@ def test_answers_of_a_method_keep_both_contexts_and_their_cost():
     assert run.gold is gold
     assert run.own is own
     assert (run.seconds, run.memory, run.method.name) == (2.0, 3.0, "mine")
+
+
+def test_answers_of_the_unchanged_model_are_shared_within_one_judgement_alone(inputs):
+    own = replace(inputs, shared={})
+    control = replace(own, control="shuffled", seed=5)
+    assert control.bare_answers() is own.bare_answers()
+    pd.testing.assert_frame_equal(inputs.bare_answers(), own.bare_answers())
+    assert inputs.bare_answers() is not inputs.bare_answers()
+    assert inputs.shared is None

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from headatlas.heads import HeadSet, ZReader, zero
+from headatlas.latent.methods.gain import scaled
 from headatlas.vlm import generate, read
 from headatlas.vlm.chat import conversation
+from headatlas.vlm.loss import answer_logits, batched
 from headatlas.vlm.pixels import image_key
 from headatlas.vlm.vision import VisionMemo
 
@@ -50,6 +52,33 @@ def test_what_looks_into_the_vision_tower_gets_to_see_it(tiny_vlm, chats):
     assert edited != pytest.approx(bare, abs=1e-4)
     assert again == pytest.approx(bare, abs=1e-5)
     assert set(reader.z) == {0, 1}
+
+
+def test_gradients_behind_kept_features_are_those_of_the_whole_model(tiny_vlm, chats):
+    (_, batch), *_ = batched(tiny_vlm, chats, 4)
+
+    def gradient():
+        theta = torch.zeros(tiny_vlm.heads.shape, requires_grad=True)
+        with scaled(tiny_vlm, theta):
+            loss = answer_logits(tiny_vlm, batch).nll().mean()
+        loss.backward()
+        return theta.grad
+
+    want, memo = gradient(), VisionMemo(tiny_vlm)
+    with memo.installed():
+        logprobs(tiny_vlm, chats, 4)  # kept in inference mode
+        run = memo.run
+        found = gradient()
+        assert memo.run == run
+        vision = next(tiny_vlm.model.model.vision_tower.parameters())
+        vision.requires_grad_(True)
+        try:
+            gradient()
+            assert vision.grad is not None, "where the vision side learns, it is run"
+        finally:
+            vision.requires_grad_(False).grad = None
+    torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-4)
+    assert want.abs().max() > 1e-4
 
 
 def test_memory_is_bounded(tiny_vlm, chats):

@@ -50,6 +50,18 @@ class Answers:
         valid, sets = (None if p is None else p.to(device) for p in (self.valid, self.sets))
         return Answers(at, real, answer, start, gold, self.n, valid, sets)
 
+    def only(self, chosen: Bool[Tensor, " n"]) -> Answers | None:
+        """The positions of some of the answers, which keep their numbers; None if there are none."""
+        keep = self.real & chosen.to(self.real.device)[self.answer]
+        width = int(keep.sum(1).max())
+        if not width:
+            return None
+        # Kept positions first, in order; the rest of a row is filled up.
+        order = keep.int().argsort(dim=1, descending=True, stable=True)[:, :width]
+        parts = (part.gather(1, order) for part in (self.at, keep, self.answer, self.start, self.gold))
+        at, real, answer, start, gold = parts
+        return Answers(at, real, answer, start, gold, self.n)
+
     def with_valid(self, which: Int[Tensor, " n"], sets: Bool[Tensor, "S V"]) -> Answers:
         """The same, with the set of valid first tokens of each answer."""
         first = self.real & (self.at == self.start)

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
@@ -47,6 +47,19 @@ def branch(
     Raises:
         Unfit: the model's blocks cannot be called for single positions.
     """
+    hidden = branch_hidden(recording, answers, plan, start, scope, attention)
+    return outcome_of(recording.tail, hidden, answers)
+
+
+def branch_hidden(
+    recording: Recording,
+    answers: Answers,
+    plan: GroupPlan,
+    start: int,
+    scope: str,
+    attention: AttentionPlan | None = None,
+) -> Float[Tensor, "B G M d"]:
+    """The output of the last block at the predicting positions under each condition; arguments and errors as `branch`."""
     with nullcontext() if attention is None else attention.over_answers(answers):
         return _branched(recording, answers, plan, start, scope, attention)
 
@@ -58,7 +71,7 @@ def _branched(
     start: int,
     scope: str,
     attention: AttentionPlan | None,
-) -> Outcome:
+) -> Float[Tensor, "B G M d"]:
     stack, groups = recording.stack, plan.groups
     length = recording.hidden[0].shape[1]
     where = None if scope == "answer" else answers.at == answers.start
@@ -83,7 +96,7 @@ def _branched(
         z = take(recording.z[i], answers.at).repeat(1, groups, 1) if recorded else stack.up_to_z(i, hidden, call)
         edited = plan.apply(block.site, z.unflatten(1, (groups, -1)), where).flatten(1, 2)
         hidden = stack.from_z(i, hidden, edited, call, recording.outputs[i])
-    return outcome_of(recording.tail, hidden.unflatten(1, (groups, -1)), answers)
+    return hidden.unflatten(1, (groups, -1))
 
 
 def _prefix(recording: Recording, i: int) -> DynamicCache:

@@ -32,7 +32,7 @@ from headatlas.vlm.chat import Conversation
 from headatlas.vlm.model import VLM
 from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.read import in_batches
-from headatlas.vlm.stack import Stack, Unfit, stack_of
+from headatlas.vlm.stack import Stack, Unfit, stack_of, why_unfit
 
 log = logging.getLogger("headatlas")
 
@@ -84,19 +84,12 @@ def sweep(
         with uncompiled(vlm.model):
             in_batches(vlm, conversations, batch_size, lambda rows, batch: job.run(rows, batch, out))
     except (Unfit, RuntimeError) as error:
-        why = _why(error)
+        why = why_unfit(error)
         if not why:
             raise
         log.warning("%s: %s; every condition is run in full", vlm.name, why)
         return rerun(vlm, conversations, conditions, scope, batch_size, why, progress, valid)
     return out.sweep("branch" if scope in BRANCHED else "resume")
-
-
-def _why(error: Unfit | RuntimeError) -> str:
-    """Why the engine cannot run this model; empty if the error has another cause."""
-    if isinstance(error, Unfit):
-        return str(error)
-    return "its blocks, on several devices, cannot be called alone" if "on the same device" in str(error) else ""
 
 
 @dataclass

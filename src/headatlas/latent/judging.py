@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +39,7 @@ from headatlas.printing import brief
 from headatlas.vlm import evaluate
 from headatlas.vlm.evaluate import unreadable
 from headatlas.vlm.recipe import HeadRecipe
+from headatlas.vlm.vision import VisionMemo
 
 log = logging.getLogger("headatlas")
 
@@ -96,6 +97,19 @@ def judge(
     questions = list(inputs.data.split("E")) if questions is None else list(questions)
     if not questions:
         raise HeadAtlasError("split 'E' has no question: build or load the dataset with that split")
+    with VisionMemo(inputs.vlm).installed():  # methods act behind the vision tower, which sees each picture once
+        return _judged(replace(inputs, shared={}), makers, questions, draws, own_context, n_boot)
+
+
+def _judged(
+    inputs: MethodInputs,
+    makers: Mapping[str, Callable[[], Method]],
+    questions: Sequence[Question],
+    draws: int,
+    own_context: bool,
+    n_boot: int,
+) -> Judged:
+    evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)  # all pictures are seen before times are compared
     bare = _run(None, inputs, questions, own_context)
     if not spatial(bare.gold).any():
         raise HeadAtlasError("split 'E' has no spatial step to judge methods by")

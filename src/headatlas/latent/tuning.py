@@ -37,9 +37,8 @@ def tune_strength(
         settings: what else belongs to each strength, such as the layer, for the table.
     """
     questions = inputs.questions("T")
-    bare = evaluate(inputs.vlm, questions, batch_size=inputs.batch_size)
     tried: list[Any] = [None]
-    rows = [_row(0.0, bare)]
+    rows = [_row(0.0, inputs.bare_answers())]
     for i, strength in enumerate(strengths):
         use(strength)
         with method.applied(inputs.vlm) as arm:

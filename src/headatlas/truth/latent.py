@@ -3,12 +3,16 @@
 The columns of the output projection that belong to some heads are multiplied by a small factor (`surgery.scale_output`). What
 these heads compute is unchanged; the rest of the model barely receives it; a gain of 1 / factor restores the original exactly.
 
-Which heads are true is measured, on separate scenes. A faint head is a latent head of a spatial function if
+Which heads are true is measured, on separate scenes, part by part of the definition. A faint head is a latent head of a spatial
+function if
 
+* the function can be read from it, above the probe's null and above every head of the untrained twin;
 * restoring it makes the function's answers likelier by more than `DELTA`: with all other faint heads restored (*last*), or with
   none (*first*; heads that stand in for each other); and
 * as it is, it has no effect: removing it, alone and with the other faint heads of which that is true, changes the answers by less
-  than `DELTA` (equivalence test). A head that matters although it is faint is weak, not latent.
+  than `DELTA` (equivalence test).
+
+A faint head that matters when it is restored, but matters already or cannot be read, is *weak*.
 
 Faint heads for which one of these is not shown count neither as right nor as wrong. With the factor 0 nothing can be restored, so
 no head is true (distractors).
@@ -35,7 +39,7 @@ from headatlas.intervention import Condition, Runner, mean_z
 from headatlas.intervention.operations import ablate
 from headatlas.latent import METHODS, LatentInputs, MethodInputs, latent_table, twin_scores
 from headatlas.latent.idle import DELTA as NO_EFFECT
-from headatlas.latent.idle import LEVEL
+from headatlas.latent.idle import LEVEL, decodable_mask
 from headatlas.latent.latent_heads import loss_of, removable_group
 from headatlas.progress import Progress
 from headatlas.scenes.build import build
@@ -67,7 +71,7 @@ class LatentWorld:
         truth: latent heads of each function, [F, L, H].
         effect: the larger of both effects of restoring each head, nats, [F, L, H]; NaN where the head is not faint.
         restorable: faint heads whose restoration makes the function's answers likelier, [F, L, H]; `truth` is those of them that
-            have no effect as they are.
+            have no effect as they are and from which the function can be read.
         accuracy: of each spatial function, (with faint heads, restored), 0..1.
     """
 
@@ -113,7 +117,7 @@ def latent_world(
         layout: seed by which the heads are drawn among those that a spatial function needs (`needed_heads`).
         factor: 0 to 0.5.
         heads: the heads, instead of drawing them.
-        n: questions that heads are drawn and the truth is measured on.
+        n: questions that heads are drawn and effects are measured on; what heads can be read is measured on four times as many.
         seed: of their scenes.
 
     Raises:
@@ -146,6 +150,8 @@ def latent_world(
     restorable = truth
     if factor:
         truth = restorable & idle_heads(vlm, data, chosen, seed)
+        if truth.any():
+            truth &= readable_heads(vlm, 4 * n, seed)
     after = evaluate(vlm, list(data.split("S")))
     worst = float(((after["logprob"] - faint["logprob"]).abs() / (1 + faint["logprob"].abs())).max())
     if worst > 1e-2:
@@ -198,6 +204,18 @@ def idle_heads(vlm: VLM, data: CogVSR, heads: HeadSet, seed: int = 0) -> Bool[np
             if group and loss_of(without, HeadSet([*group, head]), function, DELTA)[1] < LEVEL:
                 idle[FUNCTIONS.index(function), head.layer, head.head] = True
     return idle
+
+
+def readable_heads(vlm: VLM, n: int, seed: int = 0) -> Bool[np.ndarray, "F L H"]:
+    """Heads from which a spatial function is read above the null and above every head of the untrained twin, on `n` questions."""
+    data = CogVSR.from_questions(build(n, TRUTH_SEED + 700 + seed, splits=("P", "S")))
+    scores = get_scorer("linear")(ScoringInputs(capture(vlm, data, ("predict",)), "predict", data=data, seed=seed))
+    twin = twin_scores(vlm, data, "predict", seed=seed)
+    readable = np.zeros(scores.values.shape, bool)
+    for function in SPATIAL:
+        c = FUNCTIONS.index(function)
+        readable[c] = decodable_mask(scores, function) & (scores.values[c] > twin.values[c].max())
+    return readable
 
 
 def draw(needed: Bool[np.ndarray, "L H"], layout: int) -> HeadSet:
@@ -267,9 +285,9 @@ def grade_latent(world: LatentWorld, table: pd.DataFrame) -> pd.DataFrame:
         table: rows of results/latent.csv.
 
     Returns:
-        One row per spatial function: world, factor, function, faint (the faint heads), weak (those whose restoration matters but
-        that are not shown to be without effect as they are, which count neither way), true (those of them that are latent heads
-        of the function), found, `hits` (found and true), `false` (found and not faint; with factor 0 all found), `before` and
+        One row per spatial function: world, factor, function, faint (the faint heads), weak (whose restoration matters, but which
+        are not shown to be readable and without effect as they are; they count neither way), true (those that are latent heads of
+        the function), found, `hits` (found and true), `false` (found and not faint; with factor 0 all found), `before` and
         `restored` (accuracy).
     """
     faint, rows = world.heads.mask(world.vlm.heads.shape), []

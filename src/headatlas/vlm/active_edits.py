@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit, Edit, edit_heads, edits_in_force, edits_key, uncompiled
 from headatlas.heads.scope import check_scope
 from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.prefix import forget_positions
-from headatlas.vlm.set_by_hand import dropout_on
+from headatlas.vlm.set_by_hand import dropout_on, hooks
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
@@ -26,6 +26,10 @@ Edits = tuple[Edit | AttentionEdit, ...]
 AroundBatch = Callable[["Batch", Sequence[int]], AbstractContextManager[Any]]
 """A function of a batch and of each row's index in the caller's list; the context that it returns is entered around every
 forward pass of the batch."""
+
+ReadBatch = Callable[["Batch", Sequence[int], bool], "Tensor | None"]
+"""Gives the logits at the positions that predict a batch's answers in another way than by one forward within `AroundBatch`; None
+if there is no other way. The last argument says whether no other edits are active."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class _Active:
     """Entered around every batch instead of `edits`."""
     key: str = ""
     """Identifies the effect of `around`."""
+    read: ReadBatch | None = None
+    """Used where only the logits at predicting positions are wanted."""
 
 
 class ActiveEdits:
@@ -81,11 +87,11 @@ class ActiveEdits:
             yield
 
     @contextmanager
-    def around_batches(self, enter: AroundBatch, key: str, scope: str) -> Iterator[None]:
+    def around_batches(self, enter: AroundBatch, key: str, scope: str, read: ReadBatch | None = None) -> Iterator[None]:
         """Arguments as for `VLM.around_batches`."""
         with ExitStack() as stack:
             stack.callback(self._vlm.model.register_forward_pre_hook(self._guard).remove)
-            self._active.append(_Active((), None, check_scope(scope), True, enter, key))
+            self._active.append(_Active((), None, check_scope(scope), True, enter, key, read))
             stack.callback(self._active.pop)
             yield
 
@@ -118,6 +124,28 @@ class ActiveEdits:
         """Whether an edit differs from row to row."""
         return any(a.rows is not None or any(edit.rows is not None for edit in a.edits) for a in self._active)
 
+    def read(self, batch: Batch, rows: Sequence[int]) -> Tensor | None:
+        """The logits at the batch's predicting positions as an `around_batches` reads them; None where the batch is to be run."""
+        reads = [active.read for active in self._active if active.read is not None]
+        if not reads or self._deciding:
+            return None
+        model = self._vlm.model
+        return reads[-1](batch, rows, len(self._active) == 1 and not edits_in_force(model) and not hooks(model))
+
+    @contextmanager
+    def bare(self) -> Iterator[None]:
+        """Within the block `AroundBatch` and `ReadBatch` may run the model without the edits that are opened with them; errors as
+        for `running`."""
+        self._refuse_dropout()
+        before = self._within_batch, self._deciding
+        self._within_batch = self._deciding = True
+        try:
+            forget_positions(self._vlm.model)
+            with uncompiled(self._vlm.model):
+                yield
+        finally:
+            self._within_batch, self._deciding = before
+
     @contextmanager
     def running(self, batch: Batch, rows: Sequence[int]) -> Iterator[None]:
         """Put the deferred edits on the model for one batch, whose rows are the conversations `rows` of the call. A compiled
@@ -127,11 +155,7 @@ class ActiveEdits:
             HeadAtlasError: a module would drop out values at random, outside of training.
         """
         vlm = self._vlm
-        if not torch.is_grad_enabled() and (where := dropout_on(vlm.model)):
-            raise HeadAtlasError(
-                f"{vlm.name}: the model must be in evaluation mode, got {where} in training mode, which gives other answers each "
-                "time; call vlm.model.eval()"
-            )
+        self._refuse_dropout()
         if self._deciding:  # `AroundBatch` runs the model: the edits opened before it are on the model already
             forget_positions(vlm.model)
             yield
@@ -158,6 +182,13 @@ class ActiveEdits:
                 yield
         finally:
             self._within_batch = before
+
+    def _refuse_dropout(self) -> None:
+        if not torch.is_grad_enabled() and (where := dropout_on(self._vlm.model)):
+            raise HeadAtlasError(
+                f"{self._vlm.name}: the model must be in evaluation mode, got {where} in training mode, which gives other "
+                "answers each time; call vlm.model.eval()"
+            )
 
     def _guard(self, module: nn.Module, args: Any) -> None:
         if not self._within_batch:

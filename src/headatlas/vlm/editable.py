@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from torch import nn
+from torch import Tensor, nn
 
 from headatlas.heads import AttentionEdit, Edit
-from headatlas.vlm.active_edits import ActiveEdits, AroundBatch, Edits
+from headatlas.vlm.active_edits import ActiveEdits, AroundBatch, Edits, ReadBatch
 from headatlas.vlm.loaded import LoadedModel
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class EditableModel(LoadedModel):
             yield self
 
     @contextmanager
-    def around_batches(self, enter: AroundBatch, key: str, scope: str = "answer") -> Iterator[Self]:
+    def around_batches(
+        self, enter: AroundBatch, key: str, scope: str = "answer", read: ReadBatch | None = None
+    ) -> Iterator[Self]:
         """Within the block, `enter(batch, rows)` is entered around every run of a batch.
 
         This is for changes that are decided batch by batch, for example by the model's confidence. `enter` may run the model
@@ -63,8 +65,9 @@ class EditableModel(LoadedModel):
             enter: called with the batch and the index of each of its rows in the caller's list.
             key: changes whenever the effect could; for markers and cache keys.
             scope: where it acts. With `answer` or `last` no computation is shared between steps of a conversation.
+            read: a way to read the answers of a batch other than one run of it, see `active_edits.ReadBatch`.
         """
-        with self._edits.around_batches(enter, key, scope):
+        with self._edits.around_batches(enter, key, scope, read):
             yield self
 
     @property
@@ -90,6 +93,14 @@ class EditableModel(LoadedModel):
     def by_row(self) -> bool:
         """True if an active edit differs from row to row."""
         return self._edits.by_row
+
+    def read_otherwise(self, batch: Batch, rows: Sequence[int]) -> Tensor | None:
+        """The logits at the predicting positions, where active edits have a way of their own to read a batch; else None."""
+        return self._edits.read(batch, rows)
+
+    def bare(self) -> AbstractContextManager[None]:
+        """Within the block what `around_batches` calls may run the model without its own edits."""
+        return self._edits.bare()
 
     def running(self, batch: Batch, rows: Sequence[int]) -> AbstractContextManager[None]:
         """Put the active edits on the model for one batch, whose rows are the conversations `rows` of the call."""

@@ -30,6 +30,7 @@ class LoadedModel:
         self.processor = processor
         self.loaded_with: dict[str, Any] = {}
         self.resumes: bool | None = None
+        self.branches: bool | None = None
         self._fixed_fingerprint = fingerprint
         self._ends: tuple[Any, tuple[tuple[str, ...], frozenset[int]]] | None = None
         self.model = model
@@ -58,7 +59,7 @@ class LoadedModel:
                 "and use workers for several devices"
             )
         self._model, self._heads = plain, _heads_of(plain)
-        self.resumes = None
+        self.resumes = self.branches = None
 
     @property
     def heads(self) -> HeadGrid:

@@ -49,6 +49,7 @@ class VLM(EditableModel):
     Attributes:
         processor: the Hugging Face processor.
         resumes: whether generation continues correctly from cached prompts; None until it has been tested.
+        branches: whether single answers are computed correctly behind a recorded pass; None until it has been tested.
         loaded_with: arguments of `load_vlm` other than name, device and dtype, so that another process can load the same.
         pixels: cache of the image processor's outputs.
 

@@ -84,7 +84,9 @@ def read(
 
     def work(rows: list[int], batch: Batch) -> None:
         nonlocal done
-        logits = logits_at(vlm, batch, batch.predict_mask(), rows)
+        logits = vlm.read_otherwise(batch, rows)
+        if logits is None:
+            logits = logits_at(vlm, batch, batch.predict_mask(), rows)
         require_finite(vlm, logits, batch, rows)
         for row, readouts in zip(rows, readouts_of(vlm, batch, logits), strict=True):
             out[row] = readouts

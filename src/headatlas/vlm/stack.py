@@ -27,6 +27,13 @@ class Unfit(Exception):
     """The model, or a call of it, does not have the required form; the text says why. Users never see it."""
 
 
+def why_unfit(error: Unfit | RuntimeError) -> str:
+    """Why a model's blocks cannot be run alone; empty if the error has another cause."""
+    if isinstance(error, Unfit):
+        return str(error)
+    return "its blocks, on several devices, cannot be called alone" if "on the same device" in str(error) else ""
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """One decoder block: its module, its attention (whose output is that of the output projection), and its heads."""

@@ -83,7 +83,10 @@ class VisionMemo:
     def _features(self, real: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # A hook in the vision tower needs it to run, and cached features have no gradients.
         vision = (site.module for site in self._vlm.heads.sites if site.tower not in ("L", "X", "E"))
-        if torch.is_grad_enabled() or any(module._forward_pre_hooks for module in vision):
+        if any(module._forward_pre_hooks for module in vision):
+            return real(*args, **kwargs)
+        graph = torch.is_grad_enabled()
+        if graph and self._learns():
             return real(*args, **kwargs)
         kwargs = {**dict(zip(inspect.signature(real).parameters, args, strict=False)), **kwargs}
         tensors = {name: value for name, value in kwargs.items() if isinstance(value, Tensor)}
@@ -95,6 +98,8 @@ class VisionMemo:
         settings = f"{self._settings}{options!r}"
         if pixels.dim() == 4 and not tensors:
             return self._rows(real, pixels, kwargs, settings)
+        if graph:  # what was kept in inference mode cannot be part of a graph, and here it is not copied
+            return real(**kwargs)
         key = _digest(settings, pixels, *(tensors[name] for name in sorted(tensors)))
         self.seen += 1
         if key in self._kept:
@@ -119,6 +124,12 @@ class VisionMemo:
                 known[key] = part
                 self._keep(key, part)
         return _join([known[key] for key in keys])
+
+    def _learns(self) -> bool:
+        """Whether a parameter outside the language model takes gradients."""
+        language = self._vlm.heads.language
+        inside = set() if language is None else set(map(id, language.parameters()))
+        return any(p.requires_grad and id(p) not in inside for p in self._vlm.model.parameters())
 
     def _keep(self, key: str, part: Part) -> None:
         if _size(part) <= self._kept.maxsize:

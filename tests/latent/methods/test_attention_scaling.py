@@ -15,7 +15,7 @@ WEIGHTS = (0.4, 2.5)
 
 @torch.no_grad()
 def by_hand(vlm, question, threshold, monkeypatch):
-    """Log-probabilities of the question's gold answers, and how many turns were confident."""
+    """Log-probabilities of the question's gold answers, each edited alone, and how many turns were confident."""
     batch = encode(vlm, [conversation(question)])
     ids, image = batch.ids[0], batch.image_mask[0]
     inputs = batch.to(vlm.device, vlm.dtype)
@@ -30,16 +30,20 @@ def by_hand(vlm, question, threshold, monkeypatch):
         each = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(each, 1), value.repeat_interleave(each, 1)
         logits = query @ key.transpose(2, 3) * (scale or 1 / math.sqrt(query.shape[-1]))
-        for confident, (start, _) in zip(sure, batch.spans[0], strict=True):
-            logits[:, :, start - 1, image] *= WEIGHTS[confident]
+        logits[:, :, place, image] *= weight
         logits = logits.masked_fill(torch.ones(logits.shape[-2:]).triu(1).bool(), -torch.inf)
         return logits.softmax(-1) @ value
 
-    with monkeypatch.context() as patched:
-        patched.setattr(functional, "scaled_dot_product_attention", explicit)
-        logits = vlm.model(**inputs).logits[0].log_softmax(-1)
-    assert len(calls) == len(vlm.heads.tower("L"))
-    return [sum(float(logits[t - 1, ids[t]]) for t in range(start, end)) for start, end in batch.spans[0]], sum(sure)
+    found = []
+    for confident, (start, end) in zip(sure, batch.spans[0], strict=True):
+        place, weight = start - 1, WEIGHTS[confident]
+        calls.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(functional, "scaled_dot_product_attention", explicit)
+            logits = vlm.model(**inputs).logits[0].log_softmax(-1)
+        assert len(calls) == len(vlm.heads.tower("L"))
+        found.append(sum(float(logits[t - 1, ids[t]]) for t in range(start, end)))
+    return found, sum(sure)
 
 
 def test_adaptvis_is_what_other_code_computes(inputs, monkeypatch):
@@ -56,5 +60,6 @@ def test_adaptvis_is_what_other_code_computes(inputs, monkeypatch):
         own = found.loc[found["question"] == question.id, "logprob"].tolist()
         assert own == pytest.approx(expected, abs=2e-4)
     assert 0 < confident < len(found), "both weights were used"
+    assert len(found) > len(questions), "there are conversations of several turns"
     bare = evaluate(vlm, questions)["logprob"]
     assert (bare - found["logprob"]).abs().max() > 1e-3

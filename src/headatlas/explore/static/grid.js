@@ -108,7 +108,7 @@ HA.showSweeps = () => {
   }
   for (const one of run.sweeps.pairs.filter((group) => group.function === name)) {
     parts.push(HA.el("h3", {}, "Pairs (sweep): nats lost without both, beyond the sum of each alone"),
-      HA.el("ol", { class: "pairs" }, ...one.pairs.map((pair) => HA.el("li", {}, pick([pair.head_a, pair.head_b], HA.signed(pair.interaction)), HA.el("span", { class: "weak" }, ` together ${HA.signed(-pair.drop_both)} nats${span(pair, 1, 2)}`)))),
+      HA.el("ol", { class: "pairs" }, ...one.pairs.map((pair) => HA.el("li", {}, pick([pair.head_a, pair.head_b], HA.signed(pair.interaction)), HA.el("span", { class: "weak" }, `${span(pair, 1, 2)}; together ${HA.signed(-pair.drop_both)} nats`)))),
       HA.el("p", { class: "weak" }, `Above 0: the two stand in for each other. ${one.note}`));
   }
   box.replaceChildren(...parts, ...run.sweeps.left_out.map((text) => HA.el("p", { class: "weak" }, text)));

@@ -17,10 +17,10 @@ import torch
 
 from headatlas.cogvsr.functions import SPATIAL
 from headatlas.heads import HeadSet, scale_attention
-from headatlas.latent.by_turn import around_turns, confidences
+from headatlas.latent.by_turn import BareTurns, around_turns
 from headatlas.latent.methods.base import Cost, MethodInputs, Strength, method
 from headatlas.latent.tuning import tune_strength
-from headatlas.vlm import VLM, Batch, conversation
+from headatlas.vlm import VLM, conversation
 from headatlas.vlm.loss import answer_logits, batched
 
 
@@ -53,7 +53,7 @@ class AttentionScaling:
 
     @property
     def cost(self) -> Cost:
-        """Two weights and a threshold; each answer is read once more without the change."""
+        """Two weights and a threshold."""
         return Cost(parameters=3)
 
     def fit(self, inputs: MethodInputs) -> None:
@@ -84,11 +84,11 @@ class AttentionScaling:
             return
         edits = [[scale_attention(self.heads, "image", weight)] for weight in self.weights]
         key = f"{self.name}:{self.threshold!r}:{self.weights}:{self.shuffled}:{self.heads.sorted()}"
-        with around_turns(vlm, lambda batch: self._decide(vlm, batch), edits, "first", key):
+        with around_turns(vlm, self._decide, edits, "first", key):
             yield
 
-    def _decide(self, vlm: VLM, batch: Batch) -> list[int]:
-        sure = (confidences(vlm, batch) >= self.threshold).tolist()
+    def _decide(self, bare: BareTurns) -> list[int]:
+        sure = (bare.confidences >= self.threshold).tolist()
         if self.shuffled:  # the control: each weight for as many answers of the batch, but regardless of confidence
             sure = [sure[i] for i in np.random.default_rng(len(sure)).permutation(len(sure))]
         return list(map(int, sure))

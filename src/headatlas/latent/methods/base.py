@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
@@ -32,6 +33,7 @@ from headatlas.printing import brief
 from headatlas.progress import Progress
 from headatlas.registry import Registry
 from headatlas.scoring.base import ActivationsLike
+from headatlas.vlm import evaluate
 
 Shown = tuple[tuple[Image.Image, ...], str]
 """What a model is shown for a question: images, and a text before the question ("" for none)."""
@@ -67,6 +69,8 @@ class MethodInputs:
         batch_size: questions per batch.
         fit_batch: questions per batch where gradients are taken.
         progress: see `headatlas.progress`.
+        shared: answers of the unchanged model to split T, kept for all methods and controls that are fitted from these inputs
+            while the model and the data stay as they are; None: every method computes its own.
     """
 
     vlm: Any
@@ -80,6 +84,7 @@ class MethodInputs:
     batch_size: int = 16
     fit_batch: int = 8
     progress: Progress | None = None
+    shared: dict[str, pd.DataFrame] | None = field(default=None, repr=False, compare=False)
 
     __repr__ = brief
 
@@ -120,6 +125,15 @@ class MethodInputs:
             keep = sorted(self.rng.permutation(len(chosen))[: self.n_fit])
             chosen = [chosen[i] for i in keep]
         return chosen
+
+    def bare_answers(self) -> pd.DataFrame:
+        """Answers of the unchanged model to split T."""
+        if self.shared is not None and "T" in self.shared:
+            return self.shared["T"]
+        answers = evaluate(self.vlm, self.questions("T"), batch_size=self.batch_size)
+        if self.shared is not None:
+            self.shared["T"] = answers
+        return answers
 
     def report(self, what: str, done: int, total: int) -> None:
         """Report progress, where a callback was given."""

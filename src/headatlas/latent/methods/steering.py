@@ -23,10 +23,10 @@ from headatlas.heads import Edit, HeadSet
 from headatlas.intervention import Directions, directions
 from headatlas.intervention.directions import MIN_EACH
 from headatlas.intervention.operations import split_rows
-from headatlas.latent.by_turn import around_turns, z_at_turns
+from headatlas.latent.by_turn import BareTurns, around_turns
 from headatlas.latent.methods.base import Cost, MethodInputs, Strength, method
 from headatlas.latent.tuning import tune_strength
-from headatlas.vlm import VLM, Batch
+from headatlas.vlm import VLM
 from headatlas.vlm.recipe import HeadRecipe
 
 
@@ -116,7 +116,7 @@ class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
 
     @property
     def cost(self) -> Cost:
-        """Directions and a probe; each answer is read once more without the change."""
+        """Directions and a probe."""
         return Cost(parameters=super().cost.parameters + (0 if self.probe is None else self.probe[-1].coef_.size))
 
     def fit(self, inputs: MethodInputs) -> None:
@@ -145,8 +145,8 @@ class ConditionalSteering(Steering):  # pyright: ignore[reportGeneralTypeIssues]
             yield
             return
 
-        def decide(batch: Batch) -> list[int]:
-            z = z_at_turns(vlm, batch).numpy()
+        def decide(bare: BareTurns) -> list[int]:
+            z = bare.z.numpy()
             return [0 if spatial else -1 for spatial in self.probe.predict(self._features(z))]
 
         weights = torch.from_numpy(self.probe[-1].coef_)
