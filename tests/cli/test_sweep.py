@@ -41,6 +41,15 @@ def test_the_minimal_set_and_the_ranking():
     table = pd.DataFrame({"function": ["between"] * 2, "accuracy_drop": ["", 0.5]} | move)
     assert TOP["greedy"](table)[2] == [("between", "L0.H1 L0.H2", "+50.0", "20")]
     table = pd.DataFrame(
-        {"function": ["between"] * 2, "k": [0, 1], "head": ["", "L0.H1"], "accuracy": [0.9, 0.5], "drop": [0, 1]}
+        {
+            "function": ["between"] * 3,
+            "order": ["ranking", "ranking", "random"],
+            "k": [0, 1, 1],
+            "head": ["", "L0.H1", ""],
+            "accuracy": [0.9, 0.5, 0.9],
+            "drop": [0, 1, 0],
+        }
     )
-    assert TOP["cumulative"](table)[2][1] == ("between", "1", "L0.H1", "50.0 %", "+1.00")
+    rows = TOP["cumulative"](table)[2]
+    assert rows[1] == ("between", "1", "L0.H1", "50.0 %", "+1.00")
+    assert len(rows) == 2

@@ -30,9 +30,8 @@ def test_the_story_comes_first_then_the_rest_in_order(reported):
     text = (reported / "report.html").read_text(encoding="utf-8")
     ids = re.findall(r'<section id="([a-z]+)">', text)
     assert ids == ["story", "functions", "claims", "maps", "looking", "towers", "negative", "dose", "activation", "methods",
-                   "examples",
-                   "damage", "positive", "counts", "concentration", "place", "overlap", "agreement", "task", "words", "settings",
-                   "timings"]  # fmt: skip
+                   "examples", "damage", "sweeps", "positive", "counts", "concentration", "place", "overlap", "agreement", "task",
+                   "words", "settings", "timings"]  # fmt: skip
 
 
 def test_every_figure_is_saved_as_svg_and_png(reported):

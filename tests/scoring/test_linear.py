@@ -39,7 +39,7 @@ def test_ridge_agrees_with_sklearn():
         alpha = 0.1 * x[j].var(0).mean() * 50
         model = SkRidge(alpha=alpha).fit(x[j], y)
         assert np.allclose(found[j], model.predict(x[j]) - y.mean(0), atol=1e-4)
-    with pytest.raises(HeadAtlasError, match="ridge > 0"):
+    with pytest.raises(HeadAtlasError, match="ridge must be > 0"):
         Ridge(torch.as_tensor(x), 0.0)
 
 
