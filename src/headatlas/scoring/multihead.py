@@ -1,8 +1,8 @@
 """The scorer `multihead` (A6): the contribution of each head when many are ablated at once, and redundant groups of heads.
 
-Damage is measured on the gold answer's log-probability *among valid answers*: its log-probability minus the log of the mass on
-the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass is *format* damage: the model no longer gives an
-answer of this type, so its answer shows nothing about the function. Each measurement is weighted by the remaining mass.
+Heads are scored by the whole fall of the gold answer's log-probability. Groups are found by its fall *among valid answers*: the
+log-probability minus the log of the mass on the first tokens of valid answers (`scoring.valid_answers`). A fall of that mass is
+*format* damage: the model no longer gives an answer of this type. Measurements among valid answers are weighted by the mass.
 
 1. Screen: random subsets of all heads (each head with probability 0.12, 0.25 or 0.5) are ablated at the positions that predict
    answers; ridge regressions give each head's share of the total damage to each function, and of the format damage.
@@ -10,7 +10,8 @@ answer of this type, so its answer shows nothing about the function. Each measur
    to read its words or to answer at all: removing them breaks the model, not one function. They stay intact from here on, and
    are not scored.
 3. Halves: halves of the other heads are ablated. Half of a redundant group is gone then, so that each of its heads matters.
-   Weighted ridge regressions of the damage on the halves give the scores.
+   Ridge regressions of the damage on the halves give each head's share. A head's score for a function is its share of the whole
+   damage to the function's steps less its share for the median function.
 4. Each head alone, and the groups of heads that stand in for each other (`scoring.redundancy`).
 """
 
@@ -97,8 +98,8 @@ def multihead(
         `info["backbone"]`: those heads; `info["mass"]`: mean mass on valid answers under the halves; `info["groups"]`: of each
         function its redundant groups, each a list of heads; `info["damage"]`: their `joint`, `half` and `single` damage, nats,
         and each head's `share` while others of the group are missing; `info["stand_ins"]`: heads that were tried as a group.
-        `arrays["alone"]`: damage of each head alone `[F, L, H]`, NaN for heads that are no function's best;
-        `arrays["format"]`: every head's share of the format damage `[F, L, H]`, nats.
+        Arrays `[F, L, H]`, nats: `among`, every head's share of the damage among valid answers; `format`, its share of the
+        format damage in random subsets; `alone`, its damage alone, NaN for heads that are no function's best.
 
     Raises:
         UnscorableError: the questions read have steps of fewer than three functions: heads that every step needs could then not
@@ -134,13 +135,16 @@ def multihead(
     subsets, idle = halves_of(int(free.sum()), halves, numbers)
     half = np.zeros((len(subsets), n), bool)
     half[:, free] = subsets
-    damage, _, mass, _ = readings.damage(half)
+    damage, _, mass, whole = readings.damage(half)
     shares = weighted_ridge(np.concatenate([subsets, idle], 1), damage, mass, ridge).T  # [N, n + m]
     per_step = np.zeros((len(labels), n), np.float32)
     per_step[:, free] = shares[:, : free.sum()]
     by_idle = shares[:, free.sum() :]
+    own = np.zeros((len(labels), n), np.float32)
+    own[:, free] = weighted_ridge(subsets, whole, np.ones_like(whole), ridge).T
+    own -= np.median([own[rows].mean(0) for rows in labels.T[there]], axis=0)
     scores = scores_of(
-        SingleHeadDamage(readings.table, per_step.reshape(-1, layers, heads), np.zeros((len(labels), layers, heads), np.float32)),
+        SingleHeadDamage(readings.table, own.reshape(-1, layers, heads), np.zeros((len(labels), layers, heads), np.float32)),
         "logprob", MARGIN, "heads", inputs.n_null, inputs.seed,
     )  # fmt: skip
     pvalues = scores.pvalues
@@ -153,8 +157,9 @@ def multihead(
         "mass": float(mass.mean()), "groups": {}, "damage": {}, "stand_ins": {},
         "absent": [name for c, name in enumerate(inputs.functions) if not labels[:, c].any()],
     }  # fmt: skip
+    among = np.stack([per_step[rows].mean(0) if rows.any() else np.zeros(n) for rows in labels.T])  # [F, n]
     tops = {
-        c: np.array([i for i in np.argsort(-scores.values[c].ravel(), kind="stable") if free[i]][:TOP], int)
+        c: np.array([i for i in np.argsort(-among[c], kind="stable") if free[i]][:TOP], int)
         for c in np.flatnonzero(there)
     }
     tried = np.unique(np.concatenate(list(tops.values())))
@@ -181,7 +186,8 @@ def multihead(
             info["groups"][name].append([str(head_number(int(i), heads)) for i in group])
             info["damage"][name].append(measured)
     info["seconds"] = time.perf_counter() - started
-    arrays = {"alone": of_alone.reshape(-1, layers, heads), "format": of_format.reshape(-1, layers, heads)}
+    arrays = {"alone": of_alone, "format": of_format, "among": among}
+    arrays = {name: made.reshape(-1, layers, heads) for name, made in arrays.items()}
     return replace(scores, name="multihead", pvalues=pvalues, info=scores.info | info, arrays=scores.arrays | arrays)
 
 
