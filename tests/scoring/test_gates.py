@@ -8,7 +8,8 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, mean
 from headatlas.scoring import gates as gates_module
 from headatlas.scoring.base import ScoringInputs, UnscorableError, get_scorer
-from headatlas.scoring.gates import gated_rows
+from headatlas.scoring.functional import by_effect
+from headatlas.scoring.gates import gated
 from headatlas.vlm import conversation, encode
 from headatlas.vlm.loss import answer_logits
 
@@ -38,7 +39,7 @@ def test_every_row_has_its_own_gates(tiny_vlm, tiny_questions, means):
         bare = answer_logits(tiny_vlm, batch)
         with tiny_vlm.edit(mean(HeadSet([Head(0, 2)]), means)):
             ablated = answer_logits(tiny_vlm, batch)
-        with gated_rows(tiny_vlm, opened, torch.from_numpy(means)):
+        with gated(tiny_vlm, opened, torch.from_numpy(means)):
             made = answer_logits(tiny_vlm, batch)
     row = torch.tensor([r for r, spans in enumerate(batch.spans) for start, end in spans for _ in range(start, end)])
     torch.testing.assert_close(made.logits[row != 1], bare.logits[row != 1])
@@ -49,7 +50,7 @@ def test_every_row_has_its_own_gates(tiny_vlm, tiny_questions, means):
 def test_gates_of_another_batch_are_refused(tiny_vlm, tiny_questions, means):
     batch = encode(tiny_vlm, [conversation(question) for question in tiny_questions[:3]])
     opened = torch.ones(2, *tiny_vlm.heads.shape)
-    with pytest.raises(HeadAtlasError, match="with 2 rows"), gated_rows(tiny_vlm, opened, torch.from_numpy(means)):
+    with pytest.raises(HeadAtlasError, match="with 2 rows"), gated(tiny_vlm, opened, torch.from_numpy(means)):
         answer_logits(tiny_vlm, batch)
 
 
@@ -60,6 +61,8 @@ def test_on_a_real_model(tiny_vlm, tiny_questions, means, name):
     options = {"means": means, "steps": 3, "seeds": 2, "batch_size": 4}
     made = get_scorer(name)(inputs, **options)
     assert made.shape == (2, 4)
+    assert made.pvalues is not None
+    assert made.per_sample is not None
     outside = np.ones(made.values.shape, bool)
     for c, heads in enumerate(made.info["sets"].values()):
         for head in heads:
@@ -71,6 +74,11 @@ def test_on_a_real_model(tiny_vlm, tiny_questions, means, name):
     assert (made.arrays["probability"] >= 0).all()
     assert (made.arrays["probability"] <= 1).all()
     assert -1 <= made.info["agreement"] <= 1
+    np.testing.assert_allclose(
+        made.per_sample.mean(), made.values, atol=1e-6
+    )  # what the selector's bounds are computed from
+    assert not (made.arrays["low"] > made.arrays["high"]).any()  # NaN with a single scene
+    assert set(by_effect(made, "spatial_perception")) <= set(HeadSet(made.info["sets"]["spatial_perception"]))
     assert not any(parameter.grad is not None for parameter in tiny_vlm.model.parameters())
     for key, value in tiny_vlm.model.state_dict().items():
         assert torch.equal(value, before[key])
@@ -125,8 +133,10 @@ def test_bad_input_is_told_before_anything_runs(tiny_vlm, tiny_questions):
     with pytest.raises(HeadAtlasError, match="pass vlm= and data="):
         get_scorer("gates")(ScoringInputs(Activations()))
     inputs = ScoringInputs(Activations(), vlm=object(), data=object())
-    with pytest.raises(HeadAtlasError, match="must be 1 or more"):
+    with pytest.raises(HeadAtlasError, match="'steps' must be 1 or more, got 0"):
         get_scorer("gates")(inputs, steps=0)
+    with pytest.raises(HeadAtlasError, match="'cost' must be above 0, got 0"):
+        get_scorer("gates")(inputs, cost=0)
     with pytest.raises(HeadAtlasError, match="got 'step', did you mean 'steps'"):
         get_scorer("gates")(inputs, step=3)
     one = {"functions": ("spatial_perception",)}

@@ -12,17 +12,23 @@ from headatlas.scoring import damage_readings, multihead
 from headatlas.scoring.base import ScoringInputs, UnscorableError, get_scorer, scorers
 
 
+class Data(list):
+    def split(self, name):
+        return Data(q for q in self if q.split == name)
+
+
+class Activations:
+    steps, tokens = None, ("gold",)
+
+    def z(self, tokens, rows=None):
+        raise AssertionError
+
+
 def test_it_is_a_scorer():
     assert "multihead" in scorers()
 
 
 def test_a_model_and_enough_subsets_are_needed():
-    class Activations:
-        steps, tokens = None, ("gold",)
-
-        def z(self, tokens, rows=None):
-            raise AssertionError
-
     with pytest.raises(HeadAtlasError, match="pass vlm= and data="):
         get_scorer("multihead")(ScoringInputs(Activations()))
     with pytest.raises(HeadAtlasError, match="screens and halves must be 24 or more"):
@@ -30,16 +36,6 @@ def test_a_model_and_enough_subsets_are_needed():
 
 
 def test_on_a_real_model(tiny_vlm, tiny_questions):
-    class Data(list):
-        def split(self, name):
-            return Data(q for q in self if q.split == name)
-
-    class Activations:
-        steps, tokens = None, ("gold",)
-
-        def z(self, tokens, rows=None):
-            raise AssertionError
-
     data = Data(tiny_questions)
     inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=data, n_null=50)
     made = get_scorer("multihead")(inputs, operation="zero", halves=24)
@@ -67,16 +63,6 @@ def test_one_task_has_no_backbone_to_be_told_from(tiny_vlm, tiny_questions):
     one = {"functions": ("spatial_perception",)}
     steps = [q.model_copy(update={"steps": tuple(s.model_copy(update=one) for s in q.steps)}) for q in tiny_questions]
 
-    class Data(list):
-        def split(self, name):
-            return Data(q for q in self if q.split == name)
-
-    class Activations:
-        steps, tokens = None, ("gold",)
-
-        def z(self, tokens, rows=None):
-            raise AssertionError
-
     inputs = ScoringInputs(Activations(), vlm=tiny_vlm, data=Data(steps))
     with pytest.raises(UnscorableError, match=r"at least 3 functions.* have 1"):
         get_scorer("multihead")(inputs, operation="zero")
@@ -99,6 +85,26 @@ def test_the_screen_is_read_in_the_given_scope_where_single_positions_cannot_be(
     readings._chats, readings._valid, readings._heads = [], [], 4
     assert readings.screened(np.ones((2, 8), bool))[0].shape == (2, 3)
     assert scopes == ["answer", "all"]
+
+
+def test_a_head_that_takes_the_form_of_the_answer_with_it_is_scored(tiny_vlm, tiny_questions, monkeypatch):
+    """Head L1.H2 costs spatial steps 2 nats, all of them form; head L0.H1 costs every step 1 nat."""
+
+    class Form(damage_readings.DamageReadings):
+        def damage(self, masks, scope=None):
+            masks = np.asarray(list(masks))
+            spatial = (self.table["function"] == "spatial_perception").to_numpy(float)
+            form = 2.0 * masks[:, 6, None] * spatial[None] + masks[:, 1, None]
+            return np.zeros_like(form), form, np.exp(-form), form
+
+    monkeypatch.setattr(multihead, "DamageReadings", Form)
+    zeros = np.zeros(tiny_vlm.heads.dims("L"), np.float32)
+    made = get_scorer("multihead")(ScoringInputs(Activations(), vlm=tiny_vlm, data=Data(tiny_questions)), means=zeros)
+    values = made.of("spatial_perception")
+    assert made.info["backbone"] == ["L0.H1"]
+    assert values[1, 2] == pytest.approx(2.0, abs=0.1)
+    assert np.delete(values.ravel(), 6) == pytest.approx(np.zeros(7), abs=0.1)
+    assert made.arrays["among"].max() == 0
 
 
 def test_a_head_that_does_the_work_without_the_stand_ins_is_one_of_them():

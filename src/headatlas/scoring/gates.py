@@ -22,16 +22,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 from torch import Tensor
 
+from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.grid import Site
@@ -39,7 +41,7 @@ from headatlas.heads.hooks import at_sites
 from headatlas.intervention.operations import Means, mean_tokens, mean_z
 from headatlas.registry import near
 from headatlas.scoring.ablation import SingleHeadDamage, scores_of
-from headatlas.scoring.base import Scores, ScoringInputs, labels_of, scorer
+from headatlas.scoring.base import PerSample, Scores, ScoringInputs, labels_of, scorer
 from headatlas.scoring.damage_readings import DamageReadings, Readings, Screen, check_functions, head_number, screen
 from headatlas.scoring.redundancy import MARGIN
 from headatlas.scoring.valid_answers import valid_tokens
@@ -70,8 +72,10 @@ def _gates(form: Form, inputs: ScoringInputs, options: dict[str, Any]) -> Scores
                 f"options of the scorer must be among {', '.join(names)}; got {name!r}{near(name, names)}"
             )
     chosen = _Options(**options)
-    if min(chosen.steps, chosen.seeds, chosen.questions, chosen.batch_size) < 1 or chosen.cost <= 0:
-        raise HeadAtlasError(f"steps, seeds, questions and batch_size must be 1 or more and cost above 0, got {chosen}")
+    for name in ("steps", "seeds", "fit_questions", "questions", "batch_size", "lr", "cost"):
+        value, counted = options.get(name, 1), name not in ("lr", "cost")
+        if not (value >= 1 if counted else value > 0):
+            raise HeadAtlasError(f"option {name!r} must be {'1 or more' if counted else 'above 0'}, got {value!r}")
     started = time.perf_counter()
     means = mean_z(inputs.activations, inputs.fit) if chosen.means is None else chosen.means
     tokens = mean_tokens(inputs.activations) if chosen.means is None else "given"
@@ -90,20 +94,24 @@ def _gates(form: Form, inputs: ScoringInputs, options: dict[str, Any]) -> Scores
     fit = _Fit(inputs, means, free.reshape(layers, heads), _begun(found, free, form), form, chosen)
     probability = np.stack([fit.run(seed) for seed in range(chosen.seeds)])  # [seeds, F, n], of being in the set
     members = (probability.mean(0) >= 0.5) & free
-    per_step = _measured(readings, members, free, form)
-    made = [
+    per_step = _measured(readings, members, free, form).reshape(len(FUNCTIONS), len(labels), layers, heads)
+    nothing = np.zeros((len(labels), layers, heads), np.float32)
+    each = [
         scores_of(
-            SingleHeadDamage(readings.table, each.reshape(-1, layers, heads), np.zeros((len(labels), layers, heads), np.float32)),
-            "logprob", MARGIN, "heads", inputs.n_null, inputs.seed,
+            SingleHeadDamage(readings.table, lost, nothing), "logprob", MARGIN, "heads", inputs.n_null, inputs.seed
         )
-        for each in per_step
-    ]  # fmt: skip
-    values = np.stack([one.values[c] for c, one in enumerate(made)])
-    pvalues = None
-    if made[0].pvalues is not None:
-        inside = members.reshape(-1, layers, heads)
-        pvalues = np.stack([np.where(inside[c], one.pvalues[c], 1.0) for c, one in enumerate(made)])  # type: ignore[index]
-    null = None if made[0].null is None else np.stack([one.null[:, c] for c, one in enumerate(made)], 1)  # type: ignore[index]
+        for lost in per_step
+    ]  # what a head costs a step depends on the function whose set it is in
+    values = np.stack([one.values[c] for c, one in enumerate(each)])
+    arrays = {key: np.stack([one.arrays[key][c] for c, one in enumerate(each)]) for key in ("low", "high")}
+    pvalues = null = None
+    if each[0].pvalues is not None and each[0].null is not None:
+        inside = members.reshape(values.shape)
+        pvalues = np.where(inside, np.stack([one.pvalues[c] for c, one in enumerate(each)]), 1.0)  # type: ignore[index]
+        null = np.stack([one.null[:, c] for c, one in enumerate(each)], 1)  # type: ignore[index]
+    step, function = np.nonzero(labels)
+    clusters = pd.factorize(scenes_of(readings.table))[0].astype(np.int64)
+    per_sample = PerSample(per_step[function, step], function.astype(np.int64), clusters[step])
     named = {
         name: [str(head_number(int(i), heads)) for i in np.argsort(-values[c].ravel()) if members[c, i]]
         for c, name in enumerate(FUNCTIONS)
@@ -115,11 +123,9 @@ def _gates(form: Form, inputs: ScoringInputs, options: dict[str, Any]) -> Scores
         "backbone": [str(head_number(int(i), heads)) for i in found.backbone], "seconds": time.perf_counter() - started,
         "absent": [name for c, name in enumerate(FUNCTIONS) if not labels[:, c].any()],
     }  # fmt: skip
+    arrays["probability"] = probability.mean(0).reshape(values.shape)
     name = "gates" if form == "breaking" else "gates_keeping"
-    arrays = {"probability": probability.mean(0).reshape(-1, layers, heads)}
-    return replace(
-        made[0], name=name, values=values, pvalues=pvalues, null=null, info=info, arrays=arrays, per_sample=None
-    )
+    return Scores(name, values, null, pvalues, each[0].info | info, arrays, per_sample)
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,8 @@ def gates(inputs: ScoringInputs, **options: Any) -> Scores:
     Returns:
         Scores, in nats; 0 with p 1 outside the set and for the backbone. The null flips the sign of each scene's contributions.
         `info["sets"]`: the set of each function, best head first; `info["backbone"]`; `info["agreement"]`: mean rank correlation
-        of the fits' probabilities, None for a single fit. `arrays["probability"]`: of being in the set `[F, L, H]`.
+        of the fits' probabilities, None for a single fit. `arrays["probability"]`: of being in the set `[F, L, H]`;
+        `arrays["low"]`, `arrays["high"]`: 95 % bounds of the scores.
 
     Raises:
         UnscorableError: the questions have steps of fewer than three functions.
@@ -280,7 +287,7 @@ class _Fit:
         with torch.enable_grad():
             drawn = torch.sigmoid((uniform.logit() + mine) / TEMPERATURE) * (1 + 2 * STRETCH) - STRETCH
             gate = torch.where(self._free, drawn.clamp(0, 1), 1.0)
-            with gated_rows(self._vlm, gate, self._means):
+            with gated(self._vlm, gate, self._means):
                 out = answer_logits(self._vlm, one.batch)
             mass = _mass(out.logits[one.first], one.valid)
             gold = -out.nll()
@@ -309,19 +316,21 @@ def _begun(found: Screen, free: Bool[np.ndarray, " n"], form: Form) -> Float[np.
     return begun
 
 
-def gated_rows(vlm: Any, gates: Float[Tensor, "B L H"], means: Float[Tensor, "L H D"]) -> AbstractContextManager[None]:
-    """Within the block z' = g z + (1 - g) mean in every head of the language model, with gates of each row, differentiably.
+def gated(vlm: Any, gates: Float[Tensor, "*B L H"], means: Float[Tensor, "L H D"]) -> AbstractContextManager[None]:
+    """Within the block z' = g z + (1 - g) mean in every head of the language model, differentiably; with gates of each row, or
+    the same for all rows.
 
     Raises:
         HeadAtlasError: in a forward whose rows are not those of the gates, as where the model flattens its batch.
     """
 
     def act(site: Site, hidden: Tensor) -> Tensor:
-        if hidden.ndim != 3 or len(hidden) != len(gates):
+        if gates.ndim == 3 and (hidden.ndim != 3 or len(hidden) != len(gates)):
             raise HeadAtlasError(
                 f"z must be [rows, tokens, ...] with {len(gates)} rows for gates of each row, got {tuple(hidden.shape)}"
             )
-        gate = gates[:, site.layer, : site.n_heads, None].to(hidden)[:, None]  # [B, 1, H, 1]
+        gate = gates[..., site.layer, : site.n_heads, None].to(hidden)
+        gate = gate[:, None] if gates.ndim == 3 else gate  # [B, 1, H, 1] or [H, 1]
         mean = means[site.layer, : site.n_heads, : site.d_head].to(hidden)
         return (site.split(hidden) * gate + (1 - gate) * mean).reshape(hidden.shape)
 

@@ -7,20 +7,18 @@ without the head. All gates begin nearly open, and each update pulls them open, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from headatlas.heads import Edit, HeadSet
-from headatlas.heads.grid import Site
-from headatlas.heads.hooks import at_sites
 from headatlas.intervention.operations import mean_z
 from headatlas.latent.fitting import fit_parameters
 from headatlas.latent.methods.base import Cost, MethodInputs, Strength, heads_by, method
 from headatlas.latent.tuning import tune_strength
+from headatlas.scoring.gates import gated
 from headatlas.vlm import VLM
 from headatlas.vlm.recipe import HeadRecipe
 
@@ -116,14 +114,3 @@ class Gates:
     def recipe(self, vlm: VLM) -> HeadRecipe:
         """A head recipe with the gates."""
         return HeadRecipe.of(vlm, self.name, self.edits(), settings={"strength": self.strength})
-
-
-def gated(vlm: VLM, gates: Float[Tensor, "L H"], means: Float[Tensor, "L H D"]) -> AbstractContextManager[None]:
-    """Within the block z' = g z + (1 - g) mean in every head of the language model, differentiably."""
-
-    def act(site: Site, hidden: Tensor) -> Tensor:
-        gate = gates[site.layer, : site.n_heads, None].to(hidden.dtype)
-        mean = means[site.layer, : site.n_heads, : site.d_head].to(hidden)
-        return (site.split(hidden) * gate + (1 - gate) * mean).reshape(hidden.shape)
-
-    return at_sites(vlm.heads, vlm.heads.tower("L"), act, "fit", vlm.model)
