@@ -20,7 +20,7 @@ $(READY): pyproject.toml
 
 install: $(READY) ## install HeadAtlas and its tools into .venv
 
-study: $(READY) ## run the complete study of a shipped VLM (12 minutes); the report is runs/demo/report.html
+study: $(READY) ## run the complete study of a shipped VLM (14 minutes); the report is runs/demo/report.html
 	$(BIN)/headatlas study ref-demo --data scenes --n 600 --out runs/demo
 
 test: $(READY) ## run the tests, in two processes
