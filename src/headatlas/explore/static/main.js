@@ -30,6 +30,8 @@ HA.ask = async (asked) => {
     HA.attention = seen;
     HA.paintGrid();
     HA.showHead();
+    if (HA.changes.length) await HA.mix(); // before the sweep, which can be long or fail
+    if (late()) return;
     HA.setProgress(0, 1, "starting");
     const effects = answer.said ? await HA.job("effects", {}, (news) => HA.setProgress(news.done, news.total, news.ahead ? "waiting for another page" : "")) : null;
     if (late()) return;
@@ -39,7 +41,6 @@ HA.ask = async (asked) => {
     if (effects && !HA.selected.length) HA.select(HA.firstHead());
     else HA.showHead();
     if (effects) HA.announce(`the effect of all ${effects.heads.length} heads is shown`);
-    if (HA.changes.length) await HA.mix();
     if (HA.frozen) HA.showSets(await HA.job("groups"));
   } catch (error) {
     if (late()) return;

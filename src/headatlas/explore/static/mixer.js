@@ -42,6 +42,7 @@ HA.mix = async () => {
   }
   const turn = HA.turn, changes = HA.changes;
   box.setAttribute("aria-busy", "true");
+  if (!box.childElementCount) box.replaceChildren(HA.el("p", { class: "weak" }, "Comparing …"));
   try {
     const found = await HA.job("mix", { changes });
     if (!found || turn !== HA.turn || changes !== HA.changes) return;
