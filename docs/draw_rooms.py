@@ -42,6 +42,7 @@ MEANING = {
     "progress": "the progress protocol",
     "shipped": "names of the VLMs that ship",
     "stopping": "stop signals",
+    "transformers_bars": "progress bars of transformers, off",
     "stats": "bootstrap, tests, corrections",
     "storage": "whole, sealed and locked files",
     "errors": "HeadAtlasError",

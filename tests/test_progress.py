@@ -6,15 +6,21 @@ from headatlas.progress import Bars, Pace, duration
 
 
 def test_a_pace_tells_rate_and_time_left():
-    pace = Pace(begun=0.0)
-    pace.begun -= 1e9  # long ago, so that the clock's start does not matter
+    pace = Pace()
     pace.update(1, 11)
+    pace.begun -= 1e9  # long ago, so that the clock's start does not matter
     pace.update(6, 11)
     assert pace.left is not None
     assert 0 < pace.rate < 1
     assert "each" in str(pace)
     pace.update(11, 11)
     assert str(pace) == ""
+
+
+def test_the_first_report_tells_no_rate():
+    pace = Pace()
+    pace.update(1, 48)
+    assert str(pace) == ""  # not 50,000 items a second
 
 
 def test_durations_are_those_people_say():

@@ -39,9 +39,9 @@ class Pace:
     total: int = 0
 
     def update(self, done: int, total: int) -> None:
-        """Note that `done` of `total` items are done. Items that were done before the first call do not count as work."""
+        """Note that `done` of `total` items are done. What was done at the first call does not count: when it began is unknown."""
         if self.first is None or done < self.done:
-            self.first, self.begun = max(0, done - 1), time.monotonic() if self.first is not None else self.begun
+            self.first, self.begun = done, time.monotonic()
         self.done, self.total = done, total
 
     @property

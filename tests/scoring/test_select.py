@@ -44,6 +44,7 @@ def test_empty_sets_say_why(scores_of):
     assert not found
     assert "no head beats the null" in found.reason
     assert "which is too large for a single head: raise n_null" in found.reason
+    assert "which is too large for a single head: raise n_null" in select(none, SPATIAL, "functional").reason
     stuck = scores_of(values(1.0), pvalues=np.ones((8, 2, 5)), info={"movable": [0.0] * 8})
     assert "exchanging labels cannot move them" in select(stuck, SPATIAL).reason
     absent = scores_of(values(), info={"absent": [SPATIAL]})

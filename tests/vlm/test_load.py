@@ -8,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from headatlas.errors import HeadAtlasError
 from headatlas.families import FAMILIES, Family
+from headatlas.reference.build import save as save_model
 from headatlas.vlm.load import check_vlm, load_vlm
 
 
@@ -24,6 +25,12 @@ def test_it_is_in_eval_mode_without_gradients_on_the_given_device(tiny_vlm):
 
 def test_the_models_own_attention_is_kept(tiny_vlm):
     assert tiny_vlm.model.config.text_config._attn_implementation == "sdpa"
+
+
+def test_a_small_model_is_loaded_and_written_without_bars_of_transformers(copy, capfd):
+    save_model(load_vlm(copy).model, load_vlm(copy).processor, copy)
+    assert capfd.readouterr() == ("", "")
+    assert transformers.utils.logging.is_progress_bar_enabled()
 
 
 def test_half_precision_becomes_float32_on_the_cpu_unless_asked_for(copy):

@@ -17,6 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
 
 from headatlas.reference.form import Form
+from headatlas.transformers_bars import no_bars
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def greedy(end: int, pad: int) -> GenerationConfig:
 
 def save(model: PreTrainedModel, processor: ProcessorMixin, folder: Path) -> None:
     """Write the model folder. Weights are stored as float16 (half the size) and load as float32, the dtype in the config."""
-    model.save_pretrained(folder)
+    with no_bars():
+        model.save_pretrained(folder)
     processor.save_pretrained(folder)
     weights = folder / "model.safetensors"
     halves = {name: tensor.to(torch.float16) for name, tensor in load_file(weights).items()}

@@ -31,14 +31,16 @@ def per_scorer(
         run: the run.
         frame: rows with a column `scorer`.
         build: `(scorer, its rows) -> blocks`; not called for a scorer without rows, which gets a note.
-        table: the name of the table that `frame` comes from, for that note.
+        table: the name of the table that `frame` comes from, for the note if it has no rows at all.
     """
     if frame.empty:
         return gap(run, table)
+    present = set(frame["scorer"])
+    others = words.listing([words.scorer_title(name) for name in all_scorers(run) if name in present])
+    no_rows = Note(f"This was done only for heads found by {others}: choose it above to see it.", weak=True)
     views: dict[str, tuple[Block, ...]] = {}
     for name in all_scorers(run):
         rows = only(frame, scorer=name)
-        no_rows = Note(f"{run.folder}/{table}.csv has no rows for {words.scorer(name)}.", weak=True)
         views[name] = build(name, rows) if len(rows) else (no_rows,)
     return (PerScorer(views),)
 

@@ -143,6 +143,7 @@ def to_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["heads"] = link_heads
+    environment.filters["note"] = note_text
     environment.filters["whole"] = whole_words
     loader = environment.loader
     assert loader is not None
@@ -167,6 +168,16 @@ def link_heads(text: str) -> Markup:
     return Markup("").join(
         Markup('<button type="button" class="head" data-head="{0}">{0}</button>').format(part) if i % 2 else part
         for i, part in enumerate(parts)
+    )
+
+
+def note_text(text: str) -> Markup:
+    """As `link_heads`, with what stands between backticks as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:  # a lone backtick
+        return link_heads(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(_for_page(part)) if i % 2 else link_heads(part) for i, part in enumerate(parts)
     )
 
 

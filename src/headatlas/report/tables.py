@@ -78,9 +78,9 @@ def read_run(path: str | Path) -> Run:
     lists = {name: _records(file) for name, file in records.items()}
     for name, file in records.items():
         if not lists[name]:
-            absent[name] = f"There is nothing here because {file.relative_to(path)} is missing or empty."
+            absent[name] = f"{EMPTY.get(name, NOT_RUN)}: {file.relative_to(path)} is missing or empty."
     if not claims["claims"]:
-        absent["claims"] = "There are no verdicts here because claims.json is missing or empty."
+        absent["claims"] = "No claim was judged: claims.json is missing or empty."
     return Run(
         path=path,
         tables=tables,
@@ -94,6 +94,20 @@ def read_run(path: str | Path) -> Run:
         sweeps=read_sweeps(path),
     )
 
+
+NOT_RUN = "This part was not run"
+
+EMPTY = {
+    "examples": "No heads were silenced, so there are no answers to compare",
+    "methods": "No activation method was fitted (a quick study fits none)",
+    "positive": "No heads were steered",
+    "tuning": "No strength was tuned",
+    "negative": "No heads were silenced",
+    "gaze": "What heads look at was not measured: no step has a box around what it asks about",
+    "groups": "No redundant groups of heads were searched or found",
+    "overlap": "Fewer than two functions were scored",
+}
+"""What it means that a table or file has no rows."""
 
 READ = ("results/", "claims.json", "settings.json", "atlas.json", "atlas.npz")
 """How the names of checked files begin. timings.json is not checked: the stage `report` rewrites it before it is read."""
@@ -138,8 +152,10 @@ def read_tables(folder: Path, described: Mapping[str, Table]) -> tuple[dict[str,
         file = folder / f"{name}.csv"
         tables[name] = read_csv(file, table)
         if tables[name].empty:
-            why = "has no rows" if file.is_file() else "was not written by this run"
-            absent[name] = f"There is nothing here because {folder.name}/{file.name} {why}."
+            there = file.is_file()
+            reason = EMPTY.get(name, "There was nothing to measure") if there else NOT_RUN
+            why = "has no rows" if there else "was not written by this run"
+            absent[name] = f"{reason}: {folder.name}/{file.name} {why}."
     return tables, absent
 
 

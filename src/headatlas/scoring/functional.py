@@ -18,7 +18,7 @@ from jaxtyping import Float
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.scoring.base import SCORERS, PerSample, Scores, function_index
-from headatlas.scoring.select import NO_P, ranked, rejected, selector
+from headatlas.scoring.select import NO_P, ranked, rejected, selector, too_coarse
 
 TWIN = "twin"
 """Name in `Scores.arrays` of the untrained twin's scores, [F, L, H], or of the largest of each function, [F]."""
@@ -58,7 +58,9 @@ def by_effect(scores: Scores, function: str, q: float = 0.05, least: float | Non
         unit = SCORERS[scores.name].unit if scores.name in SCORERS else ""
         n, m = int(beats.sum()), int(large.sum())
         reason = f"{n or 'no'} {'head scores' if n <= 1 else 'heads score'} above chance"
-        if n:
+        if not n:
+            reason += too_coarse(scores, q)
+        else:
             reason += f", {m or 'none'} of them surely by more than {floor:g} {unit}".rstrip()
         if large.any() and twin is not None:
             reason += f", none of which scores above the untrained twin's {twin[index]:.3g}"

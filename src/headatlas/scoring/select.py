@@ -92,10 +92,9 @@ def by_null(scores: Scores, function: str, q: float = 0.05) -> HeadSet:
     reason = ""
     if not mask.any():
         least = float(scores.pvalues[index].min())
-        tests, floor = scores.pvalues.size, _floor(scores)
+        tests = scores.pvalues.size
         reason = f"no head beats the null after Benjamini-Hochberg q={q:g} over {tests} tests (least p {least:.2g})"
-        if floor * tests > q:
-            reason += f"; this null gives no p below {floor:.2g}, which is too large for a single head: raise n_null"
+        reason += too_coarse(scores, q)
         movable = scores.info.get("movable")
         if movable and movable[index] == 0:
             reason += (
@@ -146,6 +145,14 @@ def by_threshold(scores: Scores, function: str, above: float = 0.001) -> HeadSet
 def ranked(scores: Scores, function: str, mask: Bool[np.ndarray, "L H"], reason: str) -> HeadSet:
     """The heads of a mask, best first."""
     return HeadSet([head for head in ranking(scores, function) if mask[head.layer, head.head]], reason)
+
+
+def too_coarse(scores: Scores, q: float) -> str:
+    """The end of a sentence, where the null is too small for a single head to pass at rate `q`; else empty."""
+    floor = _floor(scores)
+    if scores.pvalues is None or floor * scores.pvalues.size <= q:
+        return ""
+    return f"; this null gives no p below {floor:.2g}, which is too large for a single head: raise n_null"
 
 
 def _floor(scores: Scores) -> float:

@@ -112,9 +112,11 @@ class Plan:
         layers, heads = self.shape
         counts = ", ".join(f"{split} {n}" for split, n in self.questions.items())
         lines = [f"Plan: {self.model} ({layers} layers x {heads} heads) on {self.data} ({counts})"]
-        for one in self.stages:
+        names = [one.name.replace("_", " ") for one in self.stages]
+        width = max(map(len, names))
+        for name, one in zip(names, self.stages, strict=True):
             cost = "done" if one.done else "not estimated" if one.seconds is None else duration(one.seconds)
-            lines.append(f"  {one.name:10s} {cost:>13s}  {one.work}")
+            lines.append(f"  {name:{width}s} {cost:>13s}  {one.work}")
         lines.append(
             f"About {duration(self.seconds)} in all on {self.device}, measured on {self.speed.n} questions; memory "
             f"{_size(self.memory)}, disk {_size(self.disk)} for activations"
@@ -302,6 +304,8 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
 
 
 def _methods(settings: Settings, speed: Speed, counts: dict[str, int]) -> tuple[str, float | None]:
+    if not settings.methods:
+        return "none", 0.0
     seconds: float | None = 0.0
     for name in settings.methods:
         made = METHODS[name]()
@@ -312,7 +316,7 @@ def _methods(settings: Settings, speed: Speed, counts: dict[str, int]) -> tuple[
         fits = 1 + settings.n_method_controls * len(getattr(made, "controls", ()))
         fit = steps * settings.batch_size * speed.gradient + 6 * counts["T"] * speed.forced
         seconds = (seconds or 0.0) + fits * (fit + 3 * counts["E"] * speed.forced)
-    return f"fit {', '.join(settings.methods) or 'none'}, each with its controls", seconds
+    return f"fit {', '.join(settings.methods)}, each with its controls", seconds
 
 
 def _tokens(settings: Settings) -> tuple[str, ...]:

@@ -129,7 +129,8 @@ class Watch:
         """Some questions with their pictures, as HTML."""
         data = load(str(self._run.root / "data"))
         with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
-            return write_preview(data, Path(folder) / "questions.html", N_QUESTIONS).read_text(encoding="utf-8")
+            file = write_preview(data, Path(folder) / "questions.html", N_QUESTIONS, "Questions of this study")
+            return file.read_text(encoding="utf-8")
 
 
 def _so_far(page: Page) -> Page:

@@ -18,6 +18,7 @@ from PIL import Image
 from headatlas import shipped
 from headatlas.errors import HeadAtlasError
 from headatlas.families import family_of
+from headatlas.transformers_bars import no_bars
 from headatlas.vlm.batch import encode
 from headatlas.vlm.chat import Conversation, Turn, messages, render
 from headatlas.vlm.finite import require_finite
@@ -31,6 +32,8 @@ from headatlas.vlm.weights import check_unused, warn_of_zeros
 HALF = (torch.float16, torch.bfloat16)
 TRIED_ON_CPU = 1_000_000_000
 """Models of more parameters are not run at loading on the CPU, where that takes minutes."""
+SMALL = 200 * 2**20
+"""Weights of fewer bytes are read in about a second."""
 PROBE = Image.new("RGB", (64, 64), (120, 130, 140))
 """The picture that a loaded model is tried on."""
 
@@ -211,7 +214,7 @@ def _model(name: str, source: str, dtype: Any, trust_remote_code: bool, options:
     from transformers import AutoModelForImageTextToText
 
     safe = {} if "gguf_file" in options else {"use_safetensors": True}
-    with _one_line(f"model {name!r}: its weights cannot be loaded"):
+    with _one_line(f"model {name!r}: its weights cannot be loaded"), no_bars(_is_small(source)):
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             source, dtype=dtype, output_loading_info=True, trust_remote_code=trust_remote_code, **{**safe, **options}
         )
@@ -227,6 +230,12 @@ def _model(name: str, source: str, dtype: Any, trust_remote_code: bool, options:
     check_unused(name, info.get("unexpected_keys") or (), (key for key, _ in model.named_parameters()))
     warn_of_zeros(name, model)
     return model
+
+
+def _is_small(source: str) -> bool:
+    """Whether `source` is a folder whose weights load in a moment, so that a progress bar would say nothing."""
+    folder = Path(source)
+    return folder.is_dir() and sum(file.stat().st_size for file in folder.glob("*.safetensors")) < SMALL
 
 
 def _try(vlm: VLM) -> None:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit, Edit, HeadSet
 from headatlas.heads.scope import check_scope
+from headatlas.transformers_bars import no_bars
 from headatlas.vlm.identity import differences, identity
 from headatlas.vlm.low_rank import LowRank, linear_at, lora_config, updated
 
@@ -225,7 +226,8 @@ class HeadRecipe:
             with torch.no_grad():
                 for tensor, value in changes:
                     tensor.copy_(value)
-            vlm.model.save_pretrained(folder)
+            with no_bars():
+                vlm.model.save_pretrained(folder)
             vlm.processor.save_pretrained(folder)
         finally:
             with torch.no_grad():

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from headatlas.report import words
+from headatlas.report.page import Page
+from headatlas.report.render import to_html
 from headatlas.report.sections.claims import claims_section, effect_text
 from headatlas.report.tables import read_run
 
@@ -35,3 +37,19 @@ def test_a_change_of_accuracy_is_in_points_whatever_its_unit_is_called(run_dir):
     assert (rows["C1"]["effect"], rows["C1"]["unit"]) == ("−2.1 %", "")
     assert (rows["C4"]["effect"], rows["C4"]["unit"]) == ("−2.1", "points")
     assert rows["C4"]["interval"] == ""
+
+
+def test_a_claim_without_effect_shows_why_instead_of_dashes(run_dir):
+    path = run_dir / "claims.json"
+    claims = json.loads(path.read_text())
+    for claim in claims["claims"]:
+        if claim["id"] == "C2":
+            claim.update(
+                verdict="not testable here", effect=None, low=None, high=None, p=None, n=0, sentence="Too few heads."
+            )
+    path.write_text(json.dumps(claims))
+    html = to_html(Page("title", "subtitle", [], [], [claims_section(read_run(run_dir))], []))
+    block = html.split("Claim C2")[1].split("Claim C3")[0]
+    assert block.count('<span class="why">Too few heads.</span>') == 3
+    assert 'data-label="n"' not in block
+    assert html.split("Claim C3")[1].split("Claim C4")[0].count('data-label="n"') == 3

@@ -78,7 +78,18 @@ def test_a_scorer_without_spatial_heads_says_so(run_dir):
     none = run.tables["selection"].assign(count=0, heads="", reason="no head beats shuffled labels")
     story = story_of(replace(run, tables={**run.tables, "selection": none, "negative": run.tables["negative"].head(0)}))
     assert len(story.sentences) == 2  # the other is on the redundant group
-    assert story.sentences[0].endswith("none stands out for a spatial function: no head beats shuffled labels.")
+    assert story.sentences[0].endswith("by Paper: no head beats shuffled labels.")
+
+
+def test_a_scorer_without_spatial_heads_names_those_that_found_some(run_dir):
+    run = read_run(run_dir)
+    table = run.tables["selection"].copy()
+    table.loc[table["scorer"] == "paper", ["count", "heads"]] = (0, "")
+    run = replace(run, tables={**run.tables, "selection": table, "negative": run.tables["negative"].head(0)})
+    second = story_of(run).sentences[1]
+    assert second.startswith("Other ways of finding heads do name some: ")
+    assert "by Ablation" in second
+    assert "Paper" not in second
 
 
 def test_one_task_without_heads_is_called_this_task(run_dir):
@@ -86,7 +97,7 @@ def test_one_task_without_heads_is_called_this_task(run_dir):
     run.settings["functions"] = ONE_TASK
     none = run.tables["selection"].assign(count=0, heads="", reason="no head beats shuffled labels")
     run = replace(run, tables={**run.tables, "selection": none, "negative": run.tables["negative"].head(0)})
-    assert story_of(run).sentences[0].endswith("none stands out for this task: no head beats shuffled labels.")
+    assert story_of(run).sentences[0].endswith("none stands out for this task by Paper: no head beats shuffled labels.")
     page = build_page(run)
     (story,) = page.sections[0].blocks[0].views["paper"]
     assert "this task" in story.sentences[0]

@@ -17,6 +17,7 @@ from headatlas._moved import old_names
 from headatlas.errors import HeadAtlasError
 from headatlas.families.family import FAMILIES, TinyProcessor, family_of
 from headatlas.proof.build import tiny_config, tiny_model
+from headatlas.transformers_bars import no_bars
 
 VOCABULARY = 400
 """Tokens of the trained part of the vocabulary: bytes or letters, and merges of them."""
@@ -123,7 +124,8 @@ def write_checkpoint(family: str, folder: Path, seed: int = 0, dtype: torch.dtyp
     for parameter in model.parameters():  # not `model.to`, which would make complex rotary tables real
         parameter.data = parameter.data.to(dtype)
     model.config.dtype = dtype
-    model.save_pretrained(folder)
+    with no_bars():
+        model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
 

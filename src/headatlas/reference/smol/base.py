@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.origin import cache_folder, regular
 from headatlas.storage import file_digest, recover, replacing
+from headatlas.transformers_bars import no_bars
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -210,17 +211,13 @@ def _quiet() -> Iterator[None]:
     from functools import partial
 
     from transformers import modeling_gguf_pytorch_utils as loader
-    from transformers.utils import logging
 
-    bars, shown = getattr(loader, "tqdm", None), logging.is_progress_bar_enabled()
+    bars = getattr(loader, "tqdm", None)
     if bars is not None:
         loader.tqdm = partial(bars, disable=True)
-    if shown:
-        logging.disable_progress_bar()
     try:
-        yield
+        with no_bars():
+            yield
     finally:
         if bars is not None:
             loader.tqdm = bars
-        if shown:
-            logging.enable_progress_bar()

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, ROWS, finish
+from headatlas.report.charts.theme import INK, ROWS, finish, row_axis, row_height
 from headatlas.report.page import Swatch
 
 
@@ -25,7 +25,7 @@ def bars(
     largest = float(frame["value"].max(skipna=True)) if frame["value"].notna().any() else 0.0
     scale = alt.Scale(domain=[0, largest * 1.3 or 1], nice=False)
     base = alt.Chart(ROWS).encode(
-        y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelPadding=8)),
+        y=alt.Y("row:N", sort=None, title=None, axis=row_axis(frame["row"])),
         x=alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(tickCount=5, format="~r", tickMinStep=1)),
         tooltip=[alt.Tooltip("row:N", title=" "), *(alt.Tooltip(f"{name}:N", title=title) for name, title in tooltip)],
     )
@@ -34,4 +34,7 @@ def bars(
         color=alt.Color("series:N", scale=series, legend=None)
     )
     text = base.mark_text(align="left", dx=5, color=INK, fontSize=11.5).encode(text="text:N")
-    return finish(alt.layer(bar, text).properties(width="container", height=26 * max(len(frame), 1)), frame)
+    return finish(
+        alt.layer(bar, text).properties(width="container", height=row_height(frame["row"], 26) * max(len(frame), 1)),
+        frame,
+    )

@@ -7,7 +7,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import MUTED, ROWS, domain_of, finish
+from headatlas.report.charts.theme import MUTED, ROWS, domain_of, finish, row_axis
+from headatlas.report.charts.theme import row_height as least_height
 from headatlas.report.page import Swatch
 
 
@@ -37,11 +38,11 @@ def dots(
         row_height: pixels for each row; 0 fits the number of series.
     """
     series = [swatch.text for swatch in swatches]
-    height = row_height or max(22, 12 * len(series) + 8)
+    height = least_height(rows, row_height or max(22, 12 * len(series) + 8))
     ends = list(domain) if domain else domain_of(frame, "value", "low", "high")
     scale = alt.Scale(domain=ends, nice=False) if ends else alt.Scale(zero=False, nice=True)
     form = x_format or ".1f"
-    y = alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(grid=True, ticks=False, domain=False, labelPadding=8))
+    y = alt.Y("row:N", sort=rows, title=None, axis=row_axis(rows, grid=True))
     x = alt.X("value:Q", title=x_title, scale=scale, axis=alt.Axis(format=x_format or "~r", tickCount=5))
     offset = alt.YOffset("series:N", sort=series, scale=alt.Scale(domain=series, paddingOuter=0.35))
     color = alt.Color(

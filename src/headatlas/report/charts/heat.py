@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from headatlas.report.charts.theme import INK, PAPER, ROWS, color_scale, finish
+from headatlas.report.charts.theme import INK, PAPER, ROWS, color_scale, finish, row_axis
 
 
 def heat(
@@ -52,7 +52,7 @@ def heat(
             "row:N",
             sort=rows,
             title=y_title or None,
-            axis=alt.Axis(domain=False, ticks=False),
+            axis=row_axis(rows),
             scale=alt.Scale(paddingInner=0.04),
         ),
         tooltip=[alt.Tooltip(f"{name}:N", title=title) for name, title in tooltip],

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
@@ -76,6 +77,24 @@ def domain_of(frame: pd.DataFrame, *columns: str) -> list[float] | None:
     """
     numbers = frame[[column for column in columns if column in frame.columns]].to_numpy(float)
     return None if bool(np.isfinite(numbers).any()) else [0.0, 1.0]
+
+
+LONG = 28
+"""Characters of a row's name that fit on one line of an axis."""
+
+TWO_LINES = f"split(replace(datum.label, regexp('^(.{{1,{LONG}}}) (?=.)'), '$1|'), '|')"
+
+
+def row_axis(rows: Iterable[str], **more: Any) -> alt.Axis:
+    """The axis of named rows: where one of the names is long, long ones are written in two lines."""
+    if any(len(name) > LONG for name in rows):
+        more["labelExpr"] = f"length(datum.label) > {LONG} ? {TWO_LINES} : datum.label"
+    return alt.Axis(ticks=False, domain=False, labelPadding=8, **more)
+
+
+def row_height(rows: Iterable[str], height: int) -> int:
+    """`height` in pixels, or more where a row's name needs two lines."""
+    return max(height, 32) if any(len(name) > LONG for name in rows) else height
 
 
 def printable(text: str) -> str:

@@ -51,7 +51,12 @@ def claim_groups(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "statement": str(first.get("statement", "")),
                 "tally": _tally(rows),
                 "rows": [
-                    {**claim_row(entry), "name": str(entry.get("scorer") or ""), "gauge": gauge}
+                    {
+                        **claim_row(entry),
+                        "name": str(entry.get("scorer") or ""),
+                        "gauge": gauge,
+                        "tested": words.known(entry.get("effect")) or not entry.get("sentence"),
+                    }
                     for entry, gauge in zip(rows, _gauges(rows), strict=True)
                 ],
             }

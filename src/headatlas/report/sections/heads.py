@@ -125,10 +125,14 @@ def _count_bars(rows: pd.DataFrame, scorer: str, selector: str) -> Figure:
 
 
 def _empty_sets(rows: pd.DataFrame) -> tuple[Note, ...]:
+    """Why functions have no heads under a rule: one note for each rule and reason, with its functions."""
     empty = rows[(rows["count"] == 0) & (rows["reason"] != "")]
     return tuple(
-        Note(f"{words.group(row.function)}, {words.plain(row.selector, words.SELECTORS)}: {row.reason}")
-        for row in records(empty.head(8))
+        Note(
+            f"{words.listing([words.group(name) for name in words.functions_in_order(part['function'])])}, "
+            f"{words.plain(str(selector), words.SELECTORS)}: {reason}"
+        )
+        for (selector, reason), part in empty.groupby(["selector", "reason"], sort=False)  # type: ignore[misc]
     )
 
 
@@ -255,7 +259,7 @@ def overlap_section(run: Run) -> Section:
                         "raw": words.number(row.jaccard),
                     }
                 )
-        if not cells:
+        if sum(bool(heads) for heads in selected_heads(run, scorer).values()) < 2:
             return (Note("Fewer than two functions have heads, so nothing can be shared.", weak=True),)
         name, label = (
             f"overlap-{scorer}",

@@ -25,6 +25,9 @@ def negative_section(run: Run) -> Section:
     """The loss when a function's heads are silenced, against random heads."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+        rows, notes = silenced(rows, "function")
+        if rows.empty:
+            return notes
         # One dot for each function: where several k were tried, the largest. The table below has all of them.
         largest = rows.loc[rows.groupby(["operation", "function"])["k"].idxmax()]
         ends = 100 * largest[["low", "high", "random_low", "random_high", "drop"]]
@@ -43,6 +46,7 @@ def negative_section(run: Run) -> Section:
                 min_width=290 if len(charts) > 1 else 0,
             ),
             _table(rows),
+            *notes,
         )
 
     return Section(
@@ -53,6 +57,19 @@ def negative_section(run: Run) -> Section:
         blocks=per_scorer(run, run.tables["negative"], view, "negative"),
         short="Silencing heads",
     )
+
+
+def silenced(rows: pd.DataFrame, column: str) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """The rows in which a head was silenced, and a note on the functions of `column` without heads, whose 0 is no result."""
+    kept = rows[rows["k"] > 0]
+    missing = [
+        words.group(name).lower() for name in words.functions_in_order(rows[column]) if name not in set(kept[column])
+    ]
+    if not missing:
+        return kept, ()
+    if kept.empty:
+        return kept, (Note("No head was selected for any function, so none was silenced.", weak=True),)
+    return kept, (Note(f"Left out, because no head was selected: {words.listing(missing)}.", weak=True),)
 
 
 def _losses(part: pd.DataFrame, scorer: str, operation: str, domain: tuple[float, float]) -> Chart:
@@ -131,12 +148,15 @@ def damage_section(run: Run) -> Section:
     """The 8 x 8 matrix: heads of one function, steps of another."""
 
     def view(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
+        rows, notes = silenced(rows, "heads_of")
+        if rows.empty:
+            return notes
         largest = 100 * float(rows["drop"].abs().max())
         name = f"damage-{scorer}"
         label = "Matrix of points lost on the steps of each function when the heads of each are silenced."
         chart = damage_chart(name, rows, largest, label)
         figure = Figure(name, (chart,), f"Damage: {words.scorer(scorer)}", ramp=damage_ramp(largest))
-        return (figure, *_specificity(rows))
+        return (figure, *_specificity(rows), *notes)
 
     return Section(
         id="damage",

@@ -11,7 +11,7 @@ from headatlas.report.blocks import per_scorer, point_interval
 from headatlas.report.charts import dots, lines
 from headatlas.report.charts.theme import BLUE, GREEN, GREY, INK, ORANGE, PINK
 from headatlas.report.figures import SMALL, by_order, in_points, legend, one_chart, one_per_function
-from headatlas.report.page import Block, Figure, Section, Swatch, Table
+from headatlas.report.page import Block, Figure, Note, Section, Swatch, Table
 from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
 
@@ -34,18 +34,29 @@ def positive_section(run: Run) -> Section:
         several = rows.groupby(["function", "arm"])["alpha"].nunique().max() > 1
         return ((_curves if several else _dots)(rows, scorer, swatches), _table(rows))
 
-    strengths = run.tables["tuning"]
+    strengths, positive = run.tables["tuning"], run.tables["positive"]
     return Section(
         id="positive",
         title="Does emphasising the heads help?",
         intro="The output of each head is moved a little in the direction that separates its right from its wrong answers. The "
         "gain counts only if it exceeds that of random, flipped and shuffled directions and of random heads.",
         blocks=(
-            *per_scorer(run, run.tables["positive"], view, "positive"),
-            *per_scorer(run, only(strengths, what="alpha") if len(strengths) else strengths, _tuning, "tuning"),
+            *per_scorer(run, positive, view, "positive"),
+            *(_reasons(run.tables["steering"]) if positive.empty else ()),
+            *(
+                per_scorer(run, only(strengths, what="alpha") if len(strengths) else strengths, _tuning, "tuning")
+                if len(positive) or len(strengths)
+                else ()
+            ),
         ),
         short="Emphasising heads",
     )
+
+
+def _reasons(sources: pd.DataFrame) -> tuple[Note, ...]:
+    """Why there is no direction to steer along, each reason once."""
+    reasons = dict.fromkeys(str(reason) for reason in sources["reason"].dropna() if reason)
+    return tuple(Note(f"{reason}.", weak=True) for reason in reasons)
 
 
 def _tuning(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:

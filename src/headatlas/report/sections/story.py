@@ -58,7 +58,8 @@ def _story(run: Run, scorer: str) -> Story:
     function, row = _subject(run, scorer)
     heads = _heads(run, scorer, function, row)
     if not heads:
-        return Story((_none(run, scorer), *_shared(run)), map=_map(run, scorer, function))
+        sentences = (_none(run, scorer), *_elsewhere(run, scorer), *_shared(run))
+        return Story(sentences, map=_map(run, scorer, function))
     third, bars, caption = _without(run, scorer, function, row)
     shots, about = _shots(run, function, heads)
     return Story(
@@ -122,7 +123,21 @@ def _none(run: Run, scorer: str) -> str:
     rows = only(run.tables["selection"], scorer=scorer, selector=headline_selector(run, scorer), function=SPATIAL[0])
     reason = str(rows["reason"].iloc[0]).rstrip(".") if len(rows) else ""
     task = "this task" if is_one_task(run) else "a spatial function"
-    return f"Of the {_total(run)} none stands out for {task}" + (f": {reason}." if reason else ".")
+    how = f" by {words.scorer_title(scorer)}" if len(all_scorers(run)) > 1 else ""
+    return f"Of the {_total(run)} none stands out for {task}{how}" + (f": {reason}." if reason else ".")
+
+
+def _elsewhere(run: Run, scorer: str) -> tuple[str, ...]:
+    """The sentence on the other scorers that found heads for a spatial function, if any did."""
+    counts = {
+        name: len({h for f in SPATIAL for h in selected_heads(run, name).get(f, [])}) for name in all_scorers(run)
+    }
+    found = [f"{words.count(n)} by {words.scorer_title(name)}" for name, n in counts.items() if n and name != scorer]
+    return (
+        (f"Other ways of finding heads do name some: {words.listing(found)} (the buttons above show them).",)
+        if found
+        else ()
+    )
 
 
 def _look(run: Run, function: str, heads: list[str]) -> str:

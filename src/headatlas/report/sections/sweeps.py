@@ -31,8 +31,8 @@ def sweeps_section(run: Run) -> Section:
     if not blocks:
         blocks.append(
             Note(
-                "No sweep was run. `headatlas sweep heads` (or pairs, cumulative, greedy) with `--out` and this run's folder "
-                "measures one, and `headatlas report` shows it here.",
+                "No sweep was run. `headatlas sweep heads --out RUN` (or pairs, cumulative, greedy; RUN is this run's folder) "
+                "measures one, and `headatlas report --out RUN` shows it here.",
                 weak=True,
             )
         )
