@@ -39,7 +39,7 @@ class Pace:
     total: int = 0
 
     def update(self, done: int, total: int) -> None:
-        """Note that `done` of `total` items are done. What was done at the first call does not count: when it began is unknown."""
+        """Note that `done` of `total` items are done. What was done at the first call does not count."""
         if self.first is None or done < self.done:
             self.first, self.begun = done, time.monotonic()
         self.done, self.total = done, total

@@ -90,9 +90,25 @@ def test_a_head_that_is_clicked_is_marked_in_every_chart_picture_and_text(page):
     assert page.told == []
 
 
+CLIPPED = """() => {
+  const found = [];
+  for (const chart of document.querySelectorAll('.vega svg')) {
+    const frame = chart.getBoundingClientRect();
+    for (const text of chart.getClientRects().length ? chart.querySelectorAll('text') : []) {
+      const place = text.getBoundingClientRect();
+      const outside = place.width && (place.right > frame.right + 1.5 || place.left < frame.left - 1.5);
+      if (outside || text.textContent.includes('…')) found.push(text.textContent);
+    }
+  }
+  return found;
+}"""
+"""Texts of the visible charts that are cut off at the side, or shortened."""
+
+
 @pytest.mark.parametrize("width", [480, 1024, 1920])
 def test_nothing_is_wider_than_the_screen(page, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CLIPPED) == []
     page.set_viewport_size({"width": 1280, "height": 900})

@@ -120,9 +120,10 @@ def directions(
     name = "steer" if shuffle is None else "shuffled"
     selection = tokens or next(iter(acts.tokens))
     if min(n_correct, n_incorrect) < min_each:
+        where = f"split {split}" + (f" for {function.replace('_', ' ')}" if function else "")
         reason = (
-            f"{n_correct} correct and {n_incorrect} incorrect steps share a {within} on split {split}"
-            f"{f' for {function}' if function else ''}; at least {min_each} of each are needed"
+            f"{n_correct} right and {n_incorrect} wrong answers to steps of the same {within} could be compared on "
+            f"{where}; at least {min_each} of each are needed"
         )
         empty = np.zeros_like(np.asarray(acts.z(selection, rows=np.array([0])), dtype=np.float32)[0])
         return Directions(empty, empty[..., 0], n_correct, n_incorrect, reason, name)

@@ -170,7 +170,7 @@ def _scatter(run: Run) -> list[Figure]:
     frame["label"] = _labels(frame)
     used = tuple(s for s in (BOTH, SELECTED, IN_GROUP, NEITHER) if s.text in set(frame["series"]))
     spec = points(
-        frame, swatches=used, x_title="gaze: attention on the target minus that on random boxes (percentage points)",
+        frame, swatches=used, x_title="gaze: attention on the target minus random boxes (points)",
         y_title="loss when it alone is ablated (nats)",
         tooltip=(("name", "head", ""), ("series", " ", ""), ("target", "on the target, %", ".1f"), ("x", "gaze", ".1f"),
                  ("y", "loss alone, nats", ".3f")),
@@ -251,7 +251,7 @@ def _groups(run: Run) -> Figure:
     )
     used = tuple(swatch for swatch in PARTS.values() if swatch.text in set(frame["series"]))
     spec = dots(
-        frame, swatches=used, x_title="fall of accuracy on the function's steps (percentage points)", zero=True,
+        frame, swatches=used, x_title="fall of accuracy on these steps (points)", zero=True,
         rows=list(dict.fromkeys(frame["row"])), tooltip=(("k", "heads", ".0f"),),
     )  # fmt: skip
     label = "Damage of one, half and all heads of each redundant group: " + "; ".join(
