@@ -215,9 +215,14 @@ def test_the_exported_site_works_from_a_file(browser, desk, tmp_path):
     expect(page.locator("#suggestions li")).to_have_count(2)
     page.locator("[data-head='L1.H1']").click()
     expect(page.locator("#writes h3")).to_be_visible()
+    expect(page.locator("#sets h3")).to_be_visible()
+    expect(page.locator("#together")).to_be_hidden()
     page.locator("#suggestions button").nth(1).click()
     settled(page, 2)
     expect(page.locator("#answer .said")).not_to_be_empty()
+    expect(page.locator("#suggestions [aria-current=true]")).to_have_count(1)
+    asked = page.locator("#suggestions [aria-current=true]").inner_text()
+    assert page.locator("#answer .asked").inner_text() in asked  # what is asked stands above the answer
     assert page.told == []
     assert all(url.startswith(("file:", "data:")) for url in page.asked)
     (tmp_path / "mine").mkdir()

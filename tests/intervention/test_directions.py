@@ -41,7 +41,7 @@ def test_the_evaluated_split_has_no_part_in_it(store):
 def test_too_few_wrong_steps_give_an_empty_result_with_a_reason(store):
     found = directions(store, correct=np.arange(100) >= 5)
     assert not found.usable
-    assert "5 incorrect" in found.reason
+    assert "5 wrong" in found.reason
     assert not found.u.any()
     with pytest.raises(HeadAtlasError, match="at least 10 of each are needed"):
         found.edit(HeadSet([Head(0, 0)]), 1.0)

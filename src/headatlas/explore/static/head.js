@@ -38,8 +38,9 @@ HA.sentence = (name) => {
     const { effect, changed, says, p: after, answer } = HA.effects;
     const before = HA.answer.alternatives[0].p;
     const size = Math.abs(effect[at]) < 0.05 ? "hardly changes" : effect[at] > 0 ? "lowers" : "raises";
+    const amount = size === "hardly changes" ? null : HA.el("span", {}, " by ", HA.el("b", {}, `${HA.plain(Math.abs(effect[at]))} nats`));
     p.append("Without it the model ", changed[at] ? HA.el("span", {}, "says ", HA.el("b", { class: "other" }, says[at] || "nothing")) : `still says ${answer}`,
-      `. Removing it ${size} the odds of “${answer}”: `, HA.el("b", {}, `${HA.signed(-effect[at])} nats`), ` (${HA.percent(before)} → ${HA.percent(after[at])}).`);
+      `. Removing it ${size} the odds of “${answer}”`, amount || "", ` (${HA.percent(before)} → ${HA.percent(after[at])}).`);
   }
   if (seen >= 0) p.append(` ${HA.percent(HA.attention.mass[seen])} of its attention is on the picture.`);
   return p;
@@ -164,12 +165,12 @@ HA.showSets = (found) => {
   const box = HA.$("sets");
   if (!found) { box.replaceChildren(); return; }
   const link = (name) => HA.el("button", { type: "button", class: "chip", on: { click: () => HA.select(name) } }, name);
-  const sets = found.sets.map((one) => HA.el("p", {}, ...one.heads.split(" ").map(link), one.heads.includes(" ") ? " together " : " alone ", HA.el("b", {}, `${HA.signed(-one.effect)} nats`),
-    one.heads.includes(" ") ? ` (each alone, in sum ${HA.signed(-one.alone)})` : "", one.kept ? "; the model still says it. " : "; the model says something else. ",
+  const sets = found.sets.map((one) => HA.el("p", {}, ...one.heads.split(" ").map(link), one.heads.includes(" ") ? " together cost the answer " : " alone costs the answer ", HA.el("b", {}, `${HA.plain(one.effect)} nats`),
+    one.heads.includes(" ") ? ` (each alone, in sum ${HA.plain(one.alone)})` : "", one.kept ? "; the model still says it. " : "; the model says something else. ",
     HA.el("button", { type: "button", class: "chip", on: { click: () => HA.selectAll(one.heads.split(" ")) } }, "select"),
-    one.n_random ? HA.el("span", { class: "weak" }, ` ${one.n_random} random sets of this size: ${HA.signed(-one.random)} on average, ${one.as_large || "none"} as large.`) : ""));
+    one.n_random ? HA.el("span", { class: "weak" }, ` ${one.n_random} random sets of this size: ${HA.plain(one.random)} on average, ${one.as_large || "none"} as large.`) : ""));
   if (found.hidden.length) sets.push(HA.el("p", {}, "Little alone, much together: ", ...found.hidden.map(link)));
-  box.replaceChildren(...(sets.length ? sets : [HA.el("p", { class: "weak" }, "No set of heads was found that costs the answer 0.05 nats.")]),
+  box.replaceChildren(HA.el("h3", {}, "Heads removed together"), ...(sets.length ? sets : [HA.el("p", { class: "weak" }, "No set of heads was found that costs the answer 0.05 nats.")]),
     HA.el("p", { class: "weak" }, "Chosen on this answer: it describes the answer and is not a test."));
   HA.showHead();
 };

@@ -72,6 +72,7 @@ HA.setProgress = (done, total, note) => {
 HA.showAnswer = () => {
   const { said, alternatives, earlier, gold } = HA.answer;
   HA.$("answer").replaceChildren(...[
+    HA.frozen ? HA.el("p", { class: "asked" }, HA.asked.question) : null,
     earlier.length ? HA.el("details", { class: "earlier" }, HA.el("summary", {}, `asked after ${earlier.length} earlier ${earlier.length === 1 ? "step" : "steps"}`), HA.el("ol", {}, ...earlier.map(([user, answer]) => HA.el("li", {}, `${user} `, HA.el("b", {}, answer))))) : null,
     HA.el("p", { class: "said" }, said || "The model says nothing."),
     gold ? HA.el("p", { class: "gold" }, gold === said ? "That is the right answer." : `The right answer is ${gold}.`) : null,
@@ -200,6 +201,7 @@ HA.frozenList = () => {
 HA.openFrozen = async (one) => {
   HA.selected = [];
   await HA.loadPicture(one.asked.picture, one.asked.question, one.asked.step);
+  for (const [i, button] of [...HA.$("suggestions").querySelectorAll("button")].entries()) button.setAttribute("aria-current", String(HA.frozen.cases[i] === one));
   await HA.ask(one.asked);
 };
 
@@ -214,7 +216,10 @@ HA.start = async () => {
   HA.$("facts").textContent = `${family}, ${n} attention heads in ${towers.reduce((sum, tower) => sum + tower.heads.length, 0)} layers`;
   HA.buildGrid();
   HA.buildColors();
-  if (HA.frozen) document.body.classList.add("frozen");
+  if (HA.frozen) {
+    document.body.classList.add("frozen");
+    HA.$("ask-title").textContent = "1. Choose a question";
+  }
   else { HA.buildMixer(); HA.buildScene(); HA.dragBoxes(); HA.dropFiles(); HA.listen(); }
   HA.setColor("effect");
   HA.paintMixer();
