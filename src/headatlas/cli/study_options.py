@@ -7,11 +7,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headatlas.cli.loading_options import recorded
 from headatlas.errors import HeadAtlasError
 
 if TYPE_CHECKING:
     from headatlas.cluster import Workers
     from headatlas.study import Settings
+    from headatlas.vlm.loading import Loading
 
 
 def read_settings(texts: list[str] | None) -> dict[str, Any]:
@@ -21,25 +23,22 @@ def read_settings(texts: list[str] | None) -> dict[str, Any]:
     return dict(read_setting(text) for text in texts or [])
 
 
-def new_settings(model: str, given: dict[str, Any], preset: str | None, quick: bool, *, check: bool = True) -> Settings:
-    """Settings of a new run; `check` also looks for the model and the data, without loading weights.
+def new_settings(model: str, given: dict[str, Any], preset: str | None, quick: bool, loading: Loading) -> Settings:
+    """Settings of a new run; model and data are looked for, without loading weights.
 
     Raises:
         HeadAtlasError: a setting, the model or the data cannot be used.
     """
+    from headatlas.cogvsr.store import check_source
     from headatlas.study import make_settings
 
-    settings = make_settings(model, preset=preset or "strict", quick=quick, **given)
-    if check:
-        from headatlas.cogvsr.store import check_source
-        from headatlas.vlm import check_vlm
-
-        check_source(settings.data)
-        check_vlm(settings.model)
+    settings = make_settings(model, preset=preset or "strict", quick=quick, **given, **recorded(loading))
+    check_source(settings.data)
+    loading.check(settings.model)
     return settings
 
 
-def run_settings(out: Path, given: dict[str, Any], preset: str | None, quick: bool) -> Settings:
+def run_settings(out: Path, given: dict[str, Any], preset: str | None, quick: bool, loading: Loading) -> Settings:
     """The settings of the run in `out`, or of a new one if there is none.
 
     Args:
@@ -47,6 +46,7 @@ def run_settings(out: Path, given: dict[str, Any], preset: str | None, quick: bo
         given: options by the name of their setting, None for those that were left out; `model` is needed for a new run.
         preset: None if it was left out.
         quick: whether `--quick` was given.
+        loading: how the model is loaded.
 
     Raises:
         HeadAtlasError: there is no run and no model, or an option contradicts the run.
@@ -60,8 +60,8 @@ def run_settings(out: Path, given: dict[str, Any], preset: str | None, quick: bo
                 f"there is no run in {str(out)!r}: name the model of a new run with --model, or another folder with --out"
             )
         model, others = given["model"], {name: value for name, value in given.items() if name != "model"}
-        return new_settings(model, others, preset, quick)
-    wanted = change_settings(there, **given, preset=preset, quick=quick or None)
+        return new_settings(model, others, preset, quick, loading)
+    wanted = change_settings(there, **given, **recorded(loading), preset=preset, quick=quick or None)
     for name in type(there).model_fields:
         # The batch size changes no result, so an interrupted run may continue with a smaller one.
         if name != "batch_size" and getattr(wanted, name) != getattr(there, name):

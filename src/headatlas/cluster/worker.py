@@ -49,7 +49,7 @@ class Model:
                 "a model with a device_map must run without workers: it is spread over the devices already"
             )
         name = str(Path(vlm.name).resolve()) if Path(vlm.name).is_dir() else vlm.name
-        options = tuple(sorted(vlm.loaded_with.items()))
+        options = tuple(sorted((key, value) for key, value in vlm.loaded_with.items() if key != "dtype"))
         identity = tuple(dict(getattr(vlm, "identity", {})).items())
         return cls(name, str(vlm.dtype).removeprefix("torch."), options, vlm.fingerprint, identity, own_version())
 

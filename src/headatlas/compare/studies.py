@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,7 +18,7 @@ from headatlas.compare.write import compare_runs, refuse_run
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
 from headatlas.study import make_settings, open_study, run_stages
-from headatlas.vlm import check_vlm
+from headatlas.vlm.loading import Loading
 
 
 def run_studies(
@@ -29,6 +30,7 @@ def run_studies(
     progress: Progress | None = None,
     workers: Any = None,
     store: str | Path | None = None,
+    loading: Loading | None = None,
     **settings: Any,
 ) -> Path:
     """Study every model in `out/<name>` and compare them; return the path of `out/report.html`.
@@ -40,6 +42,7 @@ def run_studies(
         progress: see `headatlas.progress`.
         workers: as in `open_study`; they take one model after the other.
         store: as in `open_study`; every model has a folder of its own in it.
+        loading: as in `open_study`, the same for every model.
 
     Raises:
         HeadAtlasError: fewer than two models, one given twice, a name that is no VLM, a setting out of range, or a folder
@@ -49,12 +52,12 @@ def run_studies(
     refuse_run(root)
     chosen = [make_settings(model, preset=preset, quick=quick, **settings) for model in models]
     check_source(chosen[0].data)
-    for model in models:
-        check_vlm(model)
+    for one in chosen:
+        replace(loading or Loading(), revision=one.revision).check(one.model)
     # All are opened before the first one runs, so that a folder that holds another run is an error now, not hours later.
     studies = []
     for one, name in zip(chosen, names, strict=True):
-        where = {"workers": workers, "store": None if store is None else f"{store}/{name}"}
+        where = {"workers": workers, "store": None if store is None else f"{store}/{name}", "loading": loading}
         given = {key: value for key, value in where.items() if value is not None}
         studies.append(open_study(one, root / name, progress=_named(progress, name), **given))
     while studies:

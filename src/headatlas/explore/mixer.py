@@ -96,7 +96,8 @@ def snippet(
         ]
     if picture.scene is not None:
         lines += ["from headatlas.scenes.render import render", "from headatlas.scenes.world import Scene, Thing"]
-    lines += ["", f"vlm = ha.load_vlm({vlm.name!r})"]
+    as_here = "".join(f", {name}={value!r}" for name, value in vlm.loaded_with.items())
+    lines += ["", f"vlm = ha.load_vlm({vlm.name!r}{as_here})"]
     if picture.example is not None:
         lines.append(f"question = ha.cogvsr.load({pictures.name!r})[{picture.example}]")
         if asked.step is None:

@@ -8,6 +8,7 @@ from typing import Any
 from headatlas.progress import Progress
 from headatlas.study.settings import Settings
 from headatlas.study.study import Study
+from headatlas.vlm.loading import Loading
 
 
 class RecordedStudy(Study):
@@ -33,10 +34,12 @@ class RecordedStudy(Study):
             super().begin()
 
 
-def open_recorded(settings: Settings, out: str | Path, progress: Progress | None = None) -> Study:
+def open_recorded(
+    settings: Settings, out: str | Path, progress: Progress | None = None, loading: Loading | None = None
+) -> Study:
     """Open the run in `out` without its model. Arguments as for `Study`.
 
     Raises:
         HeadAtlasError: `out` holds a run of another model, dataset or settings.
     """
-    return RecordedStudy(settings, out, progress=progress)
+    return RecordedStudy(settings, out, progress=progress, loading=loading)

@@ -16,6 +16,7 @@ from headatlas.study.settings import Settings, make_settings
 from headatlas.study.stages import STAGES, run_stage
 from headatlas.study.study import GIVEN, Study
 from headatlas.vlm import VLM
+from headatlas.vlm.loading import Loading
 
 
 def run_study(
@@ -82,6 +83,9 @@ def _study(
 ) -> Study:
     name = vlm if isinstance(vlm, str) else vlm.name
     source = data if isinstance(data, str) else f"{GIVEN}{data.fingerprint}"
+    if not isinstance(vlm, str):  # so that the run can be resumed by the model's name
+        loaded = {name: vlm.loaded_with.get(name) for name in ("dtype", "quantization", "revision")}
+        settings = {**{name: value for name, value in loaded.items() if isinstance(value, str)}, **settings}
     chosen = make_settings(name, preset=preset, quick=quick, data=source, **settings)
     given = {"vlm": None if isinstance(vlm, str) else vlm, "data": None if isinstance(data, str) else data}
     return Study(chosen, out, **options, **given)
@@ -93,9 +97,10 @@ def open_study(
     progress: Progress | None = None,
     workers: Workers | None = None,
     store: str | Path | None = None,
+    loading: Loading | None = None,
 ) -> Study:
     """Open a run directory with these settings; nothing runs yet. Arguments as `Study`'s."""
-    return Study(settings, out, progress=progress, workers=workers, store=store)
+    return Study(settings, out, progress=progress, workers=workers, store=store, loading=loading)
 
 
 def run_stages(study: Study) -> list[str]:

@@ -27,7 +27,7 @@ Preset = Literal["strict", "paper"]
 
 Strength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-OWN_OPTIONS = ("model", "data", "n", "seed", "preset", "quick")
+OWN_OPTIONS = ("model", "data", "n", "seed", "preset", "quick", "dtype", "quantization", "revision")
 """Settings that have an option of their own on the command line; the others are given by `--set`."""
 
 
@@ -53,6 +53,11 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0)
     preset: Preset = "strict"
     quick: bool = False
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Of the weights; None: the checkpoint's own, or float32 for a half precision checkpoint on a CPU."""
+    quantization: Literal["8bit", "4bit"] | None = None
+    revision: str | None = None
+    """Branch, tag or commit of the model, if that is a Hugging Face id."""
     scorers: tuple[str, ...] = Field((*FAST, "multihead"), min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on. A quick study leaves out
     `multihead`, which costs about as much as all others together."""

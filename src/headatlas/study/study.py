@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +34,8 @@ from headatlas.storage import difference
 from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import JUDGED, Settings
-from headatlas.vlm import VLM, load_vlm
+from headatlas.vlm import VLM
+from headatlas.vlm.loading import Loading
 
 log = logging.getLogger("headatlas")
 
@@ -58,6 +60,7 @@ class Study:
             them.
         store: where activations and answers are kept if not in the run directory, such as `s3://bucket/run`; noted in
             the run directory.
+        loading: where and how the model is loaded, if it is not given; the settings say its dtype, quantization and revision.
 
     Raises:
         HeadAtlasError: `out` holds a run of another model, dataset or settings, or one with another store.
@@ -73,8 +76,10 @@ class Study:
         progress: Progress | None = None,
         workers: Workers | None = None,
         store: str | Path | None = None,
+        loading: Loading | None = None,
     ) -> None:
         self.settings, self.run, self.workers = settings, RunDir(out), workers
+        self._loading = loading or Loading()
         self.progress = progress
         self._record = self.run.record()
         self._check_settings()
@@ -97,7 +102,9 @@ class Study:
         Raises:
             HeadAtlasError: the run was begun with another one; the message says what differs.
         """
-        loaded = load_vlm(self.settings.model)
+        settings = self.settings
+        wanted = {"dtype": settings.dtype, "quantization": settings.quantization, "revision": settings.revision}
+        loaded = replace(self._loading, **wanted).load(settings.model)
         self._check_model(loaded)
         return loaded
 

@@ -46,6 +46,7 @@ def load_vlm(
     *,
     device_map: str | Mapping[str, Any] | None = None,
     quantization: Any = None,
+    revision: str | None = None,
     options: Mapping[str, Any] | None = None,
     recipe: str | Path | None = None,
 ) -> VLM:
@@ -61,8 +62,9 @@ def load_vlm(
         device_map: instead of `device`, how accelerate spreads the layers: `"auto"`, or a module path to device mapping. Edits
             and reads take place on each layer's own device.
         quantization: `"8bit"` or `"4bit"` (bitsandbytes, which needs CUDA), or a quantization configuration of transformers'.
-        options: further arguments of `from_pretrained`, such as `attn_implementation="flash_attention_2"`, `revision`,
-            `max_memory` or `offload_folder`.
+        revision: of a Hugging Face id: branch, tag or commit, from which configuration, processor and weights are taken.
+        options: further arguments of `from_pretrained`, such as `attn_implementation="flash_attention_2"`, `max_memory` or
+            `offload_folder`.
         recipe: folder of a `HeadRecipe`, which is then part of everything the model answers.
 
     Returns:
@@ -71,15 +73,18 @@ def load_vlm(
     Raises:
         HeadAtlasError: no such model, not a VLM, one that this release of transformers cannot run, weights missing, the base of a
             model in parts not fetched yet, remote code needed, or heads that cannot be addressed; `device` and `device_map` both
-            given; a quantization whose package or device is not there; a recipe that is damaged or was made for another model.
+            given; a revision of something that is not a Hugging Face id; a quantization whose package or device is not there; a
+            recipe that is damaged or was made for another model.
     """
     kept = None if recipe is None else HeadRecipe.load(recipe)
     placing = _placing(device, device_map, quantization)
     where = _where(device)
     source = _source(str(name))
-    config = _config(str(name), source, trust_remote_code)
-    processor = _processor(str(name), source, config, trust_remote_code)
-    model = _model(str(name), source, _dtype(dtype, config, where), trust_remote_code, {**placing, **(options or {})})
+    hub = _hub(str(name), source, revision, options or {})
+    config = _config(str(name), source, trust_remote_code, hub)
+    processor = _processor(str(name), source, config, trust_remote_code, hub)
+    more = {**placing, **(options or {}), **hub}
+    model = _model(str(name), source, _dtype(dtype, config, where), trust_remote_code, more)
     with _one_line(f"model {str(name)!r} cannot be used"):
         if not placing:
             model.to(where)
@@ -87,16 +92,34 @@ def load_vlm(
         vlm = VLM(name=str(name), model=model, processor=processor)
         _try(vlm)
     given = {"trust_remote_code": trust_remote_code, "device_map": device_map, "quantization": quantization}
-    given |= {"options": options, "recipe": None if recipe is None else str(recipe)}
+    given |= {"options": options, "recipe": None if recipe is None else str(recipe), "revision": revision}
+    given |= {"dtype": None if dtype is None else str(dtype).removeprefix("torch.")}
     vlm.loaded_with = {key: value for key, value in given.items() if value}
     if kept is not None:
         vlm.keep_recipe(kept)
     return vlm
 
 
-def check_vlm(name: str | Path, trust_remote_code: bool = False) -> None:
+def check_vlm(name: str | Path, trust_remote_code: bool = False, revision: str | None = None) -> None:
     """Raise as `load_vlm` does if `name` is not a vision-language model; reads no weights."""
-    _config(str(name), _source(str(name)), trust_remote_code)
+    source = _source(str(name))
+    _config(str(name), source, trust_remote_code, _hub(str(name), source, revision, {}))
+
+
+HUB_OPTIONS = ("revision", "token", "cache_dir", "subfolder", "force_download", "local_files_only")
+"""Options of `from_pretrained` that say where files come from: for configuration and processor as for weights."""
+
+
+def _hub(name: str, source: str, revision: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that say where the files come from."""
+    hub = {key: options[key] for key in HUB_OPTIONS if options.get(key) is not None}
+    if revision is not None and hub.setdefault("revision", revision) != revision:
+        raise HeadAtlasError(f"revision must be given once, got {revision!r} and, in options, {hub['revision']!r}")
+    if "revision" in hub and Path(source).is_dir():
+        raise HeadAtlasError(
+            f"a revision applies to a Hugging Face id, got {hub['revision']!r} for the folder {name!r}"
+        )
+    return hub
 
 
 def _placing(device: Any, device_map: Any, quantization: Any) -> dict[str, Any]:
@@ -152,11 +175,11 @@ def _source(name: str) -> str:
     return name
 
 
-def _config(name: str, source: str, trust_remote_code: bool) -> Any:
+def _config(name: str, source: str, trust_remote_code: bool, hub: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **hub)
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise HeadAtlasError(
@@ -185,11 +208,11 @@ def _config(name: str, source: str, trust_remote_code: bool) -> Any:
     return config
 
 
-def _processor(name: str, source: str, config: Any, trust_remote_code: bool) -> Any:
+def _processor(name: str, source: str, config: Any, trust_remote_code: bool, hub: Mapping[str, Any]) -> Any:
     from transformers import AutoProcessor
 
     with _one_line(f"model {name!r}: its processor cannot be loaded"):
-        processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code, **hub)
     if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
         raise HeadAtlasError(
             f"model {name!r}: its processor must have an image processor and a tokenizer, got {type(processor).__name__}"
@@ -268,9 +291,14 @@ def _one_line(what: str) -> Iterator[None]:
 
 def _where(device: Any) -> torch.device:
     try:
-        return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (RuntimeError, TypeError) as error:
         raise HeadAtlasError(f"device must be one of torch's, such as 'cpu' or 'cuda:0', got {device!r}") from error
+    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        raise HeadAtlasError(
+            f"device {str(where)!r} is not there: PyTorch finds {torch.cuda.device_count() or 'no'} CUDA devices"
+        )
+    return where
 
 
 def _dtype(dtype: str | torch.dtype | None, config: Any, device: torch.device) -> Any:

@@ -50,7 +50,8 @@ class VLM(EditableModel):
         processor: the Hugging Face processor.
         resumes: whether generation continues correctly from cached prompts; None until it has been tested.
         branches: whether single answers are computed correctly behind a recorded pass; None until it has been tested.
-        loaded_with: arguments of `load_vlm` other than name, device and dtype, so that another process can load the same.
+        loaded_with: arguments of `load_vlm` that were given, other than name and device, so that another process can load the
+            same.
         pixels: cache of the image processor's outputs.
 
     Raises:

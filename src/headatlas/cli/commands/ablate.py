@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,12 +18,17 @@ from headatlas.cli.commands.sweep import (
     check_sweep_options,
     run_and_print,
 )
+from headatlas.cli.loading_options import loads_model
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 from headatlas.cli.study_options import read_settings, run_settings, workers
 
+if TYPE_CHECKING:
+    from headatlas.vlm.loading import Loading
+
 
 @command("ablate", panel=PANEL, order=ORDER.index("ablate"), resumes=True)
+@loads_model
 def ablate(
     out: options.Out = Path("runs/study"),
     model: options.NewModel = None,
@@ -50,6 +55,8 @@ def ablate(
     n_workers: options.NWorkers = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Remove heads: negative intervention with random controls, damage matrix, dose curves; or an exact sweep.
 
@@ -60,10 +67,10 @@ def ablate(
     sweep_options = {"function": function, "scorer": scorer, "top": top, "split": split, "scope": scope}
     check_sweep_options(sweep, sweep_options, again)
     given = {"model": model, "data": data, "n": n, "seed": seed, **read_settings(settings)}
-    chosen = run_settings(out, given, preset, quick)
+    chosen = run_settings(out, given, preset, quick, loading)
     if sweep is None:
         with Bars() as bars, workers(devices, ray, n_workers) as group:
-            ran = run_command(open_study(chosen, out, bars, group, store), "ablate", again=again)
+            ran = run_command(open_study(chosen, out, bars, group, store, loading), "ablate", again=again)
         print_ran("ablate", out, ran, as_json)
         return
-    run_and_print(chosen, out, sweep, sweep_options, devices, ray, n_workers, store, as_json)
+    run_and_print(chosen, out, sweep, sweep_options, devices, ray, n_workers, store, loading, as_json)

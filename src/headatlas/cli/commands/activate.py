@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headatlas.cli import options
 from headatlas.cli.commands.stages import ORDER, PANEL
+from headatlas.cli.loading_options import loads_model
 from headatlas.cli.output import print_json, shown
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 from headatlas.cli.study_options import read_settings, run_settings, workers
 from headatlas.errors import HeadAtlasError
 
+if TYPE_CHECKING:
+    from headatlas.vlm.loading import Loading
+
 BEFORE = ("capture", "score", "select")
 """Commands whose stages methods build on."""
 
 
 @command("activate", panel=PANEL, order=ORDER.index("activate"), resumes=True)
+@loads_model
 def activate(
     model: Annotated[
         str | None,
@@ -48,6 +53,8 @@ def activate(
     n_workers: options.NWorkers = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Activate latent heads: show the picture in other ways, and act on heads. Head recipes are saved in RUN/recipes.
 
@@ -70,9 +77,9 @@ def activate(
     for name, value in (("methods", methods), ("detector", detector)):
         if value is not None:
             given[name] = value
-    chosen = run_settings(out, given, preset, quick)
+    chosen = run_settings(out, given, preset, quick, loading)
     with Bars() as bars, workers(devices, ray, n_workers) as group:
-        study = open_study(chosen, out, bars, group, store)
+        study = open_study(chosen, out, bars, group, store, loading)
         ran = [name for before in BEFORE for name in run_command(study, before)]
         ran += run_command(study, "activate", again=again)
     _print(out, list(dict.fromkeys(ran)), as_json)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headatlas.cli import options
+from headatlas.cli.loading_options import loads_model
 from headatlas.cli.output import print_json
 from headatlas.cli.registry import command
 from headatlas.errors import HeadAtlasError
 
+if TYPE_CHECKING:
+    from headatlas.vlm.loading import Loading
+
 
 @command("answer", panel="Data and models", order=5)
+@loads_model
 def answer(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Shipped name, folder or Hugging Face id of a VLM.")],
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
@@ -24,6 +29,8 @@ def answer(
     compare: Annotated[bool, typer.Option("--compare", help="Answer without the recipe as well.")] = False,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of tokens of the answer.")] = 32,
     as_json: options.AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Ask a model one question about one picture.
 
@@ -32,13 +39,13 @@ def answer(
       headatlas answer ref-llava photo.png "is the red star left of the blue car?" --recipe runs/a/recipes/gain.recipe --compare
     """
     from headatlas.pictures import open_picture
-    from headatlas.vlm import HeadRecipe, load_vlm
+    from headatlas.vlm import HeadRecipe
 
     if compare and recipe is None:
         raise HeadAtlasError("--compare applies only with --recipe: add one, or leave it out")
     picture = open_picture(image)
     kept = None if recipe is None else HeadRecipe.load(recipe)
-    vlm = load_vlm(model)
+    vlm = loading.load(model)
     answers = {}
     if kept is None or compare:
         answers["without" if compare else "answer"] = vlm.answer(picture, question, max_new_tokens)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headatlas.cli import options
+from headatlas.cli.loading_options import loads_model
 from headatlas.cli.output import print_json, shown
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 
+if TYPE_CHECKING:
+    from headatlas.vlm.loading import Loading
+
 
 @command("explain", panel="Studies", order=5)
+@loads_model
 def explain(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Shipped name, folder or Hugging Face id of a VLM.")],
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Path of a picture.")],
@@ -25,6 +30,8 @@ def explain(
     ] = True,
     top: Annotated[int, typer.Option(min=1, help="Heads to print.")] = 10,
     as_json: options.AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Show which heads carry the answer to one question about one picture; print a table and write a page.
 
@@ -34,7 +41,7 @@ def explain(
     """
     import headatlas as ha
 
-    vlm = ha.load_vlm(model)
+    vlm = loading.load(model)
     with Bars() as bars:
         found = ha.explain(vlm, image, question, answer, groups=groups, progress=bars)
     page = found.to_html(out)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headatlas.cli import options
+from headatlas.cli.loading_options import loads_model
 from headatlas.cli.registry import command
+
+if TYPE_CHECKING:
+    from headatlas.vlm.loading import Loading
 
 
 @command("explore", panel="Studies", order=6)
+@loads_model
 def explore(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Shipped name, folder or Hugging Face id of a VLM.")],
     run: Annotated[
@@ -39,6 +44,8 @@ def explore(
         ),
     ] = None,
     examples: Annotated[int, typer.Option("--examples", min=1, max=40, help="Questions of the static site.")] = 6,
+    *,
+    loading: Loading,
 ) -> None:
     """Explore a model's heads on a page on this machine: ask, see which heads matter, change them, compare.
 
@@ -48,7 +55,7 @@ def explore(
     from headatlas.explore import Desk, serve
     from headatlas.explore.run_facts import RunFacts
 
-    vlm = ha.load_vlm(model)
+    vlm = loading.load(model)
     facts = None if run is None else RunFacts(run, vlm)
     name = data or ("cogvsr-mini" if facts is None else facts.data_name)
     desk = Desk(vlm, ha.cogvsr.load(name), name, facts, recipe or ())

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headatlas.cli import options
+from headatlas.cli.loading_options import loads_model
 from headatlas.cli.output import print_json
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
 from headatlas.cli.study_options import read_settings, result_files, run_settings, workers
+
+if TYPE_CHECKING:
+    from headatlas.vlm.loading import Loading
 
 STAGES = {
     "evaluate": "Answer every step: with and without the image, after the dataset's or the model's own earlier answers.",
@@ -39,17 +44,19 @@ def _stage_command(name: str, text: str) -> Callable[..., None]:
         n_workers: options.NWorkers = None,
         store: options.Store = None,
         as_json: options.AsJson = False,
+        *,
+        loading: Loading,
     ) -> None:
         from headatlas.study import open_study, run_command
 
         given = {"model": model, "data": data, "n": n, "seed": seed, **read_settings(settings)}
-        chosen = run_settings(out, given, preset, quick)
+        chosen = run_settings(out, given, preset, quick, loading)
         with Bars() as bars, workers(devices, ray, n_workers) as group:
-            ran = run_command(open_study(chosen, out, bars, group, store), name, again=again)
+            ran = run_command(open_study(chosen, out, bars, group, store, loading), name, again=again)
         print_ran(name, out, ran, as_json)
 
     run.__doc__ = f"{text}\n\nWorks on a run directory: `headatlas {name} --out runs/demo`."
-    return run
+    return loads_model(run)
 
 
 def print_ran(name: str, out: Path, ran: list[str], as_json: bool) -> None:

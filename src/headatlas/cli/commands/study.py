@@ -11,6 +11,7 @@ import typer
 
 from headatlas.cli import options
 from headatlas.cli.commands.compare import print_comparison
+from headatlas.cli.loading_options import loads_model, recorded
 from headatlas.cli.output import print_json, shown
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
@@ -19,9 +20,11 @@ from headatlas.errors import HeadAtlasError
 
 if TYPE_CHECKING:
     from headatlas.study.study import Study
+    from headatlas.vlm.loading import Loading
 
 
 @command("study", panel="Studies", order=10, resumes=True)
+@loads_model
 def study(
     context: typer.Context,
     models: Annotated[
@@ -58,6 +61,8 @@ def study(
         int, typer.Option(min=0, max=65535, help="Port of --watch on 127.0.0.1; 0 takes a free port.")
     ] = 8323,
     as_json: options.AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Run the complete study of a VLM and write its report. Given several VLMs, compare them as well.
 
@@ -78,6 +83,8 @@ def study(
       headatlas study Qwen/Qwen2.5-VL-7B-Instruct --devices cuda:0,cuda:1 --out runs/qwen7b
 
       headatlas study Qwen/Qwen2.5-VL-7B-Instruct --data data/mine --out runs/mine --dry-run
+
+      headatlas study Qwen/Qwen2.5-VL-7B-Instruct --quantization 4bit --out runs/qwen7b-4bit
     """
     from headatlas.compare import refuse_comparison, run_studies
     from headatlas.study import open_study, run_stages, watching
@@ -99,17 +106,19 @@ def study(
                 progress=bars,
                 workers=group,
                 store=store,
+                loading=loading,
                 **given,
+                **recorded(loading),
             )
         print_comparison(out, as_json)
         return
     refuse_comparison(out)
-    chosen = new_settings(models[0], given, preset, quick)
+    chosen = new_settings(models[0], given, preset, quick, loading)
     if dry_run:
-        _print_plan(open_study(chosen, out, store=store), as_json)
+        _print_plan(open_study(chosen, out, store=store, loading=loading), as_json)
         return
     with Bars() as bars, workers(devices, ray, n_workers) as group:
-        opened = open_study(chosen, out, progress=bars, workers=group, store=store)
+        opened = open_study(chosen, out, progress=bars, workers=group, store=store, loading=loading)
         opened.check_data()
         page = (
             watching(opened, port, lambda address: typer.echo(f"watch: {address}", err=True), bars)

@@ -9,6 +9,7 @@ import typer
 
 from headatlas.cli import options
 from headatlas.cli.commands.stages import PANEL
+from headatlas.cli.loading_options import loads_model
 from headatlas.cli.output import print_json, shown
 from headatlas.cli.progress import Bars
 from headatlas.cli.registry import command
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from headatlas.study import Settings
+    from headatlas.vlm.loading import Loading
 
 SWEEP_OPTIONS = {
     "function": ("pairs", "cumulative", "greedy"),
@@ -66,6 +68,7 @@ SHOWN = 10
 
 
 @command("sweep", panel=PANEL, order=9, resumes=True)
+@loads_model
 def sweep(
     kind: Annotated[
         str,
@@ -85,6 +88,8 @@ def sweep(
     n_workers: options.NWorkers = None,
     store: options.Store = None,
     as_json: options.AsJson = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Measure the exact effect of heads, pairs or rankings, print the top ones, and write RUN/sweep/KIND.csv.
 
@@ -92,7 +97,8 @@ def sweep(
     """
     given = {"function": function, "scorer": scorer, "top": top, "split": split, "scope": scope}
     check_sweep_options(kind, given, again=False)
-    run_and_print(run_settings(out, {}, None, False), out, kind, given, devices, ray, n_workers, store, as_json)
+    chosen = run_settings(out, {}, None, False, loading)
+    run_and_print(chosen, out, kind, given, devices, ray, n_workers, store, loading, as_json)
 
 
 def run_and_print(
@@ -104,6 +110,7 @@ def run_and_print(
     ray: str | None,
     n_workers: int | None,
     store: str | None,
+    loading: Loading,
     as_json: bool,
 ) -> None:
     """Run a sweep with the given values of `SWEEP_OPTIONS`, and print its files and top heads."""
@@ -111,7 +118,7 @@ def run_and_print(
 
     scorer = _scorer(kind, given["scorer"], settings)
     with Bars() as bars, workers(devices, ray, n_workers) as group:
-        study = open_study(settings, out, bars, group, store)
+        study = open_study(settings, out, bars, group, store, loading)
         files = run_sweep(study, kind, given["function"], scorer, given["split"], given["scope"] or "all", given["top"])
     if as_json:
         print_json({"command": "sweep", "sweep": kind, "out": str(out), "files": [str(file) for file in files]})

@@ -1,0 +1,42 @@
+"""`Loading`: how a model is loaded, as the command line and studies pass it on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headatlas.vlm.load import check_vlm, load_vlm
+from headatlas.vlm.model import VLM
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Arguments of `load_vlm` besides the model's name.
+
+    Attributes:
+        dtype: `float32`, `bfloat16` or `float16`; None: as `load_vlm` chooses.
+        quantization: `8bit` or `4bit` (bitsandbytes, on CUDA); None: none.
+        revision: of a Hugging Face id: branch, tag or commit.
+        device: such as `cpu` or `cuda:1`; None: the first CUDA device if there is one, else the CPU.
+        device_map: instead of `device`, how accelerate spreads the layers, such as `auto`.
+        trust_remote_code: allow code that comes with the checkpoint to run.
+
+    `dtype`, `quantization` and `revision` change answers, so a study records them; the others are asked for in every call.
+    """
+
+    dtype: str | None = None
+    quantization: str | None = None
+    revision: str | None = None
+    device: str | None = None
+    device_map: str | None = None
+    trust_remote_code: bool = False
+
+    def load(self, name: str) -> VLM:
+        """Load the model; errors as `load_vlm`."""
+        return load_vlm(
+            name, self.device, self.dtype, self.trust_remote_code, device_map=self.device_map,
+            quantization=self.quantization, revision=self.revision,
+        )  # fmt: skip
+
+    def check(self, name: str) -> None:
+        """Raise as `load` does if `name` is not a vision-language model; reads no weights."""
+        check_vlm(name, self.trust_remote_code, self.revision)
