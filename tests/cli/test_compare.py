@@ -7,6 +7,7 @@ from compare_runs import keep_scorers
 from synthetic_run import write_run
 
 from headatlas import cli
+from headatlas.vlm.loading import Loading
 
 
 def run(capsys, *arguments):
@@ -90,7 +91,7 @@ def test_a_study_of_several_models_ends_in_their_comparison(tmp_path, monkeypatc
         keep_scorers(write_run(study.run.root, model=study.settings.model), "ablation")
 
     monkeypatch.setattr(studies, "run_stages", stages)
-    monkeypatch.setattr(studies, "check_vlm", lambda name: None)
+    monkeypatch.setattr(Loading, "check", lambda loading, name: None)
     code, out, err = run(capsys, "study", "ref-llava", "org/two", "--quick", "--out", tmp_path / "out", "--json")
     assert code == 0, err
     assert json.loads(out)["models"] == ["ref-llava", "two"]

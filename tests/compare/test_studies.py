@@ -5,6 +5,7 @@ import pytest
 from headatlas.compare import run_studies, studies
 from headatlas.compare.studies import folders
 from headatlas.errors import HeadAtlasError
+from headatlas.vlm.loading import Loading
 
 
 def test_folders_are_the_last_part_of_the_names():
@@ -42,7 +43,7 @@ def test_each_model_is_studied_in_its_own_folder_with_the_same_settings(tmp_path
 
     shown, compared = [], []
     monkeypatch.setattr(studies, "run_stages", stages)
-    monkeypatch.setattr(studies, "check_vlm", lambda name: None)
+    monkeypatch.setattr(Loading, "check", lambda loading, name: None)
     out = tmp_path / "out"
     monkeypatch.setattr(studies, "compare_runs", lambda runs, out: compared.append(runs) or out / "report.html")
     page = run_studies(["one", "org/two"], out, quick=True, n=40, progress=lambda *_: None)

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from headatlas.study import kept_settings, open_recorded, open_study, run_command
-from headatlas.study import study as module
 from headatlas.study.stages import run_stage
+from headatlas.vlm.loading import Loading
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def run(finished, tmp_path):
 
 
 def test_the_page_is_written_again_without_the_model(run, monkeypatch):
-    monkeypatch.setattr(module, "load_vlm", lambda name: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(Loading, "load", lambda loading, name: pytest.fail("the model was loaded"))
     before = (run / "claims.json").read_bytes()
     (run / "report.html").unlink()
     study = open_recorded(kept_settings(run), run)
