@@ -41,6 +41,7 @@ class Desk:
         data: questions with pictures; the first 200 are offered.
         data_name: what they are loaded by, for code.
         run: facts of a study of this model.
+        n: how many questions a named source made, for code.
         recipes: folders of head recipes of this model, besides those of the run.
 
     Raises:
@@ -48,12 +49,18 @@ class Desk:
     """
 
     def __init__(
-        self, vlm: VLM, data: Any, data_name: str, run: RunFacts | None = None, recipes: Sequence[str | Path] = ()
+        self,
+        vlm: VLM,
+        data: Any,
+        data_name: str,
+        run: RunFacts | None = None,
+        recipes: Sequence[str | Path] = (),
+        n: int | None = None,
     ) -> None:
         if not len(data):
             raise HeadAtlasError(f"the data {data_name!r} must have at least one question, got none")
         self.vlm, self.run = vlm, run
-        self.pictures = Pictures(data, data_name)
+        self.pictures = Pictures(data, data_name, n)
         self.recipes = Recipes(vlm, [*(() if run is None else run.recipes()), *recipes])
         self._work = {
             "ask": self.ask, "effects": self.effects, "groups": self.groups, "attention": self.attention,

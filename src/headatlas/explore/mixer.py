@@ -99,7 +99,7 @@ def snippet(
     as_here = "".join(f", {name}={value!r}" for name, value in vlm.loaded_with.items())
     lines += ["", f"vlm = ha.load_vlm({vlm.name!r}{as_here})"]
     if picture.example is not None:
-        lines.append(f"question = ha.cogvsr.load({pictures.name!r})[{picture.example}]")
+        lines.append(f"question = {pictures.load_code}[{picture.example}]")
         if asked.step is None:
             lines.append("picture = question.images[0]" if pictures.question(picture).images else "picture = None")
     elif picture.seed is not None:

@@ -32,10 +32,12 @@ class Pictures:
     Args:
         questions: the data's questions; the first 200 are offered.
         name: what the data are loaded by, for snippets.
+        n: how many questions a named source made, for snippets; None for stored data.
     """
 
-    def __init__(self, questions: Any, name: str) -> None:
+    def __init__(self, questions: Any, name: str, n: int | None = None) -> None:
         self.name = name
+        self.load_code = f"ha.cogvsr.load({name!r})" if n is None else f"ha.cogvsr.load({name!r}, n={n})"
         self._data = questions
         light = questions.without_images() if hasattr(questions, "without_images") else questions
         self.questions: list[Question] = list(islice(light, MOST_EXAMPLES))

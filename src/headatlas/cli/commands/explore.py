@@ -15,6 +15,9 @@ from headatlas.cli.registry import command
 if TYPE_CHECKING:
     from headatlas.vlm.loading import Loading
 
+MADE = 80
+"""Questions that a named source makes; the page has more scenes at a click."""
+
 
 @command("explore", panel="Studies", order=6)
 @loads_model
@@ -52,13 +55,16 @@ def explore(
     Example: headatlas explore ref-llava --open
     """
     import headatlas as ha
+    from headatlas.cogvsr.sources import SOURCES
     from headatlas.explore import Desk, serve
     from headatlas.explore.run_facts import RunFacts
 
+    typer.echo("reading the model and the questions", err=True)
     vlm = loading.load(model)
     facts = None if run is None else RunFacts(run, vlm)
     name = data or ("cogvsr-mini" if facts is None else facts.data_name)
-    desk = Desk(vlm, ha.cogvsr.load(name), name, facts, recipe or ())
+    n = MADE if name in SOURCES else None
+    desk = Desk(vlm, ha.cogvsr.load(name, n=MADE), name, facts, recipe or (), n)
     if export is not None:
         from headatlas.cli.progress import Bars
         from headatlas.explore import export as write

@@ -11,7 +11,7 @@ HA.decode = (found) => {
 };
 
 HA.showHead = () => {
-  const name = HA.selected[HA.selected.length - 1];
+  const name = HA.asked && HA.asked.question ? HA.selected[HA.selected.length - 1] : undefined;
   HA.$("head-empty").hidden = Boolean(name);
   HA.$("head-body").hidden = !name;
   HA.$("head-title").textContent = name ? `3. Head ${name}` : "3. One head";
@@ -155,6 +155,7 @@ HA.showExamples = (name) => {
 
 HA.openExample = async (one) => {
   HA.clearChanges();
+  HA.turn += 1;
   const picture = { example: one.example };
   await HA.loadPicture(picture, one.text, one.step);
   HA.ask({ picture, question: one.text, step: one.step });

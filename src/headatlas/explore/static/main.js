@@ -1,22 +1,31 @@
 "use strict";
 // Starts the page, asks questions, and keeps the state in the address so that a link restores it.
 
-HA.ask = async (asked) => {
-  HA.turn += 1;
-  const turn = HA.turn;
-  const late = () => turn !== HA.turn;
+// Take away all that was shown about an earlier question; `text` stands where the answer comes.
+HA.clearAnswer = (text) => {
   for (const id of HA.running.values()) HA.cancel(id);
-  HA.asked = asked;
-  HA.answer = HA.effects = HA.attention = HA.together = null;
+  HA.answer = HA.effects = HA.attention = HA.together = HA.mixed = null;
   HA.shown.attention = null;
   HA.shown.position = null;
   HA.unseen = "";
   HA.trouble("");
+  HA.setProgress(null);
   HA.showSets(null);
-  HA.$("answer").replaceChildren(HA.el("p", { class: "weak" }, "The model is thinking …"));
+  HA.$("together").disabled = true;
+  HA.$("answer").replaceChildren(HA.el("p", { class: "weak" }, text));
   HA.$("compare").replaceChildren();
+  HA.$("code").textContent = "";
   HA.paintGrid();
   HA.showHead();
+  HA.paintMixer();
+};
+
+HA.ask = async (asked) => {
+  HA.turn += 1;
+  HA.asked = asked;
+  HA.clearAnswer("The model is thinking …");
+  const turn = HA.turn;
+  const late = () => turn !== HA.turn;
   HA.remember();
   try {
     const answer = await HA.job("ask");
@@ -36,6 +45,7 @@ HA.ask = async (asked) => {
     const effects = answer.said ? await HA.job("effects", {}, (news) => HA.setProgress(news.done, news.total, news.ahead ? "waiting for another page" : "")) : null;
     if (late()) return;
     HA.effects = effects;
+    HA.$("together").disabled = !effects;
     HA.setProgress(null);
     HA.paintGrid();
     if (effects && !HA.selected.length) HA.select(HA.firstHead());

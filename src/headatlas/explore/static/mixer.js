@@ -40,6 +40,7 @@ HA.mix = async () => {
     HA.$("code").textContent = HA.answer ? HA.answer.snippet : "";
     return;
   }
+  if (!HA.asked.question) { HA.mixTrouble("Ask a question first: the answers before and after the change are compared."); return; }
   const turn = HA.turn, changes = HA.changes;
   box.setAttribute("aria-busy", "true");
   if (!box.childElementCount) box.replaceChildren(HA.el("p", { class: "weak" }, "Comparing …"));
@@ -89,7 +90,7 @@ HA.allHeads = () => [...HA.cells.keys()].filter((name) => name.startsWith("L"));
 
 HA.paintMixer = () => {
   if (!HA.about || HA.frozen) return;
-  const some = HA.selected.length;
+  const some = HA.asked && HA.asked.question ? HA.selected.length : 0;
   HA.$("mixer-for").textContent = some ? `For ${some > 6 ? `${some} selected heads` : HA.selected.join(", ")}${some ? " (Shift-click or Space selects several):" : ""}`
     : "Select heads in the grid, then silence, scale or turn them. The answer before and after appears at once.";
   for (const control of HA.$("controls").querySelectorAll("[data-needs~=heads]")) control.disabled = !some;

@@ -83,6 +83,7 @@ HA.drawMap = (canvas, image, map, index) => {
 
 HA.loadPicture = async (picture, question = "", step = null) => {
   HA.asked = { picture, question, step };
+  HA.clearAnswer(question ? "" : "Type a question about this picture.");
   HA.showPicture();
   HA.$("question").value = question;
   await HA.showSuggestions();
@@ -118,6 +119,7 @@ HA.upload = async (file) => {
   try {
     const { upload } = await HA.fetch("api/upload", { name: file.name.slice(0, 200), data: await HA.base64(file) });
     HA.clearChanges();
+    HA.turn += 1;
     await HA.loadPicture({ upload });
     HA.forget();
     HA.$("question").focus();
