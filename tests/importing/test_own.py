@@ -256,6 +256,27 @@ def test_validate_finds_the_same_faults_without_making_anything(tmp_path):
     assert any("leads out of the dataset's folder" in fault for fault in faults)
 
 
+def test_own_questions_are_known_by_what_they_lack(tmp_path):
+    picture(1).save(tmp_path / "a.png")
+    other = lines(tmp_path / "other.jsonl", [{"img": "a.png", "query": "Is it red?", "label": "yes"}])
+    assert is_own(other)
+    (fault,) = validate_own(other, [], Checked())
+    assert 'write "answer": "yes" (the row has img, query, label)' in str(fault)
+    only_pictures = tmp_path / "pictures"
+    only_pictures.mkdir()
+    picture(2).save(only_pictures / "b.png")
+    assert is_own(only_pictures)
+    with pytest.raises(HeadAtlasError, match=r"write questions\.jsonl with one line a question"):
+        list(validate_own(only_pictures, [], Checked()))
+
+
+def test_pictures_at_addresses_are_counted_apart(tmp_path):
+    path = lines(tmp_path / "q.jsonl", [{**ROW, "image": "https://host.invalid/a.png"}])
+    checked = Checked()
+    assert not list(validate_own(path, [], checked))
+    assert (checked.questions, checked.remote) == (1, 1)
+
+
 def test_a_dataset_is_not_taken_for_own_questions(tmp_path):
     data = ha.cogvsr.from_rows([{**ROW, "image": picture(i)} for i in range(4)], tmp_path / "data")
     assert not is_own(tmp_path / "data")

@@ -22,6 +22,7 @@ ROWS = [{"a": "x\u2028y", "b": 1}, {"a": "z", "b": 2}]
         ("t.json", json.dumps({"info": {}, "questions": ROWS})),
         ("t.json", "\n".join(json.dumps(row) for row in ROWS)),  # JSON lines under another name
         ("t.csv", "a,b\nx\u2028y,1\nz,2\n"),
+        ("t.csv", "a;b\nx\u2028y;1\nz;2\n"),  # as spreadsheets of some countries write it
         ("t.tsv", "a\tb\nx\u2028y\t1\nz\t2\n"),
     ],
 )

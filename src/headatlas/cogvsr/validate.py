@@ -44,10 +44,11 @@ class Fault:
 
 @dataclass
 class Checked:
-    """Counts of a validation: questions read, and faults found."""
+    """Counts of a validation: questions read, faults found, and questions whose picture is at an address, which is not asked."""
 
     questions: int = 0
     faults: int = 0
+    remote: int = 0
 
 
 def validate(path: str | Path, counted: Checked | None = None) -> Iterator[Fault]:

@@ -27,8 +27,8 @@ def is_own(path: Path) -> bool:
             return False
         try:
             tables = own_tables(open_origin(path))
-        except HeadAtlasError:
-            return False
+        except HeadAtlasError:  # `validate_own` says what is wrong with the folder
+            return True
     elif path.suffix.lower() in (".csv", ".tsv", ".json"):
         return path.is_file()
     elif path.suffix.lower() == ".jsonl" and path.is_file():
@@ -39,12 +39,7 @@ def is_own(path: Path) -> bool:
         first = next((row for row in read_records(tables[0]) if isinstance(row, Record)), None)
     except HeadAtlasError:
         return False
-    # A row without one of CogVSR's own fields, but with something that only own questions have.
-    return (
-        first is not None
-        and not _OF_COGVSR & set(first)
-        and ("question" in first or "image" in first or "doc" in first)
-    )
+    return first is not None and not _OF_COGVSR & set(first)
 
 
 def validate_own(path: Path, images: Sequence[Path], counted: Checked) -> Iterator[Fault]:
@@ -60,7 +55,8 @@ def validate_own(path: Path, images: Sequence[Path], counted: Checked) -> Iterat
     kept = with_images(
         [draft for draft in drafts if not any(p.url for p in draft.pictures)], None, 0, pictures, report, None
     )
-    counted.questions = len(kept) + sum(any(p.url for p in draft.pictures) for draft in drafts)
+    counted.remote = sum(any(p.url for p in draft.pictures) for draft in drafts)
+    counted.questions = len(kept) + counted.remote
     faults = [Fault(one.key, "", one.reason) for one in report.left_out]
     faults += [
         Fault(

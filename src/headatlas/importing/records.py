@@ -173,7 +173,9 @@ def _separated(path: Path) -> Iterator[Record | LeftOut]:
     before = csv.field_size_limit(_LONGEST_CELL)
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            first = file.readline()
+            file.seek(0)
+            rows = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else _comma(first))
             for row in rows:
                 where = f"{path.name}, line {rows.line_num}"
                 if None in row or None in row.values():
@@ -186,6 +188,11 @@ def _separated(path: Path) -> Iterator[Record | LeftOut]:
         raise HeadAtlasError(f"{path}: not a readable table ({error})") from error
     finally:
         csv.field_size_limit(before)
+
+
+def _comma(header: str) -> str:
+    """What separates the cells of a .csv: a semicolon if the header has these and no comma, as spreadsheets of some countries write."""
+    return ";" if ";" in header and "," not in header else ","
 
 
 def _parquet(path: Path) -> Iterator[Record | LeftOut]:

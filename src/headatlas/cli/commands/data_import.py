@@ -77,6 +77,7 @@ def import_(
 
 def print_report(report: Report, out: Path, as_json: bool) -> None:
     """Print what an import did; what was left out goes to stderr."""
+    from headatlas.importing.own import NAME
     from headatlas.importing.run import report_path
 
     if as_json:
@@ -86,7 +87,8 @@ def print_report(report: Report, out: Path, as_json: bool) -> None:
         origin = {"derived": "derived from the layout", "given": "as in the set"}.get(report.steps, "as given")
         steps = f"steps of {report.decomposed} {origin}" if report.decomposed else "one step each, not decomposed"
         typer.echo(f"{report.questions} questions of {report.title} ({dealt}) in {out}; {steps}")
-    typer.echo(f"licence: {report.licence}", err=True)
+    if report.importer != NAME:
+        typer.echo(f"licence: {report.licence}", err=True)
     for what, rows in (("images missing or broken", report.missing), ("records left out", report.left_out)):
         if rows:
             typer.echo(f"{len(rows)} {what}; {report_path(out)} lists all:", err=True)
@@ -183,6 +185,8 @@ def validate(
     if checked.faults > most:
         typer.echo(f"{checked.faults - most} more faults; --most prints more", err=True)
     typer.echo(f"{path}: {checked.questions} valid questions, {checked.faults} faults", err=True)
+    if checked.remote:
+        typer.echo(f"{checked.remote} pictures are at addresses: add --download to headatlas data from", err=True)
     if own and not checked.faults:
         typer.echo(f"make a dataset of them with: headatlas data from {shlex.quote(str(path))} --out DIR", err=True)
     if checked.faults:
