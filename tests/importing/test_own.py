@@ -19,6 +19,7 @@ from headatlas.importing.origin import open_origin
 from headatlas.importing.own import drafts_of
 from headatlas.importing.own_files import own, pictured_in
 from headatlas.importing.own_validate import is_own, validate_own
+from headatlas.vlm.chat import conversation
 
 from .conftest import png
 
@@ -295,3 +296,14 @@ def test_tables_of_several_kinds_and_none_are_refused(tmp_path):
     (tmp_path / "c.xls").write_bytes(b"PK")
     with pytest.raises(HeadAtlasError, match="save it as one of these"):
         list(own(open_origin(tmp_path / "c.xls")))
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "asked"),
+    [("Where is the dog?", "left", "Where is the dog?"), ("Is it red?", "yes", "Is it red?"),
+     ("The dog is left of the cat.", "no", "The dog is left of the cat.\nYes or no?")],
+)  # fmt: skip
+def test_a_question_is_asked_in_its_own_words(question, answer, asked):
+    (one,) = ha.cogvsr.from_rows([{"image": picture(1), "question": question, "answer": answer}])
+    assert [turn.user for turn in conversation(one, upto=0).turns] == [asked]
+    assert [turn.user for turn in conversation(one, preamble="Look:").turns] == [f"Look:\n{asked}"]

@@ -1,4 +1,4 @@
-from headatlas.report.one_task import ONE_TASK
+from headatlas.report.one_task import ONE_TASK, for_the_task
 from headatlas.report.render import build_page, to_html
 from headatlas.report.tables import read_run
 from headatlas.results import RESULTS
@@ -15,9 +15,18 @@ def test_a_study_without_functions_says_what_it_leaves_out(run_dir):
     assert {"claims", "task", "maps", "negative"} <= set(ids)
     html = to_html(page)
     assert "for one task" in html
-    assert "Do functions share heads?" in html
+    assert "Shared heads" in html
+    assert "The eight functions" not in html
+    assert "There are few pictures." in html
     assert "Split E has 4 pictures" in html
     assert "Relational reasoning (" not in html
+
+
+def test_nothing_left_out_is_no_empty_list(run_dir):
+    run = read_run(run_dir)
+    run.settings["functions"] = ONE_TASK
+    (section,) = for_the_task([], run)
+    assert "Left out" not in " ".join(block.text for block in section.blocks)
 
 
 def test_claims_that_cannot_be_tested_are_left_out(run_dir):

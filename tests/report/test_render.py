@@ -8,7 +8,7 @@ import pytest
 from headatlas.report import render_report
 from headatlas.report.page import Examples, Page, Section
 from headatlas.report.registry import SECTIONS
-from headatlas.report.render import build_page, embed_json, link_heads, to_html
+from headatlas.report.render import build_page, embed_json, in_short, link_heads, to_html
 from headatlas.report.tables import read_run
 from headatlas.results import RESULTS
 
@@ -176,3 +176,15 @@ def test_embedded_json_comes_back_as_it_was():
 def test_the_report_is_the_same_when_made_again(run_dir):
     run = read_run(run_dir)
     assert to_html(_page(build("dose", run))) == to_html(_page(build("dose", run)))
+
+
+def test_in_short_is_what_the_report_opens_with(run_dir):
+    run = read_run(run_dir)
+    first, *others = in_short(run)
+    assert first.startswith("Of the 48 attention heads of synthetic-vlm, 3 stand out for spatial perception")
+    assert first.endswith("L5.H0 L5.H1 L5.H2")
+    views = build_page(run).sections[0].blocks[0].views
+    assert tuple(others) == next(iter(views.values()))[0].sentences[1:]
+    metrics = run.tables["metrics"]
+    metrics.loc[metrics["metric"] == "SS_chance_corrected", "low"] = -1.0
+    assert in_short(run)[0] == "This model does no better than guessing on spatial steps, so there are no findings."

@@ -51,7 +51,7 @@ def cannot_run(scenes: Mapping[str, int]) -> str:
 def too_few(scenes: Mapping[str, int]) -> list[str]:
     """Warnings about splits with too few pictures, one sentence per split; empty if there are enough."""
     return [
-        f"Split {split} has {scenes[split]} pictures; {needed} are needed {why}."
+        f"Split {split} has {scenes[split]} picture{'' if scenes[split] == 1 else 's'}; {needed} are needed {why}."
         for split, (needed, why) in ENOUGH.items()
         if scenes[split] < needed
     ]

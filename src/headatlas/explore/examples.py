@@ -57,4 +57,4 @@ def head_examples(vlm: VLM, pictures: Pictures, head: Head, progress: Progress) 
 
 def _shown(question: Question, step: Step) -> str:
     """The words for people: a step that only asks for its question's answer comes with the question."""
-    return f"{question.text} {step.text}" if step.kind == TASK else step.text
+    return f"{question.text} {step.text}" if step.kind == TASK and step.text != question.text else step.text

@@ -247,7 +247,9 @@ def _steps(row: Mapping[str, Any], question: Asked, functions: tuple[str, ...]) 
     value = _value(row, "steps")
     value = _json(value) if isinstance(value, str) else value
     if value is None:
-        text = "Yes or no?" if question.answer_type == "yes_no" else "What is the answer to the question?"
+        # A statement needs a question after it; anything else is asked in the words of its author, and no others.
+        stated = question.answer_type == "yes_no" and not question.text.rstrip().endswith(("?", "？"))
+        text = "Yes or no?" if stated else question.text
         return (_step(text, question, functions, WHOLE, _boxes(row), True),)
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(one, Mapping) for one in value):
         raise Unusable(f'field steps: must be a list of {{"question": ..., "answer": ...}}, got {value!r:.60}')

@@ -191,7 +191,7 @@ def _separated(path: Path) -> Iterator[Record | LeftOut]:
 
 
 def _comma(header: str) -> str:
-    """What separates the cells of a .csv: a semicolon if the header has these and no comma, as spreadsheets of some countries write."""
+    """What separates the cells of a .csv: in some countries spreadsheets write semicolons, and then no comma is in the header."""
     return ";" if ";" in header and "," not in header else ","
 
 

@@ -46,18 +46,17 @@ def for_the_task(sections: Sequence[Section], run: Run) -> list[Section]:
     untested = all(claim.get("verdict") == "not testable here" for claim in run.claims)
     silent = (*COMPARE, "claims") if untested else COMPARE
     said = [one for one in sections if one.id not in silent and (one.data or any(b.kind != "note" for b in one.blocks))]
-    left_out = [one.title for one in sections if one not in said]
+    left_out = [one.short or one.title for one in sections if one not in said]
     notes = [
         Note(
             "The questions do not say which cognitive functions they need, so they are studied as one function: this task. The "
             "study finds the heads that the task depends on and silences them beside as many random heads; it cannot tell what "
             "the heads do. In the tables the task stands as spatial_perception."
         ),
-        Note(
-            f"Left out, because it compares functions, needs boxes, or was not run: {words.listing(left_out)}.",
-            weak=True,
-        ),
     ]
+    if left_out:
+        why = "Left out, because it compares functions, needs boxes, or was not run"
+        notes.append(Note(f"{why}: {words.listing(left_out)}.", weak=True))
     few = run.settings.get("too_few")
     if isinstance(few, list) and few:
         notes.append(Note(f"There are few pictures. {' '.join(map(str, few))}"))

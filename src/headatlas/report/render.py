@@ -27,6 +27,7 @@ from headatlas.report.one_task import for_the_task, is_one_task, only_the_task
 from headatlas.report.page import Page
 from headatlas.report.registry import build_sections
 from headatlas.report.sections.heads import selected_heads
+from headatlas.report.sections.story import opening
 from headatlas.report.tables import Run, only, read_run
 
 
@@ -57,6 +58,17 @@ def build_page(run: Run) -> Page:
     """The page of a study's report, as plain records."""
     with words.scorer_names(run.tables["scorers"]), words.one_task(is_one_task(run)):
         return _build(only_the_task(run) if is_one_task(run) else run)
+
+
+def in_short(run: Run) -> list[str]:
+    """The sentences with which the report opens, for the first scorer; of a model at chance the box that stands there instead."""
+    if at_chance(run):
+        (box,) = notices(run)
+        return [f"{box.title}.", *box.lines]
+    with words.scorer_names(run.tables["scorers"]), words.one_task(is_one_task(run)), debug_mode(False):
+        story = opening(only_the_task(run) if is_one_task(run) else run)
+    first, *others = story.sentences
+    return [f"{first} {' '.join(story.heads)}".rstrip(), *others]
 
 
 def _build(run: Run) -> Page:

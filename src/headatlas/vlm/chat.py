@@ -98,7 +98,7 @@ def conversation(
     direct: bool = False,
 ) -> Conversation:
     """The chat about a question's steps: images, preamble, question and first step in the first user turn, then one turn
-    per step.
+    per step. A first step that repeats the question adds nothing.
 
     Args:
         question: the question.
@@ -125,7 +125,9 @@ def conversation(
         raise HeadAtlasError(f"question {question.id!r}: answers must have {n_answered} entries, got {len(texts)}")
     turns = []
     for i, step in enumerate(question.steps[: n_answered + (upto is not None)]):
-        user = f"{head}{question.text}\n{step.text}" if i == 0 else step.text
+        user = step.text
+        if i == 0:  # a question that is its own first step is asked once
+            user = head + question.text if step.text == question.text else f"{head}{question.text}\n{step.text}"
         turns.append(Turn(user, texts[i] if i < n_answered else None))
     return Conversation(shown, tuple(turns), question.id)
 

@@ -150,7 +150,10 @@ def _print_claims(out: Path, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from headatlas.formatting import MISSING
+    from headatlas.report.render import in_short
     from headatlas.report.sections.claims import claim_row
+    from headatlas.report.tables import read_run
 
     claims = json.loads((out / "claims.json").read_text(encoding="utf-8"))["claims"]
     if as_json:
@@ -159,8 +162,14 @@ def _print_claims(out: Path, as_json: bool) -> None:
     table = Table("claim", "scorer", "verdict", "effect", "95 % interval", "p", title="Claims")
     for claim in claims:
         row = claim_row(claim)
-        effect = " ".join(part for part in (row["effect"], row["unit"]) if part)
+        known = row["effect"] != MISSING and row["unit"]
+        effect = f"{row['effect']} {row['unit']}" if known else row["effect"]
         cells = (f"{claim['id']} {claim['title']}", claim["scorer"], row["verdict"], effect, row["interval"], row["p"])
         table.add_row(*map(shown, cells))
-    Console().print(table)
+    if any(claim["verdict"] != "not testable here" for claim in claims):
+        Console().print(table)
+    else:
+        print("The paper's claims cannot be tested with this run.")
+    for sentence in in_short(read_run(out)):
+        print(sentence)
     print(f"report: {out / 'report.html'}")

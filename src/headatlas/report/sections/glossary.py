@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headatlas.cogvsr.functions import FUNCTIONS, MEANINGS, SPATIAL, TITLES
+from headatlas.report.one_task import is_one_task
 from headatlas.report.page import Section
 from headatlas.report.registry import section
 from headatlas.report.tables import Run
@@ -44,11 +45,15 @@ TERMS = (
 @section("words", order=220)
 def glossary_section(run: Run) -> Section:
     """The terms and the eight functions."""
-    functions = [{"title": TITLES[name], "meaning": MEANINGS[name], "spatial": name in SPATIAL} for name in FUNCTIONS]
+    one_task = is_one_task(run)
+    named = () if one_task else FUNCTIONS
+    functions = [{"title": TITLES[name], "meaning": MEANINGS[name], "spatial": name in SPATIAL} for name in named]
     return Section(
         id="words",
         title="Words used in this report",
-        intro="The terms used below, and the eight functions that steps are sorted into.",
+        intro="The terms used here."
+        if one_task
+        else "The terms used here, and the eight functions that steps are sorted into.",
         kind="glossary",
         data={"terms": TERMS, "functions": functions},
         short="Words used",

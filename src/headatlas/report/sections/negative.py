@@ -68,7 +68,7 @@ def silenced(rows: pd.DataFrame, column: str) -> tuple[pd.DataFrame, tuple[Note,
     if not missing:
         return kept, ()
     if kept.empty:
-        return kept, (Note("No head was selected for any function, so none was silenced.", weak=True),)
+        return kept, (Note("No head was selected, so none was silenced.", weak=True),)
     return kept, (Note(f"Left out, because no head was selected: {words.listing(missing)}.", weak=True),)
 
 

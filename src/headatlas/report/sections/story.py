@@ -54,11 +54,17 @@ def story_section(run: Run) -> Section:
     )
 
 
+def opening(run: Run) -> Story:
+    """The opening of the first scorer."""
+    scorers = all_scorers(run)
+    return _story(run, scorers[0]) if scorers else Story(("No heads were scored in this run.",))
+
+
 def _story(run: Run, scorer: str) -> Story:
     function, row = _subject(run, scorer)
     heads = _heads(run, scorer, function, row)
     if not heads:
-        sentences = (_none(run, scorer), *_elsewhere(run, scorer), *_shared(run))
+        sentences = (_none(run, scorer), *_too_few(run), *_elsewhere(run, scorer), *_shared(run))
         return Story(sentences, map=_map(run, scorer, function))
     third, bars, caption = _without(run, scorer, function, row)
     shots, about = _shots(run, function, heads)
@@ -127,17 +133,21 @@ def _none(run: Run, scorer: str) -> str:
     return f"Of the {_total(run)} none stands out for {task}{how}" + (f": {reason}." if reason else ".")
 
 
+def _too_few(run: Run) -> tuple[str, ...]:
+    """The sentence that says so if split S has too few pictures for any head to be selected."""
+    few = run.settings.get("too_few")
+    if not isinstance(few, list) or not any(str(one).startswith("Split S ") for one in few):
+        return ()
+    return ("Too few pictures were there to tell a head from chance, so this does not mean that there are none.",)
+
+
 def _elsewhere(run: Run, scorer: str) -> tuple[str, ...]:
     """The sentence on the other scorers that found heads for a spatial function, if any did."""
     counts = {
         name: len({h for f in SPATIAL for h in selected_heads(run, name).get(f, [])}) for name in all_scorers(run)
     }
     found = [f"{words.count(n)} by {words.scorer_title(name)}" for name, n in counts.items() if n and name != scorer]
-    return (
-        (f"Other ways of finding heads do name some: {words.listing(found)} (the buttons above show them).",)
-        if found
-        else ()
-    )
+    return (f"Other ways of finding heads do name some: {words.listing(found)}.",) if found else ()
 
 
 def _look(run: Run, function: str, heads: list[str]) -> str:

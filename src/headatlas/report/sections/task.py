@@ -10,6 +10,7 @@ from headatlas.report.blocks import gap
 from headatlas.report.charts import dots
 from headatlas.report.charts.theme import BLUE, GREY, ORANGE, RED
 from headatlas.report.figures import in_points, legend, one_chart
+from headatlas.report.one_task import is_one_task
 from headatlas.report.page import Block, Figure, Note, Section, Swatch, Table
 from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
@@ -37,7 +38,7 @@ def task_section(run: Run) -> Section:
             blocks.append(_accuracy(rows, name, title))
     if len(baseline):
         blocks.append(_unparsable(baseline))
-    blocks += gap(run, "metrics")
+    blocks += () if is_one_task(run) else gap(run, "metrics")  # they are about the spatial functions
     if len(metrics):
         blocks.append(_metrics(metrics))
     return Section(
