@@ -6,7 +6,8 @@ Copy this file to `lmms_eval/models/simple/qwen2_5_vl_recipe.py`, add `"qwen2_5_
     lmms_eval --model qwen2_5_vl_recipe --tasks ... \
         --model_args pretrained=Qwen/Qwen2.5-VL-3B-Instruct,recipe=runs/mine/recipes/gain.recipe
 
-lmms-eval loads the model in bfloat16, so the recipe must have been made in bfloat16, too.
+lmms-eval loads the model in bfloat16, so the recipe must have been made in bfloat16, too (`headatlas activate --dtype bfloat16`).
+Run with lmms-eval 0.7.3 and ref-qwen.
 """
 
 from lmms_eval.api.registry import register_model
