@@ -6,7 +6,7 @@ Copy this file next to `vlmeval/config.py`, import it there, and add to `support
                                     recipe="runs/mine/recipes/gain.recipe", use_custom_prompt=False)
 
 VLMEvalKit loads the checkpoint's own dtype, bfloat16, so the recipe must have been made in bfloat16, too
-(`headatlas activate --dtype bfloat16`). Read against the source of August 2026; not run, because the class refuses to start without
+(`headatlas activate --dtype bfloat16`). Read against the source of August 2026; not run: the class refuses to start without
 a GPU and flash-attention.
 """
 
