@@ -35,7 +35,7 @@ MATH: dict[str, Ways] = {
         "How far is it from one number to the other?",
         "Subtract the smaller number from the larger: what do you get?",
         "Tell me the distance between the two numbers.",
-        "By how much is the larger number larger?",
+        "By how much is the larger number bigger than the other?",
         "What must be added to the smaller number to reach the larger?",
         "How big is the gap between the two numbers?",
         held_out=(

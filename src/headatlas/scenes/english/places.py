@@ -8,7 +8,7 @@ SPATIAL: dict[str, Ways] = {
     "column_of": ways(
         "In what column can the {a} be found?",
         "Tell me the column number of the {a}.",
-        "If you number the columns, which number does the {a} get?",
+        "If you count the columns from the left, which one is the {a} in?",
         "Which of the six columns holds the {a}?",
         "Find the {a} and give its column.",
         "From left to right, which column is the {a} in?",
@@ -21,7 +21,7 @@ SPATIAL: dict[str, Ways] = {
     "row_of": ways(
         "In what row can the {a} be found?",
         "Tell me the row number of the {a}.",
-        "If you number the rows, which number does the {a} get?",
+        "If you count the rows from the top, which one is the {a} in?",
         "Which of the six rows holds the {a}?",
         "Find the {a} and give its row.",
         "From top to bottom, which row is the {a} in?",
@@ -32,11 +32,11 @@ SPATIAL: dict[str, Ways] = {
         ),
     ),
     "half_of": ways(
-        "Cut the picture into a {side0} and a {side1} half: which has the {a}?",
+        "Divide the picture into a {side0} and a {side1} half: which half is the {a} in?",
         "Tell me which half you find the {a} in, the {side0} one or the {side1} one.",
         "Would you look for the {a} in the {side0} half or in the {side1} half?",
         "Which half is the {a} in: the {side0} one or the {side1} one?",
-        "Is the {a} part of the {side0} half or of the {side1} half?",
+        "Does the {a} belong to the {side0} half or the {side1} half?",
         "Of the {side0} and the {side1} half, which contains the {a}?",
         held_out=(
             "Is it the {side0} or the {side1} half that holds the {a}?",
@@ -52,7 +52,7 @@ SPATIAL: dict[str, Ways] = {
         "Where does the front end of the {a} point: up, down, left or right?",
         "Is the {a} turned up, right, down or left?",
         held_out=(
-            "Up, down, left or right: how is the {a} turned?",
+            "Up, down, left or right: which way is the {a} turned?",
             "In which direction does the front of the {a} point?",
             "Which direction is the {a} pointing in?",
         ),
@@ -62,7 +62,7 @@ SPATIAL: dict[str, Ways] = {
         "At what distance is the {a}, near, middle or far?",
         "Judge the depth of the {a}: near, middle or far?",
         "Of the three depths, which one is the {a} at?",
-        "Is the {a} at the near, the middle or the far depth?",
+        "Is the {a} near, at a middle distance, or far?",
         "How deep in the scene is the {a}: near, middle or far?",
         held_out=(
             "What is the distance to the {a}: far, middle or near?",
@@ -85,7 +85,7 @@ SPATIAL: dict[str, Ways] = {
     ),
     "extreme": ways(
         "Going to the {side}, which thing would you reach last?",
-        "No other thing is as far to the {side}: what is it?",
+        "Which thing is farther to the {side} than any other?",
         "Starting from the {side} edge, which thing do you meet first?",
         "Tell me which of the things lies at the very {side}.",
         "What is the last thing on the {side}?",
@@ -101,7 +101,7 @@ SPATIAL: dict[str, Ways] = {
         "Look {where} and count: how many {what} are there?",
         "If you count {what} {where}, what number do you get?",
         "How many {what} can you find {where}?",
-        "What is your count of the {what} {where}?",
+        "Can you count the {what} {where} for me?",
         "Are there {what} {where}, and if so, how many?",
         held_out=(
             "How many {what} do you spot {where}?",
@@ -155,7 +155,7 @@ RELATIONS: dict[str, Ways] = {
     "same_way": ways(
         "Do the {a} and the {b} look in the same direction?",
         "Are the {a} and the {b} pointing the same way?",
-        "Do the {a} and the {b} both face in one direction?",
+        "Do the {a} and the {b} both face the same way?",
         "Tell me whether the {a} and the {b} are headed the same way.",
         "Does the {a} have the same orientation as the {b}?",
         "Compare the directions of the {a} and the {b}: do they match?",
@@ -168,7 +168,7 @@ RELATIONS: dict[str, Ways] = {
     "ahead": ways(
         "Is the {a} looking in the direction of the {b}?",
         "If the {a} moved forward, would it get closer to the {b}?",
-        "Tell me whether the {a} has its front toward the {b}.",
+        "Tell me whether the front of the {a} is turned to the {b}.",
         "Is the {b} ahead of the {a} rather than behind it?",
         "Is the {a} turned so that it sees the {b}?",
         "From where it is, is the {a} looking toward the {b}?",
@@ -214,13 +214,13 @@ RELATIONS: dict[str, Ways] = {
         held_out=(
             "Between the {b} and the {c}, which one is nearest to the {a}?",
             "From where the {a} is, which is the shorter distance away, the {b} or the {c}?",
-            "Does the {b} or the {c} leave less space between itself and the {a}?",
+            "Which one has less space between it and the {a}, the {b} or the {c}?",
         ),
     ),
     "own_hand": ways(
         "Is the {b} to the left or to the right of the {a}, as the {a} itself would say?",
         "Put yourself in the place of the {a}: is the {b} on your left or right?",
-        "On which hand of the {a} is the {b}, left or right?",
+        "From where the {a} stands, is the {b} on its left or its right?",
         "If the {a} could speak, would it say that the {b} is on its left or on its right?",
         "Tell me whether the {a} has the {b} on its left or its right.",
         "From the viewpoint of the {a}, does the {b} lie left or right?",

@@ -47,12 +47,12 @@ QUESTIONS: dict[str, Ways] = {
     ),
     "near_far": ways(
         "Which of the two is closer to the viewer, the {a} or the {b}?",
-        "Which do you have closer to you: the {a} or the {b}?",
-        "Is the {a} the nearer thing, or is the {b}?",
+        "Which one is closer to you: the {a} or the {b}?",
+        "Is the {a} nearer, or is the {b}?",
         "Compare the {a} with the {b}. Which is nearer?",
         held_out=(
             "Would I reach the {a} or the {b} first?",
-            "Whose distance from you is smaller, that of the {a} or that of the {b}?",
+            "Which one is at the smaller distance from you, the {a} or the {b}?",
         ),
     ),
     "front_behind": ways(
@@ -69,7 +69,7 @@ QUESTIONS: dict[str, Ways] = {
         "In which direction is the {a} looking?",
         "Which way is the front of the {a}: up, right, down or left?",
         "Tell me which way the {a} is pointing.",
-        "What is the direction of the {a}: up, down, left or right?",
+        "What direction does the {a} face: up, down, left or right?",
         held_out=(
             "In which direction has the {a} been turned?",
             "Is the {a} looking up, down, left or right?",
@@ -79,10 +79,10 @@ QUESTIONS: dict[str, Ways] = {
         "Are the {a} and the {b} looking in the same direction?",
         "Do the {a} and the {b} point in the same direction?",
         "Is the direction of the {a} the same as that of the {b}?",
-        "Would you say that the {a} and the {b} face one and the same way?",
+        "Would you say that the {a} and the {b} face in the same direction?",
         held_out=(
             "Have the {a} and the {b} been turned in the same direction?",
-            "Do the {a} and the {b} agree in the direction they face?",
+            "Do the directions of the {a} and the {b} agree?",
         ),
     ),
     "toward": ways(
@@ -92,7 +92,7 @@ QUESTIONS: dict[str, Ways] = {
         "When the {a} looks forward, does the {b} lie ahead?",
         held_out=(
             "Without turning, could the {a} see the {b}?",
-            "Is the {a} pointing in such a direction that the {b} is ahead?",
+            "Given the way the {a} points, does it have the {b} ahead?",
         ),
     ),
     "between": ways(
@@ -101,7 +101,7 @@ QUESTIONS: dict[str, Ways] = {
         "Going by columns, are the {a} and the {b} on either side of the {c}?",
         "Would you say that, by column, the {a} and the {b} have the {c} in between?",
         held_out=(
-            "By column, is it between the {a} and the {b} that you find the {c}?",
+            "Going by columns alone, would you find the {c} between the {a} and the {b}?",
             "Sort the {a}, the {b} and the {c} by column: is the {c} in the middle?",
         ),
     ),
@@ -118,7 +118,7 @@ QUESTIONS: dict[str, Ways] = {
     "count_in": ways(
         "Tell me the number of {what} that are {where}.",
         "How many {what} do we have {where}?",
-        "What number of {what} do you see {where}?",
+        "What is the number of {what} that you see {where}?",
         "Please count: how many {what} are there {where}?",
         held_out=(
             "Could you tell me how many {what} there are {where}?",
@@ -138,7 +138,7 @@ QUESTIONS: dict[str, Ways] = {
     "apart": ways(
         "What is the distance in {line}s from the {a} to the {b}?",
         "How many {line}s do you have to move to get from the {a} to the {b}?",
-        "By how many {line}s do the {a} and the {b} differ?",
+        "By how many {line}s are the {a} and the {b} separated?",
         "Counting {line}s, how far is the {a} from the {b}?",
         held_out=(
             "How many {line}s away is the {a} from the {b}?",
@@ -162,7 +162,7 @@ QUESTIONS: dict[str, Ways] = {
         "Is the {a} farther from the {b} or from the {c}?",
         held_out=(
             "Seen from the {a}, which is more distant, the {b} or the {c}?",
-            "Between the {a} and which other is there more space, the {b} or the {c}?",
+            "Which one has more space between it and the {a}, the {b} or the {c}?",
         ),
     ),
     "viewpoint": ways(
@@ -178,8 +178,8 @@ QUESTIONS: dict[str, Ways] = {
     "multi_hop": ways(
         "Find the thing that is farthest to the {side}. What is its {trait}?",
         "Tell me the {trait} of whatever is at the very {side}.",
-        "One thing is more to the {side} than all others: what is its {trait}?",
-        "Of the thing nearest to the {side} edge, what is the {trait}?",
+        "One thing is farther to the {side} than all the others: what is its {trait}?",
+        "What {trait} does the thing nearest to the {side} edge have?",
         held_out=(
             "What is the {trait} of the outermost thing on the {side}?",
             "Go to the last thing on the {side}: what is its {trait}?",

@@ -9,7 +9,7 @@ EXTRACTION: dict[str, Ways] = {
         "List the things in the question in order; which heads the list?",
         "Which of the things does the question bring up first?",
         "Read the question again: whose name comes before all others?",
-        "Quote the earliest thing in the question.",
+        "Name the earliest thing in the question.",
         "Which thing does the question refer to before any other?",
         "In the text of the question, which thing comes first?",
         held_out=(
@@ -22,7 +22,7 @@ EXTRACTION: dict[str, Ways] = {
         "List the things in the question in order; which is number two?",
         "Which of the things does the question bring up second?",
         "Read the question again: whose name follows the first one?",
-        "Quote the second thing in the question.",
+        "Name the thing that is second in the question.",
         "Which thing does the question refer to directly after the first?",
         "In the text of the question, which thing comes second?",
         held_out=(
@@ -167,7 +167,7 @@ RECALL: dict[str, Ways] = {
     ),
     "own_side": ways(
         "For a thing facing that way, which side of the picture is its own {hand}?",
-        "Turned like that, on which side does the thing have its {hand}?",
+        "Turned like that, which side of the picture is the thing's {hand}?",
         "Imagine you face the same way. On which side is your {hand}?",
         "Given the way it faces, where does its {hand} point: left, right, above or below?",
         "When the thing faces that way, which side does its own {hand} correspond to?",

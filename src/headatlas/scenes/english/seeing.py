@@ -79,7 +79,7 @@ HIGH_LEVEL: dict[str, Ways] = {
         "What's the background like: meadow, beach, snow or night?",
         "Tell me what kind of place the things are in.",
         "In what kind of setting do you see all this?",
-        "What do you see behind the things: which place?",
+        "What kind of place do you see behind the things?",
         "Which of these is the scene: meadow, beach, snow or night?",
         held_out=(
             "Is the scene a meadow, a beach, snow or night?",
@@ -92,7 +92,7 @@ HIGH_LEVEL: dict[str, Ways] = {
         "Which of the things has the color {color} and a {texture} texture?",
         "I'm looking for something {texture} and {color}: what is it?",
         "Tell me what sort of thing is {texture} and {color}.",
-        "What do you call the thing with a {texture} surface and {color} paint?",
+        "What do you call the {color} thing with a {texture} surface?",
         "Find the {color} thing that is {texture}. What is it?",
         held_out=(
             "One thing is {texture} and its color is {color}. What is that thing?",
