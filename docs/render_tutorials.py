@@ -56,7 +56,8 @@ def shown(value: Any, picture: Path) -> str:
         picture.write_bytes(vl_convert.vegalite_to_png(value.to_json(), scale=1.5))
         return f"![Chart made by the cell above]({picture.name})\n"
     if isinstance(value, pd.DataFrame):
-        return value.to_html(border=0) + "\n"
+        # The site gives only tables without a class its lines and spacing.
+        return value.to_html(border=0).replace('<table class="dataframe">', "<table>") + "\n"
     return f"```text\n{value!r}\n```\n"
 
 

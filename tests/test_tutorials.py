@@ -33,6 +33,7 @@ def test_the_notebook_runs(notebook, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     page = (tmp_path / f"{notebook.stem}.md").read_text(encoding="utf-8")
     assert "```python" in page
+    assert "<table class" not in page
     assert set(re.findall(r"\]\(([^)/]+\.png)\)", page)) == {picture.name for picture in tmp_path.glob("*.png")}
 
 
@@ -43,6 +44,7 @@ def test_the_page_shows_the_notebooks_code(notebook, renderer):
         assert source in page, "run python docs/render_tutorials.py"
         assert kind in ("markdown", "code")
     assert f"tutorials/{notebook.stem}.md" in (DOCS.parent / "zensical.toml").read_text(encoding="utf-8")
+    assert "<table class" not in page, "the site does not style tables with a class"
     for line in page.splitlines():
         if line.startswith("!["):
             assert (notebook.parent / line.rpartition("(")[2].rstrip(")")).is_file(), line
