@@ -48,8 +48,22 @@ def test_arrays_that_are_missing_or_others_are_refused(atlas, tmp_path):
 
 def test_an_atlas_prints_a_few_lines(atlas):
     assert len(repr(atlas).splitlines()) <= 12
+    assert "<b>" not in Atlas("<b>")._repr_html_()
+    assert atlas._repr_html_().count("<tr>") == 8
     assert "spatial_perception" in repr(atlas)
     assert repr(Atlas("m")) == "Atlas of m: empty"
+
+
+def test_an_atlas_prints_no_head_as_found_that_is_not(scores_of):
+    values = np.zeros((8, 2, 5))
+    values[:, 0, 1] = 1.0
+    chance = repr(Atlas("m", {"ablation": scores_of(values, pvalues=np.full(values.shape, 0.4))}))
+    assert "none above chance; the highest are L0.H1" in chance
+    assert "not tested against chance" in repr(Atlas("m", {"ablation": scores_of(values)}))
+    p = np.ones(values.shape)
+    p[0, 0, 1] = 1e-9
+    found = repr(Atlas("m", {"ablation": scores_of(values, pvalues=p)})).splitlines()
+    assert found[2].split() == ["spatial_perception", "L0.H1"]
 
 
 def test_json_is_plain(atlas, tmp_path):

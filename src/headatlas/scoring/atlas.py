@@ -7,6 +7,7 @@ and are in `atlas.npz` (no pickle), whose SHA-256 the JSON file holds.
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import os
 import zipfile
@@ -26,6 +27,9 @@ from headatlas.scoring.base import ActivationsLike, PerSample, Scores, ScoringIn
 from headatlas.scoring.select import ranking, select
 
 FORMAT = 2
+
+SHOWN = 6
+"""Heads of a function that are printed."""
 
 PARTS = ("values", "function", "cluster")
 """Arrays of `PerSample`."""
@@ -52,10 +56,36 @@ class Atlas:
         lines = [
             f"Atlas of {self.model or 'a model'}: {layers} layers x {heads} heads, scored by {', '.join(self.scores)}"
         ]
-        for function in self.functions:
-            best = [str(head) for head in self.ranking(function)[:3]]
-            lines.append(f"  {function:24s} best by {next(iter(self.scores))}: {', '.join(best)}")
+        lines += [f"heads by {next(iter(self.scores))}:"]
+        lines += [f"  {function:24s} {text}" for function, text in self._summary()]
         return "\n".join([*lines, "  .heads(function, scorer, selector) selects, .scores[name] has the numbers"])
+
+    def _repr_html_(self) -> str:
+        """The same as a table, for notebooks."""
+        if not self.scores:
+            return f"<p>{html.escape(repr(self))}</p>"
+        layers, heads = self.shape
+        rows = "".join(
+            f'<tr><th style="text-align:left">{html.escape(function.replace("_", " "))}</th>'
+            f'<td style="text-align:left">{html.escape(text)}</td></tr>'
+            for function, text in self._summary()
+        )
+        title = (
+            f"Atlas of {self.model or 'a model'}: {layers} layers × {heads} heads, heads by {next(iter(self.scores))}"
+        )
+        return f'<table><caption style="text-align:left">{html.escape(title)}</caption>{rows}</table>'
+
+    def _summary(self) -> list[tuple[str, str]]:
+        """Each function with its heads by the first scorer; where none is above chance, with the highest."""
+        rows = []
+        for function in self.functions:
+            chosen = [str(head) for head in self.heads(function)]
+            more = f" and {len(chosen) - SHOWN} more" if len(chosen) > SHOWN else ""
+            highest = ", ".join(str(head) for head in self.ranking(function)[:3])
+            tested = self.of().pvalues is not None
+            none = f"{'none above chance' if tested else 'not tested against chance'}; the highest are {highest}"
+            rows.append((function, f"{', '.join(chosen[:SHOWN])}{more}" if chosen else none))
+        return rows
 
     @property
     def shape(self) -> tuple[int, int]:
