@@ -67,7 +67,7 @@ def study(
     """Run the complete study of a VLM and write its report. Given several VLMs, compare them as well.
 
     The stages are: data, evaluation, capture, scores, head selection, interventions, activation, claims, report.html. A study
-    that was stopped continues when the same command is given again. With several models, each has its run in OUT/<model>, and
+    that was stopped continues when the same command is given again. With several models, each has its run in OUT/MODEL, and
     OUT/report.html compares them.
 
     Examples:
