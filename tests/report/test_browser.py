@@ -112,3 +112,14 @@ def test_nothing_is_wider_than_the_screen(page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CLIPPED) == []
     page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_nothing_is_wider_than_the_paper(page):
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 with margins of 1 cm
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function("document.documentElement.dataset.ready === 'true'")
+    assert page.locator("#negative details[open]").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1280, "height": 900})
