@@ -1,6 +1,7 @@
 """The page in Chromium: click, keys, drag, type, draw, two tabs, a link, a model that fails, 28 x 28 heads, a file."""
 
 import re
+import time
 
 import pytest
 from browser import ARGUMENTS, chromium
@@ -173,6 +174,36 @@ def test_a_model_that_fails(browser, tiny_vlm, tiny_questions, serving):
         other = enter(browser, page.url)
         expect(other.locator("#trouble")).to_contain_text("device lost")
         expect(other.locator("#compare .side")).to_have_count(2)
+
+
+class Slow(Desk):
+    """A model that takes long to remove every head."""
+
+    def effects(self, request, progress):
+        for done in range(200):
+            time.sleep(0.1)
+            progress("effects", done, 200)
+        return super().effects(request, progress)
+
+
+def test_a_slow_model_says_what_one_waits_for(browser, tiny_vlm, tiny_questions, serving):
+    slow = Slow(tiny_vlm, tiny_questions, "hand")
+    slow._work |= {"effects": slow.effects}
+    with serving(slow) as at:
+        pages = [browser.new_context().new_page() for _ in range(2)]
+        first, second = pages
+        first.goto(at)
+        expect(first.locator("#progress-text")).to_contain_text("removing each head: ")
+        second.goto(at)
+        expect(second.locator("#answer")).to_contain_text("which is still at work")
+        first.locator("[data-head='L1.H2']").click()
+        first.get_by_role("button", name="Silence").click()
+        expect(first.locator("#compare")).to_contain_text("Stop ends that")
+        first.locator("#stop").click()
+        expect(first.locator("#lead")).to_contain_text("was stopped")
+        expect(first.locator("#compare .side")).to_have_count(2)
+        expect(second.locator("#answer .said")).not_to_be_empty()
+        second.locator("#stop").click()
 
 
 class Wide(Desk):

@@ -31,7 +31,7 @@ def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progre
         vlm: the model.
         data: the dataset, with the split E.
         arms: ways of showing a question, by name.
-        progress: called as `progress("reading questions", done, total)`, in ways of showing.
+        progress: called as `progress("ways of showing the questions", done, total)`, in ways of showing.
 
     Returns:
         Rows of results/left_out.csv: one for each such question (`what` is `question`) and arm (`what` is `arm`).
@@ -45,7 +45,7 @@ def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progre
         raise HeadAtlasError(f"the model can read none of the {len(data)} questions: {next(iter(reasons.values()))}")
     rows = [("question", name, split_of[name], reason) for name, reason in reasons.items()]
     if progress is not None:
-        progress("reading questions", 1, 1 + len(arms))
+        progress("ways of showing the questions", 1, 1 + len(arms))
     shown = [name for name in data.ids if split_of[name] == EVALUATED and name not in reasons]
     questions = data.select(shown)
     for done, (arm, show) in enumerate(arms.items(), 2):
@@ -57,7 +57,7 @@ def find_left_out(vlm: VLM, data: Any, arms: Mapping[str, Arm], progress: Progre
         else:
             rows += [("question", name, EVALUATED, f"{why}, shown as {arm}") for name, why in refused.items()]
         if progress is not None:
-            progress("reading questions", done, 1 + len(arms))
+            progress("ways of showing the questions", done, 1 + len(arms))
     rows_of_table = pd.DataFrame(rows, columns=list(RESULTS["left_out"].names))
     return rows_of_table.drop_duplicates(["what", "name"], ignore_index=True)
 

@@ -123,7 +123,7 @@ HA.paintGrid = () => {
     for (const cell of HA.cells.values()) { cell.style.background = ""; cell.classList.remove("mark"); }
     legend.replaceChildren();
     HA.$("ranking").replaceChildren();
-    HA.$("lead").textContent = "Each square is one attention head. The colours come when a question has been answered.";
+    HA.$("lead").textContent = `Each square is one attention head. ${HA.answer ? "The colours come when each has been removed." : "The colours come when a question has been answered."}`;
     return;
   }
   HA.$("lead").textContent = view.lead;

@@ -28,7 +28,9 @@ HA.ask = async (asked) => {
   const late = () => turn !== HA.turn;
   HA.remember();
   try {
-    const answer = await HA.job("ask");
+    const answer = await HA.job("ask", {}, (news) => {
+      if (!late()) HA.$("answer").firstChild.textContent = HA.waiting(news) || "The model is thinking …";
+    });
     if (late() || !answer) return;
     HA.answer = answer;
     HA.showAnswer();
@@ -42,12 +44,13 @@ HA.ask = async (asked) => {
     if (HA.changes.length) await HA.mix(); // before the sweep, which can be long or fail
     if (late()) return;
     HA.setProgress(0, 1, "starting");
-    const effects = answer.said ? await HA.job("effects", {}, (news) => HA.setProgress(news.done, news.total, news.ahead ? "waiting for another page" : "")) : null;
+    const effects = answer.said ? await HA.job("effects", {}, (news) => HA.setProgress(news.done, news.total, news.state === "waiting" ? "waiting for the model, which is still at work" : "")) : null;
     if (late()) return;
     HA.effects = effects;
     HA.$("together").disabled = !effects;
     HA.setProgress(null);
     HA.paintGrid();
+    if (answer.said && !effects && HA.color === "effect") HA.$("lead").textContent = "The removal of each head was stopped. Ask again to start it again.";
     if (effects && !HA.selected.length) HA.select(HA.firstHead());
     else HA.showHead();
     if (effects) HA.announce(`the effect of all ${effects.heads.length} heads is shown`);
@@ -60,6 +63,12 @@ HA.ask = async (asked) => {
   } finally {
     if (!late()) document.documentElement.dataset.settled = String(turn);
   }
+};
+
+// Why a job has not begun, in words; empty once it has.
+HA.waiting = (news) => {
+  if (news.state !== "waiting") return "";
+  return HA.running.has("effects") ? "Waiting until each head has been removed; Stop ends that …" : "Waiting for the model, which is still at work …";
 };
 
 // The head to show first: the one that matters most among those that look at the picture.

@@ -45,7 +45,7 @@ HA.mix = async () => {
   box.setAttribute("aria-busy", "true");
   if (!box.childElementCount) box.replaceChildren(HA.el("p", { class: "weak" }, "Comparing …"));
   try {
-    const found = await HA.job("mix", { changes });
+    const found = await HA.job("mix", { changes }, (news) => { if (box.firstChild && box.firstChild.className === "weak") box.firstChild.textContent = HA.waiting(news) || "Comparing …"; });
     if (!found || turn !== HA.turn || changes !== HA.changes) return;
     HA.mixed = found;
     HA.showMix(found);

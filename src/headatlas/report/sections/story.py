@@ -138,7 +138,7 @@ def _too_few(run: Run) -> tuple[str, ...]:
     few = run.settings.get("too_few")
     if not isinstance(few, list) or not any(str(one).startswith("Split S ") for one in few):
         return ()
-    return ("Too few pictures were there to tell a head from chance, so this does not mean that there are none.",)
+    return ("There were too few pictures to tell a head from chance, so this does not mean that there are none.",)
 
 
 def _elsewhere(run: Run, scorer: str) -> tuple[str, ...]:
