@@ -96,7 +96,6 @@ class Runner:
         self._evaluate = evaluate
         self._splits = SplitCache(data)
         self._memory: dict[str, Callable[[], pd.DataFrame]] = {}
-        self._vision: Any = None
 
     def __repr__(self) -> str:
         model, where = getattr(self.vlm, "name", type(self.vlm).__name__), self.cache or "memory"
@@ -270,14 +269,9 @@ class Runner:
         return partial(evaluate_on_workers, self.workers)
 
     def _seeing(self) -> AbstractContextManager[Any]:
-        """Within the block a picture goes through the vision tower only once, even if many conditions show it."""
-        if not hasattr(self.vlm, "model"):
-            return nullcontext()
-        if self._vision is None:
-            from headatlas.vlm.vision import VisionMemo
-
-            self._vision = VisionMemo(self.vlm)
-        return self._vision.installed()
+        """Within the block conversations are encoded, and pictures seen by the vision tower, only once for all conditions."""
+        reading_again = getattr(self.vlm, "reading_again", None)
+        return nullcontext() if reading_again is None else reading_again()
 
     # -- cache -----------------------------------------------------------------------------------------------------
 

@@ -194,7 +194,7 @@ def sweep_shard(
     valid: Sequence[frozenset[int]] | None = None,
 ) -> bytes | None:
     """Sweep a few batches under a group of conditions; the result is written to `file` in the folder `where`, or returned."""
-    with vlm.vision.installed():
+    with vlm.reading_again():
         result = packed(sweep(vlm, chats, conditions, scope, batch_size, valid=valid))
     if where is None:
         return result
@@ -259,7 +259,7 @@ def evaluate_window(
     vlm: VLM, questions: list[Question], shown: dict[str, Any], mode: str, context: str, batch_size: int
 ) -> list[dict[str, Any]]:
     """Rows of the answers table of one window; `shown` has by question id the images and the preamble."""
-    with vlm.vision.installed():
+    with vlm.reading_again():
         answers = evaluate(vlm, questions, mode, context, batch_size, arm=lambda question: shown[question.id])
     plain = answers.astype(object)
     return [

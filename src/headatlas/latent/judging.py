@@ -39,7 +39,6 @@ from headatlas.printing import brief
 from headatlas.vlm import evaluate
 from headatlas.vlm.evaluate import unreadable
 from headatlas.vlm.recipe import HeadRecipe
-from headatlas.vlm.vision import VisionMemo
 
 log = logging.getLogger("headatlas")
 
@@ -97,7 +96,7 @@ def judge(
     questions = list(inputs.data.split("E")) if questions is None else list(questions)
     if not questions:
         raise HeadAtlasError("split 'E' has no question: build or load the dataset with that split")
-    with VisionMemo(inputs.vlm).installed():  # methods act behind the vision tower, which sees each picture once
+    with inputs.vlm.reading_again():  # methods act behind the vision tower
         return _judged(replace(inputs, shared={}), makers, questions, draws, own_context, n_boot)
 
 

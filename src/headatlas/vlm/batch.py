@@ -154,7 +154,9 @@ def encode(
             )
     side = side or ("left" if generation_prompt else "right")
     try:
-        return _encode(vlm, conversations, generation_prompt, side)
+        return vlm.encodings.batch(
+            conversations, generation_prompt, side, lambda: _encode(vlm, conversations, generation_prompt, side)
+        )
     except HeadAtlasError as error:
         if len(conversations) == 1:
             raise UnreadableError({0: f"{label(conversations[0])}{error}"}) from error

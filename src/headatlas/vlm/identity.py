@@ -52,25 +52,31 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
     Raises:
         HeadAtlasError: a weight has no values.
     """
-    tokenizer = processor.tokenizer
-    template = chat_template(processor)
     parts = {
         "architecture": f"{type(model).__name__} {_architecture(model)}",
-        "config": config_digest(model),
         "weights": weights_digest(model),
         "dtype": ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in model.parameters()})),
         "adapters": adapters(model),
-        "tokenizer": _tokenizer(tokenizer),
-        "chat_template": _short(template),
-        "date": written_date(template),
-        "end_ids": json.dumps(_end_ids(model, tokenizer)),
         "transformers": transformers.__version__,
     }
     by_hand = {"set_by_hand": set_by_hand(model), "hooks": hooks(model), "precision": _precision(model)}
     parts |= {part: value for part, value in by_hand.items() if value}
+    return parts | how_it_reads(model, processor)
+
+
+def how_it_reads(model: nn.Module, processor: Any) -> dict[str, str]:
+    """The parts of `identity` on which it depends how conversations become tokens and pixels, whatever the weights."""
+    tokenizer = processor.tokenizer
+    template = chat_template(processor)
+    parts = {
+        "config": config_digest(model),
+        "tokenizer": _tokenizer(tokenizer),
+        "chat_template": _short(template),
+        "date": written_date(template),
+        "end_ids": json.dumps(_end_ids(model, tokenizer)),
+    }
     parts |= _settings("processor", processor, leave_out=("image_processor", "tokenizer", "video_processor"))
-    parts |= _settings("image_processor", getattr(processor, "image_processor", None))
-    return parts
+    return parts | _settings("image_processor", getattr(processor, "image_processor", None))
 
 
 def fingerprint(parts: Mapping[str, str]) -> str:

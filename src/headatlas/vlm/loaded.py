@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +15,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.families import counts_positions, family_of
 from headatlas.heads import HeadGrid, find_heads
 from headatlas.vlm import identity
+from headatlas.vlm.encodings import EncodingMemo
 from headatlas.vlm.pixels import PixelCache, cache_bytes
 from headatlas.vlm.special_tokens import end_tokens, image_ids
 from headatlas.vlm.vision import VisionMemo
@@ -44,6 +47,18 @@ class LoadedModel:
     def vision(self) -> VisionMemo:
         """Cache of the vision tower's output for each picture, in use within `vlm.vision.installed()`."""
         return VisionMemo(self)
+
+    @cached_property
+    def encodings(self) -> EncodingMemo:
+        """Cache of batches, in use within `reading_again()`."""
+        return EncodingMemo(cache_bytes(self.model, 50, 64 << 20))
+
+    @contextmanager
+    def reading_again(self) -> Iterator[None]:
+        """Within the context, for work that reads the same conversations many times, every batch is encoded once and every
+        picture seen once by the vision tower; the model must not be changed other than by edits."""
+        with self.encodings.installed(self.model, self.processor), self.vision.installed():
+            yield
 
     @property
     def model(self) -> Any:

@@ -86,11 +86,12 @@ def grade(
         for done, make in enumerate(made * seeds):
             case = make(n=n, seed=done // len(made))
             parts.append(grade_case(case, scored(case, names, progress=progress), chosen))
+            out.mkdir(parents=True, exist_ok=True)
+            pd.concat(parts, ignore_index=True).to_csv(out / "grades.csv", index=False)  # what is done survives a stop
     out.mkdir(parents=True, exist_ok=True)
     page = []
     if parts:
         grades = pd.concat(parts, ignore_index=True)
-        grades.to_csv(out / "grades.csv", index=False)
         summary(grades).to_csv(out / "summary.csv", index=False)
         page.append(grading_page(grades))
         save_grading_charts(grades, out, "functional" if "functional" in chosen else chosen[0])
