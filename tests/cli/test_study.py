@@ -5,9 +5,13 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
+from synthetic_run import write_run
+
+from headatlas.cli.commands.study import _print_claims
 
 
 def headatlas(*arguments):
@@ -124,3 +128,31 @@ def test_commands_that_run_a_model_take_workers():
 def test_devices_and_a_cluster_at_once(tmp_path):
     result = headatlas("study", "ref-llava", "--devices", "cpu", "--ray", "local", "--out", tmp_path / "r")
     fails(result, "devices and ray must not be given together")
+
+
+def test_a_study_ends_with_what_it_found(tmp_path, capsys):
+    run = write_run(tmp_path / "run")
+    _print_claims(run, False)
+    told = capsys.readouterr().out
+    assert "Claims" in told
+    assert "3 stand out for spatial perception" in told
+    assert told.rstrip().endswith(str(run / "report.html"))
+
+
+@pytest.mark.parametrize("at_chance", [True, False])
+def test_a_study_that_cannot_test_the_claims_prints_no_table_of_them(tmp_path, capsys, at_chance):
+    run = write_run(tmp_path / "run")
+    file = run / ("results/metrics.csv" if at_chance else "claims.json")
+    if at_chance:
+        table = pd.read_csv(file)
+        table.loc[table["metric"] == "SS_chance_corrected", "low"] = -1.0
+        table.to_csv(file, index=False)
+    else:
+        content = json.loads(file.read_text())
+        for claim in content["claims"]:
+            claim.update(verdict="not testable here", effect=None)
+        file.write_text(json.dumps(content))
+    _print_claims(run, False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Claims" not in told
+    assert ("no better than guessing" if at_chance else "claims cannot be tested with this run") in told

@@ -151,6 +151,7 @@ def _print_claims(out: Path, as_json: bool) -> None:
     from rich.table import Table
 
     from headatlas.formatting import MISSING
+    from headatlas.report.notices import at_chance
     from headatlas.report.render import in_short
     from headatlas.report.sections.claims import claim_row
     from headatlas.report.tables import read_run
@@ -166,10 +167,12 @@ def _print_claims(out: Path, as_json: bool) -> None:
         effect = f"{row['effect']} {row['unit']}" if known else row["effect"]
         cells = (f"{claim['id']} {claim['title']}", claim["scorer"], row["verdict"], effect, row["interval"], row["p"])
         table.add_row(*map(shown, cells))
-    if any(claim["verdict"] != "not testable here" for claim in claims):
-        Console().print(table)
-    else:
-        print("The paper's claims cannot be tested with this run.")
-    for sentence in in_short(read_run(out)):
+    run = read_run(out)
+    if not at_chance(run):  # else the report has no verdicts either
+        if any(claim["verdict"] != "not testable here" for claim in claims):
+            Console().print(table)
+        else:
+            print("The paper's claims cannot be tested with this run.")
+    for sentence in in_short(run):
         print(sentence)
     print(f"report: {out / 'report.html'}")
