@@ -10,3 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import type_hook
 
 type_hook.install("headatlas")
+
+
+def pytest_addoption(parser) -> None:
+    parser.addoption("--cases", default="", help="cases of tests/campaigns to run: all, or numbers such as 17,40-45")

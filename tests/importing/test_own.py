@@ -80,6 +80,17 @@ def test_rows_say_more_where_they_can(tmp_path):
     assert made.objects[0].cls == "cup"
 
 
+def test_cells_of_a_table_say_what_lists_and_missing_fields_say(tmp_path):
+    """An empty cell is no value, and a list is one also as text."""
+    several = ["left", "right", "left"]
+    plain = draft(tmp_path, answer=several, type=["a", "b"], hint=3)
+    assert plain.answer == "left"
+    assert plain.family == "a|b"
+    assert plain.text == "3\nIs the cup left of the plate?"
+    cells = {"answer": json.dumps(several), "type": '["a", "b"]', "hint": "3", "answer_type": "", "id": "", "scene": ""}
+    assert draft(tmp_path, **cells) == plain
+
+
 def test_steps_are_taken_as_they_are(tmp_path):
     steps = [
         {
@@ -114,6 +125,11 @@ def test_steps_are_taken_as_they_are(tmp_path):
         ({"split": "test"}, "leave it out to have splits dealt"),
         ({"boxes": [[10, 10, 200, 90]]}, "divide x by its width"),
         ({"steps": [{"question": "a?", "answer": "no"}]}, "the last step must end in the answer 'yes'"),
+        ({"scene": ["a"]}, "field scene: must be a text or a number, got ['a']"),
+        ({"id": {"a": 1}}, "field id: must be a text or a number"),
+        ({"id": True}, "field id: must be a text or a number"),
+        ({"type": [[]]}, "field type: must be a text or a number"),
+        ({"hint": ["look"]}, "field hint: must be a text or a number"),
         ({"answer_type": "choice"}, "field options: is missing for a choice"),
     ],
 )

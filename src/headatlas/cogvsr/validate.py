@@ -37,8 +37,8 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        line = f"{self.where}: {f'field {self.field}: ' if self.field else ''}{self.message}"
-        # Names of fields may come from the data, so control characters are replaced.
+        line = f"{self.where[-200:]}: {f'field {self.field[:80]}: ' if self.field else ''}{self.message[:400]}"
+        # Names of fields may come from the data: they are cut, and control characters are replaced.
         return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 

@@ -82,7 +82,7 @@ def drafts_of(rows: Iterable[tuple[str, Mapping[str, Any]] | LeftOut], pictured:
 
 
 def _draft(number: int, where: str, row: Mapping[str, Any], pictured: Pictured) -> Draft:
-    name = _plain(_value(row, "id"))
+    name = _name(row, "id")
     key = name or where
     pictures = _pictures(row, key, pictured)
     question = _asked(row, "question", row)
@@ -96,8 +96,8 @@ def _draft(number: int, where: str, row: Mapping[str, Any], pictured: Pictured) 
         steps=steps,
         pictures=pictures,
         options=question.options,
-        family=_plain(_value(row, "type")),
-        group=_plain(_value(row, "scene")),
+        family=_type(row),
+        group=_name(row, "scene"),
         objects=_objects(row),
         id=name or f"{NAME}-{number}",
         split=_split(row),
@@ -122,6 +122,23 @@ def _plain(value: Any) -> str:
     return str(value).strip()
 
 
+def _name(row: Mapping[str, Any], what: str) -> str:
+    """The text of a field that holds a text or a number; "" if there is none."""
+    value = _value(row, what)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
+        raise Unusable(f"field {what}: must be a text or a number, got {value!r:.60}")
+    return _plain(value)
+
+
+def _type(row: Mapping[str, Any]) -> str:
+    """The question type; several, in a list, are joined by `|`."""
+    value = _value(row, "type")
+    value = _json(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+    if isinstance(value, (list, tuple)) and all(_plain(one) for one in value):
+        return "|".join(map(_plain, value))
+    return _name(row, "type")
+
+
 def _missing(row: Mapping[str, Any], what: str, example: str) -> Unusable:
     names = [str(name) for name, value in row.items() if value is not None]
     has = ", ".join(names[:8]) or "nothing"
@@ -139,8 +156,8 @@ def _asked(part: Mapping[str, Any], what: str, row: Mapping[str, Any]) -> Asked:
         text = part.get("subquestion")
     if not isinstance(text, str) or not text.strip():
         raise _missing(part, "question", '"question": "Is the cup left of the plate?"')
-    hint = _value(part, "hint")
-    text = f"{hint.strip()}\n{text.strip()}" if isinstance(hint, str) and hint.strip() else text.strip()
+    hint = _name(part, "hint")
+    text = f"{hint}\n{text.strip()}" if hint else text.strip()
     options = _options(part)
     answer = _answer(part)
     if isinstance(_value(part, "options"), (str, list, tuple)):
@@ -155,7 +172,7 @@ def _asked(part: Mapping[str, Any], what: str, row: Mapping[str, Any]) -> Asked:
         raise Unusable(
             f"field answer: {error}; write the text of one option, or its letter (A is the first)"
         ) from error
-    kind = part.get("answer_type")
+    kind = _value(part, "answer_type")
     if kind is None or kind == made.answer_type:
         return made
     if kind not in get_args(AnswerType):
@@ -167,6 +184,8 @@ def _asked(part: Mapping[str, Any], what: str, row: Mapping[str, Any]) -> Asked:
 
 def _answer(part: Mapping[str, Any]) -> str:
     value = _value(part, "answer")
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _json(value)  # a list in a cell of a table
     if isinstance(value, (list, tuple)) and value and all(isinstance(one, (str, int, float)) for one in value):
         value = Counter(words(one).strip() for one in value).most_common(1)[0][0]  # several people answered
     if isinstance(value, bool):
