@@ -7,10 +7,10 @@ export HF_HUB_OFFLINE := 1
 export HF_DATASETS_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install study test families smol lint types format docs bench clean
+.PHONY: help install study test campaigns families smol lint types format docs bench clean
 
 help: ## show what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ study: $(READY) ## run the complete study of a shipped VLM (14 minutes); the rep
 
 test: $(READY) ## run the tests, in two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
+
+campaigns: $(READY) ## thousands of damaged files, odd records and cut-off runs (tests/campaigns); `make test` runs a few of each
+	$(BIN)/python -m pytest tests/campaigns --cases all
 
 families: $(READY) ## prove every VLM family of the installed transformers (docs/models.md)
 	$(BIN)/python -m pytest -m slow

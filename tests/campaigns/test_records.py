@@ -92,7 +92,8 @@ def pictures(folder: Path) -> None:
 def content(data: CogVSR) -> dict[str, tuple[dict[str, Any], list[bytes]]]:
     """Every question by its id, without the split and scene that are dealt to own questions."""
     return {
-        q.id: (q.model_dump(exclude={"images", "split", "scene"}), [image.tobytes() for image in q.images]) for q in data
+        q.id: (q.model_dump(exclude={"images", "split", "scene"}), [image.tobytes() for image in q.images])
+        for q in data
     }
 
 
@@ -123,14 +124,18 @@ def column(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError, UnicodeError):
-        return pa.array([None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values], pa.string())
+        return pa.array(
+            [None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values], pa.string()
+        )
 
 
 def read(records: list[dict[str, Any]], way: str, folder: Path) -> tuple[dict[str, Any], list[str]]:
     """What is read, and the lines on what is not; an error is the only line."""
     if way == "rows":
         rows = [
-            {**r, "image": str(folder / r["image"])} if isinstance(r.get("image"), str) and r["image"][1:] == ".png" else r
+            {**r, "image": str(folder / r["image"])}
+            if isinstance(r.get("image"), str) and r["image"][1:] == ".png"
+            else r
             for r in records
         ]
         return content(from_rows(rows)), []
@@ -187,7 +192,9 @@ def test_a_record_is_read_as_it_says_or_left_out_by_name(case, plain, tmp_path):
         found, lines = read(records, way, tmp_path)
     except HeadAtlasError as error:
         line = one_line(error)
-        assert way in ("rows", "dataset") or "functions" in line or "share a picture" in line or "cannot be read" in line, line
+        assert (
+            way in ("rows", "dataset") or "functions" in line or "share a picture" in line or "cannot be read" in line
+        ), line
         if way == "dataset":
             assert [one_line(str(fault)) for fault in validate(tmp_path / "x.jsonl")], f"validate finds nothing: {line}"
         return
@@ -217,7 +224,13 @@ def faithful(record: dict[str, Any], question: dict[str, Any], way: str) -> None
     if _is_text(record.get("id")):
         assert question["id"] == record["id"].strip()
     function = record.get("function")
-    if isinstance(function, str) and function.isascii() and function.islower() and not record.get("functions") and not record.get("steps"):
+    if (
+        isinstance(function, str)
+        and function.isascii()
+        and function.islower()
+        and not record.get("functions")
+        and not record.get("steps")
+    ):
         assert question["steps"][0]["functions"] == (function,), function
     if isinstance(record.get("boxes"), list) and record["boxes"] and not record.get("steps"):
         boxes = record["boxes"] if isinstance(record["boxes"][0], (list, dict)) else [record["boxes"]]
@@ -241,17 +254,27 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def same_in_other_ways(records: list[dict[str, Any]], way: str, found: dict[str, Any], lines: list[str], folder: Path) -> None:
+def same_in_other_ways(
+    records: list[dict[str, Any]], way: str, found: dict[str, Any], lines: list[str], folder: Path
+) -> None:
     """What JSON lines say, the same rows say in memory and, where they hold texts and lists only, in a table."""
     images = [
         one  # numbers as names, and addresses, are for files only
         for record in records
         for one in (record["image"] if isinstance(record.get("image"), list) else [record.get("image")])
     ]
-    if lines or way != "jsonl" or any(not isinstance(one, str) or one.startswith(("http", "data:")) for one in images):
+    if (
+        lines
+        or way != "jsonl"
+        or any(not isinstance(one, str) or one.startswith(("http", "data:", "[")) for one in images)
+    ):
         return
     assert read(records, "rows", folder)[0] == found
-    plain = all(_is_text(v) or (isinstance(v, list) and v) or (isinstance(v, int) and v is not True) for r in records for v in r.values())
+    plain = all(
+        _is_text(v) or (isinstance(v, list) and v) or (isinstance(v, int) and v is not True)
+        for r in records
+        for v in r.values()
+    )
     if plain and len({tuple(r) for r in records}) <= len(records):
         (folder / "again").mkdir()
         pictures(folder / "again")

@@ -160,3 +160,23 @@ def test_a_dataset_whose_exchange_was_cut_off_is_found(written, tmp_path):
     old.mkdir()
     (old / "questions-00000.parquet").write_bytes(written[0])
     assert content(load(tmp_path / "data")) == written[1]
+
+
+def test_a_folder_that_lost_one_of_its_files_is_refused(written, tmp_path):
+    """Fewer questions would be read otherwise, without a word."""
+    for i in range(3):
+        CogVSR.from_questions([make_question(i)], tmp_path / str(i))
+    (tmp_path / "data").mkdir()
+    for i in range(3):
+        next((tmp_path / str(i)).iterdir()).rename(tmp_path / "data" / f"questions-{i:05d}.parquet")
+    assert len(load(tmp_path / "data")) == 3
+    (tmp_path / "data" / "questions-00001.parquet").unlink()
+    assert "questions-00001.parquet is missing" in outcome(tmp_path / "data")
+    assert any("questions-00001.parquet is missing" in str(fault) for fault in validate(tmp_path / "data"))
+
+
+def test_a_damaged_page_names_its_file(written, tmp_path):
+    data = bytearray(written[0])
+    data[400:1000] = bytes(600)
+    (tmp_path / "x.parquet").write_bytes(data)
+    assert "x.parquet: not a readable Parquet file" in outcome(tmp_path / "x.parquet")

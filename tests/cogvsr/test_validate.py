@@ -219,7 +219,7 @@ def test_nothing_to_check_is_an_error(tmp_path):
 def test_a_fault_is_one_printable_line(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"\\u001b]0;x\\u0007\\n": 1, "\\u001b]0;x\\u0007\\n": 2}\n')
     (tmp_path / "b.jsonl").write_text(json.dumps(record(0) | {"x" * 5000: 1}) + "\n")
-    assert [len(str(fault)) < 700 for fault in validate(tmp_path / "b.jsonl")] == [True]
+    assert max(len(str(fault)) for fault in validate(tmp_path / "b.jsonl")) < 700
     found = [str(fault) for fault in validate(tmp_path / "a.jsonl")]
     assert any("stands twice" in line for line in found)
     assert all(line.isprintable() for line in found)

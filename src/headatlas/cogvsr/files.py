@@ -6,6 +6,7 @@ A table has the columns of `rows.FEATURES` (optional ones may be missing). Its i
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,8 @@ def open_path(path: Path) -> Table:
     files = parquet_files(path)
     if not files:
         raise HeadAtlasError(f"{path} must hold Parquet files (*.parquet) or be a .jsonl file; found none")
+    if missing := missing_file(path, files):
+        raise HeadAtlasError(f"{path}: {missing}")
     schemas, largest = set(), 0
     for file in files:
         opened = open_parquet(file)
@@ -51,6 +54,15 @@ def open_path(path: Path) -> Table:
         with _quiet():
             parts = datasets.load_dataset("parquet", data_files=[str(f) for f in files], split="train")
         return checked(_whole(ArrowTable(parts)), path.name)
+
+
+def missing_file(path: Path, files: Sequence[Path]) -> str | None:
+    """What to say of a folder that has lost one of the files that `write` makes, which are numbered from 0; None if it has not."""
+    names = {file.name for file in files if re.fullmatch(r"questions-\d{5}\.parquet", file.name)}
+    for i in range(len(names)) if path.is_dir() else ():
+        if f"questions-{i:05d}.parquet" not in names:
+            return f"questions-{i:05d}.parquet is missing; copy the folder again, or make it anew"
+    return None
 
 
 def in_memory(files: Sequence[Path]) -> Table:

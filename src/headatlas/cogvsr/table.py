@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from headatlas.cogvsr.parquet import open_parquet
+from headatlas.cogvsr.parquet import open_parquet, reading
 
 
 @runtime_checkable
@@ -111,8 +111,12 @@ class _Files:
     def __init__(self, paths: Sequence[Path]):
         self._paths = list(paths)
         self._open = [open_parquet(path) for path in self._paths]
-        self._where = [(file, i) for file in self._open for i in range(file.metadata.num_row_groups)]
-        sizes = [file.metadata.row_group(i).num_rows for file, i in self._where]
+        self._where = [
+            (file, i, path)
+            for file, path in zip(self._open, self._paths, strict=True)
+            for i in range(file.metadata.num_row_groups)
+        ]
+        sizes = [file.metadata.row_group(i).num_rows for file, i, _ in self._where]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self.schema: pa.Schema = self._open[0].schema_arrow
         self.leaves = [str(leaf.path) for leaf in self._open[0].schema]
@@ -123,8 +127,10 @@ class _Files:
         with self._lock:
             if self._kept is None or self._kept[0] != (number, columns):
                 self._kept = None  # freed before the next is read, so that only one is in memory
-                file, i = self._where[number]
-                self._kept = (number, columns), file.read_row_group(i, columns=list(columns), use_threads=False)
+                file, i, path = self._where[number]
+                with reading(str(path)):
+                    read = file.read_row_group(i, columns=list(columns), use_threads=False)
+                self._kept = (number, columns), read
             return self._kept[1]
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -68,6 +68,9 @@ def validate(path: str | Path, counted: Checked | None = None) -> Iterator[Fault
     root, counted = Path(path), counted if counted is not None else Checked()
     tables = _tables(root)
     whole = _Whole()
+    if missing := files.missing_file(root, tables):
+        counted.faults += 1
+        yield Fault(root.name, "", missing)
     for table in tables:
         name = table.name if root.is_file() else table.relative_to(root).as_posix()
         for fault in _jsonl(table, name, whole) if table.suffix == ".jsonl" else _parquet(table, name, whole):

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headatlas.cogvsr.lines import BadLine, read_lines
+from headatlas.cogvsr.parquet import open_parquet
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.draft import ODD, Draft, LeftOut, Picture, Unusable, left_out
 from headatlas.importing.origin import Origin, regular
@@ -196,7 +196,7 @@ def _comma(header: str) -> str:
 
 
 def _parquet(path: Path) -> Iterator[Record | LeftOut]:
-    file = pq.ParquetFile(path)
+    file = open_parquet(path)
     schema = file.schema_arrow
     pictured = [field.name for field in schema if _is_image(field.type)]
     plain = [field.name for field in schema if field.name not in pictured]
@@ -251,7 +251,7 @@ def _cell(path: Path, group: int, row: int, column: str) -> Callable[[], bytes]:
 
 @lru_cache(maxsize=4)
 def _column(path: Path, group: int, column: str) -> pa.ChunkedArray:
-    return pq.ParquetFile(path).read_row_group(group, columns=[column]).column(column)
+    return open_parquet(path).read_row_group(group, columns=[column]).column(column)
 
 
 class Spool:
