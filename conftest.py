@@ -13,4 +13,5 @@ type_hook.install("headatlas")
 
 
 def pytest_addoption(parser) -> None:
+    """Add `--cases`, see tests/campaigns/conftest.py."""
     parser.addoption("--cases", default="", help="cases of tests/campaigns to run: all, or numbers such as 17,40-45")

@@ -8,6 +8,7 @@ their numbers.
 from __future__ import annotations
 
 import pytest
+from small_study import finished, finished_study  # noqa: F401
 
 
 def chosen(words: str, cases: int, every_time: int) -> list[int]:
@@ -33,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "campaigns" in item.path.parts and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(120))  # a case that takes longer hangs
+            item.add_marker(pytest.mark.timeout(300))  # a case that takes longer hangs
 
 
 def one_line(error: BaseException | str, longest: int = 1000) -> str:

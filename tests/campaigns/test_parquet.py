@@ -19,6 +19,7 @@ from headatlas.importing import import_dataset
 from headatlas.pictures import encode
 
 from .conftest import one_line
+from .damage import bytes_changed
 
 CASES = 400
 EVERY_TIME = 25
@@ -58,42 +59,6 @@ def written(tmp_path_factory):
     ]
     pq.write_table(pa.Table.from_pylist(own), folder / "own" / "own.parquet", row_group_size=7)
     return folder, content(data)
-
-
-def bytes_changed(data: bytes, rng: random.Random) -> bytes:
-    """The bytes of a file after an accident."""
-    changed = bytearray(data)
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    at = rng.randrange(len(data))
-    how = rng.choice(
-        ("cut", "bit", "bits", "footer", "footer", "zeros", "more", "moved", "head", "tail", "text", "twice")
-    )
-    if how == "cut":
-        del changed[at:]
-    elif how == "bit":
-        changed[at] ^= 1 << rng.randrange(8)
-    elif how == "bits":
-        for _ in range(rng.choice((2, 20, 200))):
-            changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    elif how == "footer":
-        for _ in range(rng.choice((1, 1, 4))):
-            changed[rng.randrange(footer, len(data))] = rng.randrange(256)
-    elif how == "zeros":
-        changed[at : at + 500] = bytes(len(changed[at : at + 500]))
-    elif how == "more":
-        changed[at:at] = rng.randbytes(rng.choice((1, 7, 4096)))
-    elif how == "moved":
-        to = rng.randrange(len(data))
-        changed[to : to + 64] = data[at : at + 64]
-    elif how == "head":
-        del changed[: rng.choice((1, 4, 100))]
-    elif how == "tail":
-        changed += rng.randbytes(rng.choice((1, 8, 64)))
-    elif how == "text":  # as a transfer in text mode changes line ends
-        changed = bytearray(data.replace(b"\n", b"\r\n"))
-    else:
-        changed += data
-    return bytes(changed)
 
 
 VALUES = (

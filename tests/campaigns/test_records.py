@@ -1,6 +1,6 @@
 """2,000 records, each valid but for one to three odd values: read as they say, or left out by name; none is lost.
 
-Every case is imported in one of five ways: own questions as JSON lines, CSV, Parquet or rows in memory, and the dataset's own form.
+Each case is read in one of five ways: own questions as JSON lines, CSV, Parquet or rows in memory, or as the dataset stores them.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ OWN: list[dict[str, Any]] = [
 ODD: list[Any] = [
     None, 0, 1, -1, 3, 10**30, 1.5, 1e308, float("nan"), float("inf"), True, False, "", " ", "x", "A", "B", "yes", "no", "No.",
     "Left", "3 cups", "-0", "007", "1e3", "null", "nan", "\ud800", "a\0b", "\x1b[31m", "\u202ey\u200b", "a\nb", "[", "[]", "{}",
-    "[1, 2]", '["a", "b"]', "a|b", "../../x", "/etc/passwd", "~/x", "http://127.0.0.1:9/x.png", "data:image/png;base64,AA", "1.png",
-    "9.png", "y" * 120_000, [], {}, [[]], [None], [1, 2, 3, 4], [0, 0, 1, 1], [[0, 0, 1, 1]], [0.9, 0.9, 0.1, 0.1],
+    "[1, 2]", '["a", "b"]', "a|b", "../../x", "/etc/passwd", "~/x", "http://127.0.0.1:9/x.png", "data:image/png;base64,AA",
+    "1.png", "9.png", "y" * 120_000, [], {}, [[]], [None], [1, 2, 3, 4], [0, 0, 1, 1], [[0, 0, 1, 1]], [0.9, 0.9, 0.1, 0.1],
     ["a", 1], ["left", "left"], ["yes", "no"], [{}], {"a": 1}, {"A": "left", "B": "right"}, [STEP], [LAST], -(2**63) - 1,
 ]  # fmt: skip
 NAMES = ("image", "question", "answer", "options", "function", "scene", "type", "id", "split", "boxes", "objects", "steps",
-         "hint", "answer_type", "images", "text", "choices", "label", "index", "target", "A", "B", "\n", "__class__", "x" * 3000)  # fmt: skip
+         "hint", "answer_type", "images", "text", "choices", "label", "index", "target", "A", "B", "\n", "__class__",
+         "x" * 3000)  # fmt: skip
 
 
 def mutated(record: dict[str, Any], rng: random.Random) -> dict[str, Any]:

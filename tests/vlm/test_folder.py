@@ -168,6 +168,13 @@ def test_a_damaged_folder_is_an_error_in_one_line_or_harmless(tiny_vlm_dir, tmp_
 HARMLESS = ("generation_config.json is empty", "index with few weights")  # the file has all weights
 
 
+def test_weights_of_another_shape_are_named(tiny_vlm_dir, tmp_path):
+    folder = shutil.copytree(tiny_vlm_dir, tmp_path / "model")
+    DAMAGE["wider"](folder)
+    with pytest.raises(HeadAtlasError, match=r"weights must have the shapes that config.json says, got .*weight"):
+        load_vlm(folder, device="cpu")
+
+
 def test_code_of_a_pickle_never_runs(tiny_vlm_dir, tmp_path):
     folder = shutil.copytree(tiny_vlm_dir, tmp_path / "model")
     (folder / "model.safetensors").unlink()

@@ -57,7 +57,7 @@ def open_path(path: Path) -> Table:
 
 
 def missing_file(path: Path, files: Sequence[Path]) -> str | None:
-    """What to say of a folder that has lost one of the files that `write` makes, which are numbered from 0; None if it has not."""
+    """What to say of a folder that has lost one of the files that `write` makes, numbered from 0; None if it has not."""
     names = {file.name for file in files if re.fullmatch(r"questions-\d{5}\.parquet", file.name)}
     for i in range(len(names)) if path.is_dir() else ():
         if f"questions-{i:05d}.parquet" not in names:

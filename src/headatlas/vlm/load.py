@@ -237,6 +237,7 @@ def _model(name: str, source: str, dtype: Any, trust_remote_code: bool, options:
     from transformers import AutoModelForImageTextToText
 
     safe = {} if "gguf_file" in options else {"use_safetensors": True}
+    safe["ignore_mismatched_sizes"] = True  # they are an error below, which names one
     with _one_line(f"model {name!r}: its weights cannot be loaded"), no_bars(_is_small(source)):
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             source, dtype=dtype, output_loading_info=True, trust_remote_code=trust_remote_code, **{**safe, **options}
