@@ -17,9 +17,12 @@ from headatlas.storage import (
     DamagedError,
     beside,
     difference,
+    file_digest,
     is_sealed,
     lock_folder,
     locked,
+    read_regular,
+    read_sealed,
     recover,
     remove_parts,
     replacing,
@@ -286,6 +289,21 @@ def test_a_writers_lock_nests_and_leaves_nothing(tmp_path):
     with locked(path, "it"):
         path.mkdir()
     assert [one.name for one in path.parent.iterdir()] == ["data"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("target", ["/dev/zero", "itself", "nowhere", "."])
+def test_only_regular_files_are_read(tmp_path, target):
+    """A run directory may come from somebody else: a device would fill the memory."""
+    path = tmp_path / "x.json"
+    path.symlink_to(path if target == "itself" else target)
+    assert read_sealed(path) is None
+    with pytest.raises(OSError):
+        read_regular(path)
+    with pytest.raises(FileNotFoundError):
+        Folder.of(tmp_path).read("x.json")
+    with pytest.raises(OSError):
+        file_digest(path)
 
 
 def test_what_lies_beside_a_folder_without_a_name(tmp_path, monkeypatch):

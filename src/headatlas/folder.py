@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headatlas.errors import HeadAtlasError
-from headatlas.storage import SEAL, DamagedError, is_sealed, lock_folder, remove_tree, seal, write_whole
+from headatlas.storage import SEAL, DamagedError, is_sealed, lock_folder, read_regular, remove_tree, seal, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,14 +72,16 @@ class Folder:
         """The bytes of a file.
 
         Raises:
-            FileNotFoundError: it is not there, or a folder is in its place.
+            FileNotFoundError: it is not there, or a folder, a device or a link to itself is in its place.
         """
         try:
             if self.local is not None:
-                return (self.local / name).read_bytes()
+                return read_regular(self.local / name)
             fs, root = self._fs()
             return bytes(fs.cat_file(f"{root}/{name}"))
-        except (IsADirectoryError, NotADirectoryError) as error:
+        except OSError as error:
+            if error.errno not in (None, errno.EISDIR, errno.ENOTDIR, errno.ELOOP):
+                raise
             raise FileNotFoundError(errno.ENOENT, "not a file", f"{self.where}/{name}") from error
 
     def write(self, name: str, data: bytes) -> None:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,21 @@ class DamagedError(HeadAtlasError):
     """A file of HeadAtlas was cut off, changed or removed since it was written. Its content can be computed again."""
 
 
+def open_regular(path: Path) -> Any:
+    """Open a file for reading bytes. A pipe, device or folder is an `OSError`, and is not waited for."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(None, "it is not a regular file")
+    return file
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file. A pipe, a device or a folder is an `OSError`: it would not end, or fill the memory."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def seal(data: bytes) -> bytes:
     """`data` with its own SHA-256 digest in the place that `SEAL` marks, so that a change of any byte is noticed.
 
@@ -65,7 +81,7 @@ def is_sealed(data: bytes) -> bool:
 def read_sealed(path: Path) -> dict[str, Any] | None:
     """A sealed JSON file; None if it is missing or damaged."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         return json.loads(data) if is_sealed(data) else None
     except (OSError, ValueError):
         return None
@@ -73,7 +89,7 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
 
 def file_digest(path: Path) -> str:
     """Hex SHA-256 digest of a file on this machine."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from headatlas.activations.arrays import chunk_rows, create_arrays, has_arrays, open_arrays
+from headatlas.activations.arrays import chunk_rows, create_arrays, has_arrays, open_arrays, remove_folders
 from headatlas.folder import Folder
 from headatlas.storage import DamagedError
 
@@ -48,6 +48,23 @@ def test_changed_metadata_are_damage(tmp_path):
         path.write_text(text)
         with pytest.raises(DamagedError):
             open_arrays(folder, SHAPE, ("gold",))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("target", ["/dev/zero", "itself", "nowhere"])
+def test_links_to_no_file_are_missing_and_can_be_written_again(tmp_path, target):
+    """Reading a device would fill the memory."""
+    folder = Folder.of(tmp_path)
+    create_arrays(folder, SHAPE, ("gold",))
+    open_arrays(folder, SHAPE, ("gold",), "r+")["gold"][:] = 1
+    (chunk,) = (path for path in (tmp_path / "z.zarr").rglob("c/*/*/*/*") if path.is_file())
+    chunk.unlink()
+    chunk.symlink_to(chunk if target == "itself" else target)
+    assert np.isnan(open_arrays(folder, SHAPE, ("gold",))["gold"][:]).all()
+    remove_folders(folder, ("gold",))
+    open_arrays(folder, SHAPE, ("gold",), "r+")["gold"][:] = 2
+    assert (open_arrays(folder, SHAPE, ("gold",))["gold"][:] == 2).all()
+    assert not chunk.is_symlink()
 
 
 def test_chunks_are_about_eight_megabytes():

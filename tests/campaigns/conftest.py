@@ -7,6 +7,10 @@ their numbers.
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from small_study import finished, finished_study  # noqa: F401
 
@@ -35,6 +39,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "campaigns" in item.path.parts and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))  # a case that takes longer hangs
+
+
+MEMORY = 6 * 2**30
+"""Bytes that a case may take, whatever a file claims."""
+
+
+@pytest.fixture(autouse=True)
+def _bounded_memory() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def one_line(error: BaseException | str, longest: int = 1000) -> str:

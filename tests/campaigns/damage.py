@@ -8,15 +8,17 @@ import random
 from typing import Any
 
 ODD: tuple[Any, ...] = (
-    None, 0, 1, -1, 3, 7, 10**9, 10**30, 0.5, -2.5, 1e308, float("nan"), float("inf"), True, False, "", "x", "3", "\x1b[31m", "\ud800",
-    "../../x", "y" * 5000, [], {}, [[]], [None], [1, 2], {"a": 1}, ["a"], -(2**63) - 1,
+    None, 0, 1, -1, 3, 7, 10**9, 10**30, 0.5, -2.5, 1e308, float("nan"), float("inf"), True, False, "", "x", "3", "\x1b[31m",
+    "\ud800", "../../x", "y" * 5000, [], {}, [[]], [None], [1, 2], {"a": 1}, ["a"], -(2**63) - 1,
 )  # fmt: skip
 
 
 def bytes_changed(data: bytes, rng: random.Random) -> bytes:
     """The bytes of a file (not an empty one) after an accident; of a Parquet file, its footer is hit more often."""
     changed = bytearray(data)
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little") if data.endswith(b"PAR1") else max(len(data) - 200, 0)
+    footer = (
+        len(data) - 8 - int.from_bytes(data[-8:-4], "little") if data.endswith(b"PAR1") else max(len(data) - 200, 0)
+    )
     at = rng.randrange(len(data))
     how = rng.choice(
         ("cut", "bit", "bits", "footer", "footer", "zeros", "more", "moved", "head", "tail", "text", "twice")

@@ -1,4 +1,4 @@
-"""40 runs with damaged files: every command gives the same numbers as before, or one line; a study that is continued repairs all."""
+"""40 runs with damaged files: every command gives the same numbers or one line; a study that is continued repairs all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ KINDS = (
     "run.json", "settings.json", "timings.json", "claims.json", "atlas.json", "atlas.npz", "report.html", "stages/*.json",
     "results/*.csv", "results/*.csv", "results/*.json", "answers/*.parquet", "answers/*.parquet", "attention/*/settings.json",
     "attention/*/steps.parquet", "attention/*/parts/*", "capture/steps.parquet", "capture/parts/*", "capture/z.zarr/**/zarr.json",
-    "capture/z.zarr/*/c/**/*", "charts/*", "data/*.parquet", "examples/**/*.png", "sweep/*", "sweep/*", "explorer/*", "*/.headatlas.lock",
+    "capture/z.zarr/*/c/**/*", "charts/*", "data/*.parquet", "examples/**/*.png", "sweep/*", "sweep/*", "explorer/*",
+    "*/.headatlas.lock",
 )  # fmt: skip
 """Every kind of file that a run directory holds."""
 
@@ -101,7 +102,9 @@ def test_a_damaged_run_is_repaired_or_refused_by_name(case, whole, finished_stud
     for words in (("report", "--out", run), ("study", MODEL, "--out", run, *OPTIONS)):
         line = mistake(*words)
         if line is not None:
-            assert any(re.search(re.escape(path.name), line) for path in hit) or "move it away" in one_line(line), (names, line)
+            assert any(re.search(re.escape(path.name), line) for path in hit) or "move it away" in one_line(line), (
+                names,
+                line,
+            )
             return
     assert content(run) == content(whole), f"other numbers: {names}"
-

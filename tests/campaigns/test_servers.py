@@ -48,7 +48,9 @@ Answer = Callable[[socket.socket, "Misbehaving"], None]
 class Misbehaving(RawServer):
     """Answers rightly, except for every request that `rng` picks; `good` makes the right body of a request's."""
 
-    def __init__(self, good: Callable[[bytes], bytes], acts: list[Callable[[bytes], Answer]], rng: random.Random, share: float):
+    def __init__(
+        self, good: Callable[[bytes], bytes], acts: list[Callable[[bytes], Answer]], rng: random.Random, share: float
+    ):
         super().__init__(lambda connection: None)
         self.good, self.acts, self.rng, self.share = good, acts, rng, share
         self.right = 0
@@ -88,12 +90,16 @@ def endless(connection: socket.socket, server: Misbehaving) -> None:
 
 def kinds(rng: random.Random) -> dict[str, Callable[[bytes], Answer]]:
     """Ways to answer, by name, each drawn anew; given the right body."""
-    status = rng.choice((100, 201, 204, 206, 301, 302, 307, 304, 400, 404, 408, 409, 413, 418, 425, 429, 451, 500, 502, 503, 504, 599))
+    status = rng.choice(
+        (100, 201, 204, 206, 301, 302, 307, 304, 400, 404, 408, 409, 413, 418, 425, 429, 451, 500, 502, 503, 504, 599)
+    )
     wait = rng.choice((
         "0", "0.01", "-5", "soon", "1e3", "inf", "nan", "", " 1 ", "9" * 30, formatdate(0, usegmt=True), "Mon, 32 Jan 2030 25:00:00 GMT",
         formatdate(time.time() + 0.2, usegmt=True), formatdate(4e9, usegmt=True), "\xff",
     ))  # fmt: skip
-    where = rng.choice(("/", "http://127.0.0.1:1/x", "//x/y", "", "ftp://x", "http://[", "/a" * 40_000, "file:///etc/passwd"))
+    where = rng.choice(
+        ("/", "http://127.0.0.1:1/x", "//x/y", "", "ftp://x", "http://[", "/a" * 40_000, "file:///etc/passwd")
+    )
     header = rng.choice((
         "content-encoding: gzip", "content-encoding: br", "content-encoding: deflate, gzip", "transfer-encoding: chunked",
         "content-type: text/html; charset=nonsense", "content-length: 5", "x: " + "y" * 200_000, "no colon", "set-cookie: a\x00b",
@@ -132,7 +138,9 @@ def changed(rng: random.Random) -> dict[str, Callable[[bytes], Answer]]:
     return {
         "JSON": lambda body: sent(response(json.dumps(json_changed(json.loads(body), rng)).encode())),
         "bytes": lambda body: sent(response(bytes_changed(body, rng))),
-        "other JSON": lambda body: sent(response(rng.choice((b"null", b"[]", b"3", b"{}", b'"x"', b"[" * 9000, b"\xff\xfe", b"")))),
+        "other JSON": lambda body: sent(
+            response(rng.choice((b"null", b"[]", b"3", b"{}", b'"x"', b"[" * 9000, b"\xff\xfe", b"")))
+        ),
     }
 
 
@@ -149,7 +157,14 @@ def question(i: int) -> Question:
 
 
 def written(text: str, answer: object, kind: str, function: str, image: bool = True) -> dict[str, Any]:
-    return {"question": text, "answer": answer, "answer_type": kind, "options": [], "functions": [function], "needs_image": image}
+    return {
+        "question": text,
+        "answer": answer,
+        "answer_type": kind,
+        "options": [],
+        "functions": [function],
+        "needs_image": image,
+    }
 
 
 CHAIN = [
@@ -248,7 +263,8 @@ def ask_for_pictures(rng: random.Random, data: CogVSR, folder: Path, acts: list,
     shown = picture(3)
     with Misbehaving(lambda body: shown, acts, rng, 0.5) as server:
         rows = [
-            {"id": f"q{i}", "image": f"{server.url}/{i}.png", "question": "Is it red?", "answer": "yes"} for i in range(N)
+            {"id": f"q{i}", "image": f"{server.url}/{i}.png", "question": "Is it red?", "answer": "yes"}
+            for i in range(N)
         ]
         (folder / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         try:

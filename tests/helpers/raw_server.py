@@ -33,6 +33,10 @@ class RawServer:
         """Do nothing for this long, or until the server ends."""
         self._stopped.wait(seconds)
 
+    def answer(self, connection: socket.socket, body: bytes) -> None:
+        """Answer a request with this body."""
+        self._answer(connection)
+
     def _serve(self) -> None:
         while not self._stopped.is_set():
             try:
@@ -49,12 +53,12 @@ class RawServer:
                     data += connection.recv(65536)
                 head, _, body = data.partition(b"\r\n\r\n")
                 length = next(
-                    int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length")
+                    (int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length")), 0
                 )
                 while len(body) < length:
                     body += connection.recv(65536)
                 self.calls += 1
-                self._answer(connection)
+                self.answer(connection, body)
             except OSError:
                 pass
 

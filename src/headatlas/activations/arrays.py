@@ -37,7 +37,7 @@ def open_arrays(
     if not has_arrays(folder):
         raise DamagedError(f"{NAME} in {str(folder)!r} cannot be opened: it has no zarr.json")
     try:
-        group = zarr.open_group(_store(folder), mode=mode)  # type: ignore[arg-type]
+        group = zarr.open_group(_store(folder, mode == "r"), mode=mode)  # type: ignore[arg-type]
         arrays: dict[str, Any] = {name: group[name] for name in names}
     except Exception as error:  # zarr raises errors of every kind for a damaged zarr.json
         raise DamagedError(
@@ -73,12 +73,12 @@ def create_arrays(folder: Folder, shape: Sequence[int], names: Sequence[str]) ->
 
 
 def remove_folders(folder: Folder, names: Sequence[str]) -> None:
-    """Remove folders that are in the place of a chunk's file, where nothing could be written."""
+    """Remove folders, links to nothing and devices that are in the place of a chunk's file, where nothing could be written."""
     if folder.local is None:
         return
     for name in names:
         for path in (folder.local / NAME / name).glob("c/*/*/*/*"):
-            if path.is_dir():
+            if not path.is_file():
                 folder.remove_folder(str(path.relative_to(folder.local)))
 
 
@@ -94,10 +94,18 @@ def _create(store: Any, shape: Sequence[int], names: Sequence[str]) -> None:
         group.create_array(name, compressors=None, filters=None, fill_value=float("nan"), **layout)
 
 
-def _store(folder: Folder) -> Any:
-    """What zarr opens: a path, or a store over fsspec."""
+class _LocalStore(storage.LocalStore):
+    """A folder of regular files: a link to a device, a pipe or a folder counts as missing, and is not read."""
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        path = self.root / key
+        return await super().get(key, prototype, byte_range) if path.is_file() else None
+
+
+def _store(folder: Folder, read_only: bool = False) -> Any:
+    """What zarr opens: a store on this machine, or one over fsspec."""
     if folder.local is not None:
-        return str(folder.local / NAME)
+        return _LocalStore(folder.local / NAME, read_only=read_only)
     address = f"{folder.where.rstrip('/')}/{NAME}"
     # `local://` is a disk accessed through fsspec, which makes folders only when asked to.
     options = {"auto_mkdir": True} if folder.where.startswith("local://") else {}

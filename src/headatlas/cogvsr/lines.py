@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from headatlas.storage import open_regular
 
 LONGEST = 16 * 2**20
 """Most bytes of a line; a longer one is not read."""
@@ -49,15 +49,6 @@ def read_lines(path: Path, longest: int = LONGEST) -> Iterator[tuple[int, str | 
                 continue
             if line:
                 yield number, line
-
-
-def open_regular(path: Path) -> Any:
-    """Open a file for reading bytes. A pipe, device or folder is an `OSError`, and is not waited for."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(None, "it is not a regular file")
-    return file
 
 
 def decode(line: str) -> tuple[Any, list[str]]:

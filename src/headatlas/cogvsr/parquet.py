@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headatlas.cogvsr.lines import open_regular
 from headatlas.errors import HeadAtlasError
+from headatlas.storage import open_regular
 
 _SEAL = b"headatlas.schema"
 """Key of the schema's digest in a file's metadata."""

@@ -17,7 +17,7 @@ import pandas as pd
 from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS, Table, read_csv
 from headatlas.results.sweep_files import Sweeps, read_sweeps
-from headatlas.storage import file_digest, is_sealed
+from headatlas.storage import file_digest, is_sealed, read_regular
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def check_files(path: Path) -> None:
     """
     for marker in sorted((path / "stages").glob("*.json")):
         try:
-            data = marker.read_bytes()
+            data = read_regular(marker)
             files = json.loads(data)["files"] if is_sealed(data) else None
             damaged = None if files is None else [name for name in sorted(files) if _differs(path, name, files[name])]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -196,7 +196,7 @@ def _json(file: Path, kind: type) -> Any:
     if not file.is_file():
         return kind()
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(read_regular(file).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise HeadAtlasError(f"{file} must hold JSON ({error}): {_AGAIN}") from error
     if not isinstance(value, kind):

@@ -25,6 +25,7 @@ from headatlas.progress import Progress
 from headatlas.registry import near
 from headatlas.scoring.base import ActivationsLike, PerSample, Scores, ScoringInputs, get_scorer
 from headatlas.scoring.select import ranking, select
+from headatlas.storage import read_regular
 
 FORMAT = 2
 
@@ -168,7 +169,7 @@ class Atlas:
         """
         source = _json_path(path)
         try:
-            content = json.loads(source.read_text(encoding="utf-8"))
+            content = json.loads(read_regular(source).decode("utf-8"))
             functions, entries = tuple(content["functions"]), dict(content["scores"])
         except FileNotFoundError as error:
             raise HeadAtlasError(f"no atlas at {source}; score the activations first (headatlas score)") from error

@@ -28,6 +28,7 @@ from headatlas.storage import (
     DamagedError,
     file_digest,
     lock_folder,
+    read_regular,
     read_sealed,
     remove_parts,
     remove_tree,
@@ -272,7 +273,7 @@ class RunDir:
         if not name.endswith(".json"):
             return digest
         try:
-            value = json.loads((self.root / name).read_bytes())
+            value = json.loads(read_regular(self.root / name))
         except (OSError, ValueError):
             return digest
         return hashlib.sha256(json.dumps(_without_seconds(value), sort_keys=True).encode()).hexdigest()

@@ -16,6 +16,7 @@ import numpy as np
 from headatlas.cogvsr.functions import FUNCTIONS, check_function
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
+from headatlas.storage import read_regular
 
 Role = Literal["single", "redundant", "distributed"]
 ROLE_SIZES: dict[Role, int] = {"single": 1, "redundant": 2, "distributed": 3}
@@ -126,7 +127,7 @@ class Layout:
     def load(cls, path: str | Path) -> Layout:
         """Read a layout from a JSON file. Raises `HeadAtlasError` if it is none."""
         try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls.from_json(json.loads(read_regular(Path(path)).decode("utf-8")))
         except HeadAtlasError:
             raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -26,6 +26,7 @@ from headatlas.heads import Head
 from headatlas.reference.build import save
 from headatlas.scenes.build import build
 from headatlas.scoring.null import permutation
+from headatlas.storage import read_regular
 from headatlas.truth.layout import Layout
 from headatlas.truth.plant import Planter, PlantRecipe
 from headatlas.truth.verify import ALSO, CARRIES, NEAR, SHARE, SPARED, Verified, verify
@@ -96,7 +97,7 @@ def load_world(name: str | Path) -> World:
     """
     folder = shipped.path(str(name)) if str(name) in shipped.worlds() else Path(name)
     try:
-        content = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+        content = json.loads(read_regular(folder / "truth.json").decode("utf-8"))
         verified = tuple(_verified(one) for one in content["verified"])
         layout = Layout.from_json(content["layout"])
         return World(folder.name, folder, str(content["base"]), layout, verified)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionEdit, Edit, HeadSet
 from headatlas.heads.scope import check_scope
+from headatlas.storage import read_regular
 from headatlas.transformers_bars import no_bars
 from headatlas.vlm.identity import differences, identity
 from headatlas.vlm.low_rank import LowRank, linear_at, lora_config, updated
@@ -146,7 +147,7 @@ class HeadRecipe:
         """
         folder = Path(folder)
         try:
-            record = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+            record = json.loads(read_regular(folder / "recipe.json").decode("utf-8"))
             tensors = load_file(folder / "recipe.safetensors")
         except FileNotFoundError as error:
             raise HeadAtlasError(
