@@ -54,7 +54,7 @@ def test_the_verdicts_are_printed_model_by_model(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ((), "Missing argument"),
+        ((), "missing argument"),
         (("one",), "at least two runs"),
         (("one", "nowhere"), "must be a run directory"),
         (("one", "two", "--out", "one"), "holds the run of one model"),

@@ -50,6 +50,15 @@ MISTAKES = {
     "data decompose cogvsr-mini --out d --model m --base-url htp://x": "http",
     "data review-agreement cogvsr-mini --db nowhere.sqlite": "no such file of votes",
     "models show ref-lava": "did you mean 'ref-llava'",
+    "stduy ref-llava": "no such command 'stduy', did you mean 'study'?; headatlas --help",
+    "data biuld scenes": "no such command 'biuld', did you mean 'build'?; headatlas data --help",
+    f"{NEW} --prest paper": "no such option: --prest, did you mean '--preset'?",
+    "study": "missing argument 'MODEL...'",
+    f"{NEW} --n ten": "invalid value for '--n'",
+    "explain ref-llava none.png What?": "cannot read image",
+    "explore ref-llava --data cogvsr-mni": "did you mean 'cogvsr-mini'",
+    "explore ref-llava --run none": "no run in 'none'",
+    "explore ref-llava --recipe none": "is no recipe",
 }
 
 

@@ -17,6 +17,7 @@ import typer
 from headatlas.cli.app import make_app
 from headatlas.cli.registry import COMMANDS, Command
 from headatlas.errors import HeadAtlasError
+from headatlas.registry import near
 
 # Newer versions of typer include a click of their own: its errors are found through the one that typer names.
 _UsageError: Any = typer.BadParameter.__mro__[2]
@@ -37,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except HeadAtlasError as error:
             _fail(str(error))
         except _UsageError as error:
-            error.show()
-            sys.exit(2)
+            if not hasattr(error, "format_message") or type(error).__name__ == "NoArgsIsHelpError":
+                error.show()  # the help of a command that was called without arguments
+                sys.exit(2)
+            _fail(usage_line(error))
         except (KeyboardInterrupt, typer.Abort):
             _stop(words, received)
         except BrokenPipeError:  # the reader of our output, such as `head`, has ended
@@ -54,6 +57,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
                 raise
             _fail("the device has not enough memory: take smaller batches (for a study: --set batch_size=4)")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def usage_line(error: Any) -> str:
+    """What is printed for a mistake that typer finds: a command or an option that is none, or a missing or wrong value."""
+    context = getattr(error, "ctx", None)
+    message = " ".join(str(error.format_message()).split()).rstrip(".")
+    if option := getattr(error, "option_name", None):  # with the nearest name instead of a list of possible ones
+        known = (
+            [name for param in context.command.params for name in (*param.opts, *param.secondary_opts)]
+            if context
+            else []
+        )
+        message = f"no such option: {option}{near(str(option), [*known, '--help'])}"
+    message = message.replace(". Did you mean ", ", did you mean ")
+    help_of = f"{context.command_path} --help" if context else "headatlas --help"
+    return f"{message[:1].lower() + message[1:]}; {help_of} says what there is"
 
 
 def stopped_line(words: Sequence[str]) -> str:

@@ -30,8 +30,7 @@ def export(desk: Desk, out: str | Path, n: int = 6, progress: Progress | None = 
         HeadAtlasError: `out` has files of something else, or no question has a step that needs a picture.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "data.js").is_file())):
-        raise HeadAtlasError(f"{str(out)!r} must be a new folder, or one that --export has written, got another one")
+    check_out(out)
     chosen = _chosen(desk, n)
     if not chosen:
         raise HeadAtlasError(f"the data {desk.pictures.name!r} have no step that needs a picture")
@@ -58,6 +57,12 @@ def export(desk: Desk, out: str | Path, n: int = 6, progress: Progress | None = 
     page = page.replace('<script src="base.js">', '<script src="data.js"></script>\n<script src="base.js">')
     write_whole(out / "index.html", page.encode())
     return out / "index.html"
+
+
+def check_out(out: Path) -> None:
+    """Raise `HeadAtlasError` unless `out` is a new folder, or one that `export` has written."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "data.js").is_file())):
+        raise HeadAtlasError(f"{str(out)!r} must be a new folder, or one that --export has written, got another one")
 
 
 def _chosen(desk: Desk, n: int) -> list[Asked]:

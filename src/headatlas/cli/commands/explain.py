@@ -40,10 +40,12 @@ def explain(
     Example: headatlas explain ref-llava photo.png "which color is the car?"
     """
     import headatlas as ha
+    from headatlas.pictures import open_picture
 
+    picture = open_picture(image)  # what is wrong with it is said before the model is loaded
     vlm = loading.load(model)
     with Bars() as bars:
-        found = ha.explain(vlm, image, question, answer, groups=groups, progress=bars)
+        found = ha.explain(vlm, picture, question, answer, groups=groups, progress=bars)
     page = found.to_html(out)
     rows = found.table.head(top).to_dict("records")
     if as_json:

@@ -11,6 +11,7 @@ import typer
 from headatlas.cli import options
 from headatlas.cli.loading_options import loads_model
 from headatlas.cli.registry import command
+from headatlas.cli.study_options import existing_settings
 
 if TYPE_CHECKING:
     from headatlas.vlm.loading import Loading
@@ -57,14 +58,25 @@ def explore(
     import headatlas as ha
     from headatlas.cogvsr.sources import SOURCES
     from headatlas.explore import Desk, serve
+    from headatlas.explore.export import check_out
     from headatlas.explore.run_facts import RunFacts
+    from headatlas.vlm import HeadRecipe
 
+    # Everything that can be wrong is looked at before the model is loaded.
+    if run is not None:
+        existing_settings(run)
+    for folder in recipe or ():
+        HeadRecipe.load(folder)
+    if export is not None:
+        check_out(export)
     typer.echo("reading the model and the questions", err=True)
+    questions = None if data is None and run is not None else ha.cogvsr.load(data or "cogvsr-mini", n=MADE)
     vlm = loading.load(model)
     facts = None if run is None else RunFacts(run, vlm)
     name = data or ("cogvsr-mini" if facts is None else facts.data_name)
     n = MADE if name in SOURCES else None
-    desk = Desk(vlm, ha.cogvsr.load(name, n=MADE), name, facts, recipe or (), n)
+    questions = ha.cogvsr.load(name, n=MADE) if questions is None else questions
+    desk = Desk(vlm, questions, name, facts, recipe or (), n)
     if export is not None:
         from headatlas.cli.progress import Bars
         from headatlas.explore import export as write
