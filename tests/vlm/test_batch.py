@@ -1,9 +1,13 @@
+import contextlib
+import copy
+
 import pytest
 import torch
 from PIL import Image
 from tokenizers import normalizers
 
 from headatlas.errors import HeadAtlasError
+from headatlas.vlm import VLM, read
 from headatlas.vlm.batch import UnreadableError, encode
 from headatlas.vlm.chat import Conversation, Turn, conversation
 
@@ -169,3 +173,20 @@ def test_text_alone_is_read_where_the_processor_wants_a_picture(tiny_vlm, tiny_q
 
     monkeypatch.setattr(type(tiny_vlm.processor), "__call__", needy)
     assert torch.equal(encode(tiny_vlm, [chat]).ids, want)
+
+
+@pytest.mark.parametrize("value", [7, None, -1, 10**6])
+def test_a_changed_image_token_is_named(tiny_vlm, tiny_questions, value):
+    """transformers raises an error about features, or an AttributeError."""
+    vlm = VLM("changed", copy.deepcopy(tiny_vlm.model), tiny_vlm.processor)
+    with contextlib.suppress(Exception):  # transformers sets it, and then raises
+        vlm.model.config.image_token_id = value
+    with pytest.raises(HeadAtlasError, match=rf"^image_token_id in the model's .*\d+, '<image>'\), got {value}:"):
+        read(vlm, [conversation(tiny_questions[0])])
+
+
+def test_an_image_token_of_another_use_is_one_line(tiny_vlm, tiny_questions):
+    vlm = VLM("changed", copy.deepcopy(tiny_vlm.model), tiny_vlm.processor)
+    vlm.model.config.image_token_id = tiny_vlm.tokenizer.convert_tokens_to_ids("<|user|>")
+    with pytest.raises(HeadAtlasError, match=r"changed: a picture must have as many tokens as its features.*image_token_id=\d+"):
+        read(vlm, [conversation(tiny_questions[0])])

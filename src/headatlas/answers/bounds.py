@@ -40,8 +40,29 @@ _JOINED = (
 _AFTER = ("\u4ee5[\u4e0a\u4e0b\u5185]", "\uc774\uc0c1", "\uc774\ud558", "\ubbf8\ub9cc", "\ucd08\uacfc")
 """What stands after a number and a word that counts, in Chinese, Japanese and Korean."""
 
+_NEARLY = (
+    *("almost", "nearly", "not quite", "just (?:under|over|short of)", "slightly (?:under|over|less than|more than)"),
+    *(
+        "fast",
+        "beinahe",
+        "knapp",
+        "presque",
+        "casi",
+        "quasi",
+        "quase",
+        "bijna",
+        "n\xe4stan",
+        "n\xe6sten",
+        "prawie",
+        "t\xe9m\u011b\u0159",
+    ),
+    *("\u043f\u043e\u0447\u0442\u0438", "neredeyse", "hampir", "g\u1ea7n"),  # Russian, Turkish, Indonesian, Vietnamese
+)
+"""What says that a number is not reached, or just passed. "About 3" is an estimate, and counts."""
+
 BOUND = re.compile(
     r"\bor (?:more|less|fewer|so)\b|\d\s*\+(?!\s*[\d.])|[<>\u2264-\u2267]=?\s*-?\d"
+    rf"|\b(?:{'|'.join(_NEARLY)})\s+(?:a |an )?{AMOUNT}|(?:\u51e0\u4e4e|\u5c06\u8fd1|\uac70\uc758)\s*-?\d"
     r"|\b(?:(?:more|less|fewer|greater|higher|lower|larger|smaller) than|at (?:the )?(?:very )?(?:least|most)|up to"
     r"|(?:min|max)imum(?: of)?|as (?:many|few|much|little) as|upwards? of|in excess of|north of"
     rf"|over|under|above|below|exceed(?:s|ing)?|between)\s+(?:about\s+)?{AMOUNT}"

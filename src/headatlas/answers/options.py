@@ -94,6 +94,14 @@ _NO_NOUN = re.compile(
 """What may follow a letter, but not an article."""
 
 
+_INTRODUCED = re.compile(r"(?:^|[:\n]|\b(?:answer|option|choice)(?: is)?)\s*$")
+"""Where an answer begins."""
+_MENTIONED = re.compile(
+    r"\b(?:there (?:is|are|was|were)|(?:i|we|you)(?: can)? see|(?:it|image|picture|photo) (?:has|shows|contains)) an? $"
+)
+"""What comes before something that is only there."""
+
+
 def labelled(text: str, options: tuple[str, ...]) -> tuple[tuple[str, ...], str, dict[str, int]]:
     """Remove ambiguous letters from options and plain text: (options to look for, text to look in, letter -> option).
 
@@ -138,7 +146,15 @@ def labelled(text: str, options: tuple[str, ...]) -> tuple[tuple[str, ...], str,
             before, after = plain_text[: m.start()].split(), plain_text[m.end() :]
             of_noun = bool(before) and before[-1] in nouns
             article = m[0] in "ai" and not of_noun and not _NO_NOUN.match(after)
-            return m[0] if m[0] not in every or article or not (alone or of_noun) else word(m[0])
+            if (
+                article
+                and _INTRODUCED.search(plain_text[: m.start()])
+                and (named := re.match(r" \w+ ([a-z])\b", after))
+            ):
+                article = named[1] not in every  # "Answer: A Point B is farther" gives a letter and goes on
+            # "There is a B in it" mentions a mark; it chooses only where the options are letters and nothing else.
+            mention = bool(nouns) and _MENTIONED.search(plain_text[: m.start()]) is not None
+            return m[0] if m[0] not in every or article or mention or not (alone or of_noun) else word(m[0])
 
         return _LONE.sub(replace, plain_text)
 

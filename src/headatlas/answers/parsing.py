@@ -74,6 +74,7 @@ _RETRACTED = re.compile(
 _LONGEST = 20_000
 """Characters of a reply, without thoughts, that are read; a longer one is unparsable."""
 _LENGTH = re.compile(r"\d\s*(?:(milli|centi|kilo|)met(?:er|re)s?|([mck]?)m)\b")
+_PERCENT = re.compile(r"\d\s*%|\bper ?cent\b", re.IGNORECASE)
 _METERS = {"": 1.0, "milli": 1e-3, "m": 1e-3, "centi": 1e-2, "c": 1e-2, "kilo": 1e3, "k": 1e3}
 
 Reader = Callable[[str, tuple[str, ...], dict[str, int]], "str | None"]
@@ -103,7 +104,8 @@ def matches(text: str, gold: str, answer_type: str, options: Sequence[str] = ())
 
     Synonyms of spatial words agree ("on top of" and "above") unless both are options. A number must be exact if the gold
     answer is whole, else within half a unit of gold's last written digit ("2.5" accepts 2.45 to 2.55). Lengths are compared in
-    metres if both texts have a unit ("150 cm" and "1.5 m"); a unit that only one of them has is ignored.
+    metres if both texts have a unit ("150 cm" and "1.5 m"); a unit that only one of them has is ignored. A percentage that only
+    one of them writes agrees with its number and with the share that it is ("50 %" with "50" and with "0.5").
     """
     return _matches(text, gold, answer_type, tuple(options))
 
@@ -121,7 +123,9 @@ def _matches(text: str, gold: str, answer_type: str, options: tuple[str, ...]) -
         tolerance = 1e-9 if places is None else 0.5 * 10**-places + 1e-9
         unit, gold_unit = _meters(plain(text)), _meters(plain(gold))
         ratio = unit / gold_unit if unit and gold_unit else 1.0
-        return abs(float(said) * ratio - float(right)) <= tolerance
+        share, gold_share = _PERCENT.search(text) is not None, _PERCENT.search(gold) is not None
+        ratios = {ratio} if share == gold_share else {ratio, 0.01 if share else 100.0}
+        return any(abs(float(said) * one - float(right)) <= tolerance for one in ratios)
     if answer_type == "yes_no" or (options and said in options and right in options):
         return said == right
     return canon(gold) in (canon(said), canon(_sentence(plain(text))))

@@ -61,7 +61,7 @@ def plain(text: str) -> str:
     text = _ASIAN_CHOICE.sub(r" the answer is \1. ", _ASIAN_DENIAL.sub(r" not \1 , ", text))
     for _ in range(4):  # commands inside commands
         text = _LATEX.sub(r"\1", text)
-    text = re.sub(r"\\f?boxed?\s*\{([^{}]*)\}", r"the answer is \1", text)
+    text = _BOXED.sub(lambda box: f"{box[1]}{box[2]}" if box[1] else f"the answer is {box[2]}\n", text)
     text = re.sub(r"\{\s*([A-Za-z])\s*\}", r"(\1)", text)
     text = re.sub(r"[*_`\"“”$#{}]|\\[()\[\]]", " ", text).lower()
     text = re.sub(r"(?<!\w)'([^'\n]{1,60})'(?!\w)", r"\1", text)
@@ -235,6 +235,8 @@ _CHINESE = {
     word: float(i) for i, word in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341")
 } | {"\u4e24": 2.0}
 _DOZEN = re.compile(rf"\b(?:(?P<half>half) (?:a )?|(?P<count>\d{{1,3}}|a|{'|'.join(_NUMBERS)})[ -])dozen\b")
+_BOXED = re.compile(r"(\b(?:not|than|instead of)\s+)?\\f?boxed?\s*\{([^{}]*)\}", re.IGNORECASE)
+"""LaTeX's box around an answer; the last one counts, so each ends its line. One that is denied is none."""
 _ANSWER_TAG = re.compile(
     r"<\s*(answer|final_answer|conclusion|response|output)\s*>\s*(.*?)\s*(?:</\s*\1\s*>|$)", re.DOTALL | re.IGNORECASE
 )

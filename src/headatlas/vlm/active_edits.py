@@ -16,6 +16,7 @@ from headatlas.heads.scope import check_scope
 from headatlas.vlm.image_tokens import needs_place, placed_edits
 from headatlas.vlm.prefix import forget_positions
 from headatlas.vlm.set_by_hand import dropout_on, hooks
+from headatlas.vlm.special_tokens import images_placed
 
 if TYPE_CHECKING:
     from headatlas.vlm.batch import Batch
@@ -158,7 +159,8 @@ class ActiveEdits:
         self._refuse_dropout()
         if self._deciding:  # `AroundBatch` runs the model: the edits opened before it are on the model already
             forget_positions(vlm.model)
-            yield
+            with images_placed(vlm.name, vlm.model.config):
+                yield
             return
         before, self._within_batch = self._within_batch, True
         try:
@@ -179,6 +181,7 @@ class ActiveEdits:
                             continue
                         edits = placed_edits(vlm, batch, _for_rows(active, rows))
                         stack.enter_context(edit_heads(vlm.model, vlm.heads, edits, active.scope, positions))
+                stack.enter_context(images_placed(vlm.name, vlm.model.config))
                 yield
         finally:
             self._within_batch = before

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation
+from headatlas.vlm.special_tokens import ImageTokenError, check_image_token
 from headatlas.vlm.spans import find_spans, one_line, tokenized
 from headatlas.vlm.transcript import transcripts
 
@@ -140,6 +141,7 @@ def encode(
         side: padding side; by default left with a generation prompt (as `generate` needs) and right without.
 
     Raises:
+        ImageTokenError: the model looks for pictures at another token than its processor writes.
         UnreadableError: some conversations cannot be encoded; the message names them and the reasons.
         HeadAtlasError: no conversations, turns wrongly open or closed, or rows that the processor accepts one by one but not
             as a batch.
@@ -157,6 +159,8 @@ def encode(
         return vlm.encodings.batch(
             conversations, generation_prompt, side, lambda: _encode(vlm, conversations, generation_prompt, side)
         )
+    except ImageTokenError:
+        raise
     except HeadAtlasError as error:
         if len(conversations) == 1:
             raise UnreadableError({0: f"{label(conversations[0])}{error}"}) from error
@@ -193,6 +197,8 @@ def _encode(vlm: LoadedModel, conversations: Sequence[Conversation], generation_
     special = not (bos and texts[0].startswith(bos))
     inputs = _processed(vlm, texts, images, side, special)
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+    if images is not None:
+        check_image_token(vlm.model.config, vlm.processor, ids)
     if side == "left":
         _positions_of_left_padding(vlm, inputs, mask)
 
@@ -256,7 +262,8 @@ def _special_tokens(vlm: LoadedModel) -> dict[int, str]:
     tokenizer = vlm.tokenizer
     names = {token for token in tokenizer.all_special_tokens if isinstance(token, str)}
     names |= {str(token) for token in tokenizer.added_tokens_decoder.values() if getattr(token, "special", False)}
-    names |= set(map(str, tokenizer.convert_ids_to_tokens(list(vlm.image_ids))))
+    known = [token for token in vlm.image_ids if 0 <= token < len(tokenizer)]
+    names |= set(map(str, tokenizer.convert_ids_to_tokens(known)))
     names |= {value for name, value in vars(vlm.processor).items() if name.endswith("token") and isinstance(value, str)}
     # Some tokenizers call an ordinary word or sign special ("!" for padding).
     names = {name for name in names if len(name) > 2 and not name.isalnum()}

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from torch import Tensor
+
+from headatlas.errors import HeadAtlasError
+
+_NAMES = ("image_token_id", "image_token_index")
+
+
+class ImageTokenError(HeadAtlasError):
+    """A model's configuration and its processor disagree about the token of a picture: no question can be read."""
 
 
 def end_tokens(model: Any, tokenizer: Any) -> tuple[tuple[str, ...], frozenset[int]]:
@@ -33,8 +45,55 @@ def end_tokens(model: Any, tokenizer: Any) -> tuple[tuple[str, ...], frozenset[i
 
 def image_ids(config: Any, processor: Any) -> tuple[int, ...]:
     """Ids of the tokens at the positions of a picture; empty if neither configuration nor processor names one."""
-    for owner, name in ((config, "image_token_id"), (config, "image_token_index"), (processor, "image_token_id")):
+    for owner, name in (*((config, name) for name in _NAMES), (processor, _NAMES[0])):
         value = getattr(owner, name, None)
         if isinstance(value, int):
             return (value,)
     return ()
+
+
+def check_image_token(config: Any, processor: Any, ids: Tensor) -> None:
+    """Raise unless the model looks for its pictures at the token that its processor writes for them.
+
+    Args:
+        config: the model's configuration.
+        processor: its processor.
+        ids: token ids of texts with pictures, as the processor wrote them.
+
+    Raises:
+        ImageTokenError: the configuration names a token that is not in the texts, or none.
+    """
+    written = getattr(processor, "image_token_id", None)
+    name = next((name for name in _NAMES if hasattr(config, name)), None)
+    if name is None or not isinstance(written, int) or not bool((ids == written).any()):
+        return
+    looked_for = getattr(config, name)
+    if isinstance(looked_for, int) and bool((ids == looked_for).any()):
+        return  # Gemma's processor calls the mark before a picture its image token
+    token = processor.tokenizer.convert_ids_to_tokens(written)
+    raise ImageTokenError(
+        f"{name} in the model's configuration must be a token that its processor writes for a picture (such as {written}, {token!r}), "
+        f"got {looked_for!r:.40}: set it back, or load the model and its processor from one folder"
+    )
+
+
+@contextmanager
+def images_placed(name: str, config: Any) -> Iterator[None]:
+    """Turn what transformers raises within the block, where a picture does not fit its tokens, into one line.
+
+    Args:
+        name: of the model, for the message.
+        config: its configuration.
+    """
+    try:
+        yield
+    except HeadAtlasError:
+        raise
+    except ValueError as error:
+        if "image tokens do not match" not in str(error):
+            raise
+        named = ", ".join(f"{one}={getattr(config, one)!r:.40}" for one in _NAMES if hasattr(config, one))
+        raise HeadAtlasError(
+            f"{name}: a picture must have as many tokens as its features, got others ({' '.join(str(error).split())[:120]}); the "
+            f"configuration ({named}) and the processor must be of one model, and unchanged"
+        ) from error

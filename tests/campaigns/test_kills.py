@@ -1,0 +1,146 @@
+"""36 commands killed (SIGKILL) at random moments, once to three times, and given again: they end with the same files, bit by bit."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chat_server import Act, ChatServer
+from killed import run
+from PIL import Image
+from small_study import MODEL
+
+from headatlas.cogvsr import CogVSR
+
+from .test_servers import CHAIN, question
+
+CASES = 36
+EVERY_TIME = 2
+
+TIMED = ("timings.json", "report.html", "timings.png", "timings.svg", "report.json", "replies.sqlite")
+"""Files that hold nothing but running times and what is made of them, or replies in the order of their arrival."""
+
+STUDY = (
+    "--n", "40", "--seed", "3", "--quick", "--set", "scorers=paper,ablation", "--set", "n_random=2", "--set", "n_bootstrap=100",
+    "--set", "doses=2", "--set", "n_control_questions=8", "--set", "n_directions=2", "--set", "n_steer=1", "--set", "linear_null=5",
+    "--set", "probe_null=1", "--set", "alphas=0.5", "--set", "n_examples=1", "--set", "twin=false",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Work:
+    """A command, what it needs in its folder, and what it leaves there."""
+
+    words: Callable[[Path], list[object]]
+    prepare: Callable[[Path], None] = lambda folder: None
+
+
+def left(folder: Path) -> dict[str, bytes]:
+    """The files that a command leaves, but for running times and locks."""
+    return {
+        str(path.relative_to(folder)): without_times(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.name not in TIMED
+        and "stages" not in path.parts
+        and not path.name.endswith(".begun")
+    }
+
+
+def without_times(path: Path) -> bytes:
+    """The bytes of a file; of JSON and arrays without running times, and without the digests of files that hold them."""
+    if path.suffix == ".json":
+        return json.dumps(untimed(json.loads(path.read_bytes()))).encode()
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return b"".join(key.encode() + arrays[key].tobytes() for key in arrays.files if key != "seconds")
+    return path.read_bytes()
+
+
+def untimed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: untimed(one)
+            for key, one in value.items()
+            if key not in ("seconds", "seal") and not key.endswith(".npz")
+        }
+    return [untimed(one) for one in value] if isinstance(value, list) else value
+
+
+def pictures(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i in range(60):
+        buffer = io.BytesIO()
+        Image.effect_noise((48, 48), 20 + i).save(buffer, format="PNG")
+        (folder / f"{i}.png").write_bytes(buffer.getvalue())
+        rows.append({"id": f"q{i}", "image": f"{i}.png", "question": "Is it red?", "answer": "no"})
+    (folder / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A model that answers after a moment."""
+    with ChatServer(lambda body, n: Act(json.dumps({"steps": CHAIN}), after=0.05)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def works(server, tmp_path_factory) -> dict[str, Work]:
+    """What is killed, by name."""
+    shared = tmp_path_factory.mktemp("shared")
+    CogVSR.from_questions([question(i) for i in range(12)], shared / "single")
+    pictures(shared / "own")
+    assert run(["study", MODEL, "--out", shared / "study", *STUDY])[0] == 0
+
+    def studied(folder: Path) -> None:
+        shutil.copytree(shared / "study", folder / "run")
+
+    model = ("--model", "m", "--base-url", server.url, "--no-verify", "--concurrency", "2")
+    return {
+        "study": Work(lambda folder: ["study", MODEL, "--out", folder / "run", *STUDY]),
+        "sweep": Work(lambda folder: ["sweep", "heads", "--out", folder / "run"], studied),
+        "decompose": Work(lambda folder: ["data", "decompose", shared / "single", "--out", folder / "out", *model]),
+        "import": Work(lambda folder: ["data", "from", shared / "own" / "own.jsonl", "--out", folder / "out"]),
+        "build": Work(lambda folder: ["data", "build", "scenes", "--n", "40", "--out", folder / "out"]),
+        "capture": Work(lambda folder: ["capture", "--model", MODEL, "--out", folder / "run", *STUDY]),
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(works, tmp_path_factory) -> dict[str, tuple[dict[str, bytes], float]]:
+    """What each command leaves when nothing stops it, and the seconds it takes; filled on first use."""
+    return {}
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_command_given_again_ends_with_the_same_files(case, works, whole, server, tmp_path, tmp_path_factory):
+    rng = random.Random(case)
+    name = ("study", "sweep", "decompose", "capture", "study", "import", "sweep", "decompose", "build")[case % 9]
+    work = works[name]
+    if name not in whole:
+        folder = tmp_path_factory.mktemp(name)
+        work.prepare(folder)
+        code, seconds = run(work.words(folder))
+        assert code == 0
+        whole[name] = left(folder), seconds
+    expected, seconds = whole[name]
+    work.prepare(tmp_path)
+    paid = len(server.paid)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        run(work.words(tmp_path), kill_after=rng.uniform(0, 0.95 * seconds))
+    assert run(work.words(tmp_path))[0] == 0
+    found = left(tmp_path)
+    assert sorted(found) == sorted(expected), "other files"
+    assert [path for path in found if found[path] != expected[path]] == []
+    if name == "decompose":
+        assert len(server.paid) - paid <= 12 + 2 * 3, "replies that arrived are paid for again"
