@@ -1,10 +1,16 @@
 """Numbers, unsaved buffers, hooks and methods that somebody changed in the modules of a loaded model."""
 
 import copy
+import functools
+import re
 
 import pytest
 import torch
 from torch import nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama import modeling_llama
+from transformers.models.llama.modeling_llama import LlamaMLP
+from transformers.models.mistral.modeling_mistral import MistralMLP
 
 import headatlas as ha
 from headatlas.errors import HeadAtlasError
@@ -163,6 +169,56 @@ def test_a_replaced_forward_is_in_the_identity(own):
     real = layer(own).mlp.forward
     layer(own).mlp.forward = lambda x: real(x) * 2
     assert "layers.0.mlp.forward" in own.identity["hooks"]
+
+
+def doubled(module, x):
+    return REAL_MLP(module, x) * 2
+
+
+REAL_MLP = LlamaMLP.forward
+PATCHES = {
+    "a function": (LlamaMLP, "forward", doubled),
+    "a lambda": (LlamaMLP, "forward", lambda self, x: REAL_MLP(self, x) * 2),
+    "one that calls itself the old one": (LlamaMLP, "forward", functools.wraps(REAL_MLP)(doubled)),
+    "the method of a base class": (nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 2),
+    "__call__": (LlamaMLP, "__call__", lambda self, x: nn.Module.__call__(self, x) * 2),
+    "a function of the module": (modeling_llama, "apply_rotary_pos_emb", lambda q, k, *rest, **options: (q * 2, k * 2)),
+}
+
+
+@pytest.mark.parametrize("how", PATCHES)
+def test_a_patched_class_is_in_the_identity_and_its_answers_are_kept_apart(own, tiny_questions, monkeypatch, how):
+    before, fingerprint, bare = own.identity, own.fingerprint, answers(own, tiny_questions)
+    assert "hooks" not in before
+    where, name, patch = PATCHES[how]
+    with monkeypatch.context() as patched:
+        patched.setattr(where, name, patch, raising=False)
+        assert answers(own, tiny_questions) != pytest.approx(bare, abs=1e-6)
+        now = own.identity
+        assert f"{where.__name__}.{name} " in now["hooks"]
+        assert {key for key in {*before, *now} if before.get(key) != now.get(key)} == {"hooks"}
+        assert own.fingerprint != fingerprint
+    assert own.fingerprint == fingerprint
+
+
+def test_another_class_of_the_library_is_the_same_patch_in_each_process(own, monkeypatch):
+    monkeypatch.setattr(LlamaMLP, "forward", MistralMLP.forward)
+    assert re.fullmatch(
+        r"transformers\.models\.llama\.modeling_llama\.LlamaMLP\.forward "
+        r"transformers\.models\.mistral\.modeling_mistral\.MistralMLP\.forward [0-9a-f]{8}",
+        own.identity["hooks"],
+    )
+
+
+def test_an_attention_of_ones_own_is_in_the_identity(own, monkeypatch):
+    for one in own.model.modules():
+        if getattr(getattr(one, "config", None), "_attn_implementation", None):
+            one.config._attn_implementation = "mine"
+    ALL_ATTENTION_FUNCTIONS.register("mine", lambda *args, **options: None)
+    try:
+        assert "attention mine" in own.identity["hooks"]
+    finally:
+        del ALL_ATTENTION_FUNCTIONS._global_mapping["mine"]
 
 
 def test_image_features_are_computed_again_after_a_change(own, tiny_questions):

@@ -23,6 +23,8 @@ import torch
 from cachetools import LRUCache
 from torch import Tensor, nn
 
+from headatlas.vlm.patched import patches
+
 CLOSE = 1e-5
 """Relative difference below which a buffer is as built: another device may round its last digits differently."""
 NOT_SETTINGS = ("training", "gradient_checkpointing", "is_gradient_checkpointing", "name_or_path")
@@ -77,11 +79,12 @@ def set_by_hand(model: nn.Module) -> str:
 
 
 def hooks(model: nn.Module) -> str:
-    """Hooks and methods that somebody put on the modules by hand; empty if there are none.
+    """Hooks and methods that somebody put on the modules or their classes by hand; empty if there are none.
 
     What they do cannot be read, so the text differs between processes and from hook to hook: no stored answer is used again.
+    Only patches of installed packages are the same in each process.
     """
-    changes: dict[str, str] = {}
+    changes, installed = patches(model)
     for path, module in model.named_modules():
         for name in ("_forward_pre_hooks", "_forward_hooks"):
             for number, hook in getattr(module, name).items():
@@ -90,7 +93,8 @@ def hooks(model: nn.Module) -> str:
         forward = vars(module).get("forward")
         if forward is not None and not hasattr(module, "_hf_hook") and not _of_a_library(forward):
             changes[f"{path}.forward".lstrip(".")] = f"{_name(forward)} {id(forward)}"
-    return f"{_written(changes)} in process {_PROCESS}" if changes else ""
+    parts = [f"{_written(changes)} in process {_PROCESS}" if changes else "", _written(installed)]
+    return "; ".join(filter(None, parts))
 
 
 def dropout_on(model: nn.Module) -> str:
