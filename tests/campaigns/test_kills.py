@@ -1,4 +1,4 @@
-"""36 commands killed (SIGKILL) at random moments, once to three times, and given again: they end with the same files, bit by bit."""
+"""36 commands killed (SIGKILL) at random moments, once to three times, and given again: the same files, bit by bit."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ EVERY_TIME = 2
 TIMED = ("timings.json", "report.html", "timings.png", "timings.svg", "report.json", "replies.sqlite")
 """Files that hold nothing but running times and what is made of them, or replies in the order of their arrival."""
 
-STUDY = (
-    "--n", "40", "--seed", "3", "--quick", "--set", "scorers=paper,ablation", "--set", "n_random=2", "--set", "n_bootstrap=100",
-    "--set", "doses=2", "--set", "n_control_questions=8", "--set", "n_directions=2", "--set", "n_steer=1", "--set", "linear_null=5",
-    "--set", "probe_null=1", "--set", "alphas=0.5", "--set", "n_examples=1", "--set", "twin=false",
+SETTINGS = (
+    "scorers=paper,ablation", "n_random=2", "n_bootstrap=100", "doses=2", "n_control_questions=8", "n_directions=2",
+    "n_steer=1", "linear_null=5", "probe_null=1", "alphas=0.5", "n_examples=1", "twin=false",
 )  # fmt: skip
+STUDY = ("--n", "40", "--seed", "3", "--quick", *(word for one in SETTINGS for word in ("--set", one)))
 
 
 @dataclass(frozen=True)

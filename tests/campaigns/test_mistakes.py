@@ -1,4 +1,4 @@
-"""76 misspelled commands, options, names and settings: one line that names the right one, before a model is loaded, and no trace."""
+"""76 misspelled commands, options, names and settings: one line that names the right one, before a model is loaded."""
 
 from __future__ import annotations
 
@@ -17,32 +17,84 @@ from .damage import typo
 CASES = 76
 EVERY_TIME = 20
 
-COMMANDS = (
-    "<study> ref-llava --out r", "study <ref-llava> --out r", "study ref-llava <--out> r", "study ref-llava <--preset> paper --out r",
-    "study ref-llava --preset <strict> --out r", "study ref-llava <--quick> --out r", "study ref-llava --data <scenes> --out r",
-    "study ref-llava --data <cogvsr-mini> --out r", "study ref-llava --set <n_random>=20 --out r",
-    "study ref-llava --set scorers=<specificity>,linear --out r", "study ref-llava --set scorers=linear,<ablation> --out r",
-    "study ref-llava --set selector=<functional> --out r", "study ref-llava --set operation=<scale> --out r",
-    "study ref-llava --set tokens=<predict> --out r", "study ref-llava --set methods=<steering> --out r",
-    "study ref-llava --set detector=<ground_truth> --out r", "study ref-llava --set judged=<specificity> --out r",
-    "study ref-llava --set <alphas>=0.5,1 --out r", "study ref-llava --set probe=<strict> --out r",
-    "study ref-llava <ref-gemma> --out r", "study <models/mine> --out r", "study ref-llava --data <data/own> --out r",
-    "<capture> --model ref-llava --out r", "capture --model <ref-qwen> --out r", "<score> --out r", "score <--again> --out r",
-    "<select> --out r", "<ablate> --out r --sweep heads", "ablate --out r --sweep <heads>", "ablate --out r --sweep heads --scope <answer>",
-    "<activate> --out r", "activate --model ref-llava --methods <steering> --out r", "<report> --out r", "report --out <runs/one>",
-    "<compare> runs/one runs/one --out c", "compare <runs/one> runs/two --out c", "<sweep> pairs --out r", "sweep <pairs> --out r",
-    "sweep heads <--scorer> paper --out r", "<data> build scenes --out d", "data <build> scenes --out d", "data build <scenes> --out d",
-    "data build scenes <--splits> P --out d", "data <import> vsr --from x --out d", "data import <spatialeval> --from x --out d",
-    "data <importers>", "data <from> own.jsonl --out d", "data from <own.jsonl> --out d", "data <validate> own.jsonl",
-    "data <stats> cogvsr-mini", "data stats <cogvsr-mini>", "data <decompose> cogvsr-mini --out d --model m",
-    "data decompose <cogvsr-mini> --out d --model m", "data decompose cogvsr-mini <--verifier> x --out d --model m",
-    "data <judge> t.csv", "data <review> cogvsr-mini", "<models> list", "models <show> ref-llava", "models show <ref-llava>",
-    "models <check> llava", "<reference> list", "reference <train> ref-llava", "<grade> --out g", "grade --scorers <specificity> --out g",
-    "<explain> ref-llava a.png What?", "explain <ref-gemma> a.png What?", "explain ref-llava <a.png> What?",
-    "explain ref-llava a.png What? <--groups>", "<answer> ref-llava a.png What?", "answer <ref-internvl> a.png What?",
-    "<explore> ref-llava", "explore <ref-llava> --export s", "explore ref-llava <--export> s",
-    "explore ref-llava --data <cogvsr-mini>", "explore ref-llava --run <runs/one>", "explore ref-llava --recipe <runs/one>",
-)  # fmt: skip
+COMMANDS = """
+<study> ref-llava --out r
+study <ref-llava> --out r
+study ref-llava <--out> r
+study ref-llava <--preset> paper --out r
+study ref-llava --preset <strict> --out r
+study ref-llava <--quick> --out r
+study ref-llava --data <scenes> --out r
+study ref-llava --data <cogvsr-mini> --out r
+study ref-llava --set <n_random>=20 --out r
+study ref-llava --set scorers=<specificity>,linear --out r
+study ref-llava --set scorers=linear,<ablation> --out r
+study ref-llava --set selector=<functional> --out r
+study ref-llava --set operation=<scale> --out r
+study ref-llava --set tokens=<predict> --out r
+study ref-llava --set methods=<steering> --out r
+study ref-llava --set detector=<ground_truth> --out r
+study ref-llava --set judged=<specificity> --out r
+study ref-llava --set <alphas>=0.5,1 --out r
+study ref-llava --set probe=<strict> --out r
+study ref-llava <ref-gemma> --out r
+study <models/mine> --out r
+study ref-llava --data <data/own> --out r
+<capture> --model ref-llava --out r
+capture --model <ref-qwen> --out r
+<score> --out r
+score <--again> --out r
+<select> --out r
+<ablate> --out r --sweep heads
+ablate --out r --sweep <heads>
+ablate --out r --sweep heads --scope <answer>
+<activate> --out r
+activate --model ref-llava --methods <steering> --out r
+<report> --out r
+report --out <runs/one>
+<compare> runs/one runs/one --out c
+compare <runs/one> runs/two --out c
+<sweep> pairs --out r
+sweep <pairs> --out r
+sweep heads <--scorer> paper --out r
+<data> build scenes --out d
+data <build> scenes --out d
+data build <scenes> --out d
+data build scenes <--splits> P --out d
+data <import> vsr --from x --out d
+data import <spatialeval> --from x --out d
+data <importers>
+data <from> own.jsonl --out d
+data from <own.jsonl> --out d
+data <validate> own.jsonl
+data <stats> cogvsr-mini
+data stats <cogvsr-mini>
+data <decompose> cogvsr-mini --out d --model m
+data decompose <cogvsr-mini> --out d --model m
+data decompose cogvsr-mini <--verifier> x --out d --model m
+data <judge> t.csv
+data <review> cogvsr-mini
+<models> list
+models <show> ref-llava
+models show <ref-llava>
+models <check> llava
+<reference> list
+reference <train> ref-llava
+<grade> --out g
+grade --scorers <specificity> --out g
+<explain> ref-llava a.png What?
+explain <ref-gemma> a.png What?
+explain ref-llava <a.png> What?
+explain ref-llava a.png What? <--groups>
+<answer> ref-llava a.png What?
+answer <ref-internvl> a.png What?
+<explore> ref-llava
+explore <ref-llava> --export s
+explore ref-llava <--export> s
+explore ref-llava --data <cogvsr-mini>
+explore ref-llava --run <runs/one>
+explore ref-llava --recipe <runs/one>
+""".strip().splitlines()
 """Command lines in which one word, in angle brackets, is to be misspelled."""
 
 UNNAMED = ("own.jsonl", "a.png", "models/mine", "data/own", "runs/one")

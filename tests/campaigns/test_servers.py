@@ -93,29 +93,65 @@ def kinds(rng: random.Random) -> dict[str, Callable[[bytes], Answer]]:
     status = rng.choice(
         (100, 201, 204, 206, 301, 302, 307, 304, 400, 404, 408, 409, 413, 418, 425, 429, 451, 500, 502, 503, 504, 599)
     )
-    wait = rng.choice((
-        "0", "0.01", "-5", "soon", "1e3", "inf", "nan", "", " 1 ", "9" * 30, formatdate(0, usegmt=True), "Mon, 32 Jan 2030 25:00:00 GMT",
-        formatdate(time.time() + 0.2, usegmt=True), formatdate(4e9, usegmt=True), "\xff",
-    ))  # fmt: skip
+    wait = rng.choice(
+        (
+            "0",
+            "0.01",
+            "-5",
+            "soon",
+            "1e3",
+            "inf",
+            "nan",
+            "",
+            " 1 ",
+            "9" * 30,
+            formatdate(0, usegmt=True),
+            "Mon, 32 Jan 2030 25:00:00 GMT",
+            formatdate(time.time() + 0.2, usegmt=True),
+            formatdate(4e9, usegmt=True),
+            "\xff",
+        )
+    )
     where = rng.choice(
         ("/", "http://127.0.0.1:1/x", "//x/y", "", "ftp://x", "http://[", "/a" * 40_000, "file:///etc/passwd")
     )
-    header = rng.choice((
-        "content-encoding: gzip", "content-encoding: br", "content-encoding: deflate, gzip", "transfer-encoding: chunked",
-        "content-type: text/html; charset=nonsense", "content-length: 5", "x: " + "y" * 200_000, "no colon", "set-cookie: a\x00b",
-        "content-range: bytes 0-1/9", "connection: upgrade",
-    ))  # fmt: skip
-    errors = rng.choice((
-        {"error": {"message": "Insufficient credits", "code": 402}}, {"error": {"message": "late", "code": 500}}, {"error": "no"},
-        {"error": {"code": "rate_limit_exceeded", "message": "slow down"}}, {"detail": [{"msg": "field required"}]}, {"errors": []},
-        {"error": {"message": "x" * 50_000}}, {"error": {"message": "\x1b[31mred\x00"}}, {"code": 1113, "msg": "no balance"}, {"error": None},
-    ))  # fmt: skip
+    header = rng.choice(
+        (
+            "content-encoding: gzip",
+            "content-encoding: br",
+            "content-encoding: deflate, gzip",
+            "transfer-encoding: chunked",
+            "content-type: text/html; charset=nonsense",
+            "content-length: 5",
+            "x: " + "y" * 200_000,
+            "no colon",
+            "set-cookie: a\x00b",
+            "content-range: bytes 0-1/9",
+            "connection: upgrade",
+        )
+    )
+    errors = rng.choice(
+        (
+            {"error": {"message": "Insufficient credits", "code": 402}},
+            {"error": {"message": "late", "code": 500}},
+            {"error": "no"},
+            {"error": {"code": "rate_limit_exceeded", "message": "slow down"}},
+            {"detail": [{"msg": "field required"}]},
+            {"errors": []},
+            {"error": {"message": "x" * 50_000}},
+            {"error": {"message": "\x1b[31mred\x00"}},
+            {"code": 1113, "msg": "no balance"},
+            {"error": None},
+        )
+    )
     share = rng.random()
     return {
         "status": lambda body: sent(response(body, status=f"{status} Odd")),
         "bare status": lambda body: sent(response(b"", status=f"{status} Odd")),
         "wait": lambda body: sent(response(b"busy", status="429 Busy", headers=f"retry-after: {wait}\r\n")),
-        "redirect": lambda body: sent(response(b"", status=f"{rng.choice((301, 302, 307, 308))} There", headers=f"location: {where}\r\n")),
+        "redirect": lambda body: sent(
+            response(b"", status=f"{rng.choice((301, 302, 307, 308))} There", headers=f"location: {where}\r\n")
+        ),
         "header": lambda body: sent(response(body, headers=f"{header}\r\n")),
         "error in 200": lambda body: sent(response(json.dumps(errors).encode())),
         "cut": lambda body: sent(response(body)[: int(len(response(body)) * share)]),
@@ -130,7 +166,7 @@ def kinds(rng: random.Random) -> dict[str, Callable[[bytes], Answer]]:
         "silent": lambda body: silent,
         "endless": lambda body: endless,
         "html": lambda body: sent(response(b"<html><title>Sign in</title>", headers="content-type: text/html\r\n")),
-    }  # fmt: skip
+    }
 
 
 def changed(rng: random.Random) -> dict[str, Callable[[bytes], Answer]]:

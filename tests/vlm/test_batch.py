@@ -188,5 +188,7 @@ def test_a_changed_image_token_is_named(tiny_vlm, tiny_questions, value):
 def test_an_image_token_of_another_use_is_one_line(tiny_vlm, tiny_questions):
     vlm = VLM("changed", copy.deepcopy(tiny_vlm.model), tiny_vlm.processor)
     vlm.model.config.image_token_id = tiny_vlm.tokenizer.convert_tokens_to_ids("<|end|>")
-    with pytest.raises(HeadAtlasError, match=r"changed: a picture must have as many tokens as its features.*image_token_id=\d+"):
+    with pytest.raises(
+        HeadAtlasError, match=r"changed: a picture must have as many tokens as its features.*image_token_id=\d+"
+    ):
         read(vlm, [conversation(tiny_questions[0])])

@@ -180,7 +180,11 @@ PATCHES = {
     "a function": (LlamaMLP, "forward", doubled),
     "a lambda": (LlamaMLP, "forward", lambda self, x: REAL_MLP(self, x) * 2),
     "one that calls itself the old one": (LlamaMLP, "forward", functools.wraps(REAL_MLP)(doubled)),
-    "the method of a base class": (nn.Linear, "forward", lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 2),
+    "the method of a base class": (
+        nn.Linear,
+        "forward",
+        lambda self, x: nn.functional.linear(x, self.weight, self.bias) * 2,
+    ),
     "__call__": (LlamaMLP, "__call__", lambda self, x: nn.Module.__call__(self, x) * 2),
     "a function of the module": (modeling_llama, "apply_rotary_pos_emb", lambda q, k, *rest, **options: (q * 2, k * 2)),
 }

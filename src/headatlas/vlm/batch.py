@@ -12,8 +12,8 @@ from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation
-from headatlas.vlm.special_tokens import ImageTokenError, check_image_token
 from headatlas.vlm.spans import find_spans, one_line, tokenized
+from headatlas.vlm.special_tokens import ImageTokenError, check_image_token
 from headatlas.vlm.transcript import transcripts
 
 if TYPE_CHECKING:

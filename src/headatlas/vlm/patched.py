@@ -60,7 +60,9 @@ def _patched(model: nn.Module) -> Iterator[tuple[str, Any]]:
                     break
         if kind.__module__.startswith("transformers.models."):
             homes[kind.__module__] = None
-    for implementation in {str(getattr(getattr(one, "config", None), "_attn_implementation", "")) for one in model.modules()}:
+    for implementation in {
+        str(getattr(getattr(one, "config", None), "_attn_implementation", "")) for one in model.modules()
+    }:
         attention = ALL_ATTENTION_FUNCTIONS.get(implementation)
         if attention is not None and not all(_belongs(one, "") for one in _layers(attention)):
             yield f"attention {implementation}", attention
@@ -95,7 +97,7 @@ def _layers(value: Any) -> Iterator[Any]:
 
 
 def _code(function: Any) -> CodeType | None:
-    code = getattr(function, "__code__", None) or getattr(getattr(type(function), "__call__", None), "__code__", None)
+    code = getattr(function, "__code__", None) or getattr(vars(type(function)).get("__call__"), "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 

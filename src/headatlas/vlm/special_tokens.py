@@ -72,8 +72,8 @@ def check_image_token(config: Any, processor: Any, ids: Tensor) -> None:
         return  # Gemma's processor calls the mark before a picture its image token
     token = processor.tokenizer.convert_ids_to_tokens(written)
     raise ImageTokenError(
-        f"{name} in the model's configuration must be a token that its processor writes for a picture (such as {written}, {token!r}), "
-        f"got {looked_for!r:.40}: set it back, or load the model and its processor from one folder"
+        f"{name} in the model's configuration must be a token that its processor writes for a picture (such as {written}, "
+        f"{token!r}), got {looked_for!r:.40}: set it back, or load the model and its processor from one folder"
     )
 
 
