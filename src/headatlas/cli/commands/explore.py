@@ -57,6 +57,7 @@ def explore(
     """
     import headatlas as ha
     from headatlas.cogvsr.sources import SOURCES
+    from headatlas.cogvsr.store import check_source
     from headatlas.explore import Desk, serve
     from headatlas.explore.export import check_out
     from headatlas.explore.run_facts import RunFacts
@@ -69,6 +70,7 @@ def explore(
         HeadRecipe.load(folder)
     if export is not None:
         check_out(export)
+    check_source(data or "cogvsr-mini")
     typer.echo("reading the model and the questions", err=True)
     questions = None if data is None and run is not None else ha.cogvsr.load(data or "cogvsr-mini", n=MADE)
     vlm = loading.load(model)
