@@ -155,3 +155,33 @@ def test_progress_shows_names_that_look_like_markup():
 
     with Bars() as bars:
         bars("[/red] of [bold]", 1, 2)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_out_as_another_error_stops_in_one_line(added, capsys, number, code):
+    def work() -> None:
+        """Compiled code that leaves its own state broken when it is interrupted, as torch's vmap does."""
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        finally:
+            raise RuntimeError("inner assertion failed")
+
+    added("work", work, resumes=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        got, _, told = run(capsys, "work")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert got == code
+    assert told.strip() == "headatlas: stopped; what is done is kept, continue with: headatlas work"
+
+
+def test_an_error_without_a_signal_is_not_taken_for_one(added, capsys):
+    def work() -> None:
+        """Fails."""
+        raise RuntimeError("a fault of the program")
+
+    added("work", work)
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        cli.main(["work"])

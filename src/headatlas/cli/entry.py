@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     with _terminated() as received:
         try:
-            code = make_app()(args=words, standalone_mode=False, prog_name="headatlas")
+            code = _run(words, received)
             sys.stdout.flush()
             if received or code == STOPPED[signal.SIGINT]:  # typer turns KeyboardInterrupt into this code
                 _stop(words, received)
@@ -73,6 +73,22 @@ def usage_line(error: Any) -> str:
     message = message.replace(". Did you mean ", ", did you mean ")
     help_of = f"{context.command_path} --help" if context else "headatlas --help"
     return f"{message[:1].lower() + message[1:]}; {help_of} says what there is"
+
+
+def _run(words: Sequence[str], received: Sequence[signal.Signals]) -> Any:
+    """Run the command; whatever a signal made of it is a KeyboardInterrupt.
+
+    One that arrives inside torch's compiled code comes out as a RuntimeError about an inner assertion.
+    """
+    try:
+        return make_app()(args=words, standalone_mode=False, prog_name="headatlas")
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if received or cause is not None:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def stopped_line(words: Sequence[str]) -> str:
