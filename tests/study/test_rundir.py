@@ -85,6 +85,25 @@ def test_a_second_process_is_refused(run):
         pass
 
 
+def test_a_run_that_another_process_began_in_the_meantime_is_refused(tmp_path):
+    """Both found no run when they were opened."""
+    code = (
+        "import sys\nfrom headatlas.study.rundir import RunDir\nrun = RunDir(sys.argv[1])\nwith run.locked():\n"
+        f"    run.begin({RECORD!r})\n    print('begun', flush=True)\n    sys.stdin.read()"
+    )
+    late = RunDir(tmp_path / "run")
+    with late.locked():
+        command = [sys.executable, "-c", code, str(tmp_path / "run")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout.readline() == "begun\n"
+            with pytest.raises(HeadAtlasError, match="another process is working in the run"):
+                late.begin(RECORD)
+            other.stdin.close()
+        late.begin(RECORD)
+    with RunDir(tmp_path / "run").locked():
+        pass
+
+
 def test_a_stage_is_done_only_when_its_block_ends_and_its_inputs_are_the_same(run):
     with pytest.raises(KeyboardInterrupt), run.running("s", "f1"):
         raise KeyboardInterrupt

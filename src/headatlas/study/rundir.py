@@ -57,6 +57,7 @@ class RunDir:
         self.results = self.root / "results"
         self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
         self._stack: ExitStack | None = None
+        self._is_locked = False
         self._before: dict[str, tuple[int, ...]] | None = None  # files that were there before `begin`
         self._made: list[Path] = []  # folders that `begin` made, the innermost first
         self._had_lock = True
@@ -83,12 +84,13 @@ class RunDir:
                     self._lock()
                 yield
             finally:
-                self._stack = None
+                self._stack, self._is_locked = None, False
 
     def _lock(self) -> None:
         assert self._stack is not None
         if self.is_run():
             self._stack.enter_context(lock_folder(self.root, "run"))
+            self._is_locked = True
             for folder in (".", "results", "stages", "sweep", "answers", "answers/shards", "capture", "capture/parts"):
                 remove_parts(self.root / folder)
 
@@ -98,17 +100,16 @@ class RunDir:
         Args:
             record: as `run.json` keeps it; see `record`.
         """
-        if self.record() == json.loads(json.dumps(record)) and read_sealed(self.root / RUN) is not None:
-            return
+        mine = json.loads(json.dumps(record))
         new = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
         had_lock = (self.root / LOCK).exists()
-        if self._stack is not None and not self.is_run():
+        if self._stack is not None and not self._is_locked:  # it was no run when it was opened, and may be one by now
             self._stack.enter_context(lock_folder(self.root, "run"))
-            if self.is_run() and self.record() not in (
-                None,
-                json.loads(json.dumps(record)),
-            ):  # another process has begun it in the meantime
+            self._is_locked = True
+            if self.is_run() and self.record() not in (None, mine):
                 raise HeadAtlasError(f"{str(self.root)!r} holds another run: name another folder")
+        if self.record() == mine and read_sealed(self.root / RUN) is not None:
+            return
         if self.record() is None:
             self._before, self._made, self._had_lock = self._files(), new, had_lock
         self._write_sealed(RUN, {"run": record})
