@@ -57,6 +57,7 @@ MISTAKES = {
     f"{NEW} --n ten": "invalid value for '--n'",
     "explain ref-llava none.png What?": "cannot read image",
     "explore ref-llava --data cogvsr-mni": "did you mean 'cogvsr-mini'",
+    "explore ref-lava": "did you mean 'ref-llava'",
     "explore ref-llava --run none": "no run in 'none'",
     "explore ref-llava --recipe none": "is no recipe",
 }

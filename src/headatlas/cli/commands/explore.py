@@ -70,6 +70,7 @@ def explore(
         HeadRecipe.load(folder)
     if export is not None:
         check_out(export)
+    loading.check(model)
     check_source(data or "cogvsr-mini")
     typer.echo("reading the model and the questions", err=True)
     questions = None if data is None and run is not None else ha.cogvsr.load(data or "cogvsr-mini", n=MADE)
