@@ -1,8 +1,11 @@
 import pytest
+import torch
 
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import SCORERS, scorer
+from headatlas.study.run import _study
 from headatlas.study.settings import change_settings, make_settings, read_setting
+from headatlas.vlm import load_vlm
 
 
 def test_presets_differ_where_the_paper_does():
@@ -126,3 +129,15 @@ def test_judged_scorers_must_be_scored():
         make_settings("ref-llava", scorers=("linear",), judged=("paper",))
     with pytest.raises(HeadAtlasError, match="setting 'judged'"):
         make_settings("ref-llava", judged=("ablatoin",))
+
+
+def test_settings_say_how_a_given_model_was_loaded(tiny_vlm_dir, tmp_path):
+    vlm = load_vlm(tiny_vlm_dir, dtype="bfloat16")
+    made = _study(vlm, "cogvsr-mini", tmp_path / "run", "strict", True, {})
+    assert made.settings.dtype == "bfloat16"
+    with pytest.raises(HeadAtlasError, match=r"dtype must be that of the given model .* got 'float32'"):
+        _study(vlm, "cogvsr-mini", tmp_path / "run", "strict", True, {"dtype": "float32"})
+    with pytest.raises(HeadAtlasError, match=r"revision must be that of the given model .* got 'v2'"):
+        _study(vlm, "cogvsr-mini", tmp_path / "run", "strict", True, {"revision": "v2"})
+    vlm.model.to(torch.float32)  # what it was loaded with is no longer true
+    assert _study(vlm, "cogvsr-mini", tmp_path / "run", "strict", True, {}).settings.dtype is None

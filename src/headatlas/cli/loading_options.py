@@ -58,9 +58,6 @@ OPTIONS: dict[str, Any] = {
 }
 """Option by the name of its field in `vlm.loading.Loading`."""
 
-RECORDED = ("dtype", "quantization", "revision")
-"""Options that change answers, which are settings of a study."""
-
 
 def loads_model(run: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options in `OPTIONS`; its parameter `loading` receives them as a `Loading`."""
@@ -96,4 +93,6 @@ def loads_model(run: Callable[..., None]) -> Callable[..., None]:
 
 def recorded(loading: Loading) -> dict[str, str | None]:
     """The options that are settings of a study, by the name of their setting; None for those that were left out."""
-    return {name: getattr(loading, name) for name in RECORDED}
+    from headatlas.vlm.loading import ANSWERS
+
+    return {name: getattr(loading, name) for name in ANSWERS}

@@ -16,7 +16,7 @@ from headatlas.study.settings import Settings, make_settings
 from headatlas.study.stages import STAGES, run_stage
 from headatlas.study.study import GIVEN, Study
 from headatlas.vlm import VLM
-from headatlas.vlm.loading import Loading
+from headatlas.vlm.loading import Loading, loaded_as
 
 
 def run_study(
@@ -84,8 +84,7 @@ def _study(
     name = vlm if isinstance(vlm, str) else vlm.name
     source = data if isinstance(data, str) else f"{GIVEN}{data.fingerprint}"
     if not isinstance(vlm, str):  # so that the run can be resumed by the model's name
-        loaded = {name: vlm.loaded_with.get(name) for name in ("dtype", "quantization", "revision")}
-        settings = {**{name: value for name, value in loaded.items() if isinstance(value, str)}, **settings}
+        settings = {**{name: value for name, value in loaded_as(vlm).items() if isinstance(value, str)}, **settings}
     chosen = make_settings(name, preset=preset, quick=quick, data=source, **settings)
     given = {"vlm": None if isinstance(vlm, str) else vlm, "data": None if isinstance(data, str) else data}
     return Study(chosen, out, **options, **given)

@@ -35,7 +35,7 @@ from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import JUDGED, Settings
 from headatlas.vlm import VLM
-from headatlas.vlm.loading import Loading
+from headatlas.vlm.loading import ANSWERS, Loading, loaded_as
 
 log = logging.getLogger("headatlas")
 
@@ -63,7 +63,8 @@ class Study:
         loading: where and how the model is loaded, if it is not given; the settings say its dtype, quantization and revision.
 
     Raises:
-        HeadAtlasError: `out` holds a run of another model, dataset or settings, or one with another store.
+        HeadAtlasError: `out` holds a run of another model, dataset or settings, or one with another store; the settings ask for
+            another dtype, quantization or revision than the given model's.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Study:
         self._check_settings()
         self.store = self._store(None if store is None else str(store))
         if vlm is not None:
+            _check_loaded(vlm, settings)
             self._check_model(vlm)
             self.vlm = vlm
         if data is not None:
@@ -102,9 +104,8 @@ class Study:
         Raises:
             HeadAtlasError: the run was begun with another one; the message says what differs.
         """
-        settings = self.settings
-        wanted = {"dtype": settings.dtype, "quantization": settings.quantization, "revision": settings.revision}
-        loaded = replace(self._loading, **wanted).load(settings.model)
+        wanted = {name: getattr(self.settings, name) for name in ANSWERS}
+        loaded = replace(self._loading, **wanted).load(self.settings.model)
         self._check_model(loaded)
         return loaded
 
@@ -387,3 +388,15 @@ class _NoImage:
 
 
 NO_IMAGE = _NoImage()
+
+
+def _check_loaded(vlm: VLM, settings: Settings) -> None:
+    """Refuse settings that would say of a given model what is not true of it."""
+    for name, own in loaded_as(vlm).items():
+        wanted = getattr(settings, name)
+        if wanted is not None and wanted != (
+            own or (str(vlm.dtype).removeprefix("torch.") if name == "dtype" else None)
+        ):
+            raise HeadAtlasError(
+                f"{name} must be that of the given model ({vlm!r}), got {wanted!r}: load the model with it, or pass its name"
+            )

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from headatlas.vlm.load import check_vlm, load_vlm
 from headatlas.vlm.model import VLM
+
+ANSWERS = ("dtype", "quantization", "revision")
+"""Arguments of `load_vlm` that change answers, so that a study records them."""
+
+
+def loaded_as(vlm: VLM) -> dict[str, Any]:
+    """The arguments in `ANSWERS` with which a model was loaded, as far as they still describe it; None for the others."""
+    found = {name: vlm.loaded_with.get(name) for name in ANSWERS}
+    if found["dtype"] != str(vlm.dtype).removeprefix("torch."):  # not given, or the model was converted
+        found["dtype"] = None
+    return found
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Loading:
         device_map: instead of `device`, how accelerate spreads the layers, such as `auto`.
         trust_remote_code: allow code that comes with the checkpoint to run.
 
-    `dtype`, `quantization` and `revision` change answers, so a study records them; the others are asked for in every call.
+    A study records those in `ANSWERS`; the others are asked for in every call.
     """
 
     dtype: str | None = None
