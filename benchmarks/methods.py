@@ -52,12 +52,12 @@ def seconds(vlm: ha.VLM, questions: Sequence[Question], method: Any = None) -> f
         return clock() - start
 
 
-def loaded(model: str, data: CogVSR, folder: Path) -> ha.VLM:
+def loaded(model: str, data: CogVSR, folder: Path, device: str | None = "cpu") -> ha.VLM:
     """A shipped model, or one of random weights whose tokenizer knows the words of `data`."""
     from random_qwen import SHAPES, make
 
     texts = [f"{step.text} {step.answer}" for question in data for step in question.steps]
-    return make(folder / model, model, texts, "cpu") if model in SHAPES else ha.load_vlm(model)
+    return make(folder / model, model, texts, device) if model in SHAPES else ha.load_vlm(model)
 
 
 def larger(questions: Iterable[Question], side: int) -> CogVSR:

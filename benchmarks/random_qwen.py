@@ -55,8 +55,8 @@ def shapes(shape: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return text, vision | {"fullatt_block_indexes": list(full)}
 
 
-def write(folder: Path, shape: str, texts: list[str], dtype: torch.dtype = torch.float32) -> Path:
-    """Write model and processor to `folder`."""
+def build(shape: str, texts: list[str], dtype: torch.dtype, device: str) -> tuple[Any, Any]:
+    """Return model and processor, made on `device`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import (
         PreTrainedTokenizerFast,
@@ -105,21 +105,22 @@ def write(folder: Path, shape: str, texts: list[str], dtype: torch.dtype = torch
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        model = Qwen2_5_VLForConditionalGeneration(config)
+        with torch.device(device):
+            model = Qwen2_5_VLForConditionalGeneration(config)
     finally:
         torch.set_default_dtype(before)
     model.generation_config.eos_token_id = ids["<|im_end|>"]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
-    with contextlib.redirect_stderr(io.StringIO()):
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-    return folder
+    return model, processor
 
 
 def make(folder: Path, shape: str, texts: list[str], device: str | None = None) -> VLM:
-    """The model, loaded; bfloat16 on a GPU, float32 on the CPU."""
-    on_gpu = torch.cuda.is_available() and device != "cpu"
-    dtype = torch.bfloat16 if on_gpu else torch.float32
+    """The model, written to `folder` and loaded, in float32; on a GPU as it was made there, in bfloat16, and not written."""
+    if torch.cuda.is_available() and device != "cpu":
+        model, processor = build(shape, texts, torch.bfloat16, device or "cuda")
+        return VLM(f"random Qwen2.5-VL ({shape})", model.eval().requires_grad_(False), processor)
     if not (folder / "config.json").exists():
-        write(folder, shape, texts, dtype)
-    return load_vlm(folder, device=device, dtype=dtype)
+        with contextlib.redirect_stderr(io.StringIO()):
+            for part in build(shape, texts, torch.float32, "cpu"):
+                part.save_pretrained(folder)
+    return load_vlm(folder, device=device, dtype=torch.float32)

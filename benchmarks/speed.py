@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import logging
 import platform
@@ -70,6 +71,9 @@ def library_work(
     off: dict[str, float] = {}
     absent = []
     for name, make in LIBRARIES.items():
+        if importlib.util.find_spec(name.lower().replace("transformerlens", "transformer_lens")) is None:
+            absent.append(f"{lines_of}: {name} takes no part: it is not installed")
+            continue
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 # Some wrap a model in place for good, so each has a copy of its own.
@@ -86,7 +90,8 @@ def library_work(
     return found, off, absent
 
 
-def capture_lines(work: Work, rounds: int) -> tuple[list[Line], list[str]]:
+def capture_lines(work: Work, rounds: int, pipeline: bool = True) -> tuple[list[Line], list[str]]:
+    """z of every step; `pipeline`: also by the published step-by-step pipeline, which takes many times as long."""
     kept: dict[str, np.ndarray] = {}
     vlm, size = work.vlm, len(work.batches[0].spans)
 
@@ -114,10 +119,12 @@ def capture_lines(work: Work, rounds: int) -> tuple[list[Line], list[str]]:
     headatlas()
     z = kept["headatlas"]
     n = sum(len(chat.turns) for chat in few)
+    off = {"HeadAtlas": 0.0, "raw hooks, set for every call": float(np.abs(hooks_capture(work).reshape(z.shape) - z).max())}
+    if not pipeline:
+        contenders = {name: call for name, call in contenders.items() if name not in (forced, generated)}
+        return race("capture", contenders, "bare forward", rounds, off), []
     said, exact = published_generate(work, few)
-    off = {
-        "HeadAtlas": 0.0,
-        "raw hooks, set for every call": float(np.abs(hooks_capture(work).reshape(z.shape) - z).max()),
+    off |= {
         forced: float(np.abs(published_capture(work, few).reshape(n, *z.shape[1:]) - z[:n]).max()),
     }
     if any(exact):  # another answer has other tokens, and so another z
@@ -299,11 +306,10 @@ def main() -> None:
             lines += atp_lines(vlm, questions, ordered, means, chosen.batch_size)
         if "heads" in only:
             lines += heads_lines(vlm, chats, chosen.batch_size, chosen.rounds)
-        if "growth" in only:
-            lines += growth(
-                chosen.model if chosen.model not in ("small", "3b", "7b") else str(Path(folder) / chosen.model),
-                chosen.batch_size,
-            )
+        if "growth" in only and vlm.name.startswith("random"):
+            absent.append("growth: its processes load the model from a folder, and a random one is not written on a GPU")
+        elif "growth" in only:
+            lines += growth(vlm.name, chosen.batch_size)
         device = (
             torch.cuda.get_device_name()
             if torch.cuda.is_available()
