@@ -80,7 +80,11 @@ def method_lines(vlm: VLM, data: ha.CogVSR, batch_size: int, rounds: int) -> lis
 
         return run
 
-    names = {"bare evaluation": None, "AdaptVis, all heads": "attention_scaling", "AdaptVis, 8 heads": "attention_scaling_heads"}
+    names = {
+        "bare evaluation": None,
+        "AdaptVis, all heads": "attention_scaling",
+        "AdaptVis, 8 heads": "attention_scaling_heads",
+    }
     return race("method", {title: evaluation(name) for title, name in names.items()}, "bare evaluation", rounds)
 
 
@@ -123,7 +127,9 @@ def main() -> None:
         chats = [conversation(q) for q in questions]
         batches = [encode(vlm, chats[i : i + chosen.batch_size]) for i in range(0, len(chats), chosen.batch_size)]
         work = Work(vlm, chats, batches, (vlm.heads.shape[0] // 2, 1))
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+        device = (
+            torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+        )
         tokens = float(np.mean([int(m) for batch in batches for m in batch.mask.sum(1)]))
         print(
             f"{chosen.model}: {vlm.heads.shape[0]} layers x {vlm.heads.shape[1]} heads, {vlm.dtype}, {device}, torch "
@@ -138,7 +144,10 @@ def main() -> None:
             "methods": lambda: method_lines(vlm, data, chosen.batch_size, max(1, chosen.rounds // 2)),
         }
         for name, part in parts.items():
-            print(show(part(), {"capture": "bare forward", "one condition": "bare forward", "attention": "bare forward"}), flush=True)
+            print(
+                show(part(), {"capture": "bare forward", "one condition": "bare forward", "attention": "bare forward"}),
+                flush=True,
+            )
             print(f"[{name}: {time.perf_counter() - begun:.0f} s since the start]", flush=True)
         for line in sweep_costs(work, chosen.heads):
             print(line, flush=True)

@@ -119,7 +119,10 @@ def capture_lines(work: Work, rounds: int, pipeline: bool = True) -> tuple[list[
     headatlas()
     z = kept["headatlas"]
     n = sum(len(chat.turns) for chat in few)
-    off = {"HeadAtlas": 0.0, "raw hooks, set for every call": float(np.abs(hooks_capture(work).reshape(z.shape) - z).max())}
+    off = {
+        "HeadAtlas": 0.0,
+        "raw hooks, set for every call": float(np.abs(hooks_capture(work).reshape(z.shape) - z).max()),
+    }
     if not pipeline:
         contenders = {name: call for name, call in contenders.items() if name not in (forced, generated)}
         return race("capture", contenders, "bare forward", rounds, off), []
@@ -307,7 +310,9 @@ def main() -> None:
         if "heads" in only:
             lines += heads_lines(vlm, chats, chosen.batch_size, chosen.rounds)
         if "growth" in only and vlm.name.startswith("random"):
-            absent.append("growth: its processes load the model from a folder, and a random one is not written on a GPU")
+            absent.append(
+                "growth: its processes load the model from a folder, and a random one is not written on a GPU"
+            )
         elif "growth" in only:
             lines += growth(vlm.name, chosen.batch_size)
         device = (

@@ -32,9 +32,11 @@ from headatlas.reference.smol.model import (
     LowRankLinear,
     load_trained,
     merge_updates,
+    read_parts,
     trained_state,
     update_parameters,
     without_updates,
+    write_parts,
 )
 from headatlas.reference.tokens import CAPTION_REQUEST
 from headatlas.reference.train import Trainer
@@ -303,6 +305,22 @@ def test_parts_and_base_make_an_ordinary_model(run, tmp_path):
         torch.testing.assert_close(model(**batch).logits, trainer.model(**batch).logits, rtol=2e-2, atol=2e-2)
     vlm = load_vlm(out)
     assert vlm.heads.shape == (2, 6)
+
+
+def test_updates_are_stored_in_steps_of_each_direction(model, tmp_path):
+    _disturb(model)
+    up, down = (next(p for name, p in model.named_parameters() if name.endswith(end)) for end in (".up", ".down"))
+    up.data[:, 0], down.data[1] = 100 * up.data[:, 0], 0.0  # one large direction, one that is not used
+    write_parts(model, tmp_path, {"rank": 16})
+    read = read_parts(tmp_path)
+    for name, tensor in trained_state(model).items():
+        assert read[name].dtype == torch.float32
+        if name.endswith((".up", ".down")):
+            largest = tensor.abs().amax(int(name.endswith(".down")), keepdim=True)
+            assert ((read[name] - tensor).abs() <= largest / 254 * 1.0001).all()
+        else:
+            torch.testing.assert_close(read[name], tensor, rtol=1e-3, atol=1e-6)
+    load_trained(model, read)
 
 
 def test_parts_of_another_model_are_refused(model, run):

@@ -7,6 +7,7 @@ import pytest
 
 from headatlas import shipped
 from headatlas.errors import HeadAtlasError
+from headatlas.heads import zero
 from headatlas.reference.smol.assembled import RECORD, assembled, made_once, parts_digest
 from headatlas.vlm import load_vlm
 
@@ -182,3 +183,41 @@ def test_parts_and_smollm2_answer_text_as_smollm2_does(tmp_path):
     AutoProcessor.from_pretrained(out)
     wanted = vlm.model.state_dict()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in plain.state_dict().items())
+
+
+def test_what_ships_of_ref_smol():
+    """The card's figures reach what the model is for; without the picture they do not."""
+    import pandas as pd
+
+    folder = shipped.own_folder("ref-smol")
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 16e6
+    figures = pd.read_csv(folder / "figures.csv").set_index(["way", "group"])["accuracy"]
+    for group, least in {"spatial_perception": 0.85, "relational_reasoning": 0.75, "final": 0.7}.items():
+        assert figures["own", group] >= least
+        assert figures["own", group] - figures["own_no_image", group] >= 0.2
+    assert f"{figures['plain', 'tokens']:.2f}" in (folder / "README.md").read_text()
+
+
+@pytest.mark.base
+def test_ref_smol_sees_and_still_speaks():
+    from headatlas import HeadSet, evaluate, find_heads
+    from headatlas.reference.smol.base import load_base
+    from headatlas.reference.smol.figures import agreement, in_free_words
+    from headatlas.scenes.build import symbolic
+
+    vlm = load_vlm("ref-smol", device="cpu")
+    assert vlm.heads.shape == find_heads(vlm.model).shape == (30, 9)
+    questions = [made.rendered() for made in symbolic(40, "E", 11)]
+    blind = [question.model_copy(update={"images": ()}) for question in questions]
+    shares = [
+        evaluate(vlm, asked, mode="forced", context="gold").groupby("function")["correct"].mean()["spatial_perception"]
+        for asked in (questions, in_free_words(questions), blind)
+    ]
+    assert min(shares[:2]) >= 0.7
+    assert shares[2] <= 0.5
+    with vlm.edit(zero(HeadSet(vlm.heads.heads("L")))):
+        ablated = evaluate(vlm, questions[:8], mode="forced", context="gold")
+    assert ablated["correct"].mean() <= 0.4
+    prompts = ("What is the capital of France?", "Name a color.", "Is seven a prime number?")
+    found = agreement(vlm.model, *load_base(), prompts)
+    assert sum(right for right, _ in found) >= 0.6 * sum(n for _, n in found)

@@ -37,7 +37,7 @@ of `IMAGE` starts as their mean, so that the model does not say it either."""
 
 LANGUAGE = "model.language_model"
 TRAINED = ("model.vision_tower.", "model.multi_modal_projector.")
-DOWN, UP = ".down", ".up"
+DOWN, UP, STEP = ".down", ".up", ".step"
 
 
 class LowRankLinear(nn.Module):
@@ -145,13 +145,27 @@ def _is_trained(name: str) -> bool:
 
 
 def write_parts(model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
-    """Write what training changed, as float16, to `parts.safetensors`, and `facts` (what it belongs to) to `parts.json`."""
+    """Write what training changed to `parts.safetensors`, and `facts` (what it belongs to) to `parts.json`.
+
+    Tower and projector are float16. Updates are int8, each of the rank's directions with its own step (float32, at the name plus
+    `.step`): a value is its integer times the step, the largest magnitude of its direction / 127.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    halves = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in trained_state(model).items()}
-    save_file(halves, folder / "parts.safetensors", metadata={"format": "pt"})
+    stored: dict[str, Tensor] = {}
+    for name, tensor in trained_state(model).items():
+        if not name.endswith((DOWN, UP)):
+            stored[name] = tensor.to("cpu", torch.float16).contiguous()
+            continue
+        values = tensor.detach().to("cpu", torch.float32)
+        step = values.abs().amax(int(name.endswith(DOWN)), keepdim=True) / 127
+        stored[name] = torch.where(step > 0, values / step, 0).round().to(torch.int8).contiguous()
+        stored[name + STEP] = step.contiguous()
+    save_file(stored, folder / "parts.safetensors", metadata={"format": "pt"})
     (folder / "parts.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def read_parts(folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of `parts.safetensors` as float32."""
-    return {name: tensor.float() for name, tensor in load_file(folder / "parts.safetensors").items()}
+    """Return the tensors of `parts.safetensors` as float32 (see `write_parts`)."""
+    stored = load_file(folder / "parts.safetensors")
+    steps = {name.removesuffix(STEP): stored.pop(name) for name in list(stored) if name.endswith(STEP)}
+    return {name: tensor.float() * steps.get(name, 1.0) for name, tensor in stored.items()}
