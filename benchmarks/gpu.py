@@ -133,8 +133,8 @@ def main() -> None:
         tokens = float(np.mean([int(m) for batch in batches for m in batch.mask.sum(1)]))
         print(
             f"{chosen.model}: {vlm.heads.shape[0]} layers x {vlm.heads.shape[1]} heads, {vlm.dtype}, {device}, torch "
-            f"{torch.__version__}; {len(questions)} questions, {sum(len(q.steps) for q in questions)} steps, {tokens:.0f} tokens, "
-            f"batches of {chosen.batch_size}, median of {chosen.rounds} rounds",
+            f"{torch.__version__}; {len(questions)} questions, {sum(len(q.steps) for q in questions)} steps, "
+            f"{tokens:.0f} tokens, batches of {chosen.batch_size}, median of {chosen.rounds} rounds",
             flush=True,
         )
         parts: dict[str, Callable[[], list[Line]]] = {

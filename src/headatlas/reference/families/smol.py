@@ -102,7 +102,8 @@ class Smol(Llava):
         "steps": (400, 500, 200, 1285), "horizons": (400, 750, 2000, 1285), "warmups": (30, 30, 20, 50),
         "rates": (2e-3, 9e-4, 9e-4, 9e-4), "tokens": 12288, "vision_batch": 128, "freeze": 0.0, "feature_norm": None,
         "weight_decay": 0.0, "n_scenes": 8000, "n_held_out": 64,
-        "lookup": ((0.5, {"listing": 1.0}), (1.0, {"listing": 0.3, "quiz": 0.7})), "whole": ((1.0, MIX),), "finish": ((1.0, MIX),),
+        "lookup": ((0.5, {"listing": 1.0}), (1.0, {"listing": 0.3, "quiz": 0.7})),
+        "whole": ((1.0, MIX),), "finish": ((1.0, MIX),),
     }  # fmt: skip
     minutes = 380.0
     """Estimated from 1.9 seconds a step of 2,048 tokens on two cores; the shipped model took seven minutes on a GPU."""
