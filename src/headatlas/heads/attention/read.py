@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.address import TEXT_TOWERS, Heads, HeadSet, Tower
-from headatlas.heads.attention.call import AttentionCall
+from headatlas.heads.attention.agree import Comparisons
+from headatlas.heads.attention.call import AttentionCall, Masks
 from headatlas.heads.attention.sites import WindowWatch, first_key, observed, places
 from headatlas.heads.grid import HeadGrid, Site
 from headatlas.heads.scope import Window
@@ -59,7 +60,9 @@ class AttentionReader:
 
     The kernel, its masks and its output are unchanged; the requested rows are computed in float32 from the kernel's inputs.
     Opened within edits of attention, the reader reads the edited rows. In every call a . V is compared with the kernel's
-    output, so that an unknown addition to a family's attention gives an error and not a wrong number.
+    output, so that an unknown addition to a family's attention gives an error and not a wrong number. The comparisons are
+    read at the end of the forward, all together, so that the host waits for the device once and not at every layer; what
+    `on_rows` has taken before that is not checked yet.
 
     `rows[layer]` are the rows of the last call of a layer, `calls[layer]` of every call since the last forward of the language
     model (towers that attend window by window call several times). With `on_rows(rows)` every call is handed over and nothing
@@ -76,7 +79,7 @@ class AttentionReader:
 
     Raises:
         HeadAtlasError: heads of several towers or that the model lacks; in the forward, attention that does not go through
-            transformers' interface, or whose rows do not give the kernel's output.
+            transformers' interface; at its end, attention whose rows are not finite or do not give the kernel's output.
     """
 
     def __init__(
@@ -95,7 +98,10 @@ class AttentionReader:
         if queries is not None and self.tower not in TEXT_TOWERS:
             raise HeadAtlasError(f"query positions are the text's, got heads of tower {self.tower}; leave queries out")
         self.queries = queries
-        self.calls: dict[int, list[AttentionRows]] = {}
+        self._calls: dict[int, list[AttentionRows]] = {}
+        self._comparisons, self._masks = Comparisons(), Masks()
+        self._places: dict[tuple[torch.device, int, int], tuple[Tensor, Tensor]] = {}
+        """Where rows are wanted in the current forward, and which places are real, by device and size of the call."""
         self._model, self._grid, self._on_rows = model, grid, on_rows
         self._heads: dict[Site, list[int]] = {}
         for head in chosen.sorted():
@@ -105,6 +111,12 @@ class AttentionReader:
         self._open: ExitStack | None = None
 
     @property
+    def calls(self) -> dict[int, list[AttentionRows]]:
+        """The rows of every call since the last forward of the language model, by layer."""
+        self._comparisons.require()
+        return self._calls
+
+    @property
     def rows(self) -> dict[int, AttentionRows]:
         """The rows of the last call, by layer."""
         return {layer: calls[-1] for layer, calls in self.calls.items()}
@@ -112,10 +124,12 @@ class AttentionReader:
     def __enter__(self) -> AttentionReader:
         if self._open is not None:
             raise HeadAtlasError("this AttentionReader is already open; make a second one")
-        self.calls.clear()
+        self._forget()
         stack = ExitStack()
         if self._grid.language is not None:
             stack.enter_context(self._watch.on(self._grid.language))
+            end = self._grid.language.register_forward_hook(lambda module, args, output: self._comparisons.require())
+            stack.callback(end.remove)
         stack.enter_context(observed(self._model, list(self._heads), self._see))
         self._open = stack
         return self
@@ -126,48 +140,64 @@ class AttentionReader:
         assert self._open is not None
         self._open.close()
         self._open = None
+        self._masks.clear()
+        self._places.clear()
+        if error is None:
+            self._comparisons.require()
+
+    def _forget(self) -> None:
+        """Drop what belongs to the forward before."""
+        self._calls.clear()
+        self._comparisons.clear()
+        self._masks.clear()
+        self._places.clear()
 
     def _see(self, site: Site, call: AttentionCall) -> None:
         window = self._watch.window
         if window is not self._window:  # the first call since the language model was last run
             self._window = window
-            self.calls.clear()
-        where = self._wanted(site, call, window)
-        if where is None:
-            at = torch.arange(call.length, device=call.query.device).expand(call.query.shape[0], -1)
-            real = torch.ones_like(at, dtype=torch.bool)
-        else:
-            at, real = places(where.to(call.query.device))
+            self._comparisons.require()
+            self._forget()
+        at, real = self._placed(site, call, window)
         heads = self._heads[site]
-        weights = call.weights(heads, at)
-        if where is not None and not bool(torch.isfinite(weights.transpose(1, 2)[real]).all()):
-            raise call.not_finite()
+        weights = call.weights(heads, at, self._masks)
         if at.shape[1]:
-            call.check(weights, heads, at)
+            self._comparisons.add(call.kernel, call.largest(weights, heads, at, None if self.queries is None else real))
         past = window.past if window is not None and self.tower in TEXT_TOWERS else 0
         start = first_key(call, window) if self.tower == "L" else 0
-        rows = AttentionRows(site, tuple(heads), weights, at + past, real, start)
+        rows = AttentionRows(site, tuple(heads), weights, at + past if past else at, real, start)
         if self._on_rows is None:
-            self.calls.setdefault(site.layer, []).append(rows)
+            self._calls.setdefault(site.layer, []).append(rows)
         else:
             self._on_rows(rows)
 
-    def _wanted(self, site: Site, call: AttentionCall, window: Window | None) -> Tensor | None:
-        """Where rows are wanted among the call's own query positions; None: everywhere."""
-        if self.queries is None:
-            return None
+    def _placed(self, site: Site, call: AttentionCall, window: Window | None) -> tuple[Tensor, Tensor]:
+        """The call's own query positions at which rows are wanted, and which of them are real, both [B, Q]."""
+        device, n_rows = call.query.device, call.query.shape[0]
+        key = device, n_rows, call.length
+        if key not in self._places:
+            if self.queries is None:
+                at = torch.arange(call.length, device=device).expand(n_rows, -1)
+                self._places[key] = at, torch.ones_like(at, dtype=torch.bool)
+            else:
+                at, real = places(self._wanted(site, call, self.queries, window))
+                self._places[key] = at.to(device), real.to(device)
+        return self._places[key]
+
+    def _wanted(self, site: Site, call: AttentionCall, queries: Tensor, window: Window | None) -> Tensor:
+        """Where rows are wanted among the call's own query positions."""
         if window is None or window.length != call.length:
             raise HeadAtlasError(
                 f"query positions cannot be placed: {site.owner} asks with {call.length} positions, the language model's own "
                 f"forward saw {window.length if window else 'none'}; call the model itself, or leave queries out"
             )
-        rows, total = self.queries.shape
+        rows, total = queries.shape
         end = window.past + window.length
         if rows != call.query.shape[0] or (window.past == 0 and end != total):
             raise HeadAtlasError(
-                f"queries must be [B, T] = [{call.query.shape[0]}, {end}] of this batch, got {list(self.queries.shape)}"
+                f"queries must be [B, T] = [{call.query.shape[0]}, {end}] of this batch, got {list(queries.shape)}"
             )
-        now = self.queries[:, window.past : end]
+        now = queries[:, window.past : end]
         if now.shape[1] < window.length:  # decoded after the mask's end
             more = torch.ones(rows, window.length - now.shape[1], dtype=torch.bool, device=now.device)
             now = torch.cat([now, more], 1)
