@@ -30,21 +30,32 @@ class StepMeans:
         lengths = torch.tensor([end - start for _, (start, end) in runs])
         if bool((lengths < 1).any()):
             raise AssertionError(f"a run of tokens must not be empty, got {runs[int(lengths.argmin())]}")
-        self.means: Float[Tensor, "K L H D"] = torch.full((len(runs), *shape), torch.nan, device=device)
-        self.calls = [0] * shape[0]
+        layers, heads, d_head = shape
+        self._sums = torch.zeros(layers, len(runs), heads, d_head, device=device)
+        self.calls = [0] * layers
         """How often each layer's z was read."""
         self._segment = torch.repeat_interleave(torch.arange(len(runs)), lengths).to(device)
         self._rows = torch.tensor([row for row, _ in runs]).repeat_interleave(lengths).to(device)
         self._cols = torch.cat([torch.arange(start, end) for _, (start, end) in runs]).to(device)
         self._lengths = lengths.to(device)
 
+    @property
+    def means(self) -> Float[Tensor, "K L H D"]:
+        """The means; NaN in a layer that was not read."""
+        made = self._sums / self._lengths[:, None, None]
+        for layer, calls in enumerate(self.calls):
+            if not calls:
+                made[layer] = torch.nan
+        return made.transpose(0, 1)
+
     def __call__(self, layer: int, z: Float[Tensor, "B T H D"]) -> None:
         """Take one layer's z."""
-        self.calls[layer] += 1
         move = z.device  # a model spread over devices has its layers elsewhere
-        picked = z[self._rows.to(move), self._cols.to(move)].to(self.means)  # [n, H, D], float32
-        sums = torch.zeros_like(self.means[:, layer]).index_add_(0, self._segment, picked)
-        self.means[:, layer] = sums / self._lengths[:, None, None]
+        picked = z[self._rows.to(move), self._cols.to(move)].to(self._sums)  # [n, H, D], float32
+        if self.calls[layer]:  # as in a forward after an earlier one: the last call counts
+            self._sums[layer].zero_()
+        self._sums[layer].index_add_(0, self._segment, picked)
+        self.calls[layer] += 1
 
 
 class PictureMeans:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
@@ -75,15 +76,22 @@ class ZReader:
             self._on_z(site.layer, z)
 
     def _check(self, kwargs: dict[str, Any]) -> None:
-        """Raise after a forward if z is not finite; all layers are checked together, so that the GPU is synchronised only
-        once."""
+        """Raise after a forward if z is not finite; all layers of a shape are checked together, so that the host waits for the
+        GPU only once."""
         sums, self._sums = self._sums, []
         mask = kwargs.get("attention_mask")
-        wrong = [(site, _not_finite(values, mask)) for site, values in sums]
-        if not wrong or not bool(torch.stack([found.to(wrong[0][1].device) for _, found in wrong]).any()):
-            return
-        site = next(site for site, found in wrong if bool(found))
-        raise not_finite(self._grid.model, f"z of layer {site.tower}{site.layer}")
+        alike: dict[tuple[Any, ...], list[tuple[Site, Tensor]]] = {}
+        for site, values in sums:
+            alike.setdefault((values.shape, values.dtype, values.device), []).append((site, values))
+        wrong = [
+            (site, found)
+            for some in alike.values()
+            for (site, _), found in zip(some, _not_finite(torch.stack([v for _, v in some]), mask), strict=True)
+        ]
+        bad = {site for site, found in wrong if found}
+        for site, _ in sums:
+            if site in bad:
+                raise not_finite(self._grid.model, f"z of layer {site.tower}{site.layer}")
 
 
 def not_finite(model: Any, what: str) -> HeadAtlasError:
@@ -97,13 +105,14 @@ def not_finite(model: Any, what: str) -> HeadAtlasError:
     )
 
 
-def _not_finite(sums: Tensor, mask: Any) -> Tensor:
-    """Whether a sum `[B, T]` is not finite at a position that the attention mask `[B, past + T]` does not leave out."""
+def _not_finite(sums: Float[Tensor, "L ..."], mask: Any) -> list[bool]:
+    """For each layer whether a sum `[B, T]` is not finite at a position that the attention mask `[B, past + T]` does not leave
+    out; the host waits for the device once."""
     bad = ~torch.isfinite(sums)
-    fits = isinstance(mask, Tensor) and mask.dim() == bad.dim() == 2 and mask.shape[0] == bad.shape[0]
-    if fits and mask.shape[1] >= bad.shape[1]:
-        bad = bad & mask[:, -bad.shape[1] :].to(bad.device).bool()
-    return bad.any()
+    fits = isinstance(mask, Tensor) and mask.dim() == bad.dim() - 1 == 2 and mask.shape[0] == bad.shape[1]
+    if fits and mask.shape[1] >= bad.shape[2]:
+        bad = bad & mask[:, -bad.shape[2] :].to(bad.device).bool()
+    return bad.flatten(1).any(1).tolist()
 
 
 class _Layers(dict[int, Tensor]):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from headatlas.errors import HeadAtlasError
@@ -15,9 +15,8 @@ CLOSE = {torch.float32: 1e-4, torch.float64: 1e-9}
 """Largest accepted difference between a . V and the kernel's output, as a share of the largest value; 0.03 in half precision."""
 
 
-def share(largest: Sequence[float]) -> float:
+def share(off: float, value: float) -> float:
     """The largest difference as a share of the largest value."""
-    off, value = largest
     return off / max(value, 1e-30)
 
 
@@ -64,11 +63,11 @@ class Comparisons:
     """The comparisons of a forward's calls, which are read together at its end, so that the host waits for the device once."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[Kernel, Tensor]] = []
+        self._open: list[tuple[Kernel, Float[Tensor, ""], Float[Tensor, ""]]] = []
 
-    def add(self, kernel: Kernel, largest: Tensor) -> None:
+    def add(self, kernel: Kernel, off: Float[Tensor, ""], value: Float[Tensor, ""]) -> None:
         """Take what `AttentionCall.largest` gives for a call."""
-        self._open.append((kernel, largest))
+        self._open.append((kernel, off, value))
 
     def clear(self) -> None:
         """Forget those that were not read."""
@@ -79,7 +78,7 @@ class Comparisons:
         if not self._open:
             return
         opened, self._open = self._open, []
-        device = opened[0][1].device
-        values = torch.stack([largest.double().to(device) for _, largest in opened]).tolist()
-        for (kernel, _), largest in zip(opened, values, strict=True):
-            kernel.require(share(largest))
+        device = opened[0][1].device  # layers of a model spread over devices are elsewhere
+        values = torch.stack([number.to(device) for _, off, value in opened for number in (off, value)]).tolist()
+        for (kernel, _, _), off, value in zip(opened, values[::2], values[1::2], strict=True):
+            kernel.require(share(off, value))

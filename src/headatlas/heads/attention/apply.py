@@ -118,7 +118,7 @@ def _edited(call: AttentionCall, plan: Plan, plans: Plans, comparisons: Comparis
         logits = call.logits(heads, part.at)
         if comparisons is not None:
             bare = call.softmax(logits, heads, part.at, masks, finite)
-            comparisons.add(call.kernel, call.largest(bare, heads, part.at))
+            comparisons.add(call.kernel, *call.largest(bare, heads, part.at, masks))
             comparisons = None
         for change in part.changes:
             logits = change(logits)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads.attention.agree import Kernel, share
@@ -59,6 +60,14 @@ class MaskRows:
 
     additive: Float[Tensor, "B n Q K"] | None
     blind: Bool[Tensor, "B n Q 1"] | None
+    _left_out: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def left_out(self, real: Bool[Tensor, "B Q"]) -> Bool[Tensor, "B n Q 1"]:
+        """Rows that are not real, or see no key."""
+        if not self._left_out or self._left_out[0][0] is not real:
+            unreal = ~real[:, None, :, None]
+            self._left_out[:] = [(real, unreal if self.blind is None else unreal | self.blind)]
+        return self._left_out[0][1]
 
 
 @dataclass(eq=False)
@@ -153,7 +162,7 @@ class AttentionCall:
     def logits(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B n Q K"]:
         """Logits of chosen heads at the query positions `at` of each row: scaled and capped, bias and changes included, not
         masked."""
-        query = torch.take_along_dim(self.query, at[:, None, :, None], 2)  # [B, H, Q, D]
+        query = at_places(self.query, at, 2)  # [B, H, Q, D]
         logits = self._products(query.to(self.dtype), heads)
         scaling = self.options.get("scaling")
         logits = logits * (query.shape[-1] ** -0.5 if scaling is None else scaling)
@@ -171,10 +180,10 @@ class AttentionCall:
         groups, n_keys = self.key.shape[1], self.n_keys
         each = self.n_heads // groups
         if 2 * len(heads) <= self.n_heads:
-            keys = pick(self.key, 1, [h // each for h in heads]).to(self.dtype)
+            keys = _wide(pick(self.key, 1, [h // each for h in heads]), self.dtype)
             return pick(query, 1, heads) @ keys.transpose(2, 3)
         grouped = query.unflatten(1, (groups, each)).flatten(2, 3)  # [B, G, each*Q, D]
-        made = (grouped @ self.key.to(self.dtype).transpose(2, 3)).reshape(query.shape[0], self.n_heads, -1, n_keys)
+        made = (grouped @ _wide(self.key, self.dtype).transpose(2, 3)).reshape(query.shape[0], self.n_heads, -1, n_keys)
         return pick(made, 1, heads)
 
     def mask_rows(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B n Q K"] | None:
@@ -283,7 +292,7 @@ class AttentionCall:
             return torch.cat([logits, sink], -1).softmax(-1)[..., :-1]
         weights = logits.softmax(-1)
         blind = rows.blind if finite else (logits == -torch.inf).all(-1, keepdim=True)
-        return weights if blind is None else torch.where(blind, 0.0, weights)
+        return weights if blind is None else weights.masked_fill(blind, 0.0)
 
     def weights(
         self, heads: Sequence[int], at: Int[Tensor, "B Q"], masks: Masks | None = None
@@ -301,7 +310,7 @@ class AttentionCall:
     def mixed(self, weights: Float[Tensor, "B n Q K"], heads: Sequence[int]) -> Float[Tensor, "B Q n E"]:
         """a . V: the values, mixed by the rows."""
         each = self.n_heads // self.value.shape[1]
-        value = self.value.to(weights.dtype)
+        value = _wide(self.value, weights.dtype)
         if list(heads) == list(range(self.n_heads)) and each > 1:
             grouped = weights.unflatten(1, (-1, each)).flatten(2, 3)
             made = (grouped @ value).reshape(*weights.shape[:3], -1)
@@ -311,34 +320,38 @@ class AttentionCall:
 
     def own(self, heads: Sequence[int], at: Int[Tensor, "B Q"]) -> Float[Tensor, "B Q n E"]:
         """The kernel's own output for these heads and positions."""
-        rows = torch.take_along_dim(self.output, at[:, :, None, None], 1)
-        return pick(rows, 2, heads)
+        return pick(at_places(self.output, at, 1), 2, heads)
 
     def largest(
         self,
         weights: Float[Tensor, "B n Q K"],
         heads: Sequence[int],
         at: Int[Tensor, "B Q"],
+        masks: Masks | None = None,
         real: Bool[Tensor, "B Q"] | None = None,
-    ) -> Float[Tensor, " 2"]:
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The largest difference between a . V and the kernel's own output, and the largest value of that, on the device.
 
         Args:
             weights: of these heads and positions.
-            heads, at: see `weights`.
-            real: rows that must be finite: the difference is NaN if one of them is not.
+            heads, at, masks: see `weights`.
+            real: rows that are compared, and must be finite: the difference is NaN if one of them is not. None: those that
+                are finite.
         """
         with torch.no_grad():
-            own = self.own(heads, at).to(weights.dtype)
-            total = weights.sum(-1).transpose(1, 2)[..., None]  # [B, Q, n, 1]
             # Rows that see no key (padding) are not compared: kernels differ in them.
-            seen = total > 0 if real is None else (total > 0) | (real[:, :, None, None] & total.isnan())
-            off = (self.mixed(weights, heads) - own).abs()
-            return torch.stack([torch.where(seen, off, 0.0).amax(), torch.where(seen, own.abs(), 0.0).amax()])
+            if real is None:
+                left_out = ~(weights.sum(-1, keepdim=True) > 0)
+            else:
+                left_out = (self.masked(heads, at) if masks is None else masks.of(self, heads, at)).left_out(real)
+            own = self.own(heads, at).to(weights.dtype).masked_fill(left_out.transpose(1, 2), 0.0)
+            made = self.mixed(weights, heads).masked_fill(left_out.transpose(1, 2), 0.0)
+            return vector_norm(made - own, torch.inf), vector_norm(own, torch.inf)
 
     def gap(self, weights: Float[Tensor, "B n Q K"], heads: Sequence[int], at: Int[Tensor, "B Q"]) -> float:
         """Largest difference between a . V and the kernel's own output, as a share of its largest value."""
-        return share(self.largest(weights, heads, at).tolist())
+        off, value = self.largest(weights, heads, at)
+        return share(float(off), float(value))
 
     @property
     def kernel(self) -> Kernel:
@@ -355,6 +368,20 @@ class AttentionCall:
     def check(self, weights: Float[Tensor, "B n Q K"], heads: Sequence[int], at: Int[Tensor, "B Q"]) -> None:
         """Raise `HeadAtlasError` unless all is finite and a . V equals the output of the model's own kernel."""
         self.kernel.require(self.gap(weights, heads, at))
+
+
+def at_places(values: Tensor, at: Int[Tensor, "B Q"], axis: int) -> Tensor:
+    """`values [B, ...]` at the positions `at` of each row along `axis`."""
+    shape = [1] * values.dim()
+    shape[0], shape[axis] = at.shape
+    wanted = list(values.shape)
+    wanted[axis] = at.shape[1]
+    return values.gather(axis, at.view(shape).expand(wanted))
+
+
+def _wide(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """In another dtype, laid out as products need it, with one copy."""
+    return values.to(dtype, memory_format=torch.contiguous_format)
 
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:

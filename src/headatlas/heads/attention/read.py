@@ -162,7 +162,8 @@ class AttentionReader:
         heads = self._heads[site]
         weights = call.weights(heads, at, self._masks)
         if at.shape[1]:
-            self._comparisons.add(call.kernel, call.largest(weights, heads, at, None if self.queries is None else real))
+            must_agree = None if self.queries is None else real
+            self._comparisons.add(call.kernel, *call.largest(weights, heads, at, self._masks, must_agree))
         past = window.past if window is not None and self.tower in TEXT_TOWERS else 0
         start = first_key(call, window) if self.tower == "L" else 0
         rows = AttentionRows(site, tuple(heads), weights, at + past if past else at, real, start)
