@@ -8,7 +8,8 @@ import torch
 
 from headatlas.activations import attention as attention_function
 from headatlas.activations.attention import AttentionSummaries
-from headatlas.activations.row_summary import SUMMARIES, sink_tokens, spatial_entropy
+from headatlas.activations.localisation import spatial_entropy
+from headatlas.activations.row_summary import SUMMARIES, sink_tokens
 from headatlas.cluster.base import Workers
 from headatlas.cogvsr.schema import Box
 from headatlas.errors import HeadAtlasError

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int
-from scipy import ndimage
 from torch import Tensor
+from torch.linalg import vector_norm
 
-from headatlas.families.image_grid import ImageTokens
+from headatlas.activations.localisation import Maps, alike
 from headatlas.heads import AttentionRows
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.image_tokens import tokens_of
@@ -56,6 +56,11 @@ NaN where a step has no boxes, or a row no mass on the image."""
 
 N_RANDOM, N_FOREIGN = 16, 4
 
+IMAGE, WORDS, FIRST, ANY, ON_SINK, BOXES = range(6)
+"""Columns of the features of a key, over which a row's mass is summed: on the image, in the step's turn, first, any, a sink of
+the image; then, one column a set, on one of its boxes and no sink: the target, N_RANDOM random sets, N_FOREIGN of others."""
+TARGET, N_COLUMNS = BOXES, BOXES + 1 + N_RANDOM + N_FOREIGN
+
 SINK = 20.0
 """A feature marks a sink if it is at least so many times its token's RMS."""
 
@@ -77,15 +82,23 @@ def sink_tokens(
     """
     if hidden.shape[-1] < least**2:
         return torch.zeros_like(real)
-    size = hidden.abs()
-    large = (size >= least * hidden.float().pow(2).mean(-1, keepdim=True).sqrt()) & real[..., None]
-    at_first = large[torch.arange(len(large), device=large.device), first]  # [B, d]
+    # Of a token's d squares, at most d / least^2 reach least^2 times their mean: only these features of the first token count.
+    most = min(hidden.shape[-1], int(hidden.shape[-1] / least**2) + 1)
+    at_first = hidden[torch.arange(len(hidden), device=hidden.device), first]
+    features = at_first.abs().topk(most, dim=-1).indices  # [B, f]
+    rms = vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32) * hidden.shape[-1] ** -0.5
+    found = hidden.gather(2, features[:, None].expand(-1, hidden.shape[1], -1))  # [B, T, f]
+    large = (found.abs() >= least * rms) & real[..., None]
     common = large.sum(1) > real.sum(1, keepdim=True) / 2
-    return (large & (at_first & ~common)[:, None]).any(-1)
+    marks = large.gather(1, first[:, None, None].expand(-1, 1, most)) & ~common[:, None]  # [B, 1, f]
+    return (large & marks).any(-1)
 
 
 class RowSummary:
     """Summarises the rows of a batch, layer by layer, as they are read.
+
+    What is summed stays on the device until `values` is asked for, after the pass, so that the host does not wait for the device
+    at every layer.
 
     Args:
         vlm: the model.
@@ -106,34 +119,51 @@ class RowSummary:
         keep: bool = False,
     ) -> None:
         self.queries = batch.last_mask() if queries == "last" else batch.predict_mask()
-        self._raw: list[list[np.ndarray]] | None = [[] for _ in steps] if keep else None
-        layers, heads = vlm.heads.shape
-        self.values = {name: np.full((len(steps), layers, heads), np.nan, np.float32) for name in SUMMARIES}
-        self._steps = steps
-        self._image = batch.image_mask
-        self._tokens = [tokens_of(vlm, batch, row) for row in range(len(batch.starts))]
-        self._laid_out = _alike(self._tokens, [row for row, _ in steps])
-        self._places = []  # of each step: its queries among those of its row
-        features = torch.zeros(len(steps), batch.ids.shape[1], 4 + N_RANDOM + N_FOREIGN)
+        self._keep = keep
+        self._raw: list[np.ndarray] = []  # of each layer: the rows of all places, [places, n, T]
+        self._vlm, self._steps = vlm, steps
         self._n_foreign = [max(0, len(sets) - 1 - N_RANDOM) for sets in drawn]
+        self._boxed = torch.tensor([bool(each) for each in drawn])
+        self._tokens = [tokens_of(vlm, batch, row) for row in range(len(batch.starts))]
+        self._maps = [
+            Maps(planes, same, torch.stack([batch.image_mask[steps[s][0]].nonzero()[:, 0] for s in same]))
+            for planes, same in alike(self._tokens, [row for row, _ in steps])
+        ]
         asked = [mask.nonzero()[:, 0].tolist() for mask in self.queries]
+        rows, places, step_of = [], [], []  # of each query of a step: its row, its place among the row's queries, the step
+        features = torch.zeros(len(steps), batch.ids.shape[1], N_COLUMNS)
         patches = self._on_boxes(drawn)
         for s, (row, turn) in enumerate(steps):
             start, end = batch.spans[row][turn]
-            self._places.append([i for i, p in enumerate(asked[row]) if start - 1 <= p < end - 1])
+            mine = [i for i, p in enumerate(asked[row]) if start - 1 <= p < end - 1]
+            rows += [row] * len(mine)
+            places += mine
+            step_of += [s] * len(mine)
             image = batch.image_mask[row]
             words = torch.zeros_like(image)
             words[batch.turn_start(row, turn) : start] = True
-            features[s, :, 0] = image
-            features[s, :, 1] = words & ~image
-            features[s, batch.starts[row], 2] = 1
+            features[s, :, IMAGE] = image
+            features[s, :, WORDS] = words & ~image
+            features[s, batch.starts[row], FIRST] = 1
+            features[s, :, ANY] = 1
             if len(patches[s]):
-                features[s, image, 3 : 3 + len(patches[s])] = torch.as_tensor(patches[s].T, dtype=torch.float32)
-        self._features = features.to(vlm.device)
+                boxes = slice(BOXES, BOXES + len(patches[s]))
+                features[s, image, boxes] = torch.as_tensor(patches[s].T, dtype=torch.float32)
+        on_sink = features.clone()
+        on_sink[..., BOXES:] = 0
+        on_sink[..., ON_SINK] = 1
+        device = vlm.device
+        self._rows, self._places, self._step_of = (torch.tensor(x, device=device) for x in (rows, places, step_of))
+        self._counts = torch.bincount(torch.tensor(step_of), minlength=len(steps)).to(device)[:, None, None]
+        self._row_of_step = torch.tensor([row for row, _ in steps], device=device)
+        self._features, self._on_sink = features.to(device), on_sink.to(device)
+        self._starts, self._real = torch.tensor(batch.starts).to(device), batch.mask.to(device)
+        self._image = batch.image_mask.to(device)
+        self._reals = [mask.numpy() for mask in batch.mask]
         self._hidden: dict[int, Tensor] = {}
-        self._starts, self._real = torch.tensor(batch.starts), batch.mask
-        self._vlm = vlm
-        self._boxed = torch.tensor([bool(each) for each in drawn])
+        self._sums: list[tuple[int, tuple[int, ...], Tensor]] = []
+        """Of each layer its number, its heads and `[S, n, N_COLUMNS + 2]`: masses, entropy, whether the top key is the target."""
+        self._values: dict[str, np.ndarray] | None = None
 
     def _on_boxes(self, drawn: list[list[Corners]]) -> list[Bool[np.ndarray, "sets n"]]:
         """Of each step and set of boxes, the patches of the picture on one of them."""
@@ -169,116 +199,92 @@ class RowSummary:
             yield
 
     def _sinks(self, layer: int) -> Tensor | None:
-        """The image tokens of each row that are sinks, bool `[B, T]`; None if there are none."""
+        """The image tokens of each row that are sinks, bool `[B, T]`; None in models that are too narrow for sinks."""
         hidden = self._hidden.pop(layer, None)
         if hidden is None:
             return None
-        sinks = sink_tokens(hidden, self._starts.to(hidden.device), self._real.to(hidden.device))
-        sinks &= self._image.to(hidden.device)
-        return sinks if bool(sinks.any()) else None
+        move = hidden.device
+        return sink_tokens(hidden, self._starts.to(move), self._real.to(move)) & self._image.to(move)
 
     def __call__(self, rows: AttentionRows) -> None:
         """Take the rows of one layer, `[B, H, Q, K]`."""
         layer, weights = rows.site.layer, rows.weights
-        if self._raw is not None:
-            for s, (row, _) in enumerate(self._steps):
-                real = self._real[row].to(weights.device)
-                self._raw[s].append(weights[row][:, self._places[s]][..., real].float().cpu().numpy())
-        features, parked = self._features.to(weights), None
+        move = weights.device  # a model spread over devices has its layers elsewhere
+        picked = weights[self._rows.to(move), :, self._places.to(move)]  # [places, n, K]
+        if self._keep:
+            self._raw.append(picked.float().cpu().numpy())
+        n_steps, step_of = len(self._steps), self._step_of.to(move)
+        mean = picked.new_zeros(n_steps, *picked.shape[1:]).index_add_(0, step_of, picked) / self._counts.to(move)
+        features = self._features.to(move)
         sinks = self._sinks(layer)
         if sinks is not None:
-            parked = sinks[[row for row, _ in self._steps]].to(weights)  # [S, T]
-            features = features.clone()
-            features[..., 3:] *= 1 - parked[..., None]
-        mean = torch.stack(
-            [weights[row][:, self._places[s]].mean(1) for s, (row, _) in enumerate(self._steps)]
-        )  # [S, H, K]
-        image_maps = (mean @ features).cpu()  # [S, H, f]
-        on_sinks = torch.zeros_like(image_maps[..., 0]) if parked is None else (mean @ parked[..., None])[..., 0].cpu()
-        share = image_maps[..., 3 + 1 : 3 + 1 + N_RANDOM].mean(-1)
-        foreign = image_maps[..., 4 + N_RANDOM :]
-        n_foreign = torch.tensor(self._n_foreign, dtype=image_maps.dtype)[:, None]
-        blank = torch.where(self._boxed, 0.0, torch.nan)[:, None]
+            parked = sinks.to(move)[self._row_of_step.to(move)]  # [S, K]
+            features = torch.where(parked[..., None], self._on_sink.to(move), features)
         top = mean.argmax(-1)
-        own = features[:, :, 3]
-        put = {
-            "image": image_maps[..., 0],
-            "question": image_maps[..., 1],
-            "first": image_maps[..., 2],
-            "target": image_maps[..., 3] + blank,
-            "random": share + blank,
-            "foreign": foreign.sum(-1) / n_foreign,  # NaN where there is none
-            "sink": (1 - mean.sum(-1)).cpu(),
-            "image_sink": on_sinks,
-            "entropy": -(mean * mean.clamp(min=1e-30).log()).sum(-1).cpu(),
-            "top_in_target": torch.gather(own, 1, top).cpu() + blank,
-            "localisation": self._localised(mean.cpu()),
+        self._sums.append(
+            (
+                layer,
+                rows.heads,
+                torch.cat(
+                    [
+                        mean @ features,
+                        torch.special.entr(mean).sum(-1, keepdim=True),
+                        features[..., TARGET].gather(1, top)[..., None],
+                    ],
+                    -1,
+                ),
+            )
+        )
+        for maps in self._maps:
+            maps.take(layer, rows.heads, mean)
+
+    @property
+    def values(self) -> dict[str, Float32[np.ndarray, "S L H"]]:
+        """The summaries by name, NaN at heads that were not read; once the pass is over."""
+        if self._values is None:
+            self._values = self._summed()
+        return self._values
+
+    def _summed(self) -> dict[str, np.ndarray]:
+        layers, heads = self._vlm.heads.shape
+        out = {name: np.full((len(self._steps), layers, heads), np.nan, np.float32) for name in SUMMARIES}
+        widths = {sums.shape for _, _, sums in self._sums}
+        device = self._sums[0][2].device if self._sums else None
+        copied = {
+            width: iter(torch.stack([x.to(device) for _, _, x in self._sums if x.shape == width]).cpu().float())
+            for width in widths
         }
-        for name, value in put.items():
-            self.values[name][:, layer, list(rows.heads)] = value.numpy()
+        blank = torch.where(self._boxed, 0.0, torch.nan)[:, None]
+        n_foreign = torch.tensor(self._n_foreign, dtype=torch.float32)[:, None]
+        for layer, mine, sums in self._sums:
+            made = next(copied[sums.shape])  # [S, n, columns]
+            put = {
+                "image": made[..., IMAGE],
+                "question": made[..., WORDS],
+                "first": made[..., FIRST],
+                "target": made[..., TARGET] + blank,
+                "random": made[..., TARGET + 1 : TARGET + 1 + N_RANDOM].mean(-1) + blank,
+                "foreign": made[..., TARGET + 1 + N_RANDOM : N_COLUMNS].sum(-1) / n_foreign,  # NaN where there is none
+                "sink": 1 - made[..., ANY],
+                "image_sink": made[..., ON_SINK],
+                "entropy": made[..., N_COLUMNS],
+                "top_in_target": made[..., N_COLUMNS + 1] + blank,
+            }
+            for name, value in put.items():
+                out[name][:, layer, list(mine)] = value.numpy()
+        for maps in self._maps:
+            for layer, mine, localised in maps.localised():
+                out["localisation"][np.ix_(maps.steps, [layer], list(mine))] = localised[:, None]
+        self._sums.clear()
+        return out
 
     def rows(self) -> list[Float32[np.ndarray, "n Q K"]]:
         """The rows of each step, of all heads read, over the conversation's real tokens; empty unless `keep` was set."""
-        return [] if self._raw is None else [np.concatenate(each) for each in self._raw]
-
-    def _localised(self, mean: Tensor) -> Tensor:
-        out = np.full(mean.shape[:2], np.nan, np.float32)
-        for planes, alike in self._laid_out:
-            maps = np.stack([mean[s][:, self._image[self._steps[s][0]]].numpy() for s in alike])  # [steps, H, n]
-            out[alike] = spatial_entropy(maps.reshape(-1, maps.shape[-1]), planes).reshape(maps.shape[:2])
-        return torch.as_tensor(out)
-
-
-Plane = tuple[np.ndarray, np.ndarray]
-"""Indices of the tokens of one tile, and their (row, column)."""
-
-
-def _planes(tokens: ImageTokens) -> list[Plane]:
-    planes = []
-    for image in np.unique(tokens.image):
-        for tile in np.unique(tokens.tile[tokens.image == image]):
-            index = np.flatnonzero((tokens.image == image) & (tokens.tile == tile) & (tokens.column >= 0))
-            planes.append((index, np.stack([tokens.row[index], tokens.column[index]])))
-    return planes
-
-
-def _alike(tokens: Sequence[ImageTokens], rows: Sequence[int]) -> list[tuple[list[Plane], list[int]]]:
-    """The steps whose pictures are laid out alike, and the planes of these pictures."""
-    planes = [_planes(each) for each in tokens]
-    keys = [
-        (len(each), *(part.tobytes() for plane in made for part in plane))
-        for each, made in zip(tokens, planes, strict=True)
-    ]
-    groups: dict[tuple[Any, ...], tuple[list[Plane], list[int]]] = {}
-    for step, row in enumerate(rows):
-        groups.setdefault(keys[row], (planes[row], []))[1].append(step)
-    return list(groups.values())
-
-
-def spatial_entropy(weights: Float[np.ndarray, "M n"], planes: Sequence[Plane]) -> Float[np.ndarray, " M"]:
-    """Entropy (nats) of the mass over the connected spots of each of M maps: 0 for one spot, log c for c equal ones.
-
-    A cell belongs to a spot if its weight is above the map's mean; cells that touch, also at a corner, are one spot. NaN where
-    the map is empty.
-    """
-    total = np.zeros(len(weights))  # of the mass on spots
-    logs = np.zeros(len(weights))  # sum of mass * log mass over the spots
-    mean = weights.mean(1)[:, None, None]
-    for index, (row, column) in planes:
-        plane = np.zeros((len(weights), row.max() + 1, column.max() + 1))
-        plane[:, row, column] = weights[:, index]
-        labels, n = ndimage.label(plane > mean, structure=_WITHIN_A_MAP)
-        mass = np.bincount(labels.ravel(), plane.ravel(), n + 1)[1:]
-        owner = np.zeros(n + 1, int)
-        owner[labels] = np.arange(len(weights))[:, None, None]
-        np.add.at(total, owner[1:], mass)
-        np.add.at(logs, owner[1:], mass * np.log(np.maximum(mass, 1e-300)))
-    # H = -sum p log p with p = mass / total
-    made = np.log(np.maximum(total, 1e-300)) - logs / np.maximum(total, 1e-300)
-    flat = np.where(total > 0, np.maximum(made, 0.0), np.log(weights.shape[1]))
-    return np.where(weights.sum(1) > 1e-6, flat, np.nan)
-
-
-_WITHIN_A_MAP = np.zeros((3, 3, 3), int)
-_WITHIN_A_MAP[1] = 1
-"""Which neighbours touch in a stack of maps: the eight of the same map."""
+        if not self._keep:
+            return []
+        out, at = [], 0
+        for (row, _), n in zip(self._steps, self._counts.flatten().tolist(), strict=True):
+            mine = [layer[at : at + n][..., self._reals[row]].transpose(1, 0, 2) for layer in self._raw]
+            out.append(np.concatenate(mine))
+            at += n
+        return out
