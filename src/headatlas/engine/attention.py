@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from headatlas.engine.answers import Answers
@@ -46,13 +47,30 @@ class _Where:
 class AttentionPlan:
     """The attention edits of one condition for the conversations numbered `rows`, which are those of `batch`.
 
+    Args:
+        vlm: the model.
+        edits: the edits, others among them.
+        batch, rows: see above.
+        scope: where they act.
+        answers: for each edit the answers that have it, bool over their numbers; by default all.
+
     Attributes:
         sites: the sites whose attention is edited.
     """
 
-    def __init__(self, vlm: VLM, edits: Edits, batch: Batch, rows: Sequence[int], scope: Scope) -> None:
-        own = [_of_rows(edit, rows) for edit in edits if isinstance(edit, AttentionEdit) and not edit.no_op]
+    def __init__(
+        self,
+        vlm: VLM,
+        edits: Edits,
+        batch: Batch,
+        rows: Sequence[int],
+        scope: Scope,
+        answers: Sequence[Bool[Tensor, " n"]] | None = None,
+    ) -> None:
+        acting = [i for i, edit in enumerate(edits) if isinstance(edit, AttentionEdit) and not edit.no_op]
+        own: list[Any] = [_of_rows(edit, rows) for i in acting if isinstance(edit := edits[i], AttentionEdit)]
         self._edits: list[Any] = placed_edits(vlm, batch, own)
+        self._answers = None if answers is None else [answers[i] for i in acting]
         self._vlm, self._batch, self._scope = vlm, batch, scope
         self.sites = {vlm.heads.site(head) for edit in own for head in edit.heads}
 
@@ -71,12 +89,16 @@ class AttentionPlan:
         positions = _AnswerPositions(torch.cat([image, image.gather(1, at)], 1), at == answers.start.cpu())
         scope: Scope = "last" if self._scope == "last" else "all"  # every query predicts an answer
         where = _Where(positions, scope, Window(0, at.shape[1]))
-        return self._in_force([_on_branch(edit, at) for edit in self._edits], where)
+        number = answers.answer.cpu()
+        only = None if self._answers is None else [mine.cpu()[number] for mine in self._answers]
+        return self._in_force([_on_branch(edit, at) for edit in self._edits], where, only)
 
-    def _in_force(self, edits: list[Any], where: Any) -> AbstractContextManager[Any]:
+    def _in_force(
+        self, edits: list[Any], where: Any, only: list[Bool[Tensor, "B M"]] | None = None
+    ) -> AbstractContextManager[Any]:
         if not edits:
             return nullcontext()
-        return edited_attention(self._vlm.model, self._vlm.heads, [edits], where)
+        return edited_attention(self._vlm.model, self._vlm.heads, [edits], where, only)
 
 
 def _of_rows(edit: AttentionEdit, rows: Sequence[int]) -> AttentionEdit:

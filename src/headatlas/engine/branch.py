@@ -19,10 +19,10 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from headatlas.engine.answers import Answers, Outcome, outcome_of
 from headatlas.engine.attention import AttentionPlan
-from headatlas.engine.edits import GroupPlan
+from headatlas.engine.edits import ChosenPlan, GroupPlan
 from headatlas.engine.record import Recording
 from headatlas.heads.cache import CACHE_NAMES
-from headatlas.vlm.positions import call_at, take
+from headatlas.vlm.positions import Cut, call_at, take
 from headatlas.vlm.stack import Unfit
 
 
@@ -54,7 +54,7 @@ def branch(
 def branch_hidden(
     recording: Recording,
     answers: Answers,
-    plan: GroupPlan,
+    plan: GroupPlan | ChosenPlan,
     start: int,
     scope: str,
     attention: AttentionPlan | None = None,
@@ -67,7 +67,7 @@ def branch_hidden(
 def _branched(
     recording: Recording,
     answers: Answers,
-    plan: GroupPlan,
+    plan: GroupPlan | ChosenPlan,
     start: int,
     scope: str,
     attention: AttentionPlan | None,
@@ -77,6 +77,8 @@ def _branched(
     where = None if scope == "answer" else answers.at == answers.start
     at = answers.at.repeat(1, groups)  # [B, G*M]
     masks: dict[int, Tensor] = {}
+    cut: Cut = {}
+    edited_sites = set(plan.plans)
     hidden = take(recording.hidden[start], answers.at).repeat(1, groups, 1)
     for i in range(start, stack.last + 1):
         block, bare = stack.blocks[i], recording.calls[i]
@@ -89,8 +91,8 @@ def _branched(
             if not cross:
                 replaced["attention_mask"] = _mask(recording, i, answers, groups, masks)
         replaced["cross_attention_states"] = None  # their keys and values are in the cache
-        call = call_at(bare, at, length, **replaced)
-        if i > start and block.site not in plan.plans:
+        call = call_at(bare, at, length, cut, **replaced)
+        if i > start and block.site not in edited_sites:
             hidden = stack.run(i, hidden, call)
             continue
         z = take(recording.z[i], answers.at).repeat(1, groups, 1) if recorded else stack.up_to_z(i, hidden, call)
@@ -102,15 +104,12 @@ def _branched(
 def _prefix(recording: Recording, i: int) -> DynamicCache:
     """A cache whose layer `i` shares the keys and values of the bare pass."""
     assert recording.cache is not None
-    cache = DynamicCache()
-    for number in range(i + 1):
-        layer = DynamicLayer()
-        if number == i:
-            bare: Any = recording.cache.layers[i]
-            keys, values = bare.keys, bare.values
-            layer.lazy_initialization(keys, keys)
-            layer.keys, layer.values = keys, values
-        cache.layers.append(layer)
+    cache, layer = DynamicCache(), DynamicLayer()
+    bare: Any = recording.cache.layers[i]
+    keys, values = bare.keys, bare.values
+    layer.lazy_initialization(keys, keys)
+    layer.keys, layer.values = keys, values
+    cache.layers = [DynamicLayer()] * i + [layer]  # the block uses its own alone
     return cache
 
 

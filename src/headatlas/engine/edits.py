@@ -43,6 +43,31 @@ class GroupPlan:
         return edited.flatten(-2)
 
 
+@dataclass(frozen=True, eq=False)
+class ChosenPlan:
+    """Conditions of which each answer has one: the counterpart of `GroupPlan` with one condition a plan, for one branch.
+
+    Attributes:
+        parts: each condition, and the positions that have it, bool [B, M].
+    """
+
+    parts: Sequence[tuple[GroupPlan, Bool[Tensor, "B M"]]]
+    groups: int = 1
+
+    @property
+    def plans(self) -> set[Site]:
+        """The sites that a condition edits."""
+        return {site for plan, _ in self.parts for site in plan.plans}
+
+    def apply(
+        self, site: Site, z: Float[Tensor, "B G M HD"], where: Bool[Tensor, "B M"] | None
+    ) -> Float[Tensor, "B G M HD"]:
+        """As `GroupPlan.apply`, each condition at its own positions."""
+        for plan, mine in self.parts:
+            z = plan.apply(site, z, mine if where is None else mine & where.to(mine.device))
+        return z
+
+
 def compile_group(grid: HeadGrid, conditions: Sequence[Edits], rows: Sequence[int]) -> GroupPlan:
     """Compile the edits of z of G conditions for the conversations numbered `rows`, the index into values given for each.
 

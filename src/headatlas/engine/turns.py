@@ -1,7 +1,8 @@
 """One bare pass of a batch, off which those answers branch that are edited, each with edits of its own.
 
 For edits that depend on the bare model's prediction of the same answer: the pass that tells what to edit is also the one that the
-edited answers branch off (`branch.py`). An edited answer is not seen by the steps after it.
+edited answers branch off (`branch.py`), all in one branch, whatever edits each has. An edited answer is not seen by the steps
+after it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from headatlas.engine.answers import Answers, answers_of
 from headatlas.engine.attention import AttentionPlan
 from headatlas.engine.branch import branch_hidden
-from headatlas.engine.edits import Edits, GroupPlan, compile_group, first_block
+from headatlas.engine.edits import ChosenPlan, Edits, GroupPlan, compile_group, first_block
 from headatlas.engine.record import Recording, record
 from headatlas.vlm.batch import Batch
 from headatlas.vlm.model import VLM
@@ -43,7 +44,7 @@ class RecordedTurns:
         self._recording: Recording = record(vlm.model, stack, batch.to(vlm.device, vlm.dtype), where, cached=True)
         assert self._recording.logits is not None
         self.logits: Float[Tensor, "n V"] = self._recording.logits
-        self._answers: Answers = answers_of(batch).to(vlm.device)
+        self._answers: Answers = answers_of(batch)  # on the host
         self._number = torch.zeros(where.shape, dtype=torch.long)
         self._number[where] = torch.arange(int(where.sum()))
         if check:
@@ -68,29 +69,39 @@ class RecordedTurns:
         self, choice: Sequence[int], edits: Sequence[Edits], scope: Literal["answer", "last"]
     ) -> Float[Tensor, "n V"]:
         """The logits where answer i has the edits `edits[choice[i]]`; the bare ones where `choice[i]` is negative."""
-        out, chosen = self.logits.clone(), torch.tensor(list(choice))
-        for k, some in enumerate(edits):
-            answers = self._answers.only(chosen == k)
-            start = first_block(some, self._vlm.heads, self._recording.stack.index)
-            if answers is None or start is None:
-                continue
-            if start < 0:
-                raise Unfit("an edit is of heads outside the language model")
-            plan = compile_group(self._vlm.heads, [some], self._rows)
-            attention = AttentionPlan(self._vlm, some, self._batch, self._rows, scope)
-            self._put(out, answers, branch_hidden(self._recording, answers, plan, start, scope, attention))
+        chosen = torch.tensor(list(choice))
+        starts = [first_block(some, self._vlm.heads, self._recording.stack.index) for some in edits]
+        # What no answer has, or what has no heads, changes nothing.
+        acting = {k: start for k, start in enumerate(starts) if start is not None and bool((chosen == k).any())}
+        answers = self._answers.only(torch.isin(chosen, torch.tensor(list(acting), dtype=chosen.dtype)))
+        out = self.logits.clone()
+        if answers is None:
+            return out
+        if min(acting.values()) < 0:
+            raise Unfit("an edit is of heads outside the language model")
+        parts = [
+            (compile_group(self._vlm.heads, [edits[k]], self._rows), (chosen == k)[answers.answer]) for k in acting
+        ]
+        flat = [(edit, chosen == k) for k in acting for edit in edits[k]]
+        attention = AttentionPlan(
+            self._vlm, [edit for edit, _ in flat], self._batch, self._rows, scope, [mine for _, mine in flat]
+        )
+        there = answers.to(self._vlm.device)
+        plan = ChosenPlan([(one, mine.to(self._vlm.device)) for one, mine in parts])
+        self._put(out, answers, branch_hidden(self._recording, there, plan, min(acting.values()), scope, attention))
         return out
 
     def _put(self, out: Tensor, answers: Answers, hidden: Float[Tensor, "B 1 M d"]) -> None:
-        """Put the logits of `hidden` in their places."""
-        real = answers.real
-        at = self._number.gather(1, answers.at.cpu())[real.cpu()]
-        out[at.to(out.device)] = self._recording.tail(hidden[:, 0][real.to(hidden.device)]).to(out.device)
+        """Put the logits of `hidden` in their places; `answers` are on the host."""
+        real = answers.real.flatten().nonzero()[:, 0].to(hidden.device)
+        at = self._number.gather(1, answers.at)[answers.real].to(out.device)
+        out[at] = self._recording.tail(hidden[:, 0].flatten(0, 1)[real]).to(out.device)
 
     def _check(self) -> None:
         """Let all answers branch off at the first block without edits, and check that their logits stay."""
         out = torch.zeros_like(self.logits)
-        self._put(out, self._answers, branch_hidden(self._recording, self._answers, GroupPlan({}, 1), 0, "answer"))
+        there = self._answers.to(self._vlm.device)
+        self._put(out, self._answers, branch_hidden(self._recording, there, GroupPlan({}, 1), 0, "answer"))
         off = float((out - self.logits).abs().max())
         if not off <= SLACK.get(self._vlm.dtype, 0.1) * max(1.0, float(self.logits.abs().max())):
             raise Unfit(f"answers that branch off its bare pass at the first block end {off:.1g} off")

@@ -21,10 +21,15 @@ def take(values: Tensor, at: Int[Tensor, "B Q"]) -> Tensor:
     return torch.take_along_dim(values, at.to(values.device)[..., None], 1)
 
 
-def call_at(call: Call, at: Int[Tensor, "B Q"], length: int, **replaced: Any) -> Call:
+Cut = dict[tuple[str, int], tuple[Any, Any]]
+"""Arguments that were cut before, by name and number of the object: those that blocks share, such as rotary angles, and what
+they were cut to."""
+
+
+def call_at(call: Call, at: Int[Tensor, "B Q"], length: int, cut: Cut | None = None, **replaced: Any) -> Call:
     """The call of a block for the positions `at` of its T = `length` positions.
 
-    Keywords in `replaced` that the call has are used as they are.
+    Keywords in `replaced` that the call has are used as they are; `cut` keeps arguments for other blocks and the same positions.
 
     Raises:
         Unfit: an argument depends on the position in a way that is not known here.
@@ -33,12 +38,15 @@ def call_at(call: Call, at: Int[Tensor, "B Q"], length: int, **replaced: Any) ->
         raise Unfit("its blocks take more than the hidden states by position")
     made = {name: value for name, value in replaced.items() if name in call.kwargs}
     for name, value in call.kwargs.items():
-        if name not in made:
-            made[name] = (
-                _BY_POSITION[name](value, at)
-                if name in _BY_POSITION and value is not None
-                else _plain(name, value, length)
-            )
+        if name in made:
+            continue
+        if name not in _BY_POSITION or value is None:
+            made[name] = _plain(name, value, length)
+            continue
+        known = None if cut is None else cut.get((name, id(value)))
+        made[name] = _BY_POSITION[name](value, at) if known is None else known[1]
+        if cut is not None:
+            cut[name, id(value)] = value, made[name]  # the object is kept, so that no other gets its number
     return Call((), made)
 
 
