@@ -8,7 +8,6 @@ import torch
 
 from headatlas.activations import attention as attention_function
 from headatlas.activations.attention import AttentionSummaries
-from headatlas.activations.localisation import spatial_entropy
 from headatlas.activations.row_summary import SUMMARIES, sink_tokens
 from headatlas.cluster.base import Workers
 from headatlas.cogvsr.schema import Box
@@ -267,34 +266,6 @@ def test_attention_on_a_sink_is_no_gaze(tiny_vlm, questions, summaries, monkeypa
     np.testing.assert_allclose(made["image_sink"][boxed], summaries["target"][boxed], atol=1e-5)
     assert (made["target"][boxed] == 0).all()
     assert (summaries["image_sink"] == 0).all()
-
-
-@pytest.mark.parametrize(
-    ("spots", "wanted"), [(((0, 0), (0, 1), (1, 1)), 0.0), (((0, 0), (3, 3)), np.log(2)), (((0, 0), (1, 1)), 0.0)]
-)
-def test_spatial_entropy_counts_spots(spots, wanted):
-    plane = np.zeros((4, 4))
-    for spot in spots:
-        plane[spot] = 1.0
-    row, column = np.divmod(np.arange(16), 4)
-    planes = [(np.arange(16), np.stack([row, column]))]
-    made = spatial_entropy(np.stack([np.zeros(16), plane.ravel(), np.ones(16)]), planes)
-    assert np.isnan(made[0])
-    assert made[1] == pytest.approx(wanted, abs=1e-9)
-    assert made[2] == pytest.approx(np.log(16))  # no cell above the mean
-
-
-def test_spatial_entropy_joins_the_spots_of_tiles():
-    """Spots do not touch across tiles or maps."""
-    tile = np.zeros((2, 2))
-    tile[0, 1] = 1.0
-    index = np.stack(np.divmod(np.arange(4), 2))
-    planes = [(np.arange(4), index), (np.arange(4, 8), index)]
-    maps = np.stack(
-        [np.concatenate([tile.ravel(), 3 * tile.ravel()]), np.concatenate([tile.ravel(), 0 * tile.ravel()])]
-    )
-    wanted = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
-    np.testing.assert_allclose(spatial_entropy(maps, planes), [wanted, 0.0], atol=1e-9)
 
 
 def test_wrong_requests(tiny_vlm, questions, tmp_path):

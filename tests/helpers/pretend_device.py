@@ -1,7 +1,7 @@
 """Count what a device would be asked to do, without a device: operations, and what makes the host wait for it.
 
-`on_device(model)` puts a model's weights on a pretended device (its name is "meta", its numbers are real and on the CPU). Within
-`counting()` every operation on its tensors is counted by name. The host waits for a real GPU where a number is read from it
+`on_device(model)` puts a model's weights on a pretended device: its name is "meta", its numbers are real and on the CPU. Within
+`counting()` every operation on its tensors is counted by name, one for each kernel that a GPU would run, or nearly. The host waits for a real GPU where a number is read from it
 (`.item()`, `bool(...)`, `.tolist()`, `.cpu()`), where the shape of a result depends on numbers (`nonzero`, an index that is a bool
 mask), and where an array or a list of the host is copied to it.
 """
@@ -147,7 +147,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             _note("waits", "index by a list")
     elif name in WAITS:
         _note("waits", name)
-    if not func.is_view and func is not torch.ops.aten._unsafe_view.default:
+    sizes = [part.numel() for part in tree_flatten(out)[0] if isinstance(part, Tensor)]
+    if not func.is_view and func is not torch.ops.aten._unsafe_view.default and (any(sizes) or not sizes):
         _note("ops", name)
     written = [value for value in mine if any(value.held is part for part in tree_flatten(out)[0])]
     if written:  # in place
