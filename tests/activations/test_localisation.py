@@ -51,7 +51,9 @@ def test_spatial_entropy_joins_the_spots_of_tiles(compute):
 @pytest.mark.parametrize(("height", "width", "power"), [(24, 24, 1), (7, 13, 1), (16, 16, 4), (1, 30, 1)])
 def test_both_ways_give_the_same(height, width, power):
     maps = np.random.default_rng(0).random((300, height * width)).astype(np.float32) ** power
-    np.testing.assert_allclose(on_device(maps, grid(height, width)), spatial_entropy(maps, grid(height, width)), atol=1e-9)
+    np.testing.assert_allclose(
+        on_device(maps, grid(height, width)), spatial_entropy(maps, grid(height, width)), atol=1e-9
+    )
 
 
 def test_a_long_winding_spot_is_one():

@@ -5,7 +5,7 @@ import torch
 from headatlas.engine import step_by_step, sweep
 from headatlas.engine import sweep as sweep_function
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Head, HeadSet, mean, patch, scale, zero
+from headatlas.heads import Head, HeadSet, attend, mean, patch, scale, zero
 from headatlas.vlm import generate, read
 from headatlas.vlm import stack as stacks
 from headatlas.vlm.batch import encode
@@ -208,3 +208,18 @@ def test_numbers_that_are_not_finite_are_an_error(tiny_vlm, chats, scope, monkey
     monkeypatch.setattr(module, "record", broken)
     with pytest.raises(HeadAtlasError, match=r"z of block 1 is not finite .*bfloat16"):
         sweep(tiny_vlm, chats, [[]], scope)
+
+
+@pytest.mark.parametrize("scope", ["all", "answer"])
+def test_edits_of_attention_with_unknown_additions_are_an_error(tiny_vlm, chats, scope, monkeypatch):
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
+
+    kernel = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def strange(module, query, key, value, attention_mask, **kwargs):
+        out, rest = kernel(module, query, key, value, attention_mask, **kwargs)
+        return out * 1.5, rest
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, "sdpa", strange)
+    with pytest.raises(HeadAtlasError, match=r"LlamaAttention cannot be read: a \. V differs"):
+        sweep(tiny_vlm, chats, [[attend(["L1.H0"], "image", 1.0)]], scope)

@@ -166,6 +166,36 @@ def tiny_vlm():
     return tiny
 
 
+@pytest.fixture
+def strange_kernel(llava, monkeypatch):
+    """Makes the language model's attention one and a half times what it should be; call it to end that, or to begin it in the
+    vision tower."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    from headatlas.heads.attention.interface import AttentionInterface
+
+    kernel = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    where = [type(llava.model.model.language_model.layers[0].self_attn)]
+
+    def strange(module, query, key, value, attention_mask, **kwargs):
+        out, rest = kernel(module, query, key, value, attention_mask, **kwargs)
+        return out * 1.5 if type(module) in where else out, rest
+
+    def change(vision=False):
+        where.clear()
+        if vision:
+            where.append(
+                type(
+                    llava.model.model.vision_tower.get_submodule(
+                        llava.grid.tower("V")[0].owner.split("vision_tower.")[1]
+                    )
+                )
+            )
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, "sdpa", strange)
+    return change
+
+
 @pytest.fixture(autouse=True)
 def _no_grad():
     with torch.no_grad():

@@ -1,9 +1,9 @@
 """Count what a device would be asked to do, without a device: operations, and what makes the host wait for it.
 
 `on_device(model)` puts a model's weights on a pretended device: its name is "meta", its numbers are real and on the CPU. Within
-`counting()` every operation on its tensors is counted by name, one for each kernel that a GPU would run, or nearly. The host waits for a real GPU where a number is read from it
-(`.item()`, `bool(...)`, `.tolist()`, `.cpu()`), where the shape of a result depends on numbers (`nonzero`, an index that is a bool
-mask), and where an array or a list of the host is copied to it.
+`counting()` every operation on its tensors is counted by name, about one for each kernel that a GPU would run. The host waits for
+a real GPU where a number is read from it (`.item()`, `bool(...)`, `.tolist()`, `.cpu()`), where the shape of a result depends on
+numbers (`nonzero`, an index that is a bool mask), and where an array or a list of the host is copied to it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,12 @@ class Pretended(Tensor):
     def __new__(cls, real: Tensor) -> Pretended:
         """Wrap a tensor of the CPU."""
         made = Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]
-            cls, real.shape, strides=real.stride(), storage_offset=real.storage_offset(), dtype=real.dtype, device=DEVICE
+            cls,
+            real.shape,
+            strides=real.stride(),
+            storage_offset=real.storage_offset(),
+            dtype=real.dtype,
+            device=DEVICE,
         )
         made.held = real
         return made
@@ -122,7 +127,9 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     mine = [value for value in flat if isinstance(value, Pretended)]
     to = kwargs.get("device")
     here = to is not None and torch.device(to) == DEVICE
-    real_kwargs = {name: torch.device("cpu") if name == "device" and value is not None else value for name, value in kwargs.items()}
+    real_kwargs = {
+        name: torch.device("cpu") if name == "device" and value is not None else value for name, value in kwargs.items()
+    }
     if not mine and not here:
         return func(*args, **kwargs)
     out = func(*tree_map(_real, args), **tree_map(_real, real_kwargs))
@@ -160,7 +167,7 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 @contextmanager
 def _no_inference_mode() -> Iterator[None]:
     """Within the block `torch.inference_mode` is left out: its tensors have no version, which wrapped ones need."""
-    kind = torch.inference_mode
+    kind: Any = torch.inference_mode
     enter, leave = kind.__enter__, kind.__exit__
     kind.__enter__, kind.__exit__ = lambda self: None, lambda self, *error: None
     try:

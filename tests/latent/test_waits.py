@@ -1,4 +1,4 @@
-"""What reading, summarising and scaling attention ask of a device: the host never waits at a layer, and a layer takes few operations.
+"""What reading and editing ask of a device: the host waits at no layer, and a layer takes few operations.
 
 Counted, not timed, on a model whose tensors pretend to be on a device (`pretend_device.py`), with two and with four layers.
 """
@@ -24,11 +24,11 @@ MOST = {"capture": 3, "rows": 15, "summaries": 49, "scaling": 30}
 """Most operations a layer, besides those of the model's own pass, in float32.
 
 * capture: the sum that is checked, the wanted tokens, their sums.
-* rows: the wanted queries and outputs, a copy of keys and of values for their products, two products, scale, mask, softmax and rows
-  without keys; difference, its and the output's largest value, and what is left out of each.
+* rows: the wanted queries and outputs, a copy of keys and of values for their products, two products, scale, mask, softmax and
+  rows without keys; difference, its and the output's largest value, and what is left out of each.
 * summaries: rows, 21 to find the sinks in the layer's input, 13 for sums, entropy, top key and maps.
-* scaling: 4 to put keys and values behind others in a cache, in both runs of the block (`OWN`); 26 for the rows without edits, their
-  comparison, the rows under two weights, and their output.
+* scaling: 4 to put keys and values behind others in a cache, in both runs of the block (`OWN`); 26 for the rows without edits,
+  their comparison, the rows under two weights, and their output.
 """
 OWN = {"capture": 1, "rows": 1, "summaries": 1, "scaling": 2}
 """How often a block runs: once in the pass, and for scaling once more at the predicting positions."""

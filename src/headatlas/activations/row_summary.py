@@ -6,7 +6,7 @@ very large feature, the same as the first token's. Attention on such a patch is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +130,11 @@ class RowSummary:
             for planes, same in alike(self._tokens, [row for row, _ in steps])
         ]
         asked = [mask.nonzero()[:, 0].tolist() for mask in self.queries]
-        rows, places, step_of = [], [], []  # of each query of a step: its row, its place among the row's queries, the step
+        rows, places, step_of = (
+            [],
+            [],
+            [],
+        )  # of each query of a step: its row, its place among the row's queries, the step
         features = torch.zeros(len(steps), batch.ids.shape[1], N_COLUMNS)
         patches = self._on_boxes(drawn)
         for s, (row, turn) in enumerate(steps):

@@ -72,7 +72,8 @@ class AttentionPlan:
         self._edits: list[Any] = placed_edits(vlm, batch, own)
         self._answers = None if answers is None else [answers[i] for i in acting]
         self._vlm, self._batch, self._scope = vlm, batch, scope
-        self.sites = {vlm.heads.site(head) for edit in own for head in edit.heads}
+        grid = vlm.heads  # looked up once: each time it is checked against the model
+        self.sites = {grid.site(head) for edit in own for head in edit.heads}
 
     def __contains__(self, site: Site) -> bool:
         return site in self.sites

@@ -109,7 +109,7 @@ def _prefix(recording: Recording, i: int) -> DynamicCache:
     keys, values = bare.keys, bare.values
     layer.lazy_initialization(keys, keys)
     layer.keys, layer.values = keys, values
-    cache.layers = [DynamicLayer()] * i + [layer]  # the block uses its own alone
+    cache.layers.extend([DynamicLayer()] * i + [layer])  # the block uses its own alone
     return cache
 
 

@@ -172,7 +172,7 @@ class HeadGrid:
         Raises:
             HeadAtlasError: the model has no such layer or head.
         """
-        one = as_head(head)
+        one = head if isinstance(head, Head) else as_head(head)
         sites = self.tower(one.tower)
         if one.layer >= len(sites):
             raise HeadAtlasError(f"head {one}: tower {one.tower} of this model has {len(sites)} layers, from 0")

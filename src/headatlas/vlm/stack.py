@@ -9,9 +9,10 @@ with the reason, and the caller runs it in full.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,7 +45,7 @@ class Block:
 
     def call_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Call]:
         """The hidden states `[B, T, d]` that the block is called with, and its other arguments."""
-        names = [name for name in inspect.signature(self.module.forward).parameters if name != "self"]
+        names = _names(getattr(self.module.forward, "__func__", self.module.forward))
         arguments = dict(kwargs)
         arguments.update(zip(names, args, strict=False))
         hidden = arguments.pop(names[0])
@@ -189,6 +190,12 @@ class Stack:
     def run(self, i: int, hidden: Tensor, call: Call) -> Tensor:
         """Run all of block `i`."""
         return first(self.blocks[i].module(hidden, *call.args, **call.kwargs))
+
+
+@lru_cache(maxsize=256)
+def _names(forward: Callable[..., Any]) -> list[str]:
+    """The names of the arguments of a block's forward."""
+    return [name for name in inspect.signature(forward).parameters if name != "self"]
 
 
 class _AtZ(Exception):

@@ -1,10 +1,13 @@
 """An attention edit gives the softmax of the edited logits at its heads, queries and keys, and changes nothing else."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionReader, Positions, ZReader, attend, block, edit_heads, scale, scale_attention, zero
+from headatlas.heads.attention import edited_attention
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -236,6 +239,33 @@ def test_rows_of_another_batch_are_refused(llava):
     active = edit_heads(llava.model, llava.grid, [[attend(["L0.H0"], (0,), 1.0)]] * 3)
     with active, pytest.raises(HeadAtlasError, match="the edits are for 3 rows, the forward has 2"):
         llava.model(**llava.images)
+
+
+def test_edits_of_attention_with_unknown_additions_are_an_error(llava, strange_kernel):
+    with (
+        edit_heads(llava.model, llava.grid, [attend(["L1.H0"], (0,), 1.0)]),
+        pytest.raises(HeadAtlasError, match=r"LlamaAttention cannot be read: a \. V differs"),
+    ):
+        llava.model(**llava.images)
+
+
+def test_each_edit_has_query_positions_of_its_own(llava):
+    """In one forward, two factors at different positions of the same heads, as each gives alone."""
+    first, second = scale_attention(["L0.H1", "L0.H2"], "image", 0.4), scale_attention(["L0.H1", "L0.H3"], "image", 3.0)
+    places = [torch.zeros(llava.images["input_ids"].shape, dtype=torch.bool) for _ in range(2)]
+    places[0][:, -1] = places[1][0, -2] = True
+
+    def z(edits, only):
+        where = SimpleNamespace(positions=positions(llava), scope="all", window=None)
+        with edited_attention(llava.model, llava.grid, [edits], where, only), ZReader(llava.grid) as reader:
+            llava.model(**llava.images)
+        return reader.z[0]
+
+    bare, both = z([], []), z([first, second], places)
+    alone = [z([edit], [at]) for edit, at in zip((first, second), places, strict=True)]
+    assert torch.equal(both, torch.where(places[0][..., None, None], alone[0], alone[1]))
+    for made, at in zip(alone, places, strict=True):
+        assert torch.equal((made != bare).any(-1).any(-1), at)
 
 
 def test_fingerprints_change_with_whatever_changes_the_effect():

@@ -191,19 +191,59 @@ def test_an_edited_model_is_read_as_edited(llava):
     assert not torch.allclose(edited[1].weights, bare[1].weights)
 
 
-def test_unknown_additions_to_attention_are_an_error_not_a_number(llava, monkeypatch):
-    file = type(llava.model.model.language_model.layers[0].self_attn).__module__
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    kernel = ALL_ATTENTION_FUNCTIONS["sdpa"]
-
-    def strange(module, query, key, value, attention_mask, **kwargs):
-        out, rest = kernel(module, query, key, value, attention_mask, **kwargs)
-        return out * 1.5 if file == type(module).__module__ else out, rest
-
-    monkeypatch.setitem(AttentionInterface._global_mapping, "sdpa", strange)
+def test_unknown_additions_to_attention_are_an_error_not_a_number(llava, strange_kernel):
     with pytest.raises(HeadAtlasError, match="LlamaAttention cannot be read"):
         rows_of(llava, input_ids=llava.ids)
+
+
+def test_rows_that_are_handed_over_are_checked_at_the_end_of_the_forward(llava, strange_kernel):
+    seen = []
+    with AttentionReader(llava.model, llava.grid, on_rows=seen.append) as reader:
+        with pytest.raises(
+            HeadAtlasError, match=r"LlamaAttention cannot be read: a \. V differs from the sdpa kernel's output"
+        ):
+            llava.model(input_ids=llava.ids)
+        assert len(seen) == 2
+        strange_kernel()  # the model's own again
+        llava.model(input_ids=llava.ids)
+        assert len(seen) == 4
+        assert reader.rows == {}
+
+
+def test_rows_of_a_tower_alone_are_checked_when_they_are_asked_for_or_on_leaving(llava, strange_kernel):
+    strange_kernel(vision=True)
+    pixels = llava.images["pixel_values"]
+    with AttentionReader(llava.model, llava.grid, ["V0.H0"]) as reader:
+        llava.model.model.vision_tower(pixels)
+        with pytest.raises(HeadAtlasError, match="cannot be read"):
+            _ = reader.rows
+    with pytest.raises(HeadAtlasError, match="cannot be read"), AttentionReader(llava.model, llava.grid, ["V0.H0"]):
+        llava.model.model.vision_tower(pixels)
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_rows_that_are_asked_for_must_be_finite(llava, real):
+    """Other positions, such as padding, may hold anything."""
+    queries = torch.zeros(llava.ids.shape, dtype=torch.bool)
+    queries[:, 3], queries[0, 5] = True, True
+    site = llava.grid.tower("L")[1]
+    queried = llava.model.get_submodule(site.owner).q_proj
+
+    def spoil(module, args, output):
+        output[1, 3 if real else 0] = torch.nan
+        return output
+
+    handle = queried.register_forward_hook(spoil)
+    try:
+        if real:
+            with pytest.raises(
+                HeadAtlasError, match="LlamaAttention in layer 1 must be finite, got NaN or infinity in float32"
+            ):
+                rows_of(llava, queries=queries, input_ids=llava.ids)
+        else:
+            assert rows_of(llava, queries=queries, input_ids=llava.ids)[1].weights[0].isfinite().all()
+    finally:
+        handle.remove()
 
 
 def test_attention_of_its_own_code_is_refused_by_name(llava, monkeypatch):

@@ -81,7 +81,11 @@ class Masks:
         """The mask rows of a call."""
         own = tuple(heads) if isinstance(call.mask, Tensor) and call.mask.dim() == 4 and call.mask.shape[1] > 1 else ()
         packed = call.options.get("cu_seq_lens_k", call.options.get("cu_seqlens"))
-        told = (call.options.get("is_causal"), getattr(call.module, "is_causal", True), call.options.get("sliding_window"))
+        told = (
+            call.options.get("is_causal"),
+            getattr(call.module, "is_causal", True),
+            call.options.get("sliding_window"),
+        )
         # Tensors are kept with their rows, so that no other can get their number.
         key = (id(call.mask), id(at), id(packed), own, call.implementation, call.length, call.n_keys, call.dtype, told)
         if key in self._known:

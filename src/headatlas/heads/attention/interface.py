@@ -108,8 +108,12 @@ def _remove_eager(file: str) -> None:
             setattr(sys.modules[file], name, function)
 
 
+_signature = functools.lru_cache(maxsize=256)(inspect.signature)
+"""The signature of an attention function, which is asked for at every layer."""
+
+
 def _wrapped(function: Callable[..., Any], implementation: str) -> Callable[..., Any]:
-    signature = inspect.signature(function)
+    signature = _signature(function)
 
     @functools.wraps(function)
     def attention(*args: Any, **kwargs: Any) -> Any:
