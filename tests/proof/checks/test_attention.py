@@ -54,15 +54,15 @@ def test_wrong_rows_fail(llava, monkeypatch, fault):
 
 def test_wrong_edits_fail(llava, monkeypatch):
     model, grid, forward = llava
-    from headatlas.heads.attention import apply
+    from headatlas.heads.attention import plan
 
-    change = apply._change
+    change = plan._change
 
     def wrong(*args):
         right = change(*args)
         return replace(right, change=lambda logits: right.change(right.change(logits)))
 
-    monkeypatch.setattr(apply, "_change", wrong)
+    monkeypatch.setattr(plan, "_change", wrong)
     assert check_attention_edit(forward, model, grid, "L").verdict == "fails"
 
 

@@ -171,13 +171,11 @@ def _acting(
         return lambda logits: torch.where(mine, change.change(logits), logits)
     if everywhere:
         return change.change
-    if edit.kind == "block":
-        hidden = mine & change.keys
-        return lambda logits: logits.masked_fill(hidden, -torch.inf)
+    keys = change.keys
     if edit.kind == "scale":
-        factor = torch.where(mine & change.keys, edit.amount, torch.ones((), dtype=call.dtype, device=mine.device))
+        factor = torch.where(mine, change.change(torch.ones(keys.shape, dtype=call.dtype, device=keys.device)), 1.0)
         return lambda logits: logits * factor
-    added = torch.where(mine, change.change(torch.zeros((), dtype=call.dtype, device=mine.device)), 0.0)
+    added = torch.where(mine, change.change(torch.zeros(keys.shape, dtype=call.dtype, device=keys.device)), 0.0)
     return lambda logits: logits + added
 
 
