@@ -1,5 +1,6 @@
 """An attention edit gives the softmax of the edited logits at its heads, queries and keys, and changes nothing else."""
 
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -239,6 +240,22 @@ def test_rows_of_another_batch_are_refused(llava):
     active = edit_heads(llava.model, llava.grid, [[attend(["L0.H0"], (0,), 1.0)]] * 3)
     with active, pytest.raises(HeadAtlasError, match="the edits are for 3 rows, the forward has 2"):
         llava.model(**llava.images)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_gradients_flow_after_a_forward_without_them(llava, read):
+    """What is kept from one call of the vision tower for the next cannot be of inference mode where gradients are needed."""
+    pixels = llava.images["pixel_values"].clone().requires_grad_()
+    edit = attend(["V0.H0", "V1.H1"], (1, 2), 2.0)
+    tower = llava.model.model.vision_tower
+    with edit_heads(llava.model, llava.grid, [edit]), ExitStack() as stack:
+        reader = stack.enter_context(AttentionReader(llava.model, llava.grid, ["V0.H1"])) if read else None
+        with torch.inference_mode():
+            tower(pixels)
+        with torch.enable_grad():
+            made = tower(pixels).last_hidden_state if reader is None else (tower(pixels), reader.rows[0].weights)[1]
+            made.square().sum().backward()
+    assert pixels.grad.abs().max() > 0
 
 
 def test_edits_of_attention_with_unknown_additions_are_an_error(llava, strange_kernel):

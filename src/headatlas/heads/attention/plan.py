@@ -114,7 +114,7 @@ class Plans:
             self.masks.clear()
         edits = tuple((id(entry.edit), entry.row, tuple(entry.heads), id(entry.only)) for entry in entries)
         shape = (call.query.shape[0], call.n_heads, call.length, call.n_keys)
-        key = (site.tower, edits, shape, call.query.device, call.dtype)
+        key = (site.tower, edits, shape, call.query.device, call.dtype, torch.is_inference_mode_enabled())
         if key not in self._known:
             self._known[key] = _plan(site, call, entries, where)
         return self._known[key]

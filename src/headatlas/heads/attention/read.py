@@ -100,8 +100,9 @@ class AttentionReader:
         self.queries = queries
         self._calls: dict[int, list[AttentionRows]] = {}
         self._comparisons, self._masks = Comparisons(), Masks()
-        self._places: dict[tuple[torch.device, int, int], tuple[Tensor, Tensor]] = {}
-        """Where rows are wanted in the current forward, and which places are real, by device and size of the call."""
+        self._places: dict[tuple[torch.device, int, int, bool], tuple[Tensor, Tensor]] = {}
+        """Where rows are wanted in the current forward, and which places are real, by device, size of the call and whether it
+        runs in inference mode."""
         self._model, self._grid, self._on_rows = model, grid, on_rows
         self._heads: dict[Site, list[int]] = {}
         for head in chosen.sorted():
@@ -175,7 +176,7 @@ class AttentionReader:
     def _placed(self, site: Site, call: AttentionCall, window: Window | None) -> tuple[Tensor, Tensor]:
         """The call's own query positions at which rows are wanted, and which of them are real, both [B, Q]."""
         device, n_rows = call.query.device, call.query.shape[0]
-        key = device, n_rows, call.length
+        key = device, n_rows, call.length, torch.is_inference_mode_enabled()
         if key not in self._places:
             if self.queries is None:
                 at = torch.arange(call.length, device=device).expand(n_rows, -1)
