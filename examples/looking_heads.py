@@ -1,6 +1,6 @@
 """Which heads look at the thing asked about, and what their removal costs: chosen on split S, judged on split E.
 
-    python examples/looking_heads.py [MODEL] [--gaze 0.25] [--most 12]
+    python examples/looking_heads.py [MODEL] [--gaze 0.25] [--most 12] [--dtype bfloat16]
 
 Heads are chosen by gaze (A5): the share of their attention on the thing that a step asks about, at the position that predicts its
 answer. They are then removed alone and together (mean of split P in place of z), beside 20 random sets of the same layers.
@@ -24,9 +24,10 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="ref-demo")
     parser.add_argument("--gaze", type=float, default=0.25, help="least share of attention on the thing asked about")
     parser.add_argument("--most", type=int, default=12, help="at most so many heads")
+    parser.add_argument("--dtype", help="of the weights, such as bfloat16")
     asked = parser.parse_args()
 
-    vlm = ha.load_vlm(asked.model)
+    vlm = ha.load_vlm(asked.model, dtype=asked.dtype)
     data = ha.cogvsr.load("scenes", n=300, seed=11)
     means = mean_z(ha.capture(vlm, data.split("P"), "all"), "P")
     seen = ha.capture(vlm, data.select([*data.split("P").ids, *data.split("S").ids]), "last")
