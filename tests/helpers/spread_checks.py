@@ -2,6 +2,9 @@
 
 import os
 import signal
+import threading
+import time
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pandas as pd
@@ -24,31 +27,58 @@ class Data(list):
         return self
 
 
+@contextmanager
 def killing(workers):
-    """A progress callback that kills one worker, in the middle of a shard, when the first one is done."""
-    killed = []
+    """Within the block one worker is killed in the middle of a shard, as soon as one is there; gives the list of those killed.
 
-    def progress(*told):
-        if not killed:
-            busy = next(member for member in workers.members if member.shard is not None)
-            killed.append(busy.pid)
-            os.kill(busy.pid, signal.SIGKILL)
+    A worker is stopped first: one that has replied already would not be missed.
+    """
+    killed, over = [], threading.Event()
 
-    return progress, killed
+    def kill():
+        while not killed and not over.is_set():
+            for member in list(workers.members):
+                shard = member.shard
+                if shard is None:
+                    continue
+                os.kill(member.pid, signal.SIGSTOP)
+                time.sleep(0.05)  # what was read just now is noted
+                if member.shard is shard and not replied(member):
+                    os.kill(member.pid, signal.SIGKILL)
+                    killed.append(member.pid)
+                    return
+                os.kill(member.pid, signal.SIGCONT)
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def replied(member):
+    """Whether a worker's reply is waiting to be read: in its pipe, or in Ray's store."""
+    _, reply = member.handle
+    if hasattr(reply, "poll"):
+        return reply.poll()
+    import ray
+
+    return bool(ray.wait([reply], timeout=0)[0])
 
 
 def capture_is_the_same(workers, vlm, questions, folder, monkeypatch, store=None):
     monkeypatch.setattr(capture_module, "UNIT", 1)
     monkeypatch.setattr("headatlas.activations.arrays.chunk_rows", lambda shape: 2)
     plain = capture(vlm, questions, ("gold", "all"), out=folder / "plain", batch_size=2)
-    progress, killed = killing(workers)
     lost = workers.lost
     with vlm.edit(zero(["L0.H2"]), scope="answer"):
         edited = capture(vlm, questions, ("gold", "all"), out=folder / "edited", batch_size=2)
         there = f"{store or f'local://{folder}'}/{folder.name}/spread"
-        found = capture(
-            vlm, questions, ("gold", "all"), out=there, batch_size=2, workers=workers, progress=progress
-        )  # fmt: skip
+        with killing(workers) as killed:
+            found = capture(vlm, questions, ("gold", "all"), out=there, batch_size=2, workers=workers)
     assert killed
     assert workers.lost == lost + 1
     for name in ("gold", "all"):
@@ -64,11 +94,11 @@ def answers_are_the_same(workers, vlm, questions, folder, monkeypatch, kill=True
     means = np.random.default_rng(0).normal(size=vlm.heads.dims("L")).astype(np.float32)
     todo = [Condition("bare"), *[Condition(str(head), (mean(HeadSet([head]), means),), "answer") for head in heads]]
     plain = Runner(vlm, Data(questions), batch_size=2).run_many(todo)
-    progress, killed = killing(workers)
     lost = workers.lost
     there = f"{store or f'local://{folder}'}/{folder.name}/answers"
     runner = Runner(vlm, Data(questions), there, batch_size=2, workers=workers)
-    found = runner.run_many(todo, progress=progress if kill else None)
+    with killing(workers) if kill else nullcontext([]) as killed:
+        found = runner.run_many(todo)
     assert bool(killed) == kill
     assert workers.lost == lost + kill
     for one, same in zip(found, plain, strict=True):
