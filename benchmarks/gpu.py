@@ -1,4 +1,4 @@
-"""What HeadAtlas costs on a GPU beside the bare model, at the shape of a real one: a table in about two minutes.
+"""What HeadAtlas costs on a GPU beside the bare model, at the shape of a real one: tables in a few minutes.
 
     python benchmarks/gpu.py                      # the 7B shape of Qwen2.5-VL, random weights made on the GPU, bfloat16
     python benchmarks/gpu.py --model 3b --picture 672
