@@ -318,6 +318,37 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def held_for_reading(folder: Path, what: str) -> Iterator[None]:
+    """Within the block no other process can work in `folder`, so that files read one after another belong together.
+
+    Writes nothing: a folder without a lock file is one in which nobody works, and one whose lock file may not be written is read
+    as it is.
+
+    Args:
+        folder: a folder that its writers lock with `lock_folder`.
+        what: what it is called in the message, such as `"run"`.
+
+    Raises:
+        HeadAtlasError: another process is working in the folder.
+    """
+    lock = None
+    try:
+        if (folder / LOCK).is_file():
+            lock = file_lock(folder.resolve() / LOCK, thread_local=False)
+    except filelock.Timeout:
+        raise HeadAtlasError(
+            f"another process is working in the {what} {str(folder)!r}, and what is there may be half written: wait until it ends"
+        ) from None
+    except OSError:  # a disk or folder that may only be read
+        pass
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
 def difference(there: Any, wanted: Any, name: str = "") -> str:
     """The first difference of two records, such as `chat_template: "a1b2" there, "c3d4" now`; empty if there is none."""
     if isinstance(there, dict) and isinstance(wanted, dict):

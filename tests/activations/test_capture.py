@@ -210,16 +210,14 @@ def test_a_capture_that_fails_at_its_first_unit_leaves_nothing(tiny_vlm, tiny_qu
 
 
 def test_a_second_process_in_the_same_folder_is_refused(tiny_vlm, tiny_questions, tmp_path):
-    code = "import sys, filelock; x = filelock.FileLock(sys.argv[1]); x.acquire(); print('locked', flush=True); sys.stdin.read()"
+    from locked_elsewhere import locked_elsewhere  # not on the path of CHILD, which imports this file
+
     (tmp_path / "acts").mkdir()
-    lock = tmp_path / "acts" / ".headatlas.lock"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "locked\n"
-        with pytest.raises(HeadAtlasError, match="another process is working in the capture"):
-            capture(tiny_vlm, tiny_questions, out=tmp_path / "acts")
-        other.stdin.close()
+    with (
+        locked_elsewhere(tmp_path / "acts"),
+        pytest.raises(HeadAtlasError, match="another process is working in the capture"),
+    ):
+        capture(tiny_vlm, tiny_questions, out=tmp_path / "acts")
 
 
 @pytest.mark.parametrize("tokens", ["gold", "all"])

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from compare_runs import add_atlas
+from locked_elsewhere import locked_elsewhere
 from synthetic_run import write_run
 
 from headatlas.cogvsr import FUNCTIONS
@@ -45,6 +46,14 @@ def test_a_folder_that_is_no_run(one, tmp_path):
         read_models([one, tmp_path / "empty"])
     with pytest.raises(HeadAtlasError, match="must be a run directory"):
         read_models([one, tmp_path / "nowhere"])
+
+
+def test_a_run_that_another_process_is_writing_is_refused(one, twin):
+    (twin / ".headatlas.lock").touch()
+    with locked_elsewhere(twin), pytest.raises(HeadAtlasError, match=r"another process is working in the run .*twin"):
+        read_models([one, twin])
+    assert len(read_models([one, twin])) == 2
+    assert not (one / ".headatlas.lock").exists()  # nothing is written
 
 
 def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(one, twin):

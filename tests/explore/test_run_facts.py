@@ -1,7 +1,10 @@
 """What a study adds to the page: scores by function, selected heads, directions to steer along."""
 
+import shutil
+
 import numpy as np
 import pytest
+from locked_elsewhere import locked_elsewhere
 
 import headatlas as ha
 from headatlas.cogvsr import CogVSR
@@ -12,6 +15,7 @@ from headatlas.explore.requests import Asked, Change, JobRequest, Picture
 from headatlas.explore.run_facts import RunFacts
 from headatlas.intervention import Directions
 from headatlas.study import make_settings
+from headatlas.study.rundir import RunDir
 from headatlas.study.stages import run_stage
 from headatlas.study.study import Study
 
@@ -40,6 +44,30 @@ def test_the_page_has_the_scores_of_the_study(run, tiny_vlm):
     assert "steps" in document["steer"]["spatial_perception"]  # four steps are too few for a direction
     desk = Desk(tiny_vlm, ha.cogvsr.load(facts.data_name), facts.data_name, facts)
     assert desk.about()["run"]["where"] == str(run)
+
+
+def test_a_run_that_another_process_is_writing_is_refused(run, tiny_vlm):
+    facts = RunFacts(run, tiny_vlm)
+    with locked_elsewhere(run):
+        for read in (
+            lambda: RunFacts(run, tiny_vlm),
+            facts.document,
+            lambda: facts.directions("spatial_perception"),
+        ):
+            with pytest.raises(HeadAtlasError, match="another process is working in the run"):
+                read()
+    assert facts.document()["scorers"]
+
+
+def test_a_run_that_was_computed_again_is_to_be_opened_again(run, tiny_vlm, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    facts = RunFacts(copy, tiny_vlm)
+    marker = RunDir(copy).marker("select")
+    (copy / "stages" / "select.json").unlink()
+    with pytest.raises(HeadAtlasError, match="computed again"):
+        facts.document()
+    RunDir(copy)._write_sealed("stages/select.json", marker)
+    assert facts.document()["selected"] == RunFacts(run, tiny_vlm).document()["selected"]
 
 
 def test_steering_goes_along_the_directions_of_the_study(run, tiny_vlm, monkeypatch):

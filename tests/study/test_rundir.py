@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from locked_elsewhere import locked_elsewhere
 
 from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS
@@ -74,13 +75,12 @@ def test_half_written_files_of_a_killed_run_are_removed_and_no_others(run):
 
 
 def test_a_second_process_is_refused(run):
-    code = "import sys, filelock; x = filelock.FileLock(sys.argv[1]); x.acquire(); print('locked', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(run.root / ".headatlas.lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "locked\n"
-        with pytest.raises(HeadAtlasError, match="another process is working in the run"), run.locked():
-            pass
-        other.stdin.close()
+    with (
+        locked_elsewhere(run.root),
+        pytest.raises(HeadAtlasError, match="another process is working in the run"),
+        run.locked(),
+    ):
+        pass
     with run.locked(), run.locked():
         pass
 

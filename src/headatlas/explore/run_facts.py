@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,29 +14,36 @@ from headatlas.errors import HeadAtlasError
 from headatlas.explore.run_sweeps import sweeps_document
 from headatlas.intervention import Directions, directions
 from headatlas.scoring import Atlas
+from headatlas.storage import held_for_reading
 from headatlas.study.run import kept_settings
 from headatlas.study.stages.methods import RECIPES
 from headatlas.study.study import Study
 from headatlas.vlm.model import VLM
 
+SHOWN = ("capture", "score", "select")
+"""Stages whose files are read after the run was opened."""
+
 
 class RunFacts:
     """The tables of a run, by head.
 
-    Raises `HeadAtlasError` where there is no run with scores, or it is of another model.
+    Raises `HeadAtlasError` where there is no run with scores, it is of another model, or another process is working in it. What
+    is read later raises it too if the run has been computed again in the meantime.
     """
 
     def __init__(self, out: str | Path, vlm: VLM) -> None:
         settings = kept_settings(out)
         if settings is None:
             raise HeadAtlasError(f"{str(out)!r} must be the run directory of a study, got a folder without one")
-        self.study = Study(settings, out, vlm=vlm)
-        if not self.study.run.has_run("score"):
-            raise HeadAtlasError(f"{str(out)!r} has no scores yet: run `headatlas score --out {out}` first")
         self.where = str(out)
-        self.atlas: Atlas = self.study.atlas
-        self._titles = {**TITLES, SPATIAL[0]: TASK_TITLE} if self.study.one_task else TITLES
-        self.sweeps = sweeps_document(self.study.run.root, self._titles)
+        self.study = Study(settings, out, vlm=vlm)
+        with held_for_reading(self.study.run.root, "run"):
+            if not self.study.run.has_run("score"):
+                raise HeadAtlasError(f"{self.where!r} has no scores yet: run `headatlas score --out {out}` first")
+            self._outputs, self._reading = self._now(), threading.RLock()
+            self.atlas: Atlas = self.study.atlas
+            self._titles = {**TITLES, SPATIAL[0]: TASK_TITLE} if self.study.one_task else TITLES
+            self.sweeps = sweeps_document(self.study.run.root, self._titles)
 
     @property
     def data_name(self) -> str:
@@ -46,6 +56,10 @@ class RunFacts:
 
     def document(self) -> dict[str, Any]:
         """All of it for the page: scores `[L][H]` by scorer and function, the selected heads, redundant groups, sweeps."""
+        with self._unchanged():
+            return self._document()
+
+    def _document(self) -> dict[str, Any]:
         titles = self.study.run.read_table("scorers")
         labels = dict(zip(titles["scorer"], titles["label"], strict=True)) if len(titles) else {}
         units = dict(zip(titles["scorer"], titles["unit"], strict=True)) if len(titles) else {}
@@ -101,7 +115,19 @@ class RunFacts:
         """From wrong to right answers of a function, from split P (`intervention.directions`)."""
         if function not in FUNCTIONS:
             raise HeadAtlasError(f"function must be one of {', '.join(FUNCTIONS)}, got {function!r}")
-        return _directions(self, function)
+        with self._unchanged():
+            return _directions(self, function)
+
+    def _now(self) -> dict[str, str]:
+        """The digests of what the stages wrote that the page shows."""
+        return {stage: self.study.run.outputs(stage) for stage in SHOWN}
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        with self._reading, held_for_reading(self.study.run.root, "run"):
+            if self._now() != self._outputs:
+                raise HeadAtlasError(f"the run {self.where!r} has been computed again since it was opened: open it again")
+            yield
 
     def snippet(self, functions: list[str]) -> list[str]:
         """Code that makes `directions`, a dict by function."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pandas as pd
 from headatlas.errors import HeadAtlasError
 from headatlas.results import RESULTS, Table, read_csv
 from headatlas.results.sweep_files import Sweeps, read_sweeps
-from headatlas.storage import file_digest, is_sealed, read_regular
+from headatlas.storage import file_digest, held_for_reading, is_sealed, read_regular
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,23 @@ class Run:
         return f"<Run {str(self.path)!r} of {model}: {filled} tables, {len(self.claims)} verdicts>"
 
 
-def read_run(path: str | Path) -> Run:
+def read_run(path: str | Path, *, is_growing: bool = False) -> Run:
     """Read the run directory `path`.
 
+    Args:
+        path: the run directory.
+        is_growing: read it although a study is working in it, for a page that is rendered again and again.
+
     Raises:
-        HeadAtlasError: `path` is not a run directory, or one of its files is damaged; it names the file.
+        HeadAtlasError: `path` is not a run directory, another process is working in it, or one of its files is damaged; it names
+            the file.
     """
     path = Path(path)
+    with nullcontext() if is_growing else held_for_reading(path, "run"):
+        return _read(path)
+
+
+def _read(path: Path) -> Run:
     if not path.is_dir():
         raise HeadAtlasError(f"{path} must be a run directory: run `headatlas study MODEL --out {path}` first")
     if not (path / "results").is_dir() and not (path / "settings.json").is_file():

@@ -108,7 +108,7 @@ class Watch:
         with self._lock:
             if self._rendered[0] != version:
                 try:
-                    self._rendered = (version, to_html(_so_far(build_page(read_run(self._run.root)))))
+                    self._rendered = (version, to_html(_so_far(build_page(read_run(self._run.root, is_growing=True)))))
                 except (HeadAtlasError, OSError):  # a stage is writing its tables
                     if not self._rendered[1]:
                         raise
