@@ -1,13 +1,15 @@
 """Rows read beside the kernel: they are the family's own eager weights, in batches, with padding and with a cache."""
 
+import inspect
 import threading
 
 import pytest
 import torch
+from transformers.masking_utils import AttentionMaskInterface
 
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import AttentionReader, HeadSet, attend, edit_heads, zero
-from headatlas.heads.attention.interface import AttentionInterface
+from headatlas.heads.attention.interface import AttentionInterface, _by_name
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -46,6 +48,40 @@ def test_rows_are_the_eager_weights(tiny_vlm, eager, family):
     for layer, weights in enumerate(own):
         torch.testing.assert_close(read[layer].weights, weights, **CLOSE)
         torch.testing.assert_close(read[layer].weights.sum(-1), torch.ones(weights.shape[:3]), **CLOSE)
+
+
+SDPA = AttentionInterface()["sdpa"]
+
+
+def short_names(m, q, k, v, mask, **options):
+    return SDPA(m, q, k, v, mask, **options)
+
+
+def no_names(*args, **options):
+    return SDPA(*args, **options)
+
+
+@pytest.mark.parametrize("function", [short_names, no_names])
+def test_an_attention_function_that_names_its_arguments_otherwise_is_read_too(llava, function):
+    """Registered by a user: transformers gives the first five arguments by position."""
+    expected = rows_of(llava, **llava.images)
+    AttentionInterface.register("mine", function)
+    AttentionMaskInterface.register("mine", AttentionMaskInterface()["sdpa"])
+    try:
+        llava.model.set_attn_implementation("mine")
+        found = rows_of(llava, **llava.images)
+    finally:
+        llava.model.set_attn_implementation("sdpa")
+        for registered in (AttentionInterface, AttentionMaskInterface):
+            registered._global_mapping.pop("mine")
+    assert len(expected) == 2
+    for layer, rows in expected.items():
+        torch.testing.assert_close(found[layer].weights, rows.weights, **CLOSE)
+
+
+def test_an_attention_function_without_the_usual_arguments_is_refused_in_one_line():
+    with pytest.raises(HeadAtlasError, match="must take module, query, key, value, attention_mask in this order"):
+        _by_name(inspect.signature(lambda module, query: None), (None, None), {}, "mine")
 
 
 def test_chosen_heads_and_queries_are_the_same_rows(vlm):

@@ -102,6 +102,10 @@ class Masks:
         self._cells = 0
 
 
+ARGUMENTS = ("module", "query", "key", "value", "attention_mask")
+"""What transformers gives every attention function first, in this order."""
+
+
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
     """The arguments that an attention module gave its kernel, and the kernel's output.
@@ -136,10 +140,8 @@ class AttentionCall:
         cls, implementation: str, given: Mapping[str, Any], output: Tensor, own_weights: Any = None
     ) -> AttentionCall:
         """From the arguments of an attention function, by name."""
-        named = ("module", "query", "key", "value", "attention_mask")
-        options = {name: value for name, value in given.items() if name not in named and value is not None}
-        tensors = (given[name] for name in named)
-        module, query, key, value, mask = tensors
+        options = {name: value for name, value in given.items() if name not in ARGUMENTS and value is not None}
+        module, query, key, value, mask = (given[name] for name in ARGUMENTS)
         own = own_weights if isinstance(own_weights, Tensor) and own_weights.dim() == 4 else None
         return cls(module, implementation, query, key, value, mask, options, output, own)
 

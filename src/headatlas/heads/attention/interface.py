@@ -20,7 +20,8 @@ from typing import Any
 from torch import nn
 from transformers.modeling_utils import AttentionInterface
 
-from headatlas.heads.attention.call import AttentionCall
+from headatlas.errors import HeadAtlasError
+from headatlas.heads.attention.call import ARGUMENTS, AttentionCall
 
 Observer = Callable[[AttentionCall], AttentionCall | None]
 """Called with every call of the attention function; a call that it returns replaces the original, including its output."""
@@ -112,6 +113,35 @@ _signature = functools.lru_cache(maxsize=256)(inspect.signature)
 """The signature of an attention function, which is asked for at every layer."""
 
 
+def _by_name(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any], implementation: str
+) -> dict[str, Any]:
+    """The arguments of a call, defaults included, the first five by the names that transformers has for them.
+
+    A function that somebody registered may call them something else: transformers gives them by position.
+    """
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    given, at = {}, 0
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            given |= value
+        elif kind is inspect.Parameter.VAR_POSITIONAL:
+            given |= dict(zip(ARGUMENTS[at:], value, strict=False))
+        elif name in ARGUMENTS or at >= len(ARGUMENTS) or ARGUMENTS[at] in signature.parameters:
+            given[name] = value
+        else:
+            given[ARGUMENTS[at]] = value
+        at += 1
+    if missing := [name for name in ARGUMENTS if name not in given]:
+        raise HeadAtlasError(
+            f"the attention function {implementation!r} must take {', '.join(ARGUMENTS)} in this order, got a function of "
+            f"{signature} and a call without {missing[0]}: attention cannot be read from it"
+        )
+    return given
+
+
 def _wrapped(function: Callable[..., Any], implementation: str) -> Callable[..., Any]:
     signature = _signature(function)
 
@@ -125,12 +155,7 @@ def _wrapped(function: Callable[..., Any], implementation: str) -> Callable[...,
         try:
             made = function(*args, **kwargs)
             output, rest = (made[0], made[1:]) if isinstance(made, tuple) else (made, None)
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            given = dict(bound.arguments)
-            for name, parameter in signature.parameters.items():
-                if parameter.kind is parameter.VAR_KEYWORD:
-                    given |= given.pop(name)
+            given = _by_name(signature, args, kwargs, implementation)
             call = AttentionCall.of(implementation, given, output, rest[0] if rest else None)
             for observer in tuple(watching):
                 call = observer(call) or call
