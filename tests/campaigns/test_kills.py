@@ -64,7 +64,10 @@ def without_times(path: Path) -> bytes:
     """The bytes of a file; of JSON and arrays without running times, what the last attempt alone paid, and their digests."""
     if path.parent.name == "stages" and path.suffix == ".json":
         marker = json.loads(path.read_bytes())
-        return json.dumps({**untimed(marker), "files": sorted(marker["files"]), "resumed": None}).encode()
+        made = {"files": sorted(marker["files"]), "resumed": None}
+        if path.stem == "report":  # its page shows running times
+            made["outputs"] = None
+        return json.dumps(untimed(marker) | made).encode()
     if path.suffix == ".json":
         return json.dumps(untimed(json.loads(path.read_bytes()))).encode()
     if path.suffix == ".npz":
@@ -103,6 +106,11 @@ def pictures(folder: Path) -> None:
         (folder / f"{i}.png").write_bytes(buffer.getvalue())
         rows.append({"id": f"q{i}", "image": f"{i}.png", "question": "Is it red?", "answer": "no"})
     (folder / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(autouse=True)
+def _bounded_memory() -> None:
+    """No bound here: the renderer of charts (V8) reserves more address space than it uses."""
 
 
 @pytest.fixture(scope="module")
