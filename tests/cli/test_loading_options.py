@@ -22,7 +22,7 @@ def test_every_command_that_loads_a_model_says_how(command):
 
 def test_a_run_keeps_the_dtype_and_is_resumed_with_it(tiny_vlm_dir, tmp_path):
     run = tmp_path / "run"
-    new = ("--model", tiny_vlm_dir, "--data", "cogvsr-mini", "--quick", "--dtype", "bfloat16")
+    new = ("--model", tiny_vlm_dir, "--data", "cogvsr-mini", "--quick", "--dtype", "bfloat16", "--set", "scorers=variance")
     headatlas("capture", "--out", run, *new)
     kept = kept_settings(run)
     assert kept is not None
@@ -35,6 +35,12 @@ def test_a_run_keeps_the_dtype_and_is_resumed_with_it(tiny_vlm_dir, tmp_path):
         headatlas("capture", "--out", run, "--dtype", "float32")
     with pytest.raises(HeadAtlasError, match="dtype='bfloat16', got 'float32'"):
         headatlas("report", "--out", run, "--dtype", "float32")
+    with pytest.raises(HeadAtlasError, match="dtype='bfloat16', got 'float32'"):
+        headatlas("explore", tiny_vlm_dir, "--run", run, "--dtype", "float32")
+    headatlas("score", "--out", run)
+    page = tmp_path / "site"
+    headatlas("explore", tiny_vlm_dir, "--run", run, "--export", page, "--examples", 1)  # loaded as the study was
+    assert (page / "index.html").is_file()
 
 
 def test_the_code_of_a_checkpoint_runs_only_where_the_call_allows_it(tiny_vlm_dir, tmp_path):

@@ -5,6 +5,8 @@ from contextlib import suppress
 
 import pytest
 import torch
+from command_line import headatlas
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -86,6 +88,17 @@ def test_a_recipe_of_another_model_is_refused(tiny_vlm, recipe, tmp_path):
         with pytest.raises(HeadAtlasError, match="another model: weights"), recipe.applied(tiny_vlm):
             pass
         weight.copy_(kept)
+
+
+def test_a_recipe_of_another_dtype_says_how_to_load_and_load_vlm_takes_its_dtype(tiny_vlm_dir, tmp_path):
+    vlm = load_vlm(tiny_vlm_dir, dtype="bfloat16")
+    folder = HeadRecipe.of(vlm, "gain", [scale(HeadSet("L0.H1"), 3.0)]).save(tmp_path / "half.recipe")
+    with pytest.raises(HeadAtlasError, match=r"another model: dtype .*; load it with dtype='bfloat16'"):
+        load_vlm(tiny_vlm_dir, dtype="float32", recipe=folder)
+    assert load_vlm(tiny_vlm_dir, recipe=folder).dtype == torch.bfloat16
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
+    asked = headatlas("answer", tiny_vlm_dir, tmp_path / "red.png", "what is it?", "--recipe", folder, "--compare")
+    assert asked.output.startswith("without")
 
 
 @pytest.mark.parametrize("what", ["gain", "low_rank"])

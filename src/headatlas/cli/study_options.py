@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,22 @@ def existing_settings(out: Path) -> Settings:
     if there is None:
         raise HeadAtlasError(f"there is no run in {str(out)!r}: run `headatlas study MODEL --out {out}` first")
     return there
+
+
+def loading_of(out: Path, loading: Loading) -> Loading:
+    """How to load the model of the run in `out`: as the study did, on the device that the options name.
+
+    Raises:
+        HeadAtlasError: there is no run, or an option contradicts it.
+    """
+    there = existing_settings(out)
+    kept = {name: getattr(there, name) for name in recorded(loading)}
+    for name, value in recorded(loading).items():
+        if value not in (None, kept[name]):
+            raise HeadAtlasError(
+                f"{str(out)!r} holds a run with {name}={kept[name]!r}, got {value!r}: leave the option out, or name another run"
+            )
+    return replace(loading, **kept)
 
 
 @contextmanager

@@ -56,8 +56,8 @@ def load_vlm(
         name: shipped name, path of a folder (written by `save_pretrained`, or the parts of a model of the family
             smol), or hub id.
         device: by default the first CUDA device if there is one, else the CPU.
-        dtype: of the weights, such as `torch.bfloat16` or `"bfloat16"`. By default the checkpoint's own; on the CPU a
-            half precision checkpoint is loaded in float32.
+        dtype: of the weights, such as `torch.bfloat16` or `"bfloat16"`. By default that of the recipe if there is one, else the
+            checkpoint's own; on the CPU a half precision checkpoint is loaded in float32.
         trust_remote_code: allow code that comes with the checkpoint to run.
         device_map: instead of `device`, how accelerate spreads the layers: `"auto"`, or a module path to device mapping. Edits
             and reads take place on each layer's own device.
@@ -77,6 +77,7 @@ def load_vlm(
             recipe that is damaged or was made for another model.
     """
     kept = None if recipe is None else HeadRecipe.load(recipe)
+    wanted = kept.dtype if dtype is None and kept is not None and quantization is None else dtype
     placing = _placing(device, device_map, quantization)
     where = _where(device)
     source = _source(str(name))
@@ -84,7 +85,7 @@ def load_vlm(
     config = _config(str(name), source, trust_remote_code, hub)
     processor = _processor(str(name), source, config, trust_remote_code, hub)
     more = {**placing, **(options or {}), **hub}
-    model = _model(str(name), source, _dtype(dtype, config, where), trust_remote_code, more)
+    model = _model(str(name), source, _dtype(wanted, config, where), trust_remote_code, more)
     with _one_line(f"model {str(name)!r} cannot be used"):
         if not placing:
             model.to(where)

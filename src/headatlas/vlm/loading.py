@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headatlas.vlm.load import check_vlm, load_vlm
 from headatlas.vlm.model import VLM
+from headatlas.vlm.recipe import HeadRecipe
 
 ANSWERS = ("dtype", "quantization", "revision")
 """Arguments of `load_vlm` that change answers, so that a study records them."""
@@ -48,6 +49,10 @@ class Loading:
             name, self.device, self.dtype, self.trust_remote_code, device_map=self.device_map,
             quantization=self.quantization, revision=self.revision,
         )  # fmt: skip
+
+    def like(self, recipe: HeadRecipe) -> Loading:
+        """This, with the dtype for which the recipe was made if none is given."""
+        return replace(self, dtype=recipe.dtype) if self.dtype is None and self.quantization is None else self
 
     def check(self, name: str) -> None:
         """Raise as `load` does if `name` is not a vision-language model; reads no weights."""

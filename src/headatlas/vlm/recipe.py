@@ -99,6 +99,12 @@ class HeadRecipe:
         return HeadSet([*(head for edit in self.edits for head in edit.heads), *self.settings.get("heads", ())])
 
     @property
+    def dtype(self) -> str | None:
+        """The dtype of the weights that it was made for, such as `bfloat16`; None if there are several, as in a quantized model."""
+        name = self.identity.get("dtype", "")
+        return name if name in ("float32", "bfloat16", "float16") else None
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits that change with the recipe's effect."""
         digest = hashlib.sha256(f"{self.scope}|{[edit.fingerprint for edit in self.edits]}".encode())
@@ -199,7 +205,11 @@ class HeadRecipe:
         parts = identity(vlm.model, vlm.processor)
         found = differences(self.identity, {name: parts[name] for name in OF_MODEL if name in parts})
         if found:
-            raise HeadAtlasError(f"the recipe was made for {self.model!r}, and {vlm.name!r} is another model: {found}")
+            wanted = self.dtype if self.dtype != parts["dtype"] else None
+            hint = f"; load it with dtype={wanted!r} (on the command line --dtype {wanted})" if wanted else ""
+            raise HeadAtlasError(
+                f"the recipe was made for {self.model!r}, and {vlm.name!r} is another model: {found}{hint}"
+            )
 
     @contextmanager
     def applied(self, vlm: EditableModel) -> Iterator[None]:

@@ -45,7 +45,7 @@ def answer(
         raise HeadAtlasError("--compare applies only with --recipe: add one, or leave it out")
     picture = open_picture(image)
     kept = None if recipe is None else HeadRecipe.load(recipe)
-    vlm = loading.load(model)
+    vlm = (loading if kept is None else loading.like(kept)).load(model)
     answers = {}
     if kept is None or compare:
         answers["without" if compare else "answer"] = vlm.answer(picture, question, max_new_tokens)

@@ -11,7 +11,7 @@ import typer
 from headatlas.cli import options
 from headatlas.cli.loading_options import loads_model
 from headatlas.cli.registry import command
-from headatlas.cli.study_options import existing_settings
+from headatlas.cli.study_options import loading_of
 
 if TYPE_CHECKING:
     from headatlas.vlm.loading import Loading
@@ -65,9 +65,9 @@ def explore(
 
     # Everything that can be wrong is looked at before the model is loaded.
     if run is not None:
-        existing_settings(run)
+        loading = loading_of(run, loading)
     for folder in recipe or ():
-        HeadRecipe.load(folder)
+        loading = loading.like(HeadRecipe.load(folder))
     if export is not None:
         check_out(export)
     loading.check(model)
