@@ -12,8 +12,13 @@ from headatlas.registry import Registry
 WEIGHTS = Path(__file__).parent / "reference" / "weights"
 WORLDS = Path(__file__).parent / "truth" / "worlds"
 
-ASSEMBLERS: Registry[Callable[[Path], Path]] = Registry("assembler", ("headatlas.reference.smol.assembled",))
-"""By reference family: the function that takes the folder of a model in parts and returns its complete folder."""
+ASSEMBLERS: Registry[Callable[[Path], Path]] = Registry(
+    "assembler", ("headatlas.reference.smol.assembled", "headatlas.reference.shared_weights")
+)
+"""By the file that marks the folder of a model in parts: the function that returns its complete folder."""
+
+MARKS = ("parts.json", "shared_weights.json")
+"""The names in `ASSEMBLERS`, which need not be imported for a folder without them."""
 
 
 def names() -> tuple[str, ...]:
@@ -68,6 +73,7 @@ def complete(folder: Path) -> Path:
     Raises:
         HeadAtlasError: its parts are damaged, or the base has not been fetched.
     """
-    if (folder / "parts.json").is_file() and not (folder / "config.json").exists():
-        return ASSEMBLERS["smol"](folder)
+    for mark in MARKS:
+        if (folder / mark).is_file() and not any(folder.glob("model*.safetensors")):
+            return ASSEMBLERS[mark](folder)
     return folder

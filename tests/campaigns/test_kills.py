@@ -170,7 +170,9 @@ def test_a_killed_command_given_again_ends_with_the_same_files(case, works, whol
     assert [path for path in found if found[path] != expected[path]] == []
     if name == "study":
         before = pages(tmp_path / "run")
-        assert run(["report", "--out", tmp_path / "run"])[0] == 0  # in another process: ids in charts are counted in each
+        assert (
+            run(["report", "--out", tmp_path / "run"])[0] == 0
+        )  # in another process: ids in charts are counted in each
         assert pages(tmp_path / "run") == before, "a page is not what the results give"
     if name == "decompose":
         assert len(server.paid) - paid <= 12 + 2 * 3, "replies that arrived are paid for again"

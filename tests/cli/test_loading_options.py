@@ -22,7 +22,17 @@ def test_every_command_that_loads_a_model_says_how(command):
 
 def test_a_run_keeps_the_dtype_and_is_resumed_with_it(tiny_vlm_dir, tmp_path):
     run = tmp_path / "run"
-    new = ("--model", tiny_vlm_dir, "--data", "cogvsr-mini", "--quick", "--dtype", "bfloat16", "--set", "scorers=variance")
+    new = (
+        "--model",
+        tiny_vlm_dir,
+        "--data",
+        "cogvsr-mini",
+        "--quick",
+        "--dtype",
+        "bfloat16",
+        "--set",
+        "scorers=variance",
+    )
     headatlas("capture", "--out", run, *new)
     kept = kept_settings(run)
     assert kept is not None

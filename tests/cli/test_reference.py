@@ -37,7 +37,8 @@ def test_list_names_every_shipped_model():
     listed = json.loads(out.stdout)
     assert list(listed) == list(known())
     assert {name: listed[name] for name in names()} == {name: str(path(name)) for name in names()}
-    assert {name: listed[name] for name in worlds()} == {name: str(path(name)) for name in worlds()}
+    assert {name: listed[name]["parts"] for name in worlds()} == {name: str(own_folder(name)) for name in worlds()}
+    assert {listed[name]["base"] for name in worlds()} <= set(names())
     assert {name: listed[name]["parts"] for name in in_parts()} == {name: str(own_folder(name)) for name in in_parts()}
 
 

@@ -126,7 +126,9 @@ class RunFacts:
     def _unchanged(self) -> Iterator[None]:
         with self._reading, held_for_reading(self.study.run.root, "run"):
             if self._now() != self._outputs:
-                raise HeadAtlasError(f"the run {self.where!r} has been computed again since it was opened: open it again")
+                raise HeadAtlasError(
+                    f"the run {self.where!r} has been computed again since it was opened: open it again"
+                )
             yield
 
     def snippet(self, functions: list[str]) -> list[str]:

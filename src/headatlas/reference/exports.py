@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headatlas import shipped
 from headatlas.errors import HeadAtlasError
-from headatlas.reference.smol.assembled import RECORD
+from headatlas.reference.made_once import RECORD
 from headatlas.storage import replacing
 
 

@@ -95,12 +95,12 @@ def load_world(name: str | Path) -> World:
     Raises:
         HeadAtlasError: there is no such world, or its truth.json is damaged.
     """
-    folder = shipped.path(str(name)) if str(name) in shipped.worlds() else Path(name)
+    folder = shipped.own_folder(str(name)) if str(name) in shipped.worlds() else Path(name)
     try:
         content = json.loads(read_regular(folder / "truth.json").decode("utf-8"))
         verified = tuple(_verified(one) for one in content["verified"])
         layout = Layout.from_json(content["layout"])
-        return World(folder.name, folder, str(content["base"]), layout, verified)
+        return World(folder.name, shipped.complete(folder), str(content["base"]), layout, verified)
     except FileNotFoundError as error:
         raise HeadAtlasError(
             f"a world must be one of {', '.join(shipped.worlds()) or '(none ships)'} or a folder with truth.json, got "

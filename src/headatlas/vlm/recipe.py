@@ -100,7 +100,7 @@ class HeadRecipe:
 
     @property
     def dtype(self) -> str | None:
-        """The dtype of the weights that it was made for, such as `bfloat16`; None if there are several, as in a quantized model."""
+        """The dtype of the weights that it was made for, such as `bfloat16`; None if there are several (a quantized model)."""
         name = self.identity.get("dtype", "")
         return name if name in ("float32", "bfloat16", "float16") else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,22 +18,28 @@ PANEL = "Data and models"
 
 @command("reference list", panel=PANEL, order=10)
 def list_models(as_json: options.AsJson = False) -> None:
-    """List the shipped models and their folders; of a model that ships in parts, the folder of the parts.
+    """List the shipped models and their folders; of a model or world that ships in parts, the folder of the parts.
 
     Example: headatlas reference list
 
     With --json, such a model has an object with the folder of its parts, the name of its base, and whether the base is there.
     """
+    from headatlas.reference.shared_weights import base_name
     from headatlas.reference.smol import base
-    from headatlas.shipped import in_parts, known, own_folder
+    from headatlas.shipped import in_parts, known, own_folder, worlds
 
-    parts, there = in_parts(), base.is_there()
+    bases = {name: base.NAME for name in in_parts()}
+    bases |= {name: shared for name in worlds() if (shared := base_name(own_folder(name)))}
+    there = base.is_there()
     if as_json:
-        more = {"base": base.NAME, "base_is_there": there}
-        print_json({n: {"parts": str(own_folder(n)), **more} if n in parts else str(own_folder(n)) for n in known()})
+        listed: dict[str, Any] = {name: str(own_folder(name)) for name in known()}
+        for name, its_base in bases.items():
+            is_there = there if its_base == base.NAME else True
+            listed[name] = {"parts": listed[name], "base": its_base, "base_is_there": is_there}
+        print_json(listed)
         return
     for name in known():
-        missing = f"\tneeds its base: {base.GET}" if name in parts and not there else ""
+        missing = f"\tneeds its base: {base.GET}" if bases.get(name) == base.NAME and not there else ""
         print(f"{name}\t{own_folder(name)}{missing}")
 
 

@@ -122,8 +122,8 @@ def _by_name(
     """
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
-    given, at = {}, 0
-    for name, value in bound.arguments.items():
+    given: dict[str, Any] = {}
+    for at, (name, value) in enumerate(bound.arguments.items()):
         kind = signature.parameters[name].kind
         if kind is inspect.Parameter.VAR_KEYWORD:
             given |= value
@@ -133,7 +133,6 @@ def _by_name(
             given[name] = value
         else:
             given[ARGUMENTS[at]] = value
-        at += 1
     if missing := [name for name in ARGUMENTS if name not in given]:
         raise HeadAtlasError(
             f"the attention function {implementation!r} must take {', '.join(ARGUMENTS)} in this order, got a function of "

@@ -1,30 +1,25 @@
-"""The complete model folder of a model that ships in parts, made once in the cache and used from there."""
+"""The complete model folder of a model that ships in parts around SmolLM2."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-
-import filelock
 
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.origin import cache_folder
+from headatlas.reference.made_once import is_complete, made_once
 from headatlas.reference.smol import base
 from headatlas.shipped import ASSEMBLERS
-from headatlas.storage import file_digest, file_lock, replacing, write_error
+from headatlas.storage import file_digest
 
 FORMAT = 1
 """Increase it whenever `assemble` makes another folder of the same parts and base."""
 
 PARTS = ("parts.json", "parts.safetensors")
 
-RECORD = "assembled.json"
-"""Names and sizes (bytes) of the folder's files: a folder from which files were removed is made again."""
 
-
-@ASSEMBLERS.register("smol")
+@ASSEMBLERS.register("parts.json")
 def assembled(parts: Path) -> Path:
     """Return the complete model folder of `parts`, `$HEADATLAS_CACHE/ref-smol/<digest>/`.
 
@@ -79,44 +74,3 @@ def parts_digest(parts: Path) -> str:
             raise HeadAtlasError(f"folder {str(parts)!r} must hold {' and '.join(PARTS)}, but {name} is missing")
         digest.update(f" {name} {file_digest(parts / name)}".encode())
     return digest.hexdigest()[:16]
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether `folder` holds all files that `made_once` recorded, of the sizes that they had."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return record == _sizes(folder)
-    except (OSError, ValueError):
-        return False
-
-
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Return `folder`, which `make` has filled once; of several processes one makes it and the others wait.
-
-    Args:
-        folder: appears in one step, when `make` has returned; what is missing of its parents is made.
-        make: fills the empty folder that it is given. If it raises, `folder` does not appear and the next call tries again.
-
-    Raises:
-        HeadAtlasError: the folder cannot be written.
-    """
-    if is_complete(folder):
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = file_lock(folder.with_name(f".{folder.name}.wait"), timeout=-1)
-    except (OSError, filelock.Timeout) as error:
-        raise write_error(folder, error) from error
-    try:
-        if not is_complete(folder):  # another process may have made it in the meantime
-            with replacing(folder, "the model") as new:
-                make(new)
-                (new / RECORD).write_text(json.dumps(_sizes(new)), encoding="utf-8")
-    finally:
-        lock.release()
-    return folder
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    files = (file for file in folder.rglob("*") if file.is_file() and file.name != RECORD)
-    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in sorted(files)}
