@@ -16,6 +16,8 @@ from headatlas.storage import (
     SEAL,
     DamagedError,
     beside,
+    check_out_file,
+    check_out_folder,
     difference,
     file_digest,
     is_sealed,
@@ -316,3 +318,26 @@ def test_what_lies_beside_a_folder_without_a_name(tmp_path, monkeypatch):
         beside(Path("/"), ".review")
     with pytest.raises(HeadAtlasError, match="root of a disk"), locked(Path("/"), "it"):
         pass
+
+
+def test_places_to_write_to_are_checked_before_the_work_and_nothing_is_written(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for good in (tmp_path / "folder", tmp_path / "new" / "deep"):
+        check_out_folder(good)
+        check_out_file(good / "page.html")
+    with pytest.raises(HeadAtlasError, match=r"file' must be a folder, got a file: name another"):
+        check_out_folder(tmp_path / "file")
+    with pytest.raises(HeadAtlasError, match=r"file/x' must be a folder, got a file \('.*file'\)"):
+        check_out_folder(tmp_path / "file" / "x")
+    with pytest.raises(HeadAtlasError, match=r"folder' must be a file, got a folder"):
+        check_out_file(tmp_path / "folder")
+    with pytest.raises(HeadAtlasError, match=r"file' must be a folder, got a file"):
+        check_out_file(tmp_path / "file" / "page.html")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_a_place_without_permission_to_write_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(HeadAtlasError, match="may not be written; name another folder"):
+        check_out_folder(tmp_path / "new")

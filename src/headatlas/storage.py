@@ -100,6 +100,36 @@ def write_error(path: str | Path, error: OSError) -> HeadAtlasError:
     return HeadAtlasError(f"cannot write {str(path)!r}: {error.strerror or error}")
 
 
+def check_out_folder(folder: Path) -> None:
+    """Raise where files cannot be written into `folder`, before the work that would be lost; writes nothing.
+
+    Args:
+        folder: it need not exist yet, nor its parents.
+
+    Raises:
+        HeadAtlasError: it or a parent is a file, or may not be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    if not there.is_dir():
+        which = "" if there == folder else f" ({str(there)!r})"
+        raise HeadAtlasError(f"{str(folder)!r} must be a folder, got a file{which}: name another folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise HeadAtlasError(
+            f"cannot write into {str(folder)!r}: {str(there)!r} may not be written; name another folder"
+        )
+
+
+def check_out_file(path: Path) -> None:
+    """Raise where the file `path` cannot be written, before the work that would be lost; writes nothing.
+
+    Raises:
+        HeadAtlasError: it is a folder, or its folder cannot be written.
+    """
+    if path.is_dir():
+        raise HeadAtlasError(f"{str(path)!r} must be a file, got a folder: name a file in it")
+    check_out_folder(path.absolute().parent)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file of this machine in one step: after a crash, either the old file or the new one is there.
 

@@ -20,8 +20,8 @@ def test_every_command_that_loads_a_model_says_how(command):
         assert option in told
 
 
-def test_a_run_keeps_the_dtype_and_is_resumed_with_it(tiny_vlm_dir, tmp_path):
-    run = tmp_path / "run"
+def test_a_run_keeps_the_dtype_and_is_resumed_with_it(tiny_vlm_dir, tmp_path, monkeypatch):
+    run = tmp_path / "a run"
     new = (
         "--model",
         tiny_vlm_dir,
@@ -47,8 +47,12 @@ def test_a_run_keeps_the_dtype_and_is_resumed_with_it(tiny_vlm_dir, tmp_path):
         headatlas("report", "--out", run, "--dtype", "float32")
     with pytest.raises(HeadAtlasError, match="dtype='bfloat16', got 'float32'"):
         headatlas("explore", tiny_vlm_dir, "--run", run, "--dtype", "float32")
-    headatlas("score", "--out", run)
     page = tmp_path / "site"
+    monkeypatch.setattr("headatlas.vlm.loading.load_vlm", None)
+    with pytest.raises(HeadAtlasError, match=r"no scores yet: run `headatlas score --out '.*a run'` first"):
+        headatlas("explore", tiny_vlm_dir, "--run", run, "--export", page)  # said before the model is loaded
+    monkeypatch.undo()
+    headatlas("score", "--out", run)
     headatlas("explore", tiny_vlm_dir, "--run", run, "--export", page, "--examples", 1)  # loaded as the study was
     assert (page / "index.html").is_file()
 

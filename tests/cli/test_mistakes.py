@@ -4,6 +4,7 @@ import shlex
 import socket
 
 import pytest
+from PIL import Image
 
 from headatlas.cli import main
 
@@ -25,6 +26,7 @@ MISTAKES = {
     f"{NEW} --data sceness": "did you mean 'scenes'",
     f"{NEW} --data ./none.jsonl": "no such dataset",
     f"{NEW} --devices gpu": "device must be",
+    f"{NEW} --dtype bf16": "invalid value for '--dtype': 'bf16' is not one of 'float32'",
     f"{NEW} --store s4://x": "Protocol not known",
     "study ref-lava --out r": "did you mean 'ref-llava'",
     "study ./nowhere/model --out r": "no model at",
@@ -61,6 +63,47 @@ MISTAKES = {
     "explore ref-llava --run none": "no run in 'none'",
     "explore ref-llava --recipe none": "is no recipe",
 }
+
+
+WRITERS = (
+    "explain ref-llava {picture} x --out {folder}",
+    "explore ref-llava --export {file}/site",
+    "grade --scorers random --out {file}",
+    "calibrate --out {file}",
+    "data boxes cogvsr-mini --out {file}",
+    "reference train --out {file}",
+    "reference plant ref-llava --out {file}/world",
+    "compare {folder} {folder} --out {file}",
+)
+
+
+WORK = (
+    *("vlm.loading.Loading.load", "truth.grade.planted_case", "truth.calibrate.calibrate", "truth.world.Planter"),
+    *("reference.train.make_pools", "compare.write.read_models"),
+)
+"""What these commands do first that takes long."""
+
+
+@pytest.mark.parametrize("words", WRITERS)
+def test_a_place_that_cannot_be_written_is_said_before_the_work(words, tmp_path, monkeypatch, capsys):
+    """Each of these takes minutes to hours, and used to lose all of it."""
+
+    def work(*args, **kwargs):
+        raise AssertionError("the work began")
+
+    for name in WORK:
+        monkeypatch.setattr(f"headatlas.{name}", work)
+    folder, file, picture = tmp_path / "folder", tmp_path / "file", tmp_path / "a.png"
+    folder.mkdir()
+    file.touch()
+    Image.new("RGB", (8, 8)).save(picture)
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(words.format(folder=folder, file=file, picture=picture)))
+    said = capsys.readouterr().err.strip()
+    assert ended.value.code == 2
+    assert "must be a" in said
+    assert "name a" in said
+    assert "\n" not in said  # no bar
 
 
 @pytest.mark.parametrize("words", MISTAKES)

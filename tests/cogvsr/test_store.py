@@ -259,6 +259,11 @@ def test_what_is_no_dataset_is_said_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "empty.jsonl").write_text("\n")
     (tmp_path / "bad.jsonl").write_text('{"id": "a"\n')
     (tmp_path / "list.jsonl").write_text("[1]\n")
+    (tmp_path / "my own.jsonl").write_text('{"image": "a.png", "question": "which?", "answer": "this"}\n')
+    (tmp_path / "own.csv").write_text("image,question,answer\n")
+    (tmp_path / "run" / "data").mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text("{}")
+    pd.DataFrame({"id": ["a"]}).to_parquet(tmp_path / "run" / "data" / "questions-00000.parquet")
     pd.DataFrame({"id": ["a"], "other": [1]}).to_parquet(tmp_path / "other.parquet")
     for name, message in {
         "nowhere": "no such dataset",
@@ -267,6 +272,9 @@ def test_what_is_no_dataset_is_said_in_one_line(tmp_path, monkeypatch):
         "empty.jsonl": "the dataset is empty",
         "bad.jsonl": "line 1: not JSON",
         "list.jsonl": "line 1: must be an object",
+        "my own.jsonl": r"line 1: no field steps; it has image, question, answer; .* headatlas data from '.*my own\.jsonl' --out",
+        "own.csv": r"found none; .* headatlas data from .*own\.csv --out",
+        "run": r"got the run directory of a study; its questions are in .*run.data$",
         "other.parquet": "no column text, answer, answer_type, steps",
     }.items():
         with pytest.raises(HeadAtlasError, match=message) as caught:

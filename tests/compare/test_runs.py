@@ -1,11 +1,14 @@
 """Which runs are compared, their names, and the settings in which they differ."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from command_line import headatlas
 from compare_runs import add_atlas
 from locked_elsewhere import locked_elsewhere
+from small_study import MODEL
 from synthetic_run import write_run
 
 from headatlas.cogvsr import FUNCTIONS
@@ -63,6 +66,16 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(one, twi
         HeadAtlasError, match=r"results/selection\.csv, claims\.json is missing.*headatlas study org/twin --out"
     ):
         read_models([one, twin])
+
+
+def test_the_command_that_finishes_a_run_says_its_settings_and_quotes_its_folder(one, tmp_path):
+    out = tmp_path / "half a run"
+    headatlas(
+        "evaluate", "--model", MODEL, "--n", 40, "--quick", "--dtype", "bfloat16", "--set", "alphas=1,2", "--out", out
+    )
+    command = f"headatlas study {MODEL} --quick --n 40 --dtype bfloat16 --set 'alphas=[1.0, 2.0]' --out '{out}'"
+    with pytest.raises(HeadAtlasError, match=f"run `{re.escape(command)}` first"):
+        read_models([one, out])
 
 
 def test_a_table_that_headatlas_did_not_write(one, twin):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import headatlas
 
 import headatlas as ha
 from headatlas.cogvsr import FUNCTIONS, SPATIAL
@@ -21,6 +24,7 @@ from headatlas.storage import LOCK
 from headatlas.study import kept_settings, make_settings, open_study, run_command, run_stages
 from headatlas.study.run import damaged_files
 from headatlas.study.stages import STAGES
+from headatlas.study.study import Study
 
 
 def table(run, name):
@@ -105,8 +109,12 @@ def test_a_second_run_does_nothing(finished):
 
 
 def test_a_run_directory_of_other_settings_is_refused(finished, model, small):
-    with pytest.raises(HeadAtlasError, match="seed=1, this one has seed=2"):
+    told = r"seed=1, this one has seed=2: name another folder, or continue it with: (headatlas study .*)$"
+    with pytest.raises(HeadAtlasError, match=told) as refused:
         open_study(make_settings(model, **(small | {"seed": 2})), finished)
+    command = re.search(told, str(refused.value))
+    assert command is not None
+    assert "report: " in headatlas(*shlex.split(command[1])[1:]).output  # it is the command that continues the run
 
 
 @pytest.mark.parametrize(("option", "told"), [(["--set", "n_random=3"], "n_random=2, got 3"), (["--n", "50"], "n=48")])
@@ -189,3 +197,25 @@ def test_settings_survive_the_loss_of_run_json(finished, tmp_path):
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(HeadAtlasError, match="all damaged"):
         kept_settings(tmp_path / "run")
+
+
+def test_a_run_is_continued_when_its_dataset_was_renamed_or_is_given(tiny_vlm_dir, tmp_path):
+    ha.cogvsr.load("cogvsr-mini").save(tmp_path / "before")
+    ha.cogvsr.load("scenes", n=40, seed=7).save(tmp_path / "other")
+    run, words = tmp_path / "run", ("--model", tiny_vlm_dir, "--quick", "--out", tmp_path / "run")
+    headatlas("evaluate", "--data", tmp_path / "before", *words)
+    (tmp_path / "before").rename(tmp_path / "after")
+    before = json.loads((run / "settings.json").read_text())
+    study = make_settings(str(tiny_vlm_dir), quick=True, data=str(tmp_path / "after"))
+    assert run_command(open_study(study, run), "evaluate") == []  # the same questions by another name
+    given = ha.cogvsr.load(tmp_path / "after")
+    assert Study(study.model_copy(update={"data": f"given:{given.fingerprint}"}), run, data=given).settings.data == str(
+        tmp_path / "before"
+    )
+    assert (
+        "Capture"
+        in headatlas("study", tiny_vlm_dir, "--data", tmp_path / "before", *words[2:], "--dry-run").output.title()
+    )
+    assert json.loads((run / "settings.json").read_text()) == before
+    with pytest.raises(HeadAtlasError, match=r"data='.*before', this one has data='.*other'"):
+        open_study(study.model_copy(update={"data": str(tmp_path / "other")}), run)

@@ -162,6 +162,8 @@ def test_mistakes_are_one_line(tiny_vlm, recipe, tmp_path):
     with pytest.raises(HeadAtlasError, match="is no recipe"):
         HeadRecipe.load(tmp_path / "absent")
     folder = recipe.save(tmp_path / "r")
+    with pytest.raises(HeadAtlasError, match=r"must be a folder, got the file .*recipe\.json'"):
+        HeadRecipe.load(folder / "recipe.json")
     record = json.loads((folder / "recipe.json").read_text())
     record["edits"][0]["factor"] = 4.0
     (folder / "recipe.json").write_text(json.dumps(record))

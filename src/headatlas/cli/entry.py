@@ -70,7 +70,7 @@ def usage_line(error: Any) -> str:
             else []
         )
         message = f"no such option: {option}{near(str(option), [*known, '--help'])}"
-    message = message.replace(". Did you mean ", ", did you mean ")
+    message = message.replace(". Did you mean ", ", did you mean ").replace("Value error, ", "")  # pydantic's prefix
     help_of = f"{context.command_path} --help" if context else "headatlas --help"
     return f"{message[:1].lower() + message[1:]}; {help_of} says what there is"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -24,17 +25,23 @@ def read_settings(texts: list[str] | None) -> dict[str, Any]:
     return dict(read_setting(text) for text in texts or [])
 
 
-def new_settings(model: str, given: dict[str, Any], preset: str | None, quick: bool, loading: Loading) -> Settings:
+def new_settings(
+    model: str, given: dict[str, Any], preset: str | None, quick: bool, loading: Loading, out: Path
+) -> Settings:
     """Settings of a new run; model and data are looked for, without loading weights.
+
+    Data of the run in `out`, if there is one, need not be there any more, because it has a copy.
 
     Raises:
         HeadAtlasError: a setting, the model or the data cannot be used.
     """
     from headatlas.cogvsr.store import check_source
-    from headatlas.study import make_settings
+    from headatlas.study import kept_settings, make_settings
 
     settings = make_settings(model, preset=preset or "strict", quick=quick, **given, **recorded(loading))
-    check_source(settings.data)
+    there = kept_settings(out)
+    if there is None or there.data != settings.data:
+        check_source(settings.data)
     loading.check(settings.model)
     return settings
 
@@ -61,7 +68,7 @@ def run_settings(out: Path, given: dict[str, Any], preset: str | None, quick: bo
                 f"there is no run in {str(out)!r}: name the model of a new run with --model, or another folder with --out"
             )
         model, others = given["model"], {name: value for name, value in given.items() if name != "model"}
-        return new_settings(model, others, preset, quick, loading)
+        return new_settings(model, others, preset, quick, loading, out)
     wanted = change_settings(there, **given, **recorded(loading), preset=preset, quick=quick or None)
     for name in type(there).model_fields:
         # The batch size changes no result, so an interrupted run may continue with a smaller one.
@@ -83,7 +90,9 @@ def existing_settings(out: Path) -> Settings:
 
     there = kept_settings(out)
     if there is None:
-        raise HeadAtlasError(f"there is no run in {str(out)!r}: run `headatlas study MODEL --out {out}` first")
+        raise HeadAtlasError(
+            f"there is no run in {str(out)!r}: run `headatlas study MODEL --out {shlex.quote(str(out))}` first"
+        )
     return there
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,9 +37,15 @@ def open_path(path: Path) -> Table:
     """Open a folder with Parquet files, one Parquet file, or a `.jsonl` file."""
     if path.suffix == ".jsonl" and not path.is_dir():
         return _from_jsonl(path)
+    if (path / "run.json").is_file():
+        raise HeadAtlasError(
+            f"{path} must be a dataset, got the run directory of a study; its questions are in {path / 'data'}"
+        )
     files = parquet_files(path)
     if not files:
-        raise HeadAtlasError(f"{path} must hold Parquet files (*.parquet) or be a .jsonl file; found none")
+        raise HeadAtlasError(
+            f"{path} must hold Parquet files (*.parquet) or be a .jsonl file; found none; {_own(path)}"
+        )
     if missing := missing_file(path, files):
         raise HeadAtlasError(f"{path}: {missing}")
     schemas, largest = set(), 0
@@ -54,6 +61,11 @@ def open_path(path: Path) -> Table:
         with _quiet():
             parts = datasets.load_dataset("parquet", data_files=[str(f) for f in files], split="train")
         return checked(_whole(ArrowTable(parts)), path.name)
+
+
+def _own(path: Path) -> str:
+    """What to do with questions that are not in CogVSR's form."""
+    return f"own questions become a dataset with: headatlas data from {shlex.quote(str(path))} --out DIR"
 
 
 def missing_file(path: Path, files: Sequence[Path]) -> str | None:
@@ -99,6 +111,9 @@ def _from_jsonl(path: Path) -> Table:
 def _json_row(path: Path, number: int, record: Any, line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise HeadAtlasError(f"{path}, line {number}: must be an object with a question's fields, got {line[:40]!r}")
+    if "steps" not in record:
+        has = rows.printable(", ".join(record)[:200])
+        raise HeadAtlasError(f"{path}, line {number}: no field steps; it has {has}; {_own(path)}")
     images = record.pop("images", None) or []
     question = rows.to_question(record, f"line {number}", images=False)
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):

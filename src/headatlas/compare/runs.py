@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from headatlas.report.one_task import is_one_task
 from headatlas.report.sections.provenance import flatten
 from headatlas.report.tables import Run, only, read_run
 from headatlas.scoring import Atlas, Scores
+from headatlas.study.run import kept_settings
+from headatlas.study.settings import command_of
 
 NEEDED = ("scores", "selection", "sparsity", "baseline")
 """Tables without which, and without claims.json, nothing can be compared. If another is missing, the page says so."""
@@ -92,6 +95,17 @@ class Model:
         return seed if isinstance(seed, int) else 0
 
 
+def _finishes(run: Run) -> str:
+    """The command that finishes a run; only its model and folder where its settings cannot be read."""
+    try:
+        settings = kept_settings(run.path)
+    except HeadAtlasError:  # of another version
+        settings = None
+    if settings is not None:
+        return command_of(settings, run.path)
+    return shlex.join(["headatlas", "study", str(run.settings.get("model") or "MODEL"), "--out", str(run.path)])
+
+
 def read_models(paths: Sequence[str | Path]) -> list[Model]:
     """The models of the finished run directories `paths`, in their order.
 
@@ -109,10 +123,9 @@ def read_models(paths: Sequence[str | Path]) -> list[Model]:
         missing = [f"results/{name}.csv" for name in NEEDED if run.tables[name].empty]
         missing += [] if run.claims else ["claims.json"]
         if missing:
-            model = run.settings.get("model") or "MODEL"
             raise HeadAtlasError(
                 f"the run in {str(run.path)!r} is not finished, {', '.join(missing)} is missing or empty: "
-                f"run `headatlas study {model} --out {run.path}` first"
+                f"run `{_finishes(run)}` first"
             )
     tasks = [run for run in runs if is_one_task(run)]
     if 0 < len(tasks) < len(runs):
@@ -196,6 +209,6 @@ def _atlas(run: Run, shape: tuple[int, int]) -> dict[str, Scores]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
         raise HeadAtlasError(
             f"the atlas of {str(run.path)!r} (atlas.json, atlas.npz) is damaged ({error}): "
-            f"run `headatlas score --again --out {run.path}`"
+            f"run `headatlas score --again --out {shlex.quote(str(run.path))}`"
         ) from error
     return {name: scores for name, scores in by_scorer.items() if scores.shape == shape}

@@ -22,6 +22,7 @@ from headatlas.compare.tables import FOLDER
 from headatlas.errors import HeadAtlasError
 from headatlas.report.export import write_text
 from headatlas.results.comparison import comparison_tables
+from headatlas.storage import check_out_folder
 
 
 def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
@@ -58,9 +59,8 @@ def compare_runs(runs: Sequence[str | Path], out: str | Path) -> Path:
 
 
 def refuse_run(out: Path) -> None:
-    """Raise `HeadAtlasError` if `out` is a file or a run directory, whose report.html a comparison would replace."""
-    if out.exists() and not out.is_dir():
-        raise HeadAtlasError(f"a comparison needs a folder, got the file {str(out)!r}: name another folder")
+    """Raise `HeadAtlasError` if `out` cannot be written or is a run directory, whose report.html a comparison would replace."""
+    check_out_folder(out)
     if (out / "settings.json").exists() or (out / "run.json").exists() or (out / "stages").is_dir():
         raise HeadAtlasError(
             f"{str(out)!r} holds the run of one model, whose report.html a comparison would replace: name another folder"

@@ -13,7 +13,7 @@ from headatlas.explore.desk import Desk
 from headatlas.explore.pictures import png
 from headatlas.explore.requests import Asked, JobRequest, Picture
 from headatlas.progress import Progress
-from headatlas.storage import write_whole
+from headatlas.storage import check_out_folder, write_whole
 
 FILES = ("explore.css", "base.js", "grid.js", "picture.js", "head.js", "mixer.js", "scene.js", "main.js")
 MOST_WRITES = 256
@@ -63,6 +63,7 @@ def check_out(out: Path) -> None:
     """Raise `HeadAtlasError` unless `out` is a new folder, or one that `export` has written."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "data.js").is_file())):
         raise HeadAtlasError(f"{str(out)!r} must be a new folder, or one that --export has written, got another one")
+    check_out_folder(out)
 
 
 def _chosen(desk: Desk, n: int) -> list[Asked]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,30 @@ from headatlas.intervention import Directions, directions
 from headatlas.scoring import Atlas
 from headatlas.storage import held_for_reading
 from headatlas.study.run import kept_settings
+from headatlas.study.rundir import RunDir
+from headatlas.study.settings import Settings
 from headatlas.study.stages.methods import RECIPES
 from headatlas.study.study import Study
 from headatlas.vlm.model import VLM
 
 SHOWN = ("capture", "score", "select")
 """Stages whose files are read after the run was opened."""
+
+
+def check_run(out: str | Path) -> Settings:
+    """The settings of a run that can be explored; needs no model.
+
+    Raises:
+        HeadAtlasError: there is no run, or it has no scores.
+    """
+    settings = kept_settings(out)
+    if settings is None:
+        raise HeadAtlasError(f"{str(out)!r} must be the run directory of a study, got a folder without one")
+    if not RunDir(out).has_run("score"):
+        raise HeadAtlasError(
+            f"{str(out)!r} has no scores yet: run `headatlas score --out {shlex.quote(str(out))}` first"
+        )
+    return settings
 
 
 class RunFacts:
@@ -32,14 +51,11 @@ class RunFacts:
     """
 
     def __init__(self, out: str | Path, vlm: VLM) -> None:
-        settings = kept_settings(out)
-        if settings is None:
-            raise HeadAtlasError(f"{str(out)!r} must be the run directory of a study, got a folder without one")
+        settings = check_run(out)
         self.where = str(out)
         self.study = Study(settings, out, vlm=vlm)
         with held_for_reading(self.study.run.root, "run"):
-            if not self.study.run.has_run("score"):
-                raise HeadAtlasError(f"{self.where!r} has no scores yet: run `headatlas score --out {out}` first")
+            check_run(out)  # nobody writes now
             self._outputs, self._reading = self._now(), threading.RLock()
             self.atlas: Atlas = self.study.atlas
             self._titles = {**TITLES, SPATIAL[0]: TASK_TITLE} if self.study.one_task else TITLES

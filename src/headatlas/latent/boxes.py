@@ -15,7 +15,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.latent.detectors import Detections, Detector
 from headatlas.pictures import upright
 from headatlas.progress import Progress
-from headatlas.storage import write_whole
+from headatlas.storage import check_out_folder, write_whole
 
 TILE = 224
 """Width and height of a picture on the sheet, in pixels."""
@@ -49,6 +49,7 @@ def write_boxes(
     if not chosen:
         raise HeadAtlasError("no question has a picture to detect things in")
     folder, lines, shown, empty = Path(out), [], [], 0
+    check_out_folder(folder)
     for done, question in enumerate(chosen, 1):
         detections = detector(question)
         empty += not detections

@@ -31,7 +31,7 @@ from headatlas.reference.losses import ATTENTION, answer_loss, hidden, image_fea
 from headatlas.reference.parallel import Team, run_team
 from headatlas.reference.pool import Pool, PoolSettings, prepare, to_float
 from headatlas.reference.recipe import STAGES, Recipe
-from headatlas.storage import recover, replacing
+from headatlas.storage import check_out_folder, recover, replacing
 
 _LATER = {"marks": 0.0, "device": "cpu", "freeze": 1 / 3}
 """Settings that older work folders do not name, and their value there."""
@@ -329,9 +329,11 @@ def train(
         scenes: folder of the rendered scenes, by default `work`; one folder serves all families.
 
     Raises:
-        HeadAtlasError: `work` holds a run with another recipe; the device is not there, or is shared by several processes.
+        HeadAtlasError: `out` cannot be written; `work` holds a run with another recipe; the device is not there, or is shared
+            by several processes.
     """
     _check_device(recipe.device, processes)
+    check_out_folder(out)
     work.mkdir(parents=True, exist_ok=True)
     _same_recipe(recipe, processes, work / "recipe.json")
     scenes = scenes or work

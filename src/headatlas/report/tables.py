@@ -7,6 +7,7 @@ study writes is an error, because its numbers cannot be trusted.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -79,7 +80,9 @@ def read_run(path: str | Path, *, is_growing: bool = False) -> Run:
 
 def _read(path: Path) -> Run:
     if not path.is_dir():
-        raise HeadAtlasError(f"{path} must be a run directory: run `headatlas study MODEL --out {path}` first")
+        raise HeadAtlasError(
+            f"{path} must be a run directory: run `headatlas study MODEL --out {shlex.quote(str(path))}` first"
+        )
     if not (path / "results").is_dir() and not (path / "settings.json").is_file():
         raise HeadAtlasError(f"{path} must be a run directory, got a folder without results/ and settings.json")
     check_files(path)

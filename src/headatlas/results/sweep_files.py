@@ -7,6 +7,7 @@ it needed, so that a file that was changed, belongs to another run, or is out of
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +93,7 @@ def read_sweeps(root: str | Path) -> Sweeps:
     done, left_out = {}, []
     for name, described in SWEEP_TABLES.items():
         table, file = root / FOLDER / f"{name}.csv", root / FOLDER / f"{name}.json"
-        again = f"run `headatlas sweep {name} --out {root}` again"
+        again = f"run `headatlas sweep {name} --out {shlex.quote(str(root))}` again"
         if not file.is_file():
             if table.is_file():
                 left_out.append(f"{FOLDER}/{name}.csv is not shown, because the sweep did not end: {again}.")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -250,6 +252,21 @@ def read_setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except (json.JSONDecodeError, RecursionError):
         return name, value
+
+
+def command_of(settings: Settings, out: str | Path) -> str:
+    """The command that starts or continues a study with these settings in `out`, for messages.
+
+    It leaves out what the preset and `--quick` imply, and the batch size, which changes no result.
+    """
+    usual = make_settings(settings.model, preset=settings.preset, quick=settings.quick).model_dump(mode="json")
+    words = ["headatlas", "study", settings.model]
+    words += [] if settings.preset == "strict" else ["--preset", settings.preset]
+    words += ["--quick"] if settings.quick else []
+    for name, value in settings.model_dump(mode="json").items():
+        if name not in ("model", "preset", "quick", "batch_size") and value != usual[name]:
+            words += [f"--{name}", str(value)] if name in OWN_OPTIONS else ["--set", f"{name}={json.dumps(value)}"]
+    return shlex.join([*words, "--out", str(out)])
 
 
 def _option(name: str) -> str:

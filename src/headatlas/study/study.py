@@ -33,7 +33,7 @@ from headatlas.scoring import Atlas
 from headatlas.storage import difference
 from headatlas.study.asking import find_left_out
 from headatlas.study.rundir import RunDir
-from headatlas.study.settings import JUDGED, Settings
+from headatlas.study.settings import JUDGED, Settings, command_of
 from headatlas.vlm import VLM
 from headatlas.vlm.loading import ANSWERS, Loading, loaded_as
 
@@ -324,19 +324,43 @@ class Study:
             return
         for key, value in self._identity().items():
             there = self._record["settings"].get(key)
-            if there != value:
+            if there != value and key == "data" and self._are_the_questions(str(value)):
+                self.settings = self.settings.model_copy(
+                    update={"data": there}
+                )  # renamed, or once named and once given
+            elif there != value:
                 raise HeadAtlasError(
-                    f"{str(self.run.root)!r} holds a run with {key}={there!r}, this one has {key}={value!r}: "
-                    "name another folder, or delete that one"
+                    f"{str(self.run.root)!r} holds a run with {key}={there!r}, this one has {key}={value!r}: name another "
+                    f"folder, or {self._continues()}"
                 )
+
+    def _are_the_questions(self, source: str) -> bool:
+        """Whether a dataset of another name has the questions that the run was begun with."""
+        wanted = (self._record or {})["data_fingerprint"]
+        if source.startswith(GIVEN):
+            return source == f"{GIVEN}{wanted}"
+        try:
+            return load_data(source, n=self.settings.n, seed=self.settings.seed).fingerprint == wanted
+        except (HeadAtlasError, OSError, ValueError):
+            return False
+
+    def _continues(self) -> str:
+        """How the run that is there is continued, for messages."""
+        there = Settings(**(self._record or {})["settings"])
+        if there.data.startswith(GIVEN):
+            return "call run_study with the settings of that run and the same data to continue it"
+        return f"continue it with: {command_of(there, self.run.root)}"
 
     def _check_model(self, vlm: VLM) -> None:
         if self._record is None:
             return
         differs = difference(self._record["model"], _model_record(vlm))
         if differs:
+            here = (
+                "in another state" if vlm.name == self.settings.model else f"and got {vlm.name!r}, which is another one"
+            )
             raise HeadAtlasError(
-                f"{str(self.run.root)!r} holds a run of the model {self.settings.model!r} in another state ({differs}): "
+                f"{str(self.run.root)!r} holds a run of the model {self.settings.model!r} {here} ({differs}): "
                 "name another folder"
             )
 

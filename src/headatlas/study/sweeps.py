@@ -7,6 +7,7 @@ new sweep is one more function in `SWEEPS`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,8 @@ def run_sweep(
         raise HeadAtlasError(f"scorer must be one of this run's, {', '.join(study.scorers)}; got {scorer!r}")
     if not study.run.has_run(kind.needs):
         raise HeadAtlasError(
-            f"sweep {what!r} needs the stage {kind.needs!r}: run `headatlas {kind.needs} --out {study.run.root}` first"
+            f"sweep {what!r} needs the stage {kind.needs!r}: run "
+            f"`headatlas {kind.needs} --out {shlex.quote(str(study.run.root))}` first"
         )
     with study.run.locked():
         repair(study, kind.needs)

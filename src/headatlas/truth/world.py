@@ -26,7 +26,7 @@ from headatlas.heads import Head
 from headatlas.reference.build import save
 from headatlas.scenes.build import build
 from headatlas.scoring.null import permutation
-from headatlas.storage import read_regular
+from headatlas.storage import check_out_folder, read_regular
 from headatlas.truth.layout import Layout
 from headatlas.truth.plant import Planter, PlantRecipe
 from headatlas.truth.verify import ALSO, CARRIES, NEAR, SHARE, SPARED, Verified, verify
@@ -135,10 +135,11 @@ def plant(
         say: called with a line for each part of the work.
 
     Raises:
-        HeadAtlasError: `out` exists, the layout does not fit the model, or `work` belongs to another plan.
+        HeadAtlasError: `out` exists or cannot be written, the layout does not fit the model, or `work` belongs to another plan.
     """
     if out.exists():
         raise HeadAtlasError(f"folder of the world must not exist yet, got {str(out)!r}; name another one")
+    check_out_folder(out)
     vlm = load_vlm(base, device="cpu")
     planter = Planter(vlm, layout, recipe or PlantRecipe(seed=layout.seed), work, say)
     planter.run()

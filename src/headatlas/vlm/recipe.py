@@ -152,6 +152,10 @@ class HeadRecipe:
             HeadAtlasError: there is none, it is damaged, or it is of another version.
         """
         folder = Path(folder)
+        if folder.is_file():
+            raise HeadAtlasError(
+                f"a recipe must be a folder, got the file {str(folder)!r}: name the folder that holds it"
+            )
         try:
             record = json.loads(read_regular(folder / "recipe.json").decode("utf-8"))
             tensors = load_file(folder / "recipe.safetensors")

@@ -41,8 +41,10 @@ def explain(
     """
     import headatlas as ha
     from headatlas.pictures import open_picture
+    from headatlas.storage import check_out_file
 
-    picture = open_picture(image)  # what is wrong with it is said before the model is loaded
+    check_out_file(out)  # what is wrong with it and the picture is said before the model is loaded
+    picture = open_picture(image)
     vlm = loading.load(model)
     with Bars() as bars:
         found = ha.explain(vlm, picture, question, answer, groups=groups, progress=bars)

@@ -60,12 +60,13 @@ def explore(
     from headatlas.cogvsr.store import check_source
     from headatlas.explore import Desk, serve
     from headatlas.explore.export import check_out
-    from headatlas.explore.run_facts import RunFacts
+    from headatlas.explore.run_facts import RunFacts, check_run
     from headatlas.vlm import HeadRecipe
 
     # Everything that can be wrong is looked at before the model is loaded.
     if run is not None:
         loading = loading_of(run, loading)
+        check_run(run)
     for folder in recipe or ():
         loading = loading.like(HeadRecipe.load(folder))
     if export is not None:

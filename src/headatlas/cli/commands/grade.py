@@ -56,11 +56,13 @@ def grade(
     from headatlas import shipped
     from headatlas.errors import HeadAtlasError
     from headatlas.scoring import SCORERS, SELECTORS
+    from headatlas.storage import check_out_folder
     from headatlas.truth.chart import save_grading_charts
     from headatlas.truth.grade import grade_case, null_case, planted_case, scored, summary
     from headatlas.truth.latent import find_latent, grade_latent, latent_world, parse_latent
     from headatlas.truth.page import grading_page, latent_page
 
+    check_out_folder(out)
     names, chosen = [SCORERS[name].name for name in _parts(scorers)], _parts(selectors)
     if not names or not chosen:
         raise HeadAtlasError(
@@ -117,10 +119,12 @@ def calibrate(
     Example: headatlas calibrate --out runs/calibration --seeds 5
     """
     from headatlas.scoring import SCORERS
+    from headatlas.storage import check_out_folder
     from headatlas.truth.calibrate import Sizes, rates
     from headatlas.truth.calibrate import calibrate as run
     from headatlas.truth.page import calibration_page
 
+    check_out_folder(out)
     with Bars() as progress:
         found = run(range(seeds), SCORERS[scorer].name, sizes=Sizes(questions), progress=progress)
     out.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def study(
         print_comparison(out, as_json)
         return
     refuse_comparison(out)
-    chosen = new_settings(models[0], given, preset, quick, loading)
+    chosen = new_settings(models[0], given, preset, quick, loading, out)
     if dry_run:
         _print_plan(open_study(chosen, out, store=store, loading=loading), as_json)
         return

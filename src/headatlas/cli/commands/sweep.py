@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,7 +131,7 @@ def run_and_print(
             _print_top(kind, pd.read_csv(file, keep_default_na=False))
     print(f"sweep of {kind}: {', '.join(map(str, files))}")
     if (out / "report.html").is_file():
-        print(f"to show it in the report: headatlas report --out {out}")
+        print(f"to show it in the report: headatlas report --out {shlex.quote(str(out))}")
 
 
 def _print_top(kind: str, table: pd.DataFrame) -> None:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import logging
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -92,7 +93,7 @@ def run_stage(study: Study, name: str, *, again: bool = False) -> bool:
             if not study.run.has_run(before):
                 raise HeadAtlasError(
                     f"{name!r} needs the files of {before!r}, which {str(study.run.root)!r} does not have: "
-                    f"run `headatlas {STAGES[before].command}` on it first"
+                    f"run `headatlas {STAGES[before].command} --out {shlex.quote(str(study.run.root))}` first"
                 )
             repair(study, before)
         if not again and study.run.is_done(name, chosen.fingerprint(study)) and chosen.intact(study):
