@@ -28,7 +28,7 @@ def list_models(as_json: options.AsJson = False) -> None:
     from headatlas.reference.smol import base
     from headatlas.shipped import in_parts, known, own_folder, worlds
 
-    bases = {name: base.NAME for name in in_parts()}
+    bases = dict.fromkeys(in_parts(), base.NAME)
     bases |= {name: shared for name in worlds() if (shared := base_name(own_folder(name)))}
     there = base.is_there()
     if as_json:
