@@ -168,6 +168,21 @@ def test_a_damaged_folder_is_an_error_in_one_line_or_harmless(tiny_vlm_dir, tmp_
 HARMLESS = ("generation_config.json is empty", "index with few weights")  # the file has all weights
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("recipe.json", "--recipe"),
+        ("adapter_config.json", "merge_and_unload"),
+        ("run.json", "run directory"),
+        ("x", "no config.json"),
+    ],
+)
+def test_what_is_no_model_but_something_else_is_said(file, said, tmp_path):
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(HeadAtlasError, match=f"is not a model.*{said}"):
+        load_vlm(str(tmp_path))
+
+
 def test_weights_of_another_shape_are_named(tiny_vlm_dir, tmp_path):
     folder = shutil.copytree(tiny_vlm_dir, tmp_path / "model")
     DAMAGE["wider"](folder)

@@ -64,6 +64,16 @@ MAY_BE_PAIRS = ("image_size", "patch_size", "intermediate_size")
 MAX_PATCHES = 1 << 22
 
 
+NO_MODELS = {
+    "recipe.json": "it is a head recipe; name its model, and the recipe with --recipe or load_vlm(..., recipe=FOLDER), or write "
+    "both as one model with HeadRecipe.merge",
+    "adapter_config.json": "it is an adapter of PEFT; write it and its model as one with merge_and_unload() and "
+    "save_pretrained(), or wrap the PeftModel as headatlas.VLM(name, model, processor)",
+    "run.json": "it is the run directory of a study; name the model that was studied",
+}
+"""What a folder without config.json is that has one of these files."""
+
+
 def check_folder(name: str, folder: Path) -> None:
     """Raise unless a folder can be a model's.
 
@@ -76,7 +86,8 @@ def check_folder(name: str, folder: Path) -> None:
             weights are missing, pickled or outside the folder.
     """
     if not (folder / "config.json").exists():
-        raise HeadAtlasError(f"folder {name!r} is not a model: it has no config.json")
+        other = next((f": {what}" for file, what in NO_MODELS.items() if (folder / file).is_file()), "")
+        raise HeadAtlasError(f"folder {name!r} is not a model{other or ': it has no config.json'}")
     for file in JSON_FILES:
         if (folder / file).exists() or (folder / file).is_symlink():
             _object(name, folder / file)
