@@ -141,6 +141,22 @@ def test_a_reader_that_ends_early_gets_no_traceback():
     assert "Traceback" not in child.stderr
 
 
+def test_closed_output_is_no_error():
+    """Some daemons start programs without stdout and stderr."""
+    child = subprocess.run(
+        [
+            "sh",
+            "-c",
+            '"$0" -m headatlas --version >&-; echo $?; "$0" -m headatlas --version 2>&- >&-; echo $?',
+            sys.executable,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (child.stdout, child.stderr) == ("0\n0\n", "")
+
+
 def test_json_has_no_nan(added, capsys):
     from headatlas.cli.output import print_json
 

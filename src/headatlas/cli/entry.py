@@ -29,6 +29,9 @@ STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line `arguments` (default: those of the process); always ends in `SystemExit`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):  # None where the process was started with it closed, as some daemons do
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     with _terminated() as received:
         try:
             code = _run(words, received)
