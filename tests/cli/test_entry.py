@@ -141,6 +141,20 @@ def test_a_reader_that_ends_early_gets_no_traceback():
     assert "Traceback" not in child.stderr
 
 
+@pytest.mark.parametrize("word", ["--out=~/a run", "--out=~", "--out=~x/a", "--out=a/~/b"])
+def test_home_is_meant_where_a_shell_leaves_the_tilde(added, capsys, monkeypatch, word):
+    monkeypatch.setenv("HOME", "/home/me")
+
+    def where(out: str = "") -> None:
+        print(out)
+
+    added("where", where)
+    code, out, _ = run(capsys, "where", word)
+    assert code == 0
+    home = word == "--out=~" or word.startswith("--out=~/")
+    assert out == (word.replace("~", "/home/me") if home else word).removeprefix("--out=") + "\n"
+
+
 def test_closed_output_is_no_error():
     """Some daemons start programs without stdout and stderr."""
     child = subprocess.run(

@@ -77,3 +77,11 @@ def test_pipes_devices_and_links_out_of_the_folder_are_refused(tmp_path):
     for name in ("x" * 5000, "a\0b"):
         with pytest.raises(HeadAtlasError, match="no such file"):
             open_origin(name)
+
+
+def test_the_cache_may_be_named_from_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HEADATLAS_CACHE", "~/my cache")
+    assert cache_folder() == tmp_path / "my cache"
+    monkeypatch.delenv("HEADATLAS_CACHE")
+    assert cache_folder() == tmp_path / ".cache" / "headatlas"

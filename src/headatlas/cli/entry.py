@@ -28,7 +28,7 @@ STOPPED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line `arguments` (default: those of the process); always ends in `SystemExit`."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     for name in ("stdout", "stderr"):  # None where the process was started with it closed, as some daemons do
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
@@ -60,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
                 raise
             _fail("the device has not enough memory: take smaller batches (for a study: --set batch_size=4)")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _at_home(word: str) -> str:
+    """`--out=~/runs` with the home folder in place of `~`, which shells leave as it is after an `=`."""
+    option, equals, value = word.partition("=")
+    is_path = option.startswith("--") and equals and (value == "~" or value.startswith("~/"))
+    return f"{option}={os.path.expanduser(value)}" if is_path else word
 
 
 def usage_line(error: Any) -> str:

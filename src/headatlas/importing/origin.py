@@ -19,8 +19,8 @@ TABLES = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
 
 
 def cache_folder() -> Path:
-    """The folder for downloads: `$HEADATLAS_CACHE`, else `~/.cache/headatlas`."""
-    return Path(os.environ.get("HEADATLAS_CACHE") or Path.home() / ".cache" / "headatlas")
+    """The folder for downloads: `$HEADATLAS_CACHE` (`~` is the home folder), else `~/.cache/headatlas`."""
+    return Path(os.path.expanduser(os.environ.get("HEADATLAS_CACHE") or "~/.cache/headatlas"))
 
 
 @dataclass(frozen=True)

@@ -361,7 +361,7 @@ class Study:
             )
             raise HeadAtlasError(
                 f"{str(self.run.root)!r} holds a run of the model {self.settings.model!r} {here} ({differs}): "
-                "name another folder"
+                "continue it with the model as it was, or name another folder"
             )
 
     def _store(self, wanted: str | None) -> Folder:
