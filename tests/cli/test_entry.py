@@ -61,6 +61,23 @@ def test_a_bare_function_behind_an_entry_point_is_a_command_too(added):
         COMMANDS.remove("hello")
 
 
+HELP = """
+import sys
+from headatlas.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+print(sorted({"torch", "transformers", "pandas", "scipy", "pyarrow", "altair", "zarr"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["study", "--help"], ["data", "judge", "--help"]])
+def test_help_does_not_wait_for_large_libraries(words):
+    done = subprocess.run([sys.executable, "-c", HELP, *words], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 STOPPED = """
 import sys, time
 from headatlas.cli import command, main

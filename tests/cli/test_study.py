@@ -8,28 +8,31 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from command_line import ended
 from safetensors.torch import save_file
 from synthetic_run import write_run
 
 from headatlas.cli.commands.study import _print_claims
 
 
-def headatlas(*arguments):
+def process(*arguments):
+    """The command in a process of its own, as a shell runs it."""
     return subprocess.run(
         [sys.executable, "-m", "headatlas", *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
 
 
 def fails(result, *parts):
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    (line,) = [line for line in result.stderr.strip().splitlines() if line.startswith("headatlas:")]
+    code, told = result
+    assert code == 2, told
+    assert "Traceback" not in told
+    (line,) = [line for line in told.strip().splitlines() if line.startswith("headatlas:")]
     for part in parts:
         assert part in line
 
 
 def test_help_teaches_and_lists_every_command():
-    told = headatlas("--help").stdout
+    told = process("--help").stdout
     for command in (
         "study",
         "evaluate",
@@ -44,55 +47,53 @@ def test_help_teaches_and_lists_every_command():
         "reference",
     ):
         assert command in told
-    assert "ref-llava" in headatlas("study", "--help").stdout
+    assert "ref-llava" in process("study", "--help").stdout
 
 
 def test_no_such_model(tmp_path):
-    fails(headatlas("study", "nobody/no-such-model", "--out", tmp_path / "r"), "nobody/no-such-model", "ref-llava")
+    fails(ended("study", "nobody/no-such-model", "--out", tmp_path / "r"), "nobody/no-such-model", "ref-llava")
 
 
 def test_a_folder_that_is_no_model(tmp_path):
-    fails(headatlas("study", tmp_path, "--out", tmp_path / "r"), "not a model")
+    fails(ended("study", tmp_path, "--out", tmp_path / "r"), "not a model")
 
 
 def test_a_text_model_is_not_a_vlm(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')
     save_file({"lm_head.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
-    fails(headatlas("study", tmp_path, "--out", tmp_path / "r"), "not a vision-language model")
+    fails(ended("study", tmp_path, "--out", tmp_path / "r"), "not a vision-language model")
 
 
 def test_no_such_data(tmp_path):
-    fails(
-        headatlas("study", "ref-llava", "--data", tmp_path / "nothing.jsonl", "--out", tmp_path / "r"), "nothing.jsonl"
-    )
+    fails(ended("study", "ref-llava", "--data", tmp_path / "nothing.jsonl", "--out", tmp_path / "r"), "nothing.jsonl")
 
 
 def test_empty_data(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
-    fails(headatlas("study", "ref-llava", "--data", tmp_path / "empty.jsonl", "--out", tmp_path / "r"), "empty")
+    fails(ended("study", "ref-llava", "--data", tmp_path / "empty.jsonl", "--out", tmp_path / "r"), "empty")
 
 
 def test_unknown_preset(tmp_path):
-    fails(headatlas("study", "ref-llava", "--preset", "loose", "--out", tmp_path / "r"), "loose", "strict", "paper")
+    fails(ended("study", "ref-llava", "--preset", "loose", "--out", tmp_path / "r"), "loose", "strict", "paper")
 
 
 def test_unknown_setting(tmp_path):
-    fails(headatlas("study", "ref-llava", "--set", "color=1", "--out", tmp_path / "r"), "color=1", "n_random")
+    fails(ended("study", "ref-llava", "--set", "color=1", "--out", tmp_path / "r"), "color=1", "n_random")
 
 
 def test_a_stage_on_a_folder_without_a_run(tmp_path):
-    fails(headatlas("score", "--out", tmp_path / "r"), "--model")
+    fails(ended("score", "--out", tmp_path / "r"), "--model")
 
 
 def test_a_run_of_another_model(tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "settings.json").write_text(json.dumps({"model": "other"}))
-    fails(headatlas("study", "ref-llava", "--out", tmp_path / "r"), "other")
+    fails(ended("study", "ref-llava", "--out", tmp_path / "r"), "other")
 
 
 @pytest.mark.parametrize("wrong", [("study",), ("study", "ref-llava", "--nonsense"), ("nonsense",)])
 def test_wrong_usage_is_told(wrong):
-    result = headatlas(*wrong)
+    result = process(*wrong)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
 
@@ -126,7 +127,7 @@ def test_commands_that_run_a_model_take_workers():
 
 
 def test_devices_and_a_cluster_at_once(tmp_path):
-    result = headatlas("study", "ref-llava", "--devices", "cpu", "--ray", "local", "--out", tmp_path / "r")
+    result = ended("study", "ref-llava", "--devices", "cpu", "--ray", "local", "--out", tmp_path / "r")
     fails(result, "devices and ray must not be given together")
 
 
