@@ -52,6 +52,10 @@ def test_a_run_keeps_the_dtype_and_is_resumed_with_it(tiny_vlm_dir, tmp_path, mo
     with pytest.raises(HeadAtlasError, match=r"no scores yet: run `headatlas score --out '.*a run'` first"):
         headatlas("explore", tiny_vlm_dir, "--run", run, "--export", page)  # said before the model is loaded
     monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr("headatlas.study.kept_settings", lambda out: kept.model_copy(update={"model": "ref-demo"}))
+        with pytest.raises(HeadAtlasError, match="holds a run of 'ref-demo', got 'ref-llava'"):
+            headatlas("explore", "ref-llava", "--run", run)
     headatlas("score", "--out", run)
     headatlas("explore", tiny_vlm_dir, "--run", run, "--export", page, "--examples", 1)  # loaded as the study was
     assert (page / "index.html").is_file()

@@ -58,6 +58,7 @@ MISTAKES = {
     "study": "missing argument 'MODEL...'",
     f"{NEW} --n ten": "invalid value for '--n'",
     "explain ref-llava none.png What?": "cannot read image",
+    "answer ref-llava none.png ''": "question must be a text",
     "explore ref-llava --data cogvsr-mni": "did you mean 'cogvsr-mini'",
     "explore ref-lava": "did you mean 'ref-llava'",
     "explore ref-llava --run none": "no run in 'none'",

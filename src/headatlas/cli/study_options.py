@@ -96,13 +96,16 @@ def existing_settings(out: Path) -> Settings:
     return there
 
 
-def loading_of(out: Path, loading: Loading) -> Loading:
+def loading_of(out: Path, model: str, loading: Loading) -> Loading:
     """How to load the model of the run in `out`: as the study did, on the device that the options name.
 
     Raises:
-        HeadAtlasError: there is no run, or an option contradicts it.
+        HeadAtlasError: there is no run, it is of a model with another name (two folders may hold one model, and are compared when
+            it is loaded), or an option contradicts it.
     """
     there = existing_settings(out)
+    if model != there.model and not Path(model).is_dir() and not Path(there.model).is_dir():
+        raise HeadAtlasError(f"{str(out)!r} holds a run of {there.model!r}, got {model!r}: name that model, or another run")
     kept = {name: getattr(there, name) for name in recorded(loading)}
     for name, value in recorded(loading).items():
         if value not in (None, kept[name]):

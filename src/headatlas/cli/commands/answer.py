@@ -41,6 +41,8 @@ def answer(
     from headatlas.pictures import open_picture
     from headatlas.vlm import HeadRecipe
 
+    if not question.strip():
+        raise HeadAtlasError("question must be a text, got an empty one")
     if compare and recipe is None:
         raise HeadAtlasError("--compare applies only with --recipe: add one, or leave it out")
     picture = open_picture(image)

@@ -65,7 +65,7 @@ def explore(
 
     # Everything that can be wrong is looked at before the model is loaded.
     if run is not None:
-        loading = loading_of(run, loading)
+        loading = loading_of(run, model, loading)
         check_run(run)
     for folder in recipe or ():
         loading = loading.like(HeadRecipe.load(folder))
