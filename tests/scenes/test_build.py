@@ -84,7 +84,7 @@ def test_answer_words_are_shared_across_functions():
 
 def test_held_out_phrasings_appear_in_e_only():
     said = {
-        split: {s.text for m in symbolic(600, split, 0) for s in m.question.steps} for split in ("P", "S", "T", "E")
+        split: {s.text for m in symbolic(200, split, 0) for s in m.question.steps} for split in ("P", "S", "T", "E")
     }
     held_out = {text for text in said["E"] if "say if there is" in text or "say the answer you settle on" in text}
     assert held_out
