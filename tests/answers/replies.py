@@ -8,6 +8,23 @@ OWN = ("A. left", "B. right")
 OWN2 = ("(A) the red car", "(B) the blue car", "(C) the green car")
 FOUR = ("red cube", "blue ball", "green cone", "gray ring")
 YN = ("yes", "no")
+POINTS = ("Point A", "Point B")
+REASONED = [
+    ("Answer: A, because point B is farther", POINTS, "Point A"),
+    ("Point A is closer, since Point B is farther.", POINTS, "Point A"),
+    ("The closer point is A because point B is farther away.", ("A", "B"), "A"),
+    ("It is left because the dog is on the right.", ("left", "right"), "left"),
+    ("It can't be A because B is closer.", POINTS, "Point B"),
+    ("Point A is closer, since Point B is farther. So the answer is Point B.", POINTS, "Point B"),
+    ("Not A, because A is behind.", POINTS, "Point B"),
+    ("Not A, because A is behind.", ("A", "B", "C"), None),
+    ("A because B is farther. Actually B.", ("A", "B"), None),
+    ("A, because B is farther, or B", POINTS, None),
+    ("A or B because both are near", POINTS, None),
+    ("I am not sure because A and B are close", POINTS, None),
+]
+"""An option that is named as a reason is no answer."""
+
 CHOICE_MORE = [
     # marks and denials
     ("A: \u274c B: \u2705", LR, None),

@@ -5,7 +5,7 @@ import pytest
 from headatlas.answers.parsing import matches, parse
 from headatlas.errors import HeadAtlasError
 
-from .replies import CHOICE_MORE, NUMBER_MORE, YES_NO_MORE
+from .replies import CHOICE_MORE, NUMBER_MORE, REASONED, YES_NO_MORE
 
 LR = ("left", "right")
 VERTICAL = ("above", "below")
@@ -279,7 +279,7 @@ def test_yes_no(text, expected):
     assert parse(text, "yes_no") == expected
 
 
-@pytest.mark.parametrize(("text", "options", "expected"), [*CHOICE, *CHOICE_MORE])
+@pytest.mark.parametrize(("text", "options", "expected"), [*CHOICE, *CHOICE_MORE, *REASONED])
 def test_choice(text, options, expected):
     assert parse(text, "choice", options) == expected
 
@@ -287,6 +287,11 @@ def test_choice(text, options, expected):
 @pytest.mark.parametrize(("text", "expected"), [*NUMBER, *NUMBER_MORE])
 def test_number(text, expected):
     assert parse(text, "number") == expected
+
+
+def test_what_stands_in_a_reason_is_not_read():
+    assert parse("It is 3 because 2 plus 1", "number") == "3"
+    assert parse("It is, because no dog is there", "yes_no") == "yes"
 
 
 @pytest.mark.parametrize(("text", "expected"), TEXT)

@@ -10,6 +10,11 @@ DENIED = re.compile(
     r"\b(?:not|neither|nor|never|than|instead of|opposite of)(?: (?!but\b|rather\b)\S+){0,3} $"
     r"|\bnot (?:think|believe|say)\b[^,;]*$|\bless $"
 )
+REASON = re.compile(
+    r",?\s+(?:because|since|given that|seeing that)\b"
+    r"(?:(?![.!?;](?:\s|$)|\n|[,\u2013\u2014-]\s*(?:wait|actually|no|but|or|so|therefore|thus|hence)\b).)*"
+)
+"""Why an answer is given: "A, because point B is farther"; up to the end of the sentence, or to a word that takes it back."""
 _HEDGE = re.compile(r"^[\s,;:.!?-]*(?:or|and|maybe|perhaps|possibly|actually|wait|no|but)\b")
 
 
@@ -77,7 +82,7 @@ def by_letter(text: str, options: tuple[str, ...], letters: dict[str, int], digi
     if not chosen:
         other = len(options) == 2 and len(denied) == 1 and not named_options(rest, options, letters)
         return options[1 - denied.pop()] if other else None
-    return _agreed(re.split(r"\b(?:because|since)\b", rest)[0], chosen.pop(), options, letters)
+    return _agreed(REASON.sub("", rest), chosen.pop(), options, letters)
 
 
 def _agreed(rest: str, chosen: int, options: tuple[str, ...], letters: dict[str, int]) -> str:

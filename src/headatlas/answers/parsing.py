@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from headatlas.answers.bounds import AMOUNT, BOUND, NOT_A_COUNT
-from headatlas.answers.options import by_letter, exact_option, labelled, named_options, opening_of
+from headatlas.answers.options import REASON, by_letter, exact_option, labelled, named_options, opening_of
 from headatlas.answers.words import canon, numbers, plain, short, tokens
 from headatlas.errors import HeadAtlasError
 
@@ -151,6 +151,14 @@ def _find(said: str, answer_type: str, options: tuple[str, ...], letters: dict[s
     exact = exact_option(said, options)
     if exact is not None:
         return read(plain(exact), (), {}) if answer_type in ("yes_no", "number") else exact
+    if options or answer_type in (
+        "yes_no",
+        "number",
+    ):  # "A, because B is farther": what is named as a reason is no answer
+        answer = REASON.sub("", said)
+        found = _find(answer, answer_type, options, letters) if answer not in (said, "") else None
+        if found is not None or (answer != said and _mentions(answer, (*options, *letters))):
+            return found
     clauses = list(_CLAUSE.finditer(said))
     if clauses:
         clause = _sentence(clauses[-1][1])
@@ -165,6 +173,11 @@ def _find(said: str, answer_type: str, options: tuple[str, ...], letters: dict[s
     if found is None and (conclusions := _CONCLUSION.findall(said)):
         found = read(_sentence(conclusions[-1]), options, letters)
     return found
+
+
+def _mentions(text: str, names: tuple[str, ...]) -> bool:
+    """Whether a text has one of the names as words of their own."""
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
 
 
 def _meters(text: str) -> float | None:

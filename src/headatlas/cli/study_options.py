@@ -105,7 +105,9 @@ def loading_of(out: Path, model: str, loading: Loading) -> Loading:
     """
     there = existing_settings(out)
     if model != there.model and not Path(model).is_dir() and not Path(there.model).is_dir():
-        raise HeadAtlasError(f"{str(out)!r} holds a run of {there.model!r}, got {model!r}: name that model, or another run")
+        raise HeadAtlasError(
+            f"{str(out)!r} holds a run of {there.model!r}, got {model!r}: name that model, or another run"
+        )
     kept = {name: getattr(there, name) for name in recorded(loading)}
     for name, value in recorded(loading).items():
         if value not in (None, kept[name]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +48,7 @@ class Jobs:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: dict[str, Job] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="headatlas-explore", daemon=True)
         self._thread.start()

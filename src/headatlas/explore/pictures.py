@@ -8,10 +8,10 @@ import hashlib
 import io
 import random
 import threading
-from collections import OrderedDict
 from itertools import islice
 from typing import Any
 
+from cachetools import FIFOCache
 from PIL import Image
 
 from headatlas.cogvsr.functions import TASK
@@ -44,7 +44,7 @@ class Pictures:
         """The questions that are offered; `full` has their pictures."""
         self.one_task = any(step.kind == TASK for question in self.questions for step in question.steps)
         """Whether the questions name no functions."""
-        self._uploads: OrderedDict[str, tuple[str, Image.Image]] = OrderedDict()
+        self._uploads: FIFOCache[str, tuple[str, Image.Image]] = FIFOCache(MOST_UPLOADS)
         self._lock = threading.Lock()
 
     def add(self, upload: Upload) -> dict[str, Any]:
@@ -57,9 +57,6 @@ class Pictures:
         name = hashlib.sha256(data).hexdigest()[:32]
         with self._lock:
             self._uploads[name] = (upload.name, image)
-            self._uploads.move_to_end(name)
-            while len(self._uploads) > MOST_UPLOADS:
-                self._uploads.popitem(last=False)
         return {"upload": name, "width": image.width, "height": image.height}
 
     def full(self, number: int) -> Question:

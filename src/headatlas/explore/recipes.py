@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import tempfile
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from cachetools import FIFOCache
 
 from headatlas.errors import HeadAtlasError
 from headatlas.explore.requests import RecipeFiles
@@ -32,7 +33,7 @@ class Recipes:
     def __init__(self, vlm: VLM, folders: Iterable[str | Path] = ()) -> None:
         self._vlm = vlm
         self._folders: dict[str, tuple[HeadRecipe, str]] = {}
-        self._loaded: OrderedDict[str, tuple[HeadRecipe, str]] = OrderedDict()
+        self._loaded: FIFOCache[str, tuple[HeadRecipe, str]] = FIFOCache(MOST_LOADED)
         for folder in folders:
             recipe = self._checked(HeadRecipe.load(folder))
             self._folders[recipe.fingerprint] = (recipe, str(folder))
@@ -58,8 +59,6 @@ class Recipes:
                 raise HeadAtlasError(str(error).replace(repr(str(folder)), repr(files.name))) from error
         if recipe.fingerprint not in self._folders:
             self._loaded[recipe.fingerprint] = (recipe, files.name)
-            while len(self._loaded) > MOST_LOADED:
-                self._loaded.popitem(last=False)
         return _facts(recipe, files.name)
 
     def get(self, fingerprint: str) -> HeadRecipe:
