@@ -31,5 +31,5 @@ def test_a_run_is_not_overwritten(one, other, tmp_path):
     with pytest.raises(HeadAtlasError, match="holds the run of one model"):
         compare_runs([one, other], one)
     (tmp_path / "file").write_text("")
-    with pytest.raises(HeadAtlasError, match="got the file"):
+    with pytest.raises(HeadAtlasError, match="must be a folder, got a file"):
         compare_runs([one, other], tmp_path / "file")

@@ -128,7 +128,7 @@ def test_a_stage_of_a_run_of_other_settings_is_refused(finished, option, told):
 
 def test_a_stage_out_of_order_names_the_missing_command(tmp_path, model, small):
     study = open_study(make_settings(model, **small), tmp_path / "new")
-    with pytest.raises(HeadAtlasError, match="run `headatlas capture`"):
+    with pytest.raises(HeadAtlasError, match=r"run `headatlas capture --out .*new` first"):
         run_command(study, "score")
 
 

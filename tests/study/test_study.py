@@ -62,7 +62,7 @@ def test_a_run_of_a_model_in_another_state_says_what_differs(tiny_vlm, data, tmp
     study(tmp_path / "run", tiny_vlm, data).begin()
     now = {**tiny_vlm.identity, "chat_template": "another", "fingerprint": "x"}
     monkeypatch.setattr("headatlas.study.study._model_record", lambda vlm: now)
-    with pytest.raises(HeadAtlasError, match=r'another state \(.*chat_template: .* there, "another" now\)'):
+    with pytest.raises(HeadAtlasError, match=r'another one \(.*chat_template: .* there, "another" now\)'):
         study(tmp_path / "run", tiny_vlm, data)
 
 
