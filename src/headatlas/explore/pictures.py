@@ -81,7 +81,7 @@ class Pictures:
 
             return render(scene_of(picture))
         with self._lock:
-            if picture.upload not in self._uploads:
+            if picture.upload is None or picture.upload not in self._uploads:
                 raise HeadAtlasError("this picture is no longer there: add it again")
             return self._uploads[picture.upload][1]
 
