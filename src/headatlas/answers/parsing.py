@@ -151,10 +151,8 @@ def _find(said: str, answer_type: str, options: tuple[str, ...], letters: dict[s
     exact = exact_option(said, options)
     if exact is not None:
         return read(plain(exact), (), {}) if answer_type in ("yes_no", "number") else exact
-    if options or answer_type in (
-        "yes_no",
-        "number",
-    ):  # "A, because B is farther": what is named as a reason is no answer
+    # "A, because B is farther": what is named as a reason is no answer. Free text keeps its reason.
+    if options or answer_type in ("yes_no", "number"):
         answer = REASON.sub("", said)
         found = _find(answer, answer_type, options, letters) if answer not in (said, "") else None
         if found is not None or (answer != said and _mentions(answer, (*options, *letters))):

@@ -325,9 +325,8 @@ class Study:
         for key, value in self._identity().items():
             there = self._record["settings"].get(key)
             if there != value and key == "data" and self._are_the_questions(str(value)):
-                self.settings = self.settings.model_copy(
-                    update={"data": there}
-                )  # renamed, or once named and once given
+                # The same questions: renamed, or once named and once given as an object.
+                self.settings = self.settings.model_copy(update={"data": there})
             elif there != value:
                 raise HeadAtlasError(
                     f"{str(self.run.root)!r} holds a run with {key}={there!r}, this one has {key}={value!r}: name another "
