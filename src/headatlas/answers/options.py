@@ -11,10 +11,12 @@ DENIED = re.compile(
     r"|\bnot (?:think|believe|say)\b[^,;]*$|\bless $"
 )
 REASON = re.compile(
-    r",?\s+(?:because|since|given that|seeing that)\b"
+    r"(?:,?\s+(?:because|since|given that|seeing that)"
+    r"|(?:,|(?<=\b[a-z])|(?<=label[a-z]x))\s+as(?=(?:\s+\S+){1,3}\s+(?:is|are|was|were|has|have|lies|looks|appears|seems)\b))\b"
     r"(?:(?![.!?;](?:\s|$)|\n|[,\u2013\u2014-]\s*(?:wait|actually|no|but|or|so|therefore|thus|hence)\b).)*"
 )
-"""Why an answer is given: "A, because point B is farther"; up to the end of the sentence, or to a word that takes it back."""
+"""Why an answer is given: "A, because point B is farther", "A as B is behind"; up to the end of the sentence, or to a word that
+takes it back."""
 _HEDGE = re.compile(r"^[\s,;:.!?-]*(?:or|and|maybe|perhaps|possibly|actually|wait|no|but)\b")
 
 
