@@ -11,8 +11,9 @@ from headatlas.report.tables import read_run
 from headatlas.study import make_settings
 from headatlas.study import study as study_module
 from headatlas.study.asking import find_left_out
+from headatlas.study.continuing import GIVEN
 from headatlas.study.stages import run_stage
-from headatlas.study.study import GIVEN, Study
+from headatlas.study.study import Study
 from headatlas.vlm.evaluate import evaluate
 
 

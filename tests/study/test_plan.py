@@ -3,9 +3,10 @@ import pytest
 from headatlas.cogvsr import CogVSR
 from headatlas.errors import HeadAtlasError
 from headatlas.study import make_settings
+from headatlas.study.continuing import GIVEN
 from headatlas.study.plan import _stages, plan
 from headatlas.study.stages import STAGES
-from headatlas.study.study import GIVEN, Study
+from headatlas.study.study import Study
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -6,8 +9,9 @@ from headatlas.cluster import Local
 from headatlas.cogvsr import CogVSR
 from headatlas.errors import HeadAtlasError
 from headatlas.study import make_settings
+from headatlas.study.continuing import GIVEN
 from headatlas.study.stages import STAGES, run_stage
-from headatlas.study.study import GIVEN, Study
+from headatlas.study.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +65,31 @@ def test_nothing_is_written_before_a_run_begins(tiny_vlm, tiny_questions, tmp_pa
 def test_a_run_of_a_model_in_another_state_says_what_differs(tiny_vlm, data, tmp_path, monkeypatch):
     study(tmp_path / "run", tiny_vlm, data).begin()
     now = {**tiny_vlm.identity, "chat_template": "another", "fingerprint": "x"}
-    monkeypatch.setattr("headatlas.study.study._model_record", lambda vlm: now)
+    monkeypatch.setattr("headatlas.study.continuing.model_record", lambda vlm: now)
     with pytest.raises(HeadAtlasError, match=r'another one \(.*chat_template: .* there, "another" now\)'):
         study(tmp_path / "run", tiny_vlm, data)
+
+
+def test_a_run_goes_on_with_a_model_whose_folder_was_moved(tiny_vlm_dir, data, tmp_path):
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "run"
+    shutil.copytree(tiny_vlm_dir, before)
+
+    def opened(model):
+        return Study(given(data).model_copy(update={"model": str(model)}), out, data=data)
+
+    opened(before).begin()
+    shutil.copytree(before, after)
+    with pytest.raises(HeadAtlasError, match=r"holds a run with model='.*before', this one has model='.*after'"):
+        opened(after)  # the first is still there
+    shutil.rmtree(before)
+    going_on = opened(after)
+    assert going_on.settings.model == str(before)
+    assert going_on.vlm.name == str(after)
+    config = json.loads((after / "config.json").read_text())
+    config["text_config"]["rms_norm_eps"] = 0.1
+    (after / "config.json").write_text(json.dumps(config))
+    with pytest.raises(HeadAtlasError, match=r"before' and got '.*after', which is another one \(config"):
+        opened(after).vlm  # noqa: B018
 
 
 @pytest.mark.parametrize("damage", ["delete", "cut", "other"])

@@ -10,8 +10,9 @@ import pytest
 
 from headatlas.cogvsr import CogVSR
 from headatlas.study import make_settings, watching
+from headatlas.study.continuing import GIVEN
 from headatlas.study.stages import run_stage
-from headatlas.study.study import GIVEN, Study
+from headatlas.study.study import Study
 
 
 def get(address, path, host=None):

@@ -10,11 +10,12 @@ from typing import Any
 from headatlas.cluster import Workers, connect
 from headatlas.errors import HeadAtlasError
 from headatlas.progress import Progress
+from headatlas.study.continuing import GIVEN
 from headatlas.study.plan import Plan, plan
 from headatlas.study.rundir import RunDir
 from headatlas.study.settings import Settings, make_settings
 from headatlas.study.stages import STAGES, run_stage
-from headatlas.study.study import GIVEN, Study
+from headatlas.study.study import Study
 from headatlas.vlm import VLM
 from headatlas.vlm.loading import Loading, loaded_as
 

@@ -30,19 +30,16 @@ from headatlas.intervention.condition import ORIGINAL
 from headatlas.latent import arms, get_detector
 from headatlas.progress import Progress
 from headatlas.scoring import Atlas
-from headatlas.storage import difference
 from headatlas.study.asking import find_left_out
+from headatlas.study.continuing import GIVEN, check_loaded, check_model, continued, identity, model_record
 from headatlas.study.rundir import RunDir
-from headatlas.study.settings import JUDGED, Settings, command_of
+from headatlas.study.settings import JUDGED, Settings
 from headatlas.vlm import VLM
-from headatlas.vlm.loading import ANSWERS, Loading, loaded_as
+from headatlas.vlm.loading import ANSWERS, Loading
 
 log = logging.getLogger("headatlas")
 
 SPLITS = ("P", "S", "T", "E")
-
-GIVEN = "given:"
-"""Prefix of the source of data that were passed as an object: they can be read again only from the run."""
 
 
 class Study:
@@ -79,15 +76,14 @@ class Study:
         store: str | Path | None = None,
         loading: Loading | None = None,
     ) -> None:
-        self.settings, self.run, self.workers = settings, RunDir(out), workers
-        self._loading = loading or Loading()
-        self.progress = progress
+        self.run, self.workers, self.progress = RunDir(out), workers, progress
+        self._loading, self._model = loading or Loading(), settings.model
         self._record = self.run.record()
-        self._check_settings()
+        self.settings = continued(settings, self.run, self._record)
         self.store = self._store(None if store is None else str(store))
         if vlm is not None:
-            _check_loaded(vlm, settings)
-            self._check_model(vlm)
+            check_loaded(vlm, settings)
+            check_model(vlm, self.settings, self.run, self._record)
             self.vlm = vlm
         if data is not None:
             self.whole = data
@@ -105,8 +101,8 @@ class Study:
             HeadAtlasError: the run was begun with another one; the message says what differs.
         """
         wanted = {name: getattr(self.settings, name) for name in ANSWERS}
-        loaded = replace(self._loading, **wanted).load(self.settings.model)
-        self._check_model(loaded)
+        loaded = replace(self._loading, **wanted).load(self._model)
+        check_model(loaded, self.settings, self.run, self._record)
         return loaded
 
     @cached_property
@@ -246,7 +242,7 @@ class Study:
         return {
             "model_fingerprint": self.vlm.fingerprint,
             "data_fingerprint": self.whole.fingerprint,
-            **self._identity(),
+            **identity(self.settings),
         }
 
     def begin(self) -> None:
@@ -260,10 +256,10 @@ class Study:
         if few and self._record is None:
             log.warning("few pictures, so verdicts can hardly be reached: %s", " ".join(few))
         record = {
-            "settings": self._identity(),
+            "settings": identity(self.settings),
             "batch_size": self.settings.batch_size,
             "store": None if self.store.local == self.run.root else self.store.where,
-            "model": _model_record(self.vlm),
+            "model": model_record(self.vlm),
             "data_fingerprint": self.whole.fingerprint,
         }
         self.run.begin(record)
@@ -311,58 +307,6 @@ class Study:
                 raise HeadAtlasError(f"the model can read no question of split {split}: {reason}")
         return rows
 
-    def _identity(self) -> dict[str, Any]:
-        return self.settings.model_dump(mode="json", exclude={"batch_size"})
-
-    def _check_settings(self) -> None:
-        if self._record is None:
-            if self.run.is_run() or (self.run.root / "settings.json").exists():
-                raise HeadAtlasError(
-                    f"{str(self.run.root)!r} holds a run of another version of HeadAtlas, or one whose run.json and markers "
-                    "are all damaged: name another folder, or delete that one"
-                )
-            return
-        for key, value in self._identity().items():
-            there = self._record["settings"].get(key)
-            if there != value and key == "data" and self._are_the_questions(str(value)):
-                # The same questions: renamed, or once named and once given as an object.
-                self.settings = self.settings.model_copy(update={"data": there})
-            elif there != value:
-                raise HeadAtlasError(
-                    f"{str(self.run.root)!r} holds a run with {key}={there!r}, this one has {key}={value!r}: name another "
-                    f"folder, or {self._continues()}"
-                )
-
-    def _are_the_questions(self, source: str) -> bool:
-        """Whether a dataset of another name has the questions that the run was begun with."""
-        wanted = (self._record or {})["data_fingerprint"]
-        if source.startswith(GIVEN):
-            return source == f"{GIVEN}{wanted}"
-        try:
-            return load_data(source, n=self.settings.n, seed=self.settings.seed).fingerprint == wanted
-        except (HeadAtlasError, OSError, ValueError):
-            return False
-
-    def _continues(self) -> str:
-        """How the run that is there is continued, for messages."""
-        there = Settings(**(self._record or {})["settings"])
-        if there.data.startswith(GIVEN):
-            return "call run_study with the settings of that run and the same data to continue it"
-        return f"continue it with: {command_of(there, self.run.root)}"
-
-    def _check_model(self, vlm: VLM) -> None:
-        if self._record is None:
-            return
-        differs = difference(self._record["model"], _model_record(vlm))
-        if differs:
-            here = (
-                "in another state" if vlm.name == self.settings.model else f"and got {vlm.name!r}, which is another one"
-            )
-            raise HeadAtlasError(
-                f"{str(self.run.root)!r} holds a run of the model {self.settings.model!r} {here} ({differs}): "
-                "continue it with the model as it was, or name another folder"
-            )
-
     def _store(self, wanted: str | None) -> Folder:
         """Where activations and answers are: as recorded when the run began, or as `wanted` in a new run."""
         noted = None if self._record is None else self._record["store"]
@@ -396,11 +340,6 @@ def _loaded(folder: Path, fingerprint: str) -> CogVSR | None:
         return None
 
 
-def _model_record(vlm: VLM) -> dict[str, Any]:
-    """The parts of a model's identity, so that a difference can be named."""
-    return {**getattr(vlm, "identity", {}), "fingerprint": vlm.fingerprint}
-
-
 class _NoImage:
     """The arm in which the question is asked without an image, which shows what the words alone give away."""
 
@@ -411,15 +350,3 @@ class _NoImage:
 
 
 NO_IMAGE = _NoImage()
-
-
-def _check_loaded(vlm: VLM, settings: Settings) -> None:
-    """Refuse settings that would say of a given model what is not true of it."""
-    for name, own in loaded_as(vlm).items():
-        wanted = getattr(settings, name)
-        if wanted is not None and wanted != (
-            own or (str(vlm.dtype).removeprefix("torch.") if name == "dtype" else None)
-        ):
-            raise HeadAtlasError(
-                f"{name} must be that of the given model ({vlm!r}), got {wanted!r}: load the model with it, or pass its name"
-            )

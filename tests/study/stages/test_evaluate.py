@@ -2,9 +2,10 @@
 
 from headatlas.cogvsr import CogVSR
 from headatlas.cogvsr.functions import TASK
+from headatlas.study.continuing import GIVEN
 from headatlas.study.settings import make_settings
 from headatlas.study.stages import run_stage
-from headatlas.study.study import GIVEN, Study
+from headatlas.study.study import Study
 
 
 def test_questions_without_functions_have_accuracies_and_no_spatial_score(tiny_vlm, tiny_questions, tmp_path):
