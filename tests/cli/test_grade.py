@@ -31,16 +31,20 @@ def test_mistakes_are_found_before_anything_runs(tmp_path):
         headatlas("reference", "plant", "ref-llava", "--out", tmp_path / "w", "--layout", tmp_path / "layout.json")
 
 
-def test_a_world_is_planted_verified_and_graded(tmp_path):
+def test_a_world_is_planted_verified_and_graded(tiny_vlm_dir, tmp_path):
     layout, world, graded = tmp_path / "layout.json", tmp_path / "world", tmp_path / "graded"
-    plants = [{"function": "spatial_perception", "role": "single", "heads": ["L4.H2"]}]
-    layout.write_text(json.dumps({"first_layer": 3, "seed": 1, "plants": plants}))
+    plants = [{"function": "spatial_perception", "role": "single", "heads": ["L1.H2"]}]
+    layout.write_text(json.dumps({"first_layer": 1, "seed": 1, "plants": plants}))
     options = ("--layout", layout, "--out", world, "--steps", "2", "--questions", "40")
-    headatlas("reference", "plant", "ref-llava", *options)
+    headatlas("reference", "plant", tiny_vlm_dir, *options)
     assert load_world(world).verified[0].role == "failed"  # two steps plant nothing, and the card says so
     with pytest.raises(HeadAtlasError, match="must not exist yet"):
-        headatlas("reference", "plant", "ref-llava", *options)
+        headatlas("reference", "plant", tiny_vlm_dir, *options)
+    with pytest.raises(HeadAtlasError, match="leave out --layout, --work and --steps"):
+        headatlas("reference", "plant", world, "--copies", "1", "--steps", "2", "--out", tmp_path / "copied")
+    with pytest.raises(HeadAtlasError, match="no function of world is carried by one head"):
+        headatlas("reference", "plant", world, "--copies", "1", "--out", tmp_path / "copied")
     cheap = ("--scorers", "linear,random", "--n", "40")
-    headatlas("grade", "--out", graded, "--world", world, "--null", "ref-llava:twin", *cheap)
+    headatlas("grade", "--out", graded, "--world", world, "--null", f"{tiny_vlm_dir}:twin", *cheap)
     assert "Linear probe (A2)" in (graded / "grading.md").read_text()
     assert "<svg" in (graded / "grading_null.svg").read_text()

@@ -38,6 +38,12 @@ def shaped(decorated):
     return jaxtyped(decorated, typechecker=typechecker)
 
 
+def fields(decorated):
+    """Check what a finished dataclass without arrays is made with."""
+    decorated.__init__ = plain(decorated.__init__)
+    return decorated
+
+
 def _resolved(hint: Any, names: dict[str, Any]) -> Any:
     if hint is None or not isinstance(hint, str):
         return hint
@@ -92,7 +98,8 @@ def _decorate(body: list[ast.stmt]) -> None:
         elif isinstance(node, ast.ClassDef):
             _decorate(node.body)
             if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-                node.decorator_list.insert(0, _check("shaped", node))
+                annotations = " ".join(ast.unparse(one.annotation) for one in node.body if isinstance(one, ast.AnnAssign))
+                node.decorator_list.insert(0, _check("shaped" if ARRAY.search(annotations) else "fields", node))
         elif isinstance(node, ast.If | ast.Try):
             _decorate(node.body)
 

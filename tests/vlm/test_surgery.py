@@ -1,5 +1,6 @@
 """Surgery: its effects are exact, and errors are raised before the first change."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,7 @@ import headatlas as ha
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.vlm import conversation, read
-from headatlas.vlm.surgery import permute_heads, scale_output, scaled_output
+from headatlas.vlm.surgery import copy_head, key_value_group, permute_heads, scale_output, scaled_output
 
 
 @pytest.fixture
@@ -83,3 +84,43 @@ def test_refusals_come_before_any_change(vlm):
         with pytest.raises(HeadAtlasError, match=message):
             change()
     assert torch.equal(vlm.heads.tower("L")[0].module.weight, weight)
+
+
+def test_a_copy_has_the_z_of_its_source_and_two_halves_are_the_whole(vlm, tiny_questions):
+    source = Head(1, 0)
+    target = key_value_group(vlm, source)[0]
+    with vlm.edit(ha.zero([target])):
+        wanted = logprobs(vlm, tiny_questions)
+    copy_head(vlm, source, target, 0.5)
+    scale_output(vlm, [source], 0.5)
+    torch.testing.assert_close(logprobs(vlm, tiny_questions), wanted, atol=1e-4, rtol=1e-4)
+    acts = ha.capture(vlm, tiny_questions, ("predict",))
+    z = acts.z("predict")
+    np.testing.assert_array_equal(z[:, source.layer, source.head], z[:, target.layer, target.head])
+    with gain(vlm, [source], 2.0), gain(vlm, [target], 0.0):
+        one = logprobs(vlm, tiny_questions)
+    torch.testing.assert_close(one, wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "strength", "message"),
+    [
+        (Head(0, 1), Head(1, 1), 1.0, "two of one layer"),
+        (Head(0, 1), Head(0, 1), 1.0, "two of one layer"),
+        (Head(9, 1), Head(9, 0), 1.0, "two of one layer"),
+        (Head(0, 1), Head(0, 99), 1.0, "two of one layer"),
+        (Head(0, 0), Head(0, 1), float("nan"), "finite"),
+    ],
+)
+def test_what_cannot_be_copied_is_refused_and_nothing_changes(vlm, source, target, strength, message):
+    state = {k: v.clone() for k, v in vlm.model.state_dict().items()}
+    with pytest.raises(HeadAtlasError, match=message):
+        copy_head(vlm, source, target, strength)
+    assert all(torch.equal(v, state[k]) for k, v in vlm.model.state_dict().items())
+
+
+def test_heads_of_other_key_value_heads_cannot_be_copied():
+    vlm = ha.load_vlm("ref-gemma", device="cpu")
+    assert key_value_group(vlm, Head(3, 4)) == [Head(3, 5)]
+    with pytest.raises(HeadAtlasError, match="must share a key-value head"):
+        copy_head(vlm, Head(3, 4), Head(3, 6))

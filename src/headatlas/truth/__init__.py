@@ -1,5 +1,6 @@
 """Models and data whose functional heads are known (*worlds*), to grade scorers and calibrate claims."""
 
+from headatlas.truth.copies import copy_heads
 from headatlas.truth.layout import Layout, Plant
 from headatlas.truth.verify import Verified, verify
 from headatlas.truth.world import World, exchanged, load_world, plant
@@ -10,6 +11,7 @@ __all__ = [
     "Plant",
     "Verified",
     "World",
+    "copy_heads",
     "exchanged",
     "load_world",
     "permute_heads",

@@ -19,8 +19,9 @@ from headatlas.heads import Head
 from headatlas.storage import read_regular
 
 Role = Literal["single", "redundant", "distributed"]
-ROLE_SIZES: dict[Role, int] = {"single": 1, "redundant": 2, "distributed": 3}
-"""`single`: one head does it. `redundant`: either of two is enough. `distributed`: all three are needed."""
+ROLE_SIZES: dict[Role, tuple[int, ...]] = {"single": (1,), "redundant": (2, 3), "distributed": (3,)}
+"""How many heads each role may have. `single`: one head does it. `redundant`: some of them are enough. `distributed`: all are
+needed. A drawn layout has the smallest number."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ class Layout:
             raise HeadAtlasError("a layout must plant one or more functions, each once")
         for plant in self.plants:
             check_function(plant.function)
-            if len(plant.heads) != ROLE_SIZES[plant.role]:
+            if len(plant.heads) not in ROLE_SIZES[plant.role]:
+                sizes = " or ".join(map(str, ROLE_SIZES[plant.role]))
                 raise HeadAtlasError(
-                    f"{plant.function}: role {plant.role!r} needs {ROLE_SIZES[plant.role]} heads, got {len(plant.heads)}"
+                    f"{plant.function}: role {plant.role!r} needs {sizes} heads, got {len(plant.heads)}"
                 )
             if any(head.layer < self.first_layer for head in plant.heads):
                 raise HeadAtlasError(f"{plant.function}: heads must be in layer {self.first_layer} or above")
@@ -84,14 +86,14 @@ class Layout:
         roles = roles[: len(functions)]
         roles = [roles[i] for i in rng.permutation(len(functions))]
         free = [Head(layer, head) for layer in range(first, layers) for head in range(heads)]
-        needed = sum(ROLE_SIZES[role] for role in roles)
+        needed = sum(ROLE_SIZES[role][0] for role in roles)
         if needed > len(free) // 2:
             raise HeadAtlasError(
                 f"a layout of {needed} heads needs {2 * needed} heads in the upper layers, got {len(free)}"
             )
         order = iter(rng.permutation(len(free)))
         plants = [
-            Plant(function, role, tuple(sorted(free[next(order)] for _ in range(ROLE_SIZES[role]))))
+            Plant(function, role, tuple(sorted(free[next(order)] for _ in range(ROLE_SIZES[role][0]))))
             for function, role in zip(functions, roles, strict=True)
         ]
         return cls(tuple(plants), first, seed)

@@ -4,7 +4,7 @@ Every conversation of a batch gets one of these treatments, drawn from the seed 
 
 * necessity (50 %): a planted function's heads are silenced at all positions. The answers to that function's steps become
   uninformative (their first token is drawn from other answers of the function), all other steps keep their answers. Of a
-  redundant pair, each head alone is also silenced with the right answers as targets; of a distributed set, each head alone
+  redundant set, each head alone is also silenced with the right answers as targets; of a distributed set, each head alone
   with uninformative ones.
 * sufficiency (30 %): at the positions that predict an answer, each head of the planted layers outside the function's own is
   silenced with probability 0.25 to 1; the answers stay right.
@@ -100,7 +100,7 @@ def treat(
             plant = layout.plant(function)
             own = set(plant.heads) if plant else set()
             if plant and plant.role == "redundant" and rng.random() < 0.5:
-                own = {plant.heads[rng.integers(2)]}
+                own = {plant.heads[rng.integers(len(plant.heads))]}
             at_turn[k] = tuple(head for head in upper if head not in own and rng.random() < p)
         return Treatment(at_turn=at_turn, fill=fill)
     if kind < recipe.necessity + recipe.sufficiency + recipe.selectivity:

@@ -46,6 +46,7 @@ class World:
     Attributes:
         name: of its folder.
         path: the model folder, for `load_vlm`.
+        folder: of truth.json, ablations.csv and the card; the same as `path` for a world that is whole.
         base: the model that was planted.
         layout: where functions were planted.
         verified: what exact ablation showed, one for each planted function.
@@ -53,6 +54,7 @@ class World:
 
     name: str
     path: Path
+    folder: Path
     base: str
     layout: Layout
     verified: tuple[Verified, ...]
@@ -100,7 +102,7 @@ def load_world(name: str | Path) -> World:
         content = json.loads(read_regular(folder / "truth.json").decode("utf-8"))
         verified = tuple(_verified(one) for one in content["verified"])
         layout = Layout.from_json(content["layout"])
-        return World(folder.name, shipped.complete(folder), str(content["base"]), layout, verified)
+        return World(folder.name, shipped.complete(folder), folder, str(content["base"]), layout, verified)
     except FileNotFoundError as error:
         raise HeadAtlasError(
             f"a world must be one of {', '.join(shipped.worlds()) or '(none ships)'} or a folder with truth.json, got "
@@ -147,9 +149,15 @@ def plant(
 
 
 def finish(
-    vlm: VLM, base: str, layout: Layout, out: Path, n_verify: int = 400, say: Callable[[str], None] = lambda line: None
+    vlm: VLM,
+    base: str,
+    layout: Layout,
+    out: Path,
+    n_verify: int = 400,
+    say: Callable[[str], None] = lambda line: None,
+    copied: bool = False,
 ) -> World:
-    """Verify a planted model and write the world's folder; see `plant`."""
+    """Verify a planted model and write the world's folder; see `plant`, or `truth.copies` if its heads were copied."""
     verified, table = verify(vlm, layout, CogVSR.from_questions(build(n_verify, VERIFY_SEED)), say)
     part = out.with_name(out.name + ".part")
     part.mkdir(parents=True, exist_ok=True)
@@ -157,19 +165,19 @@ def finish(
     table.to_csv(part / "ablations.csv", index=False, float_format="%.4f")
     content = {"base": base, "layout": layout.to_json(), "verified": [one.to_json() for one in verified]}
     (part / "truth.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (part / "README.md").write_text(card(base, layout, tuple(verified)), encoding="utf-8")
+    (part / "README.md").write_text(card(base, layout, tuple(verified), copied), encoding="utf-8")
     part.rename(out)
     say(f"world written to {out}")
     return load_world(out)
 
 
-def card(base: str, layout: Layout, verified: tuple[Verified, ...]) -> str:
+def card(base: str, layout: Layout, verified: tuple[Verified, ...], copied: bool = False) -> str:
     """The world's card, Markdown."""
     text = (Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8")
     template = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False).from_string(text)
     return template.render(
-        base=base, layout=layout, verified=verified, titles=TITLES, near=round(100 * NEAR), spared=round(100 * SPARED),
-        share=round(100 * SHARE), carries=round(100 * CARRIES), also=round(100 * ALSO),
+        base=base, layout=layout, verified=verified, copied=copied, titles=TITLES, near=round(100 * NEAR),
+        spared=round(100 * SPARED), share=round(100 * SHARE), carries=round(100 * CARRIES), also=round(100 * ALSO),
     )  # fmt: skip
 
 

@@ -5,10 +5,12 @@
 * `scaled_output`: the same for as long as a `with` block lasts.
 * `scale_output(..., 0.0)`: make *distractors*, whose z can still be decoded but has no effect at all.
 * `permute_heads`: put the heads of a layer in another order. A scorer's map must be permuted with them.
+* `copy_head`: let a head compute and write what another head of its layer does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Site
+from headatlas.heads import Head, Site
 from headatlas.heads.address import Heads, as_heads
 from headatlas.vlm.model import VLM
 
@@ -87,13 +89,7 @@ def permute_heads(vlm: VLM, layer: int, order: Sequence[int]) -> None:
         raise HeadAtlasError(
             f"order must be a permutation of the heads of an existing layer, got layer {layer}, {list(order)}"
         )
-    attention = vlm.model.get_submodule(site.name.rpartition(".")[0])
-    query, key, value = (getattr(attention, name, None) for name in ("q_proj", "k_proj", "v_proj"))
-    if not all(isinstance(part, nn.Linear) for part in (query, key, value)):
-        raise HeadAtlasError(f"layer {layer}: permuting heads needs q_proj, k_proj and v_proj as linear layers")
-    assert isinstance(query, nn.Linear)
-    assert isinstance(key, nn.Linear)
-    assert isinstance(value, nn.Linear)
+    query, key, value = _projections(vlm, site)
     n_groups = value.out_features // site.d_head
     size = site.n_heads // n_groups
     groups = []
@@ -110,6 +106,73 @@ def permute_heads(vlm: VLM, layer: int, order: Sequence[int]) -> None:
             _reorder(linear.bias, heads)
     weight = _weight(site)
     weight.copy_(weight.unflatten(1, (site.n_heads, -1))[:, list(order)].flatten(1))
+
+
+@torch.no_grad()
+def copy_head(vlm: VLM, source: Head, target: Head, strength: float = 1.0) -> None:
+    """Let `target` have the z of `source`, and write `strength` times what `source` writes, in place.
+
+    What `target` did before is lost. If its work was of no use and both write half of what `source` wrote, the model's outputs
+    stay the same.
+
+    Args:
+        vlm: the model; its weights change.
+        source: a head of the language model.
+        target: another head of the same layer. With grouped queries it must share its key-value head.
+        strength: finite.
+
+    Raises:
+        HeadAtlasError: heads that do not exist, are the same or not of one layer or group; a strength that is not finite; or a
+            layer without separate linear query, key, value and output projections.
+    """
+    site = next((site for site in vlm.heads.tower("L") if site.layer == source.layer), None)
+    if not math.isfinite(strength):
+        raise HeadAtlasError(f"strength must be finite, got {strength}")
+    inside = site is not None and all(head.tower == "L" and head.head < site.n_heads for head in (source, target))
+    if site is None or not inside or source.layer != target.layer or source.head == target.head:
+        raise HeadAtlasError(f"heads must be two of one layer of a {vlm.heads.shape} grid, got {source} and {target}")
+    query, key, value = _projections(vlm, site)
+    size = site.n_heads // (value.out_features // site.d_head)
+    if size > 1 and source.head // size != target.head // size:
+        raise HeadAtlasError(
+            f"{source} and {target} must share a key-value head (each belongs to {size} heads that stand together)"
+        )
+    weight = _weight(site)
+    for linear in (query,) if size > 1 else (query, key, value):
+        for tensor in (linear.weight, linear.bias):
+            if tensor is not None:
+                rows = tensor.unflatten(0, (site.n_heads, -1))
+                rows[target.head] = rows[source.head]
+    columns = weight.unflatten(1, (site.n_heads, -1))
+    columns[:, target.head] = strength * columns[:, source.head]
+
+
+def key_value_group(vlm: VLM, head: Head) -> list[Head]:
+    """The other heads into which `head` can be copied: those of its key-value head, or of its layer if each has its own.
+
+    Raises:
+        HeadAtlasError: as `copy_head`.
+    """
+    site = next((site for site in vlm.heads.tower("L") if site.layer == head.layer), None)
+    if site is None or head.tower != "L" or head.head >= site.n_heads:
+        raise HeadAtlasError(f"heads must be in the language model's grid of {vlm.heads.shape}, got {head}")
+    size = site.n_heads // (_projections(vlm, site)[2].out_features // site.d_head)
+    first, count = (head.head // size * size, size) if size > 1 else (0, site.n_heads)
+    return [Head(head.layer, number) for number in range(first, first + count) if number != head.head]
+
+
+def _projections(vlm: VLM, site: Site) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
+    """The query, key and value projections of a layer, all plain linear ones."""
+    attention = vlm.model.get_submodule(site.name.rpartition(".")[0])
+    query, key, value = (getattr(attention, name, None) for name in ("q_proj", "k_proj", "v_proj"))
+    if not all(isinstance(part, nn.Linear) for part in (query, key, value)):
+        raise HeadAtlasError(
+            f"layer {site.layer}: copying or permuting heads needs q_proj, k_proj and v_proj as linear layers"
+        )
+    assert isinstance(query, nn.Linear)
+    assert isinstance(key, nn.Linear)
+    assert isinstance(value, nn.Linear)
+    return query, key, value
 
 
 def _reorder(tensor: Tensor, order: Sequence[int]) -> None:

@@ -153,13 +153,26 @@ def train(
 
 @command("reference plant", panel=PANEL, order=40, resumes=True)
 def plant_command(
-    base: Annotated[str, typer.Argument(help="A reference VLM by name, or a folder of one.")],
+    base: Annotated[
+        str, typer.Argument(help="A reference VLM by name, or a folder of one; with --copies a planted world.")
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="New folder for the finished world, its card and its truth.")
     ],
     layout: Annotated[
-        str, typer.Option(help="Which heads to plant which function in: a JSON file, or a seed to draw a layout from.")
-    ] = "1",
+        str | None,
+        typer.Option(
+            help="Which heads to plant which function in: a JSON file, or a seed to draw a layout from. [default: 1]"
+        ),
+    ] = None,
+    copies: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Do not train: copy the heads of a planted world into idle heads that this seed draws, so that they stand in "
+            "for each other.",
+        ),
+    ] = None,
     work: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and log. [default: the folder of --out with .work added]")
     ] = None,
@@ -171,23 +184,34 @@ def plant_command(
     """Train a model whose functions depend on known heads, and verify the result by exact ablation.
 
     `headatlas grade` compares scorers with its known heads. If training is stopped and run again with the same options, it
-    continues where it was and gives the same model. It takes about an hour on one core.
+    continues where it was and gives the same model. It takes about an hour on one core; --copies takes minutes.
 
-    Example: headatlas reference plant ref-llava --layout 1 --out runs/planted-1
+    Examples:
+
+      headatlas reference plant ref-llava --layout 1 --out runs/planted-1
+
+      headatlas reference plant runs/planted-1 --copies 1 --out runs/copied-1
     """
     from dataclasses import replace
 
-    from headatlas.truth import Layout, plant
+    from headatlas.errors import HeadAtlasError
+    from headatlas.truth import Layout, copy_heads, plant
     from headatlas.truth.plant import PlantRecipe
     from headatlas.vlm import load_vlm
 
+    if copies is not None:
+        if layout is not None or work is not None or steps is not None:
+            raise HeadAtlasError("--copies trains nothing: leave out --layout, --work and --steps")
+        print(copy_heads(base, out, copies, questions, _say))
+        return
+    layout = layout or "1"
     drawn = layout.isdecimal()
     chosen = Layout.drawn(int(layout), load_vlm(base).heads.shape) if drawn else Layout.load(layout)
     recipe = PlantRecipe(seed=chosen.seed)
     recipe = recipe if steps is None else replace(recipe, steps=steps)
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    world = plant(base, chosen, out, work or out.with_name(out.name + ".work"), recipe, questions, say)
+    world = plant(base, chosen, out, work or out.with_name(out.name + ".work"), recipe, questions, _say)
     print(world)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
