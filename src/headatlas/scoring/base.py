@@ -5,6 +5,7 @@ Axes: F functions, L layers, H query heads, D d_head, N steps, R repeats of a nu
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -266,6 +267,11 @@ class Scorer:
 
     def __repr__(self) -> str:
         return f"<Scorer {self.name!r}: {self.label}>"
+
+    def taken(self, **offered: Any) -> dict[str, Any]:
+        """Those of the options that the scorer's function has a parameter for."""
+        parameters = inspect.signature(self.function).parameters
+        return {name: value for name, value in offered.items() if name in parameters}
 
     def __call__(self, inputs: ScoringInputs, **options: Any) -> Scores:
         """Score every head for every function. Raises `HeadAtlasError` if the scorer's function returns anything but `Scores`."""

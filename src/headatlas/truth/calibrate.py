@@ -126,7 +126,7 @@ def tables_of(world: SyntheticWorld, scorer: str, sizes: Sizes, seed: int = 0) -
         return {"activation": activation_table(answers, n_boot=sizes.n_boot, seed=seed)}
     runner: Any = world.runner()
     inputs = ScoringInputs(world.activations, "predict", vlm=world.vlm, data=world.data, seed=seed)
-    scores = get_scorer(scorer)(inputs, **({"runner": runner} if scorer in ("ablation", "specificity") else {}))
+    scores = get_scorer(scorer)(inputs, **get_scorer(scorer).taken(runner=runner))
     sets = _sets(world, scores)
     if world.rules.evidence:
         return _steering(world, runner, scorer, sets, sizes, seed)

@@ -109,8 +109,7 @@ def scored(
     out = {}
     for name in scorers:
         started = time.perf_counter()
-        options = {"runner": runner} if name in ("ablation", "specificity") else {}
-        scores_of = get_scorer(name)(inputs, **options)
+        scores_of = get_scorer(name)(inputs, **get_scorer(name).taken(runner=runner))
         if base is not None and get_scorer(name).twin:
             other = get_scorer(name)(replace(base, n_null=0))
             scores_of = replace(scores_of, arrays=scores_of.arrays | {TWIN: other.values})

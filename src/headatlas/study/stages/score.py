@@ -35,14 +35,16 @@ log = logging.getLogger("headatlas")
 def run(study: Study) -> None:
     """Write atlas.json, results/scorers.csv, scores.csv, probe.csv, agreement.csv and gaze.csv."""
     settings = study.settings
-    options = _options(study)
+    options, runner = _options(study), study.runner()
     atlas = Atlas(study.vlm.name)
     left_out: dict[str, str] = {}
     for name in settings.scorers:
         n_null = {"paper": settings.probe_null, "linear": settings.linear_null}.get(name)
         inputs = _inputs(study, n_null)
         try:
-            scored = get_scorer(name)(inputs, **options.get(name, {}))
+            own = get_scorer(name).taken(runner=runner)  # scorers that ablate share their answers, and find them again
+            own |= get_scorer(name).taken(operation=settings.operation) if own else {}
+            scored = get_scorer(name)(inputs, **own, **options.get(name, {}))
         except UnscorableError as error:
             left_out[name] = str(error)
             log.warning("scorer %r is left out: %s", name, error)
@@ -162,10 +164,6 @@ def _inputs(study: Study, n_null: int | None) -> ScoringInputs:
 
 def _options(study: Study) -> dict[str, dict[str, Any]]:
     settings = study.settings
-    ablation = {
-        "operation": settings.operation,
-        "runner": study.runner(),
-    }
     attention = {
         "cache_dir": study.store.at("attention"),
         "batch_size": settings.batch_size,
@@ -173,7 +171,7 @@ def _options(study: Study) -> dict[str, dict[str, Any]]:
     }
     # Groups are found with the same means as they are later ablated with.
     multihead = {"means": study.means, "batch_size": settings.batch_size, "workers": study.workers}
-    return {"paper": {"preset": settings.probe}, "ablation": ablation, "attention": attention, "multihead": multihead}
+    return {"paper": {"preset": settings.probe}, "attention": attention, "multihead": multihead}
 
 
 def _probe_table(study: Study, atlas: Atlas) -> pd.DataFrame:
