@@ -98,7 +98,9 @@ def _decorate(body: list[ast.stmt]) -> None:
         elif isinstance(node, ast.ClassDef):
             _decorate(node.body)
             if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-                annotations = " ".join(ast.unparse(one.annotation) for one in node.body if isinstance(one, ast.AnnAssign))
+                annotations = " ".join(
+                    ast.unparse(one.annotation) for one in node.body if isinstance(one, ast.AnnAssign)
+                )
                 node.decorator_list.insert(0, _check("shaped" if ARRAY.search(annotations) else "fields", node))
         elif isinstance(node, ast.If | ast.Try):
             _decorate(node.body)

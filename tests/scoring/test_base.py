@@ -74,6 +74,7 @@ def test_registry(world):
             "attribution",
             "attention",
             "multihead",
+            "backup",
             "gates",
             "gates_keeping",
         ),

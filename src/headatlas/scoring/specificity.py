@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
@@ -73,7 +74,7 @@ def contrast(
     n_null: int | None,
     seed: int,
     pool: Pool = "heads",
-    least: float = 0.0,
+    least: float | Float[np.ndarray, "F 1 1"] = 0.0,
 ) -> Scores:
     """Scores, null and p of each function's losses less those of the other functions' steps in the same scene.
 
@@ -82,7 +83,7 @@ def contrast(
         n_null: sign flips; None: `ablation.N_NULL`; 0: no null.
         seed: of the flips.
         pool: see `ablation.sign_flip_p`.
-        least: difference that counts as none.
+        least: difference that counts as none, of all functions or of each.
 
     Returns:
         Scores named "specificity". Steps of scenes that have no other function are left out.
@@ -91,6 +92,7 @@ def contrast(
     repeats = N_NULL if n_null is None else n_null
     n_scenes, shape = int(scene.max()) + 1, (labels.shape[1], *losses.shape[1:])
     values, pvalues, null = np.zeros(shape), np.ones(shape), np.zeros((repeats, *shape), np.float32)
+    margins = np.broadcast_to(np.asarray(least, float), (shape[0], 1, 1))[:, 0, 0]
     rng = np.random.default_rng(seed)
     parts: list[tuple[np.ndarray, int, np.ndarray]] = []
     for c in range(shape[0]):
@@ -107,10 +109,10 @@ def contrast(
         if repeats:
             scenes, place = np.unique(scene[rows], return_inverse=True)
             totals = np.zeros((len(scenes), *shape[1:]))
-            np.add.at(totals, place, beyond - least)
+            np.add.at(totals, place, beyond - margins[c])
             sizes = np.bincount(place, minlength=len(scenes)).astype(np.int64)
             flips = sign_flips(totals, sizes, repeats, rng)
-            null[:, c] = flips + least
+            null[:, c] = flips + margins[c]
             pvalues[c] = sign_flip_p(totals, sizes, flips, pool)
     seen = {c for _, c, _ in parts}
     info: dict[str, Any] = {"n_null": repeats, "seconds": damage.seconds, "absent": []}

@@ -27,6 +27,7 @@ from headatlas.latent.positive_control import SIZES
 from headatlas.peak_memory import peak_memory
 from headatlas.progress import duration
 from headatlas.scoring import ScoringInputs, get_scorer
+from headatlas.scoring.backup import HALVES, QUESTIONS
 from headatlas.scoring.base import UnscorableError
 from headatlas.study.settings import Settings
 from headatlas.study.stages.capture import TOKENS
@@ -282,12 +283,15 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
     names = set(settings.scorers)
     fitted = n_steps.get("P", 0) + n_steps.get("S", 0)
     seconds, work = sum(speed.probes.get(name, 0.0) * fitted for name in PROBES if name in names), []
-    if names & {"ablation", "specificity"}:  # they share their answers
+    if names & {"ablation", "specificity", "backup"}:  # they share their answers
         seconds += scored * (speed.forced + layers * heads * speed.condition)
         work.append(f"{layers * heads:,} heads silenced one by one in {scored:,} questions")
     if "attention" in names and any(step.boxes for q in study.whole.without_images() for step in q.steps):
         seconds += 4 * scored * speed.forced
         work.append("attention")
+    if "backup" in names:  # halves of the heads that can be spared begin at the first block: twice the mean of single heads
+        seconds += min(scored, QUESTIONS) * 2 * HALVES * speed.condition
+        work.append("halves of the heads that can be spared silenced together")
     if "multihead" in names:
         asked = min(scored, 32)
         # Screens edit single positions; halves, of all heads and then of stand-ins, begin at the first block: twice the mean.
@@ -299,7 +303,7 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
         work.append("probes")
     if settings.twin and names & set(PROBES):
         seconds += (counts["P"] + scored) * speed.capture + sum(speed.probes.values()) * fitted * 0.3
-    known = {"ablation", "specificity", "attention", "multihead", *PROBES, "random"}
+    known = {"ablation", "specificity", "backup", "attention", "multihead", *PROBES, "random"}
     return ", ".join(work) or "scores", None if names - known else seconds
 
 
