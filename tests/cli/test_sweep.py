@@ -1,6 +1,6 @@
 import pandas as pd
 
-from headatlas.cli.commands.sweep import TOP
+from headatlas.cli.commands.sweep import TOP, of_the_task
 from headatlas.study import SWEEPS
 
 
@@ -22,6 +22,12 @@ def test_the_heads_that_cost_most_come_first():
     assert [row[1] for row in rows] == ["L1.H0", "L1.H1", "L0.H0"]
     assert rows[0] == ("all steps", "L1.H0", "+2.00", "+25.0")
     assert len(columns) == len(rows[0])
+
+
+def test_questions_without_functions_are_one_task():
+    rows = {"function": ["", "", "spatial_perception"], "layer": 0, "head": [0, 1, 0], "loss": 0.1, "drop": 0.0}
+    _, _, shown = TOP["heads"](of_the_task(pd.DataFrame(rows)))
+    assert [row[0] for row in shown] == ["This task"]
 
 
 def test_a_function_without_heads_says_why():

@@ -289,7 +289,9 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
     if "attention" in names and any(step.boxes for q in study.whole.without_images() for step in q.steps):
         seconds += 4 * scored * speed.forced
         work.append("attention")
-    if "backup" in names:  # halves of the heads that can be spared begin at the first block: twice the mean of single heads
+    if (
+        "backup" in names
+    ):  # halves of the heads that can be spared begin at the first block: twice the mean of single heads
         seconds += min(scored, QUESTIONS) * 2 * HALVES * speed.condition
         work.append("halves of the heads that can be spared silenced together")
     if "multihead" in names:

@@ -128,10 +128,18 @@ def run_and_print(
 
     for file in files:
         if file.suffix == ".csv" and kind in TOP:
-            _print_top(kind, pd.read_csv(file, keep_default_na=False))
+            table = pd.read_csv(file, keep_default_na=False)
+            _print_top(kind, of_the_task(table) if study.one_task else table)
     print(f"sweep of {kind}: {', '.join(map(str, files))}")
     if (out / "report.html").is_file():
         print(f"to show it in the report: headatlas report --out {shlex.quote(str(out))}")
+
+
+def of_the_task(table: pd.DataFrame) -> pd.DataFrame:
+    """A sweep's table of questions that name no function, with the task's title instead of the function they are kept as."""
+    from headatlas.cogvsr.functions import SPATIAL, TASK_TITLE
+
+    return table[table["function"] != ""].replace({"function": {SPATIAL[0]: TASK_TITLE}})  # all steps are the task's
 
 
 def _print_top(kind: str, table: pd.DataFrame) -> None:
