@@ -87,7 +87,7 @@ def test_scores_are_the_losses_of_single_heads_and_carry_the_tower(tiny_vlm, tin
     assert again.ranking("spatial_perception") == atlas.ranking("spatial_perception")
 
 
-@pytest.mark.parametrize("scorer", ["multihead", "attention"])
+@pytest.mark.parametrize("scorer", ["multihead", "backup", "attention"])
 def test_scorers_of_the_language_model_refuse_another_tower(tiny_vlm, tiny_questions, acts, scorer):
     with pytest.raises(HeadAtlasError, match="scores heads of the language model, got activations of tower V"):
         ha.score(acts, scorer, tokens="all", vlm=tiny_vlm, data=Data(tiny_questions))

@@ -35,7 +35,7 @@ def grade(
         ),
     ] = None,
     scorers: Annotated[str, typer.Option(help="Names of scorers, separated by commas.")] = (
-        "ablation,specificity,multihead,attention,linear,paper,variance,norm,random"
+        "backup,ablation,specificity,multihead,attention,linear,paper,variance,norm,random"
     ),
     selectors: Annotated[str, typer.Option(help="Names of selectors, separated by commas.")] = "functional,null",
     n: Annotated[int, typer.Option("--n", min=40, help="Questions for each world.")] = 400,
