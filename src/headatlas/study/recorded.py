@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headatlas.progress import Progress
+from headatlas.study.continuing import identity
 from headatlas.study.settings import Settings
 from headatlas.study.study import Study
 from headatlas.vlm.loading import Loading
@@ -25,7 +26,7 @@ class RecordedStudy(Study):
         return {
             "model_fingerprint": record["model"]["fingerprint"],
             "data_fingerprint": record["data_fingerprint"],
-            **self._identity(),
+            **identity(self.settings),
         }
 
     def begin(self) -> None:
