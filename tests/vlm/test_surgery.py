@@ -124,3 +124,13 @@ def test_heads_of_other_key_value_heads_cannot_be_copied():
     assert key_value_group(vlm, Head(3, 4)) == [Head(3, 5)]
     with pytest.raises(HeadAtlasError, match="must share a key-value head"):
         copy_head(vlm, Head(3, 4), Head(3, 6))
+
+
+def test_what_each_head_has_besides_its_projections_is_not_forgotten(vlm):
+    site = vlm.heads.tower("L")[0]
+    attention = vlm.model.get_submodule(site.name.rpartition(".")[0])
+    attention.sinks = torch.nn.Parameter(torch.zeros(site.n_heads))
+    with pytest.raises(HeadAtlasError, match="sinks may be of its own for each"):
+        copy_head(vlm, Head(0, 0), Head(0, 1))
+    with pytest.raises(HeadAtlasError, match="sinks may be of its own for each"):
+        permute_heads(vlm, 0, range(site.n_heads))

@@ -162,7 +162,7 @@ def key_value_group(vlm: VLM, head: Head) -> list[Head]:
 
 
 def _projections(vlm: VLM, site: Site) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-    """The query, key and value projections of a layer, all plain linear ones."""
+    """The query, key and value projections of a layer, all plain linear ones, beside which nothing differs from head to head."""
     attention = vlm.model.get_submodule(site.name.rpartition(".")[0])
     query, key, value = (getattr(attention, name, None) for name in ("q_proj", "k_proj", "v_proj"))
     if not all(isinstance(part, nn.Linear) for part in (query, key, value)):
@@ -172,6 +172,13 @@ def _projections(vlm: VLM, site: Site) -> tuple[nn.Linear, nn.Linear, nn.Linear]
     assert isinstance(query, nn.Linear)
     assert isinstance(key, nn.Linear)
     assert isinstance(value, nn.Linear)
+    moved = {id(p) for linear in (query, key, value, site.module) for p in linear.parameters()}
+    size = query.out_features // site.n_heads
+    for name, parameter in attention.named_parameters():
+        if id(parameter) not in moved and not ("norm" in name and parameter.numel() == size):  # of every head alike
+            raise HeadAtlasError(
+                f"layer {site.layer}: heads cannot be copied or permuted, because {name} may be of its own for each of them"
+            )
     return query, key, value
 
 
