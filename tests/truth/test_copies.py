@@ -77,7 +77,7 @@ def test_the_world_is_the_planted_one_with_copies_and_its_truth_is_verified(worl
 
 
 def test_heads_are_sorted():
-    assert Copies("knowledge_recall", Head(2, 5), (Head(2, 7), Head(2, 1)), 1 / 3).heads == (
+    assert Copies("knowledge_recall", Head(2, 5), (Head(2, 7), Head(2, 1))).heads == (
         Head(2, 1),
         Head(2, 5),
         Head(2, 7),

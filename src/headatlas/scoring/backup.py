@@ -22,10 +22,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention.condition import Condition
+from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
 from headatlas.intervention.runner import Runner
 from headatlas.scoring.ablation import SingleHeadDamage, single_head_damage
@@ -109,7 +111,7 @@ def backup(
     gone, idle = halves_of(int(harmless.sum()), halves, np.random.default_rng([inputs.seed, 7]))
     masks = np.zeros((len(gone), *shape), bool)
     masks[:, harmless] = gone
-    lost = _losses(run, masks, operation, means, split, scope, inputs)
+    lost = _losses(run, single.steps, masks, operation, means, split, scope, inputs)
     shares = weighted_ridge(np.concatenate([gone, idle], 1), lost, np.ones_like(lost), RIDGE).T.astype(np.float32)
     own = np.zeros_like(single.logprob)
     own[:, harmless] = shares[:, : gone.shape[1]]
@@ -134,6 +136,7 @@ def _first(single: SingleHeadDamage, questions: int) -> SingleHeadDamage:
 
 def _losses(
     run: Runner,
+    before: pd.DataFrame,
     masks: Bool[np.ndarray, "R L H"],
     operation: str,
     means: Means | None,
@@ -141,8 +144,10 @@ def _losses(
     scope: str,
     inputs: ScoringInputs,
 ) -> Float[np.ndarray, "R N"]:
-    """What every step loses under each set of heads, nats; log-probabilities are clipped, so that very wrong answers do not
-    dominate."""
+    """What every step of the unedited model's table `before` loses under each set of heads, nats.
+
+    Log-probabilities are clipped, so that very wrong answers do not dominate.
+    """
     sets = [head_set(mask.ravel(), masks.shape[-1]) for mask in masks]
     conditions = [
         Condition(f"{operation} {heads}", (ablate(heads, operation, means),) if heads else (), scope) for heads in sets
@@ -151,9 +156,11 @@ def _losses(
     def report(_: str, done: int, total: int) -> None:
         inputs.report("ablating halves of the heads", done, total)
 
-    before = np.maximum(run.baseline(split)["logprob"].to_numpy(float), CLIP)
-    after = [table["logprob"].to_numpy(float) for table in run.run_many(conditions, split, report)]
-    return before[None] - np.maximum(np.stack(after), CLIP)
+    after = []
+    for table in run.run_many(conditions, split, report):
+        check_paired(before, table)
+        after.append(np.maximum(table["logprob"].to_numpy(float), CLIP))
+    return np.maximum(before["logprob"].to_numpy(float), CLIP)[None] - np.stack(after)
 
 
 def _damage(single: SingleHeadDamage, losses: Float[np.ndarray, "N L H"]) -> SingleHeadDamage:

@@ -35,13 +35,16 @@ class Copies:
         function: the head's function.
         source: the head.
         into: the heads that become its copies.
-        strength: of each of them and of the source, as a multiple of what `source` wrote.
     """
 
     function: str
     source: Head
     into: tuple[Head, ...]
-    strength: float
+
+    @property
+    def strength(self) -> float:
+        """What each copy and the source write, as a multiple of what the source wrote."""
+        return 1.0 if len(self.into) == 1 else 1 / len(self.heads)
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -101,7 +104,7 @@ def plan(world: World, vlm: VLM, seed: int = 0) -> list[Copies]:
         into = tuple(room[i] for i in rng.permutation(len(room))[: ROLE_SIZES["redundant"][-1] - 1])
         if into:
             taken |= set(into)
-            out.append(Copies(one.function, source, into, 1.0 if len(into) == 1 else 1 / (1 + len(into))))
+            out.append(Copies(one.function, source, into))
     if not out:
         raise HeadAtlasError(
             f"no function of {world.name} is carried by one head with another beside it that no function needs"
