@@ -144,7 +144,7 @@ def test_split_sizes_add_up_and_bad_input_is_told():
     assert sum(split_sizes(801).values()) == 801
     with pytest.raises(HeadAtlasError, match="n=2"):
         split_sizes(2)
-    with pytest.raises(HeadAtlasError, match="split must be one of P, S, T, E, got 'X'"):
+    with pytest.raises(HeadAtlasError, match="splits must be one or more of P, S, T, E, got 'X'"):
         split_sizes(10, ("X",))
     with pytest.raises(HeadAtlasError, match=r"question type must be one of .*; got 'chess'"):
         list(symbolic(1, "P", 0, question_types=["chess"]))

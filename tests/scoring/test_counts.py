@@ -6,7 +6,7 @@ import pytest
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.results import RESULTS, validate
 from headatlas.scoring import PerSample, Scores, counts_table, fewest_table, select
-from headatlas.scoring.counts import differences
+from headatlas.scoring.counts import number_apart, place_apart
 
 
 def scores(shift=3, sizes=(3,) * 8, scenes=200, noise=1.0, seed=0):
@@ -47,9 +47,12 @@ def test_functions_with_other_heads_differ_in_place_and_those_with_the_same_head
     assert not noisy["low"] > 0
 
 
-def test_numbers_of_heads_differ_only_beyond_the_difference_between_halves():
+def test_numbers_of_heads_differ_only_beyond_the_difference_between_resamples():
     equal = counted(scores()).loc[("number", "")]
-    assert equal["low"] < 0 < equal["high"]
+    assert equal["low"] <= 0 <= equal["high"]
+    # Most heads of some functions are missed by chance, so that the numbers found differ although the true ones do not.
+    noisy = counted(scores(noise=3.0)).loc[("number", "")]
+    assert noisy["low"] < 0 < noisy["high"]
     unequal = counted(scores(sizes=(1, 1, 3, 3, 3, 6, 6, 6))).loc[("number", "")]
     assert unequal["low"] > 1
 
@@ -84,11 +87,30 @@ def test_without_per_step_scores_there_is_a_count_and_no_interval():
     assert (table["n"] == 0).all()
 
 
-def test_two_functions_are_compared_with_the_halves_of_one():
-    """Halves of one function differ by two heads, as two functions do: their numbers differ no more than by chance."""
+def test_a_place_is_compared_with_the_other_half():
+    """Halves of one function share one head of three."""
     one, two = np.zeros((2, 1, 3, 1, 12), bool)
     for c in range(3):
         one[0, c, 0, 4 * c : 4 * c + 1] = two[0, c, 0, 4 * c : 4 * c + 3] = True
-    found = differences(one, two, np.ones(3, bool))
-    assert found["number"].tolist() == [0.0]
-    assert found["place"] == pytest.approx([1 / 3])
+    assert place_apart(one, two, np.ones(3, bool)) == pytest.approx([1 / 3])
+    assert place_apart(one[:, :2], two[:, :2], np.ones(2, bool)) is None
+
+
+def test_a_function_without_heads_is_no_function_with_fewer_heads():
+    """Finding none is lack of evidence; without it all numbers are equal."""
+    none = counted(scores(sizes=(0, 3, 3, 3, 3, 3, 3, 3))).loc[("number", "")]
+    assert (none["low"], none["high"]) == pytest.approx((0, 0), abs=0.3)
+    made = scores(sizes=(0, 0, 0, 0, 0, 0, 3, 3))
+    assert number_apart(made.per_sample, np.full(8, 0.2), 0) is None
+
+
+def test_the_interval_of_the_number_covers_the_difference_of_other_samples():
+    """Truth: the mean over many samples. Borderline heads, so that the numbers found vary."""
+    found = [
+        number_apart(scores(sizes=(1, 1, 3, 3, 3, 5, 5, 5), noise=2.5, seed=s).per_sample, np.zeros(8), s)
+        for s in range(30)
+    ]
+    values, halves = np.array(found).T
+    covered = np.abs(values - values.mean()) <= halves
+    assert covered.mean() >= 0.85
+    assert halves.mean() < 1.5

@@ -1,13 +1,16 @@
-"""How many pictures each split needs: to run a study at all, and to answer its questions.
+"""How many pictures each split gets and needs: to run a study at all, and to answer its questions.
 
 The picture (scene) is what is resampled and exchanged, so pictures are counted, not questions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
+
+from headatlas.cogvsr.schema import Split
+from headatlas.errors import HeadAtlasError
 
 LEAST: dict[str, int] = {"P": 2, "S": 2, "T": 1, "E": 2}
 """Pictures without which a study cannot be computed: cross-validation and intervals need two."""
@@ -25,7 +28,17 @@ ENOUGH: dict[str, tuple[int, str]] = {
 }
 """Pictures for verdicts that can come out either way, and what for."""
 
-SHARES = {"P": 0.35, "S": 0.15, "T": 0.10, "E": 0.40}
+SHARES: dict[Split, float] = {"P": 0.35, "S": 0.15, "T": 0.10, "E": 0.40}
+"""The share of the questions that each split of a study gets."""
+
+
+def shares_of(splits: Sequence[str]) -> dict[Split, float]:
+    """The shares of some splits, not scaled to a sum of 1. Raises `HeadAtlasError` for a name that is none, or no name."""
+    unknown = [split for split in splits if split not in SHARES]
+    if unknown or not splits:
+        got = repr(unknown[0]) if unknown else "none"
+        raise HeadAtlasError(f"splits must be one or more of {', '.join(SHARES)}, got {got}")
+    return {split: share for split, share in SHARES.items() if split in splits}
 
 
 def scenes_per_split(steps: pd.DataFrame) -> dict[str, int]:

@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image
 
 from headatlas.cogvsr import CogVSR, files
+from headatlas.cogvsr.enough import shares_of
 from headatlas.cogvsr.sources import ROW_READERS
 from headatlas.errors import HeadAtlasError
 from headatlas.importing.draft import LeftOut, Picture, Unusable
 from headatlas.importing.fetch import Pictures
 from headatlas.importing.own import NAME, drafts_of
-from headatlas.importing.run import Report, read_drafts, usual_shares, with_images, write_drafts
+from headatlas.importing.run import Report, read_drafts, with_images, write_drafts
 from headatlas.pictures import encode, open_picture, read_image
 from headatlas.progress import Progress
 
@@ -31,7 +32,7 @@ def from_rows(
     progress: Progress | None = None,
 ) -> CogVSR:
     """See `headatlas.cogvsr.from_rows`."""
-    shares = usual_shares(splits)
+    shares = shares_of(splits)
     if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
         raise HeadAtlasError(
             f"rows must be a list of mappings such as {{'image': ..., 'question': ..., 'answer': ...}}, got a "

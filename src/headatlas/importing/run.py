@@ -16,6 +16,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from headatlas.cogvsr import files
+from headatlas.cogvsr.enough import shares_of
 from headatlas.cogvsr.functions import TASK
 from headatlas.cogvsr.schema import Question, Split
 from headatlas.cogvsr.validate import fault_of
@@ -97,7 +98,7 @@ def import_dataset(
     Raises:
         HeadAtlasError: unknown importer or split, nothing readable at `source`, no usable question, or `out` not writable.
     """
-    shares = usual_shares(splits)
+    shares = shares_of(splits)
     if n is not None and n < 1:
         raise HeadAtlasError(f"n must be at least 1, got {n}")
     chosen = IMPORTERS[name]
@@ -167,17 +168,6 @@ def _splits(
             )
     dealt = deal({key: part for key, part in parts.items() if part not in named}, shares, seed)
     return {key: dealt[key] if part not in named else named[part].split or "E" for key, part in parts.items()}
-
-
-def usual_shares(splits: Sequence[str]) -> dict[Split, float]:
-    """The usual relative sizes of these splits. Raises `HeadAtlasError` for a name that is none."""
-    from headatlas.scenes.build import SHARES  # the shares of the study's splits
-
-    unknown = [split for split in splits if split not in SHARES]
-    if unknown or not splits:
-        got = repr(unknown[0]) if unknown else "none"
-        raise HeadAtlasError(f"splits must be one or more of {', '.join(SHARES)}, got {got}")
-    return {split: share for split, share in SHARES.items() if split in splits}
 
 
 def read_drafts(found: Iterable[Draft | LeftOut], source: str, report: Report) -> list[Draft]:

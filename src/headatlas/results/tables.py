@@ -306,9 +306,9 @@ add(
     SCORER,
     Column("what", "text", "`share` of all heads that the selector chose for a function; `place`: Jaccard index of a "
            "function's heads in two halves of its scenes less that of two functions' heads; `number`: mean difference in the "
-           "number of heads between two functions less that between two halves of one; `spatial_minus_other`: mean number of "
-           "heads of spatial functions minus that of the others; the last three at equal numbers of steps, selected again in "
-           "each resample",
+           "number of heads between two functions less that between two resamples of one's scenes; `spatial_minus_other`: mean "
+           "number of heads of spatial functions minus that of the others; the last three at equal numbers of steps, selected "
+           "again in each resample",
            values=("share", "place", "number", "spatial_minus_other")),
     Column("function", "text", "cognitive function of a `share`; empty for what is over all functions", gaps=True),
     Column("value", "number", "what was counted", "share: 0..1; place: -1..1; number, spatial_minus_other: heads", gaps=True),

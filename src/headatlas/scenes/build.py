@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from headatlas.cogvsr.enough import SHARES, shares_of
 from headatlas.cogvsr.schema import Box, Question, SceneObject, Split
 from headatlas.errors import HeadAtlasError
 from headatlas.printing import brief
@@ -19,9 +20,6 @@ from headatlas.scenes.question_types.base import question_text, wordings
 from headatlas.scenes.render import render, visible_shares
 from headatlas.scenes.sample import random_scene
 from headatlas.scenes.world import CANVAS, Scene
-
-SHARES: dict[Split, float] = {"P": 0.35, "S": 0.15, "T": 0.1, "E": 0.4}
-"""The share of the questions that each split of a study gets."""
 
 _TRIES = 400
 """Scenes that are tried for one question before its wording is drawn again; a few dozen are enough for the rarest."""
@@ -49,10 +47,7 @@ def split_sizes(n: int, splits: Sequence[str] = tuple(SHARES)) -> dict[Split, in
     """Deal `n` questions to the splits by `SHARES`, the remainder to the last."""
     if n < len(splits):
         raise HeadAtlasError(f"n must be at least 1 for each of {len(splits)} splits, got n={n}")
-    for split in splits:
-        if split not in SHARES:
-            raise HeadAtlasError(f"split must be one of {', '.join(SHARES)}, got {split!r}")
-    chosen: dict[Split, float] = {split: share for split, share in SHARES.items() if split in splits}
+    chosen = shares_of(splits)
     total = sum(chosen.values())
     sizes: dict[Split, int] = {split: max(1, round(n * share / total)) for split, share in chosen.items()}
     sizes[list(sizes)[-1]] += n - sum(sizes.values())

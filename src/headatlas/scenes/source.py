@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
+from headatlas.cogvsr.enough import shares_of
 from headatlas.cogvsr.schema import Question
 from headatlas.cogvsr.sources import SOURCE_FACTS, SourceFacts, source
-from headatlas.errors import HeadAtlasError
 
 SOURCE_FACTS.add("scenes", SourceFacts("HeadAtlas scenes", "Apache-2.0", True, "rendered by HeadAtlas", "derived"))
 
@@ -50,10 +50,7 @@ def _in_english(question: Question) -> Question:
 
 def _build(n: int, seed: int, splits: tuple[str, ...], pairs: bool) -> Iterable[Question]:
     # Imported here, because question types and renderer are not needed to open a stored dataset.
-    from headatlas.scenes.build import SHARES, build
+    from headatlas.scenes.build import build
 
-    unknown = [split for split in splits if split not in SHARES]
-    if unknown or not splits:
-        got = repr(unknown[0]) if unknown else "none"
-        raise HeadAtlasError(f"splits must be one or more of {', '.join(SHARES)}, got {got}")
+    shares_of(splits)
     return build(n, seed, splits, pairs)

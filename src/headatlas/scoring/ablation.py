@@ -155,8 +155,8 @@ def single_head_damage(
 
 
 def sign_flips(
-    sums: Float[np.ndarray, "Q L H"], sizes: Int[np.ndarray, " Q"], n_null: int, rng: np.random.Generator
-) -> Float32[np.ndarray, "R L H"]:
+    sums: Float[np.ndarray, "Q ..."], sizes: Int[np.ndarray, " Q"], n_null: int, rng: np.random.Generator
+) -> Float32[np.ndarray, "R ..."]:
     """Mean losses under the null: the signs of each scene's sums are flipped at random, together for all heads."""
     signs = rng.choice(np.array([-1.0, 1.0]), size=(n_null, len(sizes)))
     return (np.tensordot(signs, sums, axes=1) / sizes.sum()).astype(np.float32)
@@ -174,9 +174,22 @@ def sign_flip_p(
     when signs flip). `pool="heads"`: n = R L H, all heads' nulls together. `"max"`: n = R, the largest over heads of
     each repeat (controls the family-wise error). `"none"`: n = R, the head's own.
     """
+    return p_in_null(*standardised(sums, sizes, null), pool)
+
+
+def standardised(
+    sums: Float[np.ndarray, "Q ..."], sizes: Int[np.ndarray, " Q"], null: Float32[np.ndarray, "R ..."]
+) -> tuple[Float[np.ndarray, " ..."], Float[np.ndarray, "R ..."]]:
+    """Observed and null means divided by each head's spread."""
     spread = np.sqrt((sums**2).sum(0))
     spread[spread == 0] = np.inf
-    observed, drawn = sums.sum(0) / spread, null * (sizes.sum() / spread)
+    return sums.sum(0) / spread, null * (sizes.sum() / spread)
+
+
+def p_in_null(
+    observed: Float[np.ndarray, " ..."], drawn: Float[np.ndarray, "R ..."], pool: Pool = "heads"
+) -> Float[np.ndarray, " ..."]:
+    """One-sided p of standardised means in their null, pooled as in `sign_flip_p`."""
     # Ties between an observed mean and its own unflipped null must not be decided by rounding.
     observed = observed - 1e-6
     if pool == "heads":
@@ -184,7 +197,7 @@ def sign_flip_p(
         at_least = len(ordered) - np.searchsorted(ordered, observed, side="left")
         return (1 + at_least) / (len(ordered) + 1)
     if pool == "max":
-        drawn = np.broadcast_to(drawn.max(axis=(1, 2), keepdims=True), drawn.shape)
+        drawn = np.broadcast_to(drawn.max(axis=tuple(range(1, drawn.ndim)), keepdims=True), drawn.shape)
     elif pool != "none":
         raise HeadAtlasError(f"pool must be 'heads', 'max' or 'none', got {pool!r}")
     return (1 + (drawn >= observed).sum(axis=0)) / (len(drawn) + 1)

@@ -8,8 +8,8 @@ missing too. If everything else is ablated with them, the model breaks, and noth
 2. Heads without which no function loses `HARMLESS` nats are *harmless*. Halves of the harmless heads are ablated, every head in
    as many as not (`scoring.redundancy.halves_of`); all other heads stay intact. A ridge regression of each step's loss on the
    halves gives the head's share: what it costs on average while half of the harmless heads are missing.
-3. Alone and share are each compared with the loss of the scene's other steps, and tested by flipping the sign of every scene's
-   difference. The score is the larger of the two, and its p is twice the smaller one (Bonferroni).
+3. Alone and share are each compared with the loss of the scene's other steps. The score is the larger of the two. Its p is that
+   of the larger of the two standardised means, when the signs of a scene's differences are flipped for both together.
 
 What three or more heads cost together can be counted as the share of another head. Columns of the halves that belong to no head
 show how large this error is; a share counts only beyond three times it.
@@ -30,16 +30,14 @@ from headatlas.intervention.condition import Condition
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
 from headatlas.intervention.runner import Runner
-from headatlas.scoring.ablation import SingleHeadDamage, single_head_damage
+from headatlas.scoring.ablation import SingleHeadDamage, p_in_null, sign_flips, single_head_damage, standardised
 from headatlas.scoring.base import PerSample, Scores, ScoringInputs, check_contrast, labels_of, scorer
 from headatlas.scoring.damage_readings import CLIP, head_set
 from headatlas.scoring.redundancy import halves_of, weighted_ridge
-from headatlas.scoring.specificity import LEAST, contrast
+from headatlas.scoring.specificity import LEAST, contrast, differences
 
 HARMLESS = 0.1
 """Nats: a head without which every function loses less than this on average is harmless."""
-QUESTIONS = 96
-"""Questions of the split, at most, that are read: the first ones."""
 HALVES = 128
 RIDGE = 1.0
 ERRORS = 3.0
@@ -61,7 +59,7 @@ def backup(
     *,
     operation: str = "mean",
     means: Means | None = None,
-    questions: int = QUESTIONS,
+    questions: int | None = None,
     halves: int = HALVES,
     scope: str = "all",
     batch_size: int = 32,
@@ -72,7 +70,7 @@ def backup(
     Args:
         inputs: with `vlm` and `data`; heads are scored on split `inputs.on`, means are of split `inputs.fit`.
         operation, means, scope, batch_size, runner: as in the scorer `ablation`.
-        questions: of the split, the first so many are read.
+        questions: of the split, the first so many are read; None: all.
         halves: of the harmless heads, at most.
 
     Returns:
@@ -88,13 +86,13 @@ def backup(
         raise HeadAtlasError("scorer 'backup' runs the model; pass vlm= and data= to score()")
     inputs.only_language("backup")
     check_contrast(inputs, "backup")
-    if halves < 24 or questions < 2:
+    if halves < 24 or (questions is not None and questions < 2):
         raise HeadAtlasError(f"halves must be 24 or more and questions 2 or more, got {halves} and {questions}")
     started = time.perf_counter()
     if operation == "mean" and means is None:
         means = mean_z(inputs.activations, inputs.fit)
     run = runner or Runner(inputs.vlm, inputs.data, None, batch_size=batch_size)
-    split = f"{inputs.on}[:{questions}]"
+    split = inputs.on if questions is None else f"{inputs.on}[:{questions}]"
     shape = inputs.vlm.heads.shape
     single = _first(single_head_damage(run, shape, operation, means, inputs.on, scope, inputs.report), questions)
     labels = labels_of(single.steps)
@@ -102,7 +100,8 @@ def backup(
     harmless = np.max([single.logprob[rows].mean(0) for rows in there], axis=0) < HARMLESS
     alone = contrast(single, inputs.n_null, inputs.seed, least=LEAST)
     info: dict[str, Any] = {
-        "unit": "nats", "operation": operation, "scope": scope, "questions": questions, "harmless": int(harmless.sum()),
+        "unit": "nats", "operation": operation, "scope": scope, "questions": single.steps["question"].nunique(),
+        "harmless": int(harmless.sum()),
         "halves": 0, "error": [0.0] * len(inputs.functions),
     }  # fmt: skip
     if harmless.sum() < 2:  # nobody could stand in for anybody
@@ -117,17 +116,23 @@ def backup(
     own[:, harmless] = shares[:, : gone.shape[1]]
     nobody = shares[:, None, gone.shape[1] :]
     error = np.sqrt((contrast(_damage(single, nobody), 0, 0).values ** 2).mean((1, 2)))
-    missing = contrast(
-        _damage(single, own), inputs.n_null, inputs.seed, least=np.maximum(LEAST, ERRORS * error)[:, None, None]
-    )
+    least = np.maximum(LEAST, ERRORS * error)
+    missed = _damage(single, own)
+    missing = contrast(missed, inputs.n_null, inputs.seed, least=least[:, None, None])
     info |= {"halves": len(gone), "error": [float(value) for value in error]}
     made = _larger(alone, missing, harmless)
+    if alone.pvalues is not None:
+        pvalues = alone.pvalues.copy()
+        pvalues[:, harmless] = _either_p(single, missed, least, harmless, alone.info["n_null"], inputs.seed)
+        made = replace(made, pvalues=pvalues)
     info["seconds"] = time.perf_counter() - started
     return replace(made, info=made.info | info)
 
 
-def _first(single: SingleHeadDamage, questions: int) -> SingleHeadDamage:
+def _first(single: SingleHeadDamage, questions: int | None) -> SingleHeadDamage:
     """The damage to the steps of the first so many questions. (It is read of all, because other scorers need them all.)"""
+    if questions is None:
+        return single
     names = single.steps["question"]
     rows = names.isin(names.unique()[:questions]).to_numpy()
     steps = single.steps[rows].reset_index(drop=True)
@@ -179,10 +184,32 @@ def _larger(alone: Scores, missing: Scores, harmless: Bool[np.ndarray, "L H"]) -
         function,
         alone.per_sample.cluster,
     )
-    null, pvalues = alone.null, alone.pvalues
-    if null is not None and missing.null is not None:
+    null = alone.null
+    if null is not None and missing.null is not None:  # of the same flips
         null = np.where(harmless, np.maximum(null, missing.null), null)
-    if pvalues is not None and missing.pvalues is not None:
-        pvalues = np.minimum(1.0, np.where(harmless, 2 * np.minimum(pvalues, missing.pvalues), 2 * pvalues))
     arrays = {"alone": alone.values, "share": np.where(harmless, missing.values, np.nan)}
-    return Scores("backup", np.where(taken, missing.values, alone.values), null, pvalues, alone.info, arrays, samples)
+    return Scores("backup", np.where(taken, missing.values, alone.values), null, None, alone.info, arrays, samples)
+
+
+def _either_p(
+    single: SingleHeadDamage,
+    missed: SingleHeadDamage,
+    least: Float[np.ndarray, " F"],
+    harmless: Bool[np.ndarray, "L H"],
+    n_null: int,
+    seed: int,
+) -> Float[np.ndarray, "F h"]:
+    """p of the larger of both standardised means, of every harmless head, in the pooled null of all harmless heads.
+
+    The signs of a scene's differences are flipped together for both measures and all heads, so that what they have in common
+    costs nothing.
+    """
+    p = np.ones((len(least), int(harmless.sum())))
+    rng = np.random.default_rng([seed, 8])
+    for alone, missing in zip(differences(single), differences(missed), strict=True):
+        c = alone.function
+        sums, sizes = alone.by_scene(LEAST)
+        both = np.stack([sums[:, harmless], missing.by_scene(float(least[c]))[0][:, harmless]], 1)
+        observed, drawn = standardised(both, sizes, sign_flips(both, sizes, n_null, rng))
+        p[c] = p_in_null(observed.max(0), drawn.max(1))
+    return p

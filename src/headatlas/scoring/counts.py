@@ -1,8 +1,9 @@
 """Number and place of each function's heads, and their differences between functions: `results/counts.csv`.
 
-Two functions' heads differ in place or number only if they differ more than those of *one* function in two halves of its scenes.
-That split-half value is the best that noise allows. Intervals are 1.96 standard deviations over random splits (the delete-half
-jackknife).
+Two functions' heads differ in place only if they differ more than those of *one* function in two halves of its scenes; the
+interval is 1.96 standard deviations over random splits (the delete-half jackknife). They differ in number only if they do more
+than those of one function in two resamples of its scenes, at full size, because half of the scenes is often too little to find
+heads that share a function; the interval is that of a jackknife over groups of scenes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,20 @@ from jaxtyping import Bool, Float
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.results import RESULTS
-from headatlas.scoring.base import Scores
-from headatlas.scoring.resample import bootstrap_masks, half_masks, limits
+from headatlas.scoring.base import PerSample, Scores
+from headatlas.scoring.resample import bootstrap_masks, counts_of, half_masks, limits
 from headatlas.scoring.select import selected_masks
 from headatlas.stats import half_width
 
 N_SPLITS = 200
 LEAST_FUNCTIONS = 3
-"""Functions with heads in both halves that are needed to compare places."""
+"""Functions with heads that are needed to compare places or numbers."""
+
+N_GROUPS = 20
+"""Groups of scenes that are left out in turn for the interval of `number`."""
+
+N_RESAMPLES = 200
+"""Resamples of the scenes over which `number` is averaged."""
 
 
 def counts_table(
@@ -32,8 +39,8 @@ def counts_table(
 
     `share`: of all heads, selected for a function (one row per function, 0..1). `place`: split-half Jaccard index of a function
     with itself less that of two functions. `number`: mean difference in the number of heads between two functions less that
-    between two halves of one. `spatial_minus_other`: from `fewest`. There are no rows if the selector chose no head, and none of
-    `place` and `number` without per-step scores or with fewer than `LEAST_FUNCTIONS` functions that have heads.
+    between two resamples of one. `spatial_minus_other`: from `fewest`. There are no rows if the selector chose no head, and none
+    of `place` and `number` without per-step scores or with fewer than `LEAST_FUNCTIONS` functions that have heads.
 
     Args:
         scores: of one scorer.
@@ -61,8 +68,14 @@ def counts_table(
             rows.append(("share", function, value, low, high, np.nan, n))
     if samples is not None:
         one, two = half_masks(samples, limits(scores), N_SPLITS, seed)
-        for what, draws in differences(one.masks, two.masks, one.present).items():
-            value, half = float(np.mean(draws)), float(half_width(draws))
+        draws = place_apart(one.masks, two.masks, one.present)
+        apart = {}
+        if draws is not None:
+            apart["place"] = (float(np.mean(draws)), float(half_width(draws)))
+        number = number_apart(samples, limits(scores), seed)
+        if number is not None:
+            apart["number"] = number
+        for what, (value, half) in apart.items():
             rows.append((what, "", value, value - half, value + half, np.nan, int(pairs.sum())))
     both = fewest[(fewest["spatial"] == "both") & (fewest["other"].fillna("") == "")]
     if len(both):
@@ -73,29 +86,55 @@ def counts_table(
     return table
 
 
-def differences(
+def place_apart(
     one: Bool[np.ndarray, "B F L H"], two: Bool[np.ndarray, "B F L H"], present: Bool[np.ndarray, " F"]
-) -> dict[str, Float[np.ndarray, " _kept"]]:
-    """How much more functions differ from each other than from themselves in the other half, by split: place and number.
+) -> Float[np.ndarray, " _kept"] | None:
+    """Jaccard index of a function with itself in the other half less that of two functions, by split.
 
-    Splits in which fewer than `LEAST_FUNCTIONS` functions have heads in both halves are left out; empty if that is more than
-    half of them.
+    Splits in which fewer than `LEAST_FUNCTIONS` functions have heads in both halves are left out; None if that is half of them or
+    more.
     """
-    place, number = [], []
+    apart = []
     for a, b in zip(one, two, strict=True):
         filled = [c for c in np.flatnonzero(present) if a[c].any() and b[c].any()]
         if len(filled) < LEAST_FUNCTIONS:
             continue
         same = np.mean([_jaccard(a[c], b[c]) for c in filled])
         other = np.mean([_jaccard(a[c], b[d]) for c, d in permutations(filled, 2)])
-        place.append(same - other)
-        sizes_a, sizes_b = a.sum((1, 2)), b.sum((1, 2))
-        here = np.flatnonzero(present)
-        apart = np.mean([abs(int(sizes_a[c]) - int(sizes_b[d])) for c, d in permutations(here, 2)])
-        number.append(apart - np.mean([abs(int(sizes_a[c]) - int(sizes_b[c])) for c in here]))
-    if len(place) <= len(one) / 2:
-        return {}
-    return {"place": np.array(place), "number": np.array(number)}
+        apart.append(same - other)
+    return np.array(apart) if len(apart) > len(one) / 2 else None
+
+
+def number_apart(samples: PerSample, limit: Float[np.ndarray, " F"], seed: int) -> tuple[float, float] | None:
+    """How much more two functions differ in the number of heads than one function does between two resamples of its scenes.
+
+    Returns:
+        The mean difference, heads, and half of its 95 % interval. Functions without a head in most resamples are left out; None
+        if that leaves fewer than `LEAST_FUNCTIONS`.
+    """
+    counts = counts_of(bootstrap_masks(samples, limit, N_RESAMPLES, seed))
+    there = np.median(counts, axis=0) > 0  # not so where it is NaN, for functions that are not present
+    if there.sum() < LEAST_FUNCTIONS:
+        return None
+    scenes = np.unique(samples.cluster)
+    n_groups = min(N_GROUPS, len(scenes))
+    dealt = np.random.default_rng([seed, 9]).permutation(len(scenes)) % n_groups
+    group = dealt[np.searchsorted(scenes, samples.cluster)]
+    without = []
+    for g in range(n_groups):
+        kept = group != g
+        rest = PerSample(samples.values[kept], samples.function[kept], samples.cluster[kept])
+        without.append(_apart(counts_of(bootstrap_masks(rest, limit, N_RESAMPLES, seed))[:, there]))
+    variance = (n_groups - 1) / n_groups * ((without - np.nanmean(without)) ** 2)
+    return _apart(counts[:, there]), 1.96 * float(np.sqrt(np.nansum(variance)))
+
+
+def _apart(counts: Float[np.ndarray, "B F"]) -> float:
+    """Mean difference between two functions in two resamples less that between two resamples of one function."""
+    other = np.roll(counts, 1, axis=0)
+    apart = np.abs(counts[:, :, None] - other[:, None, :])
+    same = np.eye(counts.shape[1], dtype=bool)
+    return float(apart[:, ~same].mean() - apart[:, same].mean())
 
 
 def _jaccard(a: Bool[np.ndarray, "L H"], b: Bool[np.ndarray, "L H"]) -> float:

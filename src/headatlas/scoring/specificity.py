@@ -8,11 +8,11 @@ null flips the sign of every scene's difference. It needs the same answers as `a
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
@@ -88,40 +88,65 @@ def contrast(
     Returns:
         Scores named "specificity". Steps of scenes that have no other function are left out.
     """
-    labels, scene, losses = labels_of(damage.steps), damage.clusters, damage.logprob
     repeats = N_NULL if n_null is None else n_null
-    n_scenes, shape = int(scene.max()) + 1, (labels.shape[1], *losses.shape[1:])
+    shape = (len(FUNCTIONS), *damage.logprob.shape[1:])
     values, pvalues, null = np.zeros(shape), np.ones(shape), np.zeros((repeats, *shape), np.float32)
     margins = np.broadcast_to(np.asarray(least, float), (shape[0], 1, 1))[:, 0, 0]
     rng = np.random.default_rng(seed)
-    parts: list[tuple[np.ndarray, int, np.ndarray]] = []
-    for c in range(shape[0]):
-        other = ~labels[:, c]
-        sums = np.zeros((n_scenes, *shape[1:]))
-        np.add.at(sums, scene[other], losses[other].astype(np.float64))
-        counts = np.bincount(scene[other], minlength=n_scenes)
-        rows = np.flatnonzero(labels[:, c] & (counts[scene] > 0))
-        if not len(rows):
-            continue
-        beyond = losses[rows].astype(np.float64) - sums[scene[rows]] / counts[scene[rows], None, None]
-        values[c] = beyond.mean(0)
-        parts.append((beyond.astype(np.float32), c, scene[rows]))
+    parts = differences(damage)
+    for part in parts:
+        c = part.function
+        values[c] = part.values.mean(0)
         if repeats:
-            scenes, place = np.unique(scene[rows], return_inverse=True)
-            totals = np.zeros((len(scenes), *shape[1:]))
-            np.add.at(totals, place, beyond - margins[c])
-            sizes = np.bincount(place, minlength=len(scenes)).astype(np.int64)
+            totals, sizes = part.by_scene(margins[c])
             flips = sign_flips(totals, sizes, repeats, rng)
             null[:, c] = flips + margins[c]
             pvalues[c] = sign_flip_p(totals, sizes, flips, pool)
-    seen = {c for _, c, _ in parts}
+    seen = {part.function for part in parts}
     info: dict[str, Any] = {"n_null": repeats, "seconds": damage.seconds, "absent": []}
     info["absent"] = [name for i, name in enumerate(FUNCTIONS) if i not in seen]
+    nothing = np.zeros(0, np.int64)
     sample = PerSample(
-        np.concatenate([part for part, _, _ in parts]) if parts else np.zeros((0, *shape[1:])),
-        np.concatenate([np.full(len(part), c) for part, c, _ in parts]).astype(np.int64)
-        if parts
-        else np.zeros(0, np.int64),
-        np.concatenate([scenes for _, _, scenes in parts]).astype(np.int64) if parts else np.zeros(0, np.int64),
+        np.concatenate([np.zeros((0, *shape[1:]), np.float32), *(part.values.astype(np.float32) for part in parts)]),
+        np.concatenate([nothing, *(np.full(len(part.scene), part.function) for part in parts)]),
+        np.concatenate([nothing, *(part.scene for part in parts)]),
     )
     return Scores("specificity", values, null if repeats else None, pvalues if repeats else None, info, {}, sample)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What the steps of one function lose beyond the other steps of their scenes.
+
+    Attributes:
+        function: its number.
+        values: nats, float64, one row per step.
+        scene: the number of each step's scene.
+    """
+
+    function: int
+    values: Float[np.ndarray, "n L H"]
+    scene: Int[np.ndarray, " n"]
+
+    def by_scene(self, margin: float = 0.0) -> tuple[Float[np.ndarray, "Q L H"], Int[np.ndarray, " Q"]]:
+        """Each scene's sum of differences less `margin`, and its number of steps."""
+        scenes, place = np.unique(self.scene, return_inverse=True)
+        totals = np.zeros((len(scenes), *self.values.shape[1:]))
+        np.add.at(totals, place, self.values - margin)
+        return totals, np.bincount(place, minlength=len(scenes)).astype(np.int64)
+
+
+def differences(damage: SingleHeadDamage) -> list[Differences]:
+    """What every function's steps lose beyond the other steps of their scenes; steps of scenes without others are left out."""
+    labels, scene, losses = labels_of(damage.steps), damage.clusters, damage.logprob
+    n_scenes, found = int(scene.max()) + 1, []
+    for c, of_function in enumerate(labels.T):
+        other = ~of_function
+        sums = np.zeros((n_scenes, *losses.shape[1:]))
+        np.add.at(sums, scene[other], losses[other].astype(np.float64))
+        counts = np.bincount(scene[other], minlength=n_scenes)
+        rows = np.flatnonzero(of_function & (counts[scene] > 0))
+        if len(rows):
+            mean = sums[scene[rows]] / counts[scene[rows], None, None]
+            found.append(Differences(c, losses[rows].astype(np.float64) - mean, scene[rows].astype(np.int64)))
+    return found

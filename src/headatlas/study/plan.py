@@ -27,7 +27,7 @@ from headatlas.latent.positive_control import SIZES
 from headatlas.peak_memory import peak_memory
 from headatlas.progress import duration
 from headatlas.scoring import ScoringInputs, get_scorer
-from headatlas.scoring.backup import HALVES, QUESTIONS
+from headatlas.scoring.backup import HALVES
 from headatlas.scoring.base import UnscorableError
 from headatlas.study.settings import Settings
 from headatlas.study.stages.capture import TOKENS
@@ -292,7 +292,7 @@ def _score(study: Study, speed: Speed, counts: dict[str, int], n_steps: dict[str
     if (
         "backup" in names
     ):  # halves of the heads that can be spared begin at the first block: twice the mean of single heads
-        seconds += min(scored, QUESTIONS) * 2 * HALVES * speed.condition
+        seconds += scored * 2 * HALVES * speed.condition
         work.append("halves of the heads that can be spared silenced together")
     if "multihead" in names:
         asked = min(scored, 32)

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32
 
+from headatlas.cogvsr.enough import SHARES
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
@@ -34,8 +35,6 @@ from headatlas.intervention.condition import digest
 
 ABLATES = 0.5
 """An edit with a smaller factor ablates its heads."""
-
-SPLIT_SHARES = {"P": 0.4, "S": 0.3, "T": 0.1, "E": 0.2}
 
 
 @dataclass(frozen=True)
@@ -283,9 +282,9 @@ class SyntheticData:
 def _steps(rules: Rules, rng: np.random.Generator) -> pd.DataFrame:
     """Five to seven steps for each question, with functions in random order; answers do not depend on the function."""
     rows = []
-    bounds = np.cumsum([round(share * rules.questions) for share in SPLIT_SHARES.values()])
+    bounds = np.cumsum([round(share * rules.questions) for share in SHARES.values()])
     for q in range(rules.questions):
-        split = list(SPLIT_SHARES)[min(int(np.searchsorted(bounds, q, side="right")), 3)]
+        split = list(SHARES)[min(int(np.searchsorted(bounds, q, side="right")), 3)]
         chosen = rng.permutation(len(FUNCTIONS))[: int(rng.integers(5, 8))]
         for i, c in enumerate(chosen):
             name = FUNCTIONS[c]

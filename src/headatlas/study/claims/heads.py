@@ -78,24 +78,27 @@ def _few(rows: pd.DataFrame, function: str, titles: Mapping[str, str]) -> Part:
 
 @claim("C2")
 def varied(tables: Tables, scorer: str) -> Claim:
-    """Functions differ in where their heads are and in how many they have, more than one function does between halves."""
+    """Functions differ in where their heads are and in how many they have, more than one function does in other scenes."""
     place, number = (tables.one("counts", scorer=scorer, what=what) for what in ("place", "number"))
     who = tables.title(scorer)
     if place is None or number is None:
-        sentence = f"Fewer than three functions have heads in both halves of the scenes by {who}, so there is nothing to compare."
+        sentence = (
+            f"Fewer than three functions have heads in both halves of the scenes, and in most resamples, by {who}, so there is "
+            "nothing to compare."
+        )
         parts = [Part("", "not testable here")]
     else:
         sentence = (
             f"By {who}, a function's heads in two halves of the scenes have a Jaccard index {signed(place['value'], 2)} "
             f"above that of two functions' heads ({signed(place['low'], 2)} to {signed(place['high'], 2)}), and two functions "
-            f"differ by {signed(number['value'])} heads more than two halves of one ({signed(number['low'])} to "
+            f"differ by {signed(number['value'])} heads more than two resamples of one ({signed(number['low'])} to "
             f"{signed(number['high'])})."
         )
         # The effect shown is that of place, because numbers of heads are in another unit.
         parts = [_above_zero(place), _above_zero(number)]
     judged = combine(
         "C2", "Varied in number and place", "The heads of different functions differ in number and in place.", scorer,
-        "the same function's heads in the other half of the scenes", "Jaccard index", parts[:1], sentence,
+        "the same function's heads in other scenes", "Jaccard index", parts[:1], sentence,
     )  # fmt: skip
     return _with_parts(judged, parts)
 
