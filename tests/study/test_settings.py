@@ -4,7 +4,7 @@ import torch
 from headatlas.errors import HeadAtlasError
 from headatlas.scoring import SCORERS, scorer
 from headatlas.study.run import _study
-from headatlas.study.settings import change_settings, make_settings, read_setting
+from headatlas.study.settings import change_settings, judged_by_default, make_settings, read_setting
 from headatlas.vlm import load_vlm
 
 
@@ -121,6 +121,12 @@ def test_changed_settings_keep_the_rest_and_are_checked():
     assert (changed.n_random, changed.n, changed.seed, changed.quick) == (7, kept.n, 3, True)
     with pytest.raises(HeadAtlasError, match="n_random"):
         change_settings(kept, n_random="many")
+
+
+def test_the_best_finder_that_is_scored_and_the_papers_scorer_are_judged():
+    assert judged_by_default(make_settings("m").scorers) == ("backup", "paper")
+    assert judged_by_default(make_settings("m", quick=True).scorers) == ("specificity", "paper")
+    assert judged_by_default(("linear", "random")) == ("linear", "random")
 
 
 def test_judged_scorers_must_be_scored():

@@ -29,7 +29,7 @@ from headatlas.progress import duration
 from headatlas.scoring import ScoringInputs, get_scorer
 from headatlas.scoring.backup import HALVES
 from headatlas.scoring.base import UnscorableError
-from headatlas.study.settings import Settings
+from headatlas.study.settings import Settings, judged_by_default
 from headatlas.study.stages.capture import TOKENS
 from headatlas.study.stages.positive_control import RANKINGS
 from headatlas.study.stages.towers import N_RANDOM
@@ -229,7 +229,7 @@ def _stages(
     every, evaluated = sum(counts.values()), counts["E"]
     controlled = min(evaluated, settings.n_control_questions or evaluated)
     spatial = [name for name in SPATIAL if name in study.functions]
-    judged = len([name for name in settings.scorers if name in (settings.judged or ("specificity", "paper"))]) or 1
+    judged = len(settings.judged or judged_by_default(settings.scorers))
     arms = len(study.arms)
 
     def swept(conditions: int, questions: int) -> float:

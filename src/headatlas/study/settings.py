@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,8 +41,11 @@ SHOWN = 8
 FAST = ("specificity", "ablation", "attention", "linear", "paper")
 """The scorers of a quick study."""
 
-JUDGED = ("specificity", "paper")
-"""The scorer that is best on planted worlds (docs/grading.md), and the paper's."""
+FULL = ("backup", *FAST, "multihead")
+"""The scorers of a study."""
+
+FINDERS = ("backup", "specificity")
+"""The best scorers on worlds whose heads are known (docs/grading.md), the best first."""
 
 
 class Settings(BaseModel):
@@ -60,12 +64,12 @@ class Settings(BaseModel):
     quantization: Literal["8bit", "4bit"] | None = None
     revision: str | None = None
     """Branch, tag or commit of the model, if that is a Hugging Face id."""
-    scorers: tuple[str, ...] = Field((*FAST, "multihead"), min_length=1)
+    scorers: tuple[str, ...] = Field(FULL, min_length=1)
     """Names of registered scorers; the first is the one whose heads activation methods act on. A quick study leaves out
-    `multihead`, which costs about as much as all others together."""
+    `backup` and `multihead`, which also ablate many heads at once."""
     judged: tuple[str, ...] = ()
-    """Names of the scorers whose heads are ablated, steered and judged. Empty: those of `JUDGED` that are among the scorers, or
-    all scorers if none is. The others only score and select."""
+    """Names of the scorers whose heads are ablated, steered and judged. Empty: the first of `FINDERS` that is among the scorers,
+    and the paper's, or all scorers if none is. The others only score and select."""
     tokens: Literal["gold", "predict", "last", "first", "all"] = "predict"
     towers: tuple[Literal["L", "V", "X", "C", "all"], ...] = Field(("L",), min_length=1)
     """Towers whose heads are ablated one by one beside each other: language model, vision tower, cross-attention, connector, or
@@ -164,6 +168,12 @@ class Settings(BaseModel):
         if missing:
             raise ValueError(f"judged must be among scorers ({', '.join(self.scorers)}), got {missing[0]!r}")
         return self
+
+
+def judged_by_default(scorers: Sequence[str]) -> tuple[str, ...]:
+    """Those of some scorers whose heads a study judges if `judged` is empty."""
+    finder = next((name for name in FINDERS if name in scorers), "")
+    return tuple(name for name in scorers if name in (finder, "paper")) or tuple(scorers)
 
 
 def _registry(setting: str) -> Registry[Any]:

@@ -33,7 +33,7 @@ from headatlas.scoring import Atlas
 from headatlas.study.asking import find_left_out
 from headatlas.study.continuing import GIVEN, check_loaded, check_model, continued, identity, model_record
 from headatlas.study.rundir import RunDir
-from headatlas.study.settings import JUDGED, Settings
+from headatlas.study.settings import Settings, judged_by_default
 from headatlas.vlm import VLM
 from headatlas.vlm.loading import ANSWERS, Loading
 
@@ -215,8 +215,8 @@ class Study:
     @property
     def judged(self) -> tuple[str, ...]:
         """Names of the scorers whose heads are ablated, steered and judged, of those that could score these data."""
-        wanted = self.settings.judged or JUDGED
-        return tuple(name for name in self.scorers if name in wanted) or self.scorers
+        chosen = tuple(name for name in self.scorers if name in self.settings.judged)
+        return chosen or judged_by_default(self.scorers)
 
     @property
     def control_split(self) -> str:
