@@ -65,7 +65,7 @@ class Sizes:
 
 def calibrate(
     seeds: Sequence[int] = range(20),
-    scorer: str = "ablation",
+    scorer: str = "backup",
     kinds: Sequence[str] = tuple(KINDS),
     sizes: Sizes | None = None,
     progress: Progress | None = None,

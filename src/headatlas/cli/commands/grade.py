@@ -110,7 +110,7 @@ def grade(
 @command("calibrate", panel=PANEL, order=20)
 def calibrate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for verdicts.csv, rates.csv and calibration.md.")],
-    scorer: Annotated[str, typer.Option(help="Name of a scorer that works on synthetic worlds.")] = "specificity",
+    scorer: Annotated[str, typer.Option(help="Name of a scorer that works on synthetic worlds.")] = "backup",
     seeds: Annotated[int, typer.Option(min=1, help="Worlds of each kind.")] = 20,
     questions: Annotated[int, typer.Option(min=80, help="Questions of each world, all splits together.")] = 750,
 ) -> None:
