@@ -46,8 +46,8 @@ ERRORS = 3.0
 
 @scorer(
     "backup",
-    title="ablation alone or as a backup",
-    label="Backup (A7)",
+    title="backup-aware ablation",
+    label="Backup-aware ablation (A7)",
     description="How much more a function's steps lose than the other steps of the scene when a head is ablated, alone or while "
     "half of the heads that can be spared are missing.",
     unit="nats",
