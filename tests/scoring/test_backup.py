@@ -1,12 +1,16 @@
 """The scorer `backup`: heads that stand in for each other are found, and heads that only break the model are not."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.scoring import ScoringInputs, get_scorer, select
+from headatlas.scoring.ablation import SingleHeadDamage
+from headatlas.scoring.backup import either_p
+from headatlas.scoring.specificity import LEAST, contrast
 from headatlas.truth.synthetic import Rules, SyntheticWorld, drawn
 
 
@@ -55,6 +59,32 @@ def test_heads_of_no_function_are_not_selected(kind):
     """Removing many heads does damage here, but to every function alike."""
     world = drawn(kind, 1, questions=400)
     assert chosen(scored(world)).sum() <= 2
+
+
+def test_p_keeps_its_level_and_costs_nothing_where_both_measures_agree():
+    """40 scenes with one step of a function and one of another, whose losses differ by the least effect on average."""
+    rng = np.random.default_rng(4)
+    steps = pd.DataFrame({"functions": list(FUNCTIONS[:2]) * 40, "scene": np.repeat(np.arange(40), 2).astype(str)})
+    steps["question"] = steps["scene"]
+    harmless = np.ones((2, 6), bool)
+    harmless[0, 0] = False
+    apart, same = [], []
+    for seed in range(60):
+        alone, share = (rng.normal(size=(80, 2, 6)).astype(np.float32) for _ in range(2))
+        alone[::2] += LEAST
+        share[::2] += LEAST
+        one, two = (
+            SingleHeadDamage(steps, alone, np.zeros_like(alone)),
+            SingleHeadDamage(steps, share, np.zeros_like(share)),
+        )
+        apart.append(either_p(one, two, np.full(8, LEAST), harmless, 200, seed)[0])
+        same.append(
+            either_p(one, one, np.full(8, LEAST), harmless, 200, seed)[0]
+            - contrast(one, 200, seed, least=LEAST).pvalues[0][harmless]
+        )
+    assert 0.02 < (np.array(apart) <= 0.05).mean() < 0.08
+    assert np.abs(same).max() < 0.05
+    assert np.array(apart).shape[1] == 11
 
 
 def test_without_two_harmless_heads_it_is_the_specific_ablation():

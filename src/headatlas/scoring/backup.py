@@ -123,7 +123,7 @@ def backup(
     made = _larger(alone, missing, harmless)
     if alone.pvalues is not None:
         pvalues = alone.pvalues.copy()
-        pvalues[:, harmless] = _either_p(single, missed, least, harmless, alone.info["n_null"], inputs.seed)
+        pvalues[:, harmless] = either_p(single, missed, least, harmless, alone.info["n_null"], inputs.seed)
         made = replace(made, pvalues=pvalues)
     info["seconds"] = time.perf_counter() - started
     return replace(made, info=made.info | info)
@@ -191,7 +191,7 @@ def _larger(alone: Scores, missing: Scores, harmless: Bool[np.ndarray, "L H"]) -
     return Scores("backup", np.where(taken, missing.values, alone.values), null, None, alone.info, arrays, samples)
 
 
-def _either_p(
+def either_p(
     single: SingleHeadDamage,
     missed: SingleHeadDamage,
     least: Float[np.ndarray, " F"],
