@@ -90,7 +90,7 @@ def test_a_study_goes_on_without_them_and_lists_them(tiny_vlm, data, tmp_path, m
     assert (again.data.ids, len(again.whole)) == (study.data.ids, 8)
     assert not run_stage(again, "evaluate")
     note, table = task_section(read_run(tmp_path / "run")).blocks[:2]
-    assert "2 questions are in no number" in note.text
+    assert "2 questions are left out of all numbers" in note.text
     assert "no image" in note.text
     assert {row[0] for row in table.rows} == {"q1", "q7", "no_image"}
 

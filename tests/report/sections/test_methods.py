@@ -25,7 +25,7 @@ def test_what_a_method_brings_back_is_said_with_the_faint_heads_it_acts_on(run_d
 
 def test_a_control_that_shows_nothing_says_so(run_dir):
     text, _ = shown(run_dir, lost_low=-1.0)
-    assert "cannot be told from none" in text
+    assert "cannot be distinguished from none" in text
     text, _ = shown(run_dir, lost_low=15.0, helps=False)
     assert "says nothing about its heads" in text
     text, _ = shown(run_dir, helps=[True, False], n_found=0)

@@ -46,7 +46,7 @@ def test_three_sentences_and_a_picture_of_three_panels_with_the_runs_numbers(run
 def test_the_third_sentence_names_unreadable_answers(run_dir, drop, words):
     run = read_run(run_dir)
     third = story_of(with_negative(run, unparsable_after=0.42, parsable_drop=drop)).sentences[2]
-    assert f"42 % of the answers are then unreadable; among the others {words}" in third
+    assert f"42 % of the answers are then unreadable; among the other answers, {words}" in third
     assert "unreadable" not in story_of(with_negative(run, unparsable_after=0.01)).sentences[2]
 
 
@@ -87,7 +87,7 @@ def test_a_scorer_without_spatial_heads_names_those_that_found_some(run_dir):
     table.loc[table["scorer"] == "paper", ["count", "heads"]] = (0, "")
     run = replace(run, tables={**run.tables, "selection": table, "negative": run.tables["negative"].head(0)})
     second = story_of(run).sentences[1]
-    assert second.startswith("Other ways of finding heads do name some: ")
+    assert second.startswith("Other ways of finding heads did select some: ")
     assert "by Ablation" in second
     assert "Paper" not in second
 
@@ -126,8 +126,8 @@ def test_heads_that_stand_in_for_each_other_are_named_if_they_cost_more_than_ran
     groups.loc[groups["part"] == "all", ["drop", "low", "high"]] = (0.34, 0.251, 0.43)
     fourth = story_of(run).sentences[3]
     assert fourth == (
-        "4 heads do the same work in spatial perception and stand in for each other (L5.H0, L5.H1, L5.H2, L5.H3): without any "
-        "one of them accuracy falls by 2 points at most, without all of them by 34 (95 % interval 25 to 43)."
+        "4 heads do the same work in spatial perception and stand in for each other (L5.H0, L5.H1, L5.H2, L5.H3). Without any "
+        "one of them, accuracy falls by at most 2 points. Without all of them, it falls by 34 points (95 % interval 25 to 43)."
     )
     for column, value in (("low", -0.01), ("beyond_low", -0.01), ("p", 0.2), ("p", float("nan"))):
         weak = groups.copy()

@@ -66,7 +66,7 @@ def _agreement(frame: pd.DataFrame) -> list[Block]:
     top_spec = dots(
         pd.concat([tops, chance], ignore_index=True).assign(low=None, high=None),
         swatches=(*swatches, expected),
-        x_title="shared of the top five (%)",
+        x_title="top five heads in common (%)",
         rows=rows,
         domain=(0.0, 100.0),
         x_format=".0f",
@@ -171,8 +171,8 @@ def _surface(frame: pd.DataFrame) -> list[Block]:
             "surface",
             tuple(charts),
             "How much do the words alone give away?",
-            "A classifier that sees only the words of a step or question, without the image and the model. The nearer it is to "
-            "chance, the less a head can score by reading the words.",
+            "The classifier sees only the words of a step or question, not the image or the model. The nearer"
+            " its accuracy is to chance, the less a head can score by reading the words.",
             swatches,
             min_width=380 if len(charts) > 1 else 0,
         )

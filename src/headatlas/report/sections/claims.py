@@ -26,8 +26,8 @@ def claims_section(run: Run) -> Section:
         title="What the paper claims, and what was found here",
         intro="Each claim of the paper is tested on this model, once for each way of finding heads (“scorer”). "
         "A claim is supported if the 95 % interval of its effect (in brackets) lies wholly on the claimed side and the effect "
-        f"beats its control; it is contradicted if the interval lies wholly on the other side. "
-        f"The claims of one scorer are tested together: p is adjusted over them.{level}",
+        "beats its control. It is contradicted if the interval lies wholly on the other side. "
+        f"The claims of one scorer are tested together, so p is adjusted over them.{level}",
         blocks=() if run.claims else (Note(run.why("claims"), weak=True),),
         kind="claims",
         data=claim_groups(run.claims),

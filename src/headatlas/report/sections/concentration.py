@@ -28,8 +28,9 @@ def concentration_section(run: Run) -> Section:
     return Section(
         id="concentration",
         title="Are a few heads enough?",
-        intro="A function is sparse if silencing a few heads does most of the damage that silencing every head does. Counting "
-        "selected heads would not show that: with more questions, more heads pass any test.",
+        intro="A function is sparse if silencing a few heads does most of the damage that silencing every "
+        "head does. Counting selected heads would not show this, because with more questions, more "
+        "heads pass any test.",
         blocks=per_scorer(run, run.tables["concentration"], view, "concentration"),
         short="Few heads",
     )
@@ -55,7 +56,9 @@ def _figure(rows: pd.DataFrame, scorer: str) -> Figure:
     )
     k = words.count(rows["k"].max())
     title = f"Damage of the best {k} heads: {words.scorer(scorer)}"
-    label = f"Share of the damage of silencing all heads that the best {k} heads of each function do, and random heads."
+    label = (
+        f"Share of the damage of silencing all heads done by the best {k} heads of each function, and by random heads."
+    )
     return one_chart(f"concentration-{scorer}", spec, label, title, swatches=(BEST, RANDOM))
 
 

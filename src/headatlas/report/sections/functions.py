@@ -27,10 +27,11 @@ def functions_section(run: Run) -> Section:
     return Section(
         id="functions",
         title="What was found, function by function",
-        intro="A question is answered in steps, and each step needs one of eight functions. Left: what the function's steps lose "
-        "when its heads are silenced, beside the loss from as many random heads. Right: how much of the damage of silencing "
-        "every head its best few do alone. The dot and its line are the result with its 95 % interval; grey is the control, "
-        "dotted what the claim asks for.",
+        intro="A question is answered in steps, and each step needs one of eight functions. The left column "
+        "shows what the function's steps lose when its heads are silenced, beside the loss when as many"
+        " random heads are silenced. The right column shows how much of the damage of silencing every "
+        "head is done by the function's best few heads alone. The dot and its line are the result with "
+        "its 95 % interval. The control is grey, and the dotted line is what the claim asks for.",
         blocks=(PerScorer(views),) if views else empty,
         short="Verdicts by function",
     )

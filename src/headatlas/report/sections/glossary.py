@@ -26,18 +26,20 @@ TERMS = (
     ),
     (
         "Split",
-        "The data in four parts that share no image: P fits probes, S scores and selects heads, T tunes strengths, "
-        "E is used once, for the results.",
+        "The data are divided into four parts that share no image. P is for fitting probes, S for scoring and"
+        " selecting heads, and T for tuning strengths. E is used once, for the results.",
     ),
     (
         "95 % interval",
-        "The range of values that fit the data, given how many questions were asked. Drawn as a line through a dot.",
+        "The range of values that fit the data, given how many questions were asked. It is drawn as a line "
+        "through a dot.",
     ),
     ("Points", "Percentage points: from 80 % to 70 % is a drop of 10 points."),
-    ("Nats", "The unit of log-probabilities. One nat lost: the right answer is 37 % as likely as before."),
+    ("Nats", "The unit of log-probabilities. If one nat is lost, the right answer is 37 % as likely as before."),
     (
         "p and q",
-        "p: how often chance alone would give an effect this large. q: p corrected for testing many things at once.",
+        "p says how often chance alone would give an effect this large. q is p corrected for testing many "
+        "things at once.",
     ),
 )
 

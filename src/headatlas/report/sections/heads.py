@@ -147,8 +147,8 @@ def _count_table(rows: pd.DataFrame, scorer: str) -> Table:
             for name in words.functions_in_order(rows["function"])
         ),
         title="The same with every selection rule",
-        caption="The number of functional heads depends on the rule. “Above chance” keeps heads whose score is above that of "
-        "shuffled labels; the others are rules of published work.",
+        caption="The number of functional heads depends on the rule. “Above chance” keeps heads whose score "
+        "is above that of shuffled labels. The other rules are those of published work.",
         folded=True,
     )
 
@@ -229,8 +229,8 @@ def place_section(run: Run) -> Section:
     return Section(
         id="place",
         title="Where do the heads sit?",
-        intro="Early layers read the input, late layers form the answer. A row that is dark in one place belongs to a function "
-        "that sits in few layers.",
+        intro="Early layers read the input, and late layers form the answer. A row that is dark in one place "
+        "belongs to a function whose heads sit in few layers.",
         blocks=per_scorer(run, run.tables["scores"], view, "scores"),
         short="Where heads sit",
     )

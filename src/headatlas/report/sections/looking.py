@@ -45,11 +45,12 @@ def looking_section(run: Run) -> Section:
     return Section(
         id="looking",
         title="What does each head look at?",
-        intro="At the position that predicts an answer, each head spreads its attention over the picture and the words. Bright "
-        "places in the small pictures are what a head looks at there; its share of attention on what the step asks about is "
-        "below them. A head can look at the right thing without being needed, and several heads can do the same work, so that "
-        "losing one costs nothing: hence the redundant groups. Framed: heads that the chosen scorer selects for spatial "
-        "functions.",
+        intro="At the position that predicts an answer, each head spreads its attention over the picture and "
+        "the words. Bright places in the small pictures are what a head looks at from this position. "
+        "The number below a picture is the share of the head's attention on what the step asks about. A"
+        " head can look at the right thing without being needed. Several heads can also do the same "
+        "work, so that losing one of them costs nothing; such heads form the redundant groups. A frame "
+        "marks heads that the chosen scorer selects for spatial functions.",
         blocks=tuple(blocks),
         kind="looking",
         data=data,
@@ -177,8 +178,9 @@ def _scatter(run: Run) -> list[Figure]:
     )  # fmt: skip
     label = f"Gaze and single ablation of {len(frame)} heads for {words.group(function).lower()}."
     caption = (
-        "Right: heads that look at what is asked about. Up: heads whose loss alone costs something. Heads at the lower right "
-        "look at the right thing, yet no single one of them is needed."
+        "Heads on the right look at what is asked about. Heads at the top cost something when they are "
+        "ablated alone. Heads at the lower right look at the right thing, but no single one of them is "
+        "needed."
     )
     title = f"Gaze against ablation: {words.group(function)}"
     return [one_chart("looking-scatter", spec, label, title, caption, swatches=used)]
@@ -226,7 +228,8 @@ def _gaze_table(run: Run) -> list[Table]:
                 for row in records(rows)
             ),
             title=f"The heads with the largest gaze: {words.group(function)}",
-            caption="Shares of a head's attention, means over the steps with boxes. Patches that are sinks count in no box.",
+            caption="Shares of a head's attention, averaged over the steps with boxes. Sinks (patches that "
+            "get attention whatever is asked) count in no box.",
             folded=True,
         )
     ]
@@ -259,7 +262,8 @@ def _groups(run: Run) -> Figure:
     )
     return one_chart(
         "looking-groups", spec, label, "Redundant groups: the damage of one, half and all of the heads",
-        "Groups were found on split S and are measured here on split E. Line at random heads: 95 % of the random sets.",
+        "Groups were found on split S and are measured here on split E. The line at the random heads covers "
+        "95 % of the random sets.",
         swatches=used,
     )  # fmt: skip
 

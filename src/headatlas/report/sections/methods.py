@@ -119,7 +119,7 @@ def _positive_control(frame: pd.DataFrame) -> list[Block]:
 def _woken(frame: pd.DataFrame) -> str:
     """One sentence: which method restores most."""
     if not float(frame.iloc[0]["lost_low"]) > 0:
-        return "On split E this loss cannot be told from none, so the control says nothing."
+        return "On split E this loss cannot be distinguished from none, so the control says nothing."
     helping = frame[frame["helps"].astype(bool)]
     if helping.empty:
         return "No method helps here. If a method gains nothing on the original model either, that says nothing about its heads."
@@ -127,7 +127,7 @@ def _woken(frame: pd.DataFrame) -> str:
     found = int(best["n_found"])
     text = f"{words.plain(str(best['method']))} brings back {words.percent(best['restored'], 0)} of the loss"
     if not found:
-        return f"{text}, without acting on a faint head: what it gains on any model is part of this."
+        return f"{text}, without acting on a faint head. What it gains on any model is part of this share."
     return (
         f"{text} and acts on {found} of the {best['n_heads']} faint heads, so this method can find a loss of this kind and "
         "size. What it gains on the original model is part of the share."

@@ -80,7 +80,7 @@ def _tuning(scorer: str, rows: pd.DataFrame) -> tuple[Block, ...]:
 
     name = f"tuning-{scorer}"
     charts = one_per_function(name, rows, draw, label)
-    caption = "Strengths were tried on split T only. The circled one was then used, once, on split E."
+    caption = "Strengths were tried on split T only. The circled strength was then used once, on split E."
     swatches = (TUNED, Swatch("Chosen", INK, "ring"))
     return (Figure(name, charts, "How the strength was chosen", caption, swatches, min_width=SMALL),)
 

@@ -25,7 +25,7 @@ N_SHOTS = 3
 
 PLAIN = {
     "spatial_perception": "spatial perception (seeing where things are)",
-    "relational_reasoning": "relational reasoning (how things lie to each other)",
+    "relational_reasoning": "relational reasoning (how things are placed relative to each other)",
 }
 
 WHY_OPEN = {
@@ -138,7 +138,9 @@ def _too_few(run: Run) -> tuple[str, ...]:
     few = run.settings.get("too_few")
     if not isinstance(few, list) or not any(str(one).startswith("Split S ") for one in few):
         return ()
-    return ("There were too few pictures to tell a head from chance, so this does not mean that there are none.",)
+    return (
+        "There were too few pictures to distinguish a head from chance, so this does not mean that there are none.",
+    )
 
 
 def _elsewhere(run: Run, scorer: str) -> tuple[str, ...]:
@@ -147,7 +149,7 @@ def _elsewhere(run: Run, scorer: str) -> tuple[str, ...]:
         name: len({h for f in SPATIAL for h in selected_heads(run, name).get(f, [])}) for name in all_scorers(run)
     }
     found = [f"{words.count(n)} by {words.scorer_title(name)}" for name, n in counts.items() if n and name != scorer]
-    return (f"Other ways of finding heads do name some: {words.listing(found)}.",) if found else ()
+    return (f"Other ways of finding heads did select some: {words.listing(found)}.",) if found else ()
 
 
 def _look(run: Run, function: str, heads: list[str]) -> str:
@@ -168,7 +170,7 @@ def _look(run: Run, function: str, heads: list[str]) -> str:
         return f"{subject} {words.percent(own, 0)} of {whose} attention on what the question asks about ({compared})."
     subject, whose = ("It does", "its") if one else ("They do", "their")
     return (
-        f"{subject} not look at what the question asks about more than other heads: {words.percent(own, 0)} of {whose} "
+        f"{subject} not look at what the question asks about more than other heads do: {words.percent(own, 0)} of {whose} "
         f"attention is on it ({compared})."
     )
 
@@ -186,12 +188,14 @@ def _shared(run: Run) -> tuple[str, ...]:
     alone = only(table[table["group"] == row.group], function=row.function, part="worst_one")
     heads = ", ".join(str(row.heads).split())
     work = f"{words.count(row.k)} heads do the same work in {words.group(row.function).lower()}"
-    text = f"{work} and stand in for each other ({heads}):"
+    text = f"{work} and stand in for each other ({heads})."
+    falls = "accuracy falls"
     if len(alone):
+        falls = "it falls"
         worst = 100 * max(0.0, float(alone["drop"].iloc[0]))
-        text += f" without any one of them accuracy falls by {words.number(worst, 0)} points at most,"
+        text += f" Without any one of them, accuracy falls by at most {words.number(worst, 0)} points."
     span = words.interval(words.number(100 * row.low, 0), words.number(100 * row.high, 0))
-    return (f"{text} without all of them by {words.number(100 * row.drop, 0)} (95 % interval {span}).",)
+    return (f"{text} Without all of them, {falls} by {words.number(100 * row.drop, 0)} points (95 % interval {span}).",)
 
 
 def _without(run: Run, scorer: str, function: str, row: Any) -> tuple[str, tuple[Bar, ...], str]:
@@ -201,8 +205,8 @@ def _without(run: Run, scorer: str, function: str, row: Any) -> tuple[str, tuple
         silenced = [
             words.scorer_title(name) for name in all_scorers(run) if name in set(run.tables["negative"]["scorer"])
         ]
-        only_these = f": only heads found by {words.listing(silenced)} were" if silenced else ""
-        return f"What happens without them was not measured{only_these}.", (), ""
+        only_these = f" Only heads found by {words.listing(silenced)} were silenced." if silenced else ""
+        return f"What happens without them was not measured.{only_these}", (), ""
     random = row.before - row.random_drop
     text = f"Without {them}, accuracy on these steps {words.becomes(row.before, row.after)}"
     if words.known(random):
@@ -219,7 +223,7 @@ def _without(run: Run, scorer: str, function: str, row: Any) -> tuple[str, tuple
                 if row.parsable_drop > 0
                 else "does not fall"
             )
-            text += f"; among the others accuracy {fall}"
+            text += f"; among the other answers, accuracy {fall}"
         text += "."
     k, many = words.count(row.k), row.k != 1
     bars = [

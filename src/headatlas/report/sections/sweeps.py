@@ -31,14 +31,15 @@ def sweeps_section(run: Run) -> Section:
     if not blocks:
         blocks.append(
             Note(
-                "No sweep was run. `headatlas sweep heads --out RUN` (or pairs, cumulative, greedy; RUN is this run's folder) "
-                "measures one, and `headatlas report --out RUN` shows it here.",
+                "No sweep was run. `headatlas sweep heads --out RUN` (or pairs, cumulative, greedy; RUN is "
+                "this run's folder) runs one, and `headatlas report --out RUN` then shows it here.",
                 weak=True,
             )
         )
     return Section(
         id="sweeps",
         title="Exact sweeps",
-        intro="Heads removed one by one, in pairs, or one after the other; the model answers every question again each time.",
+        intro="Heads are removed one by one, in pairs, or one after the other. The model answers every "
+        "question again each time.",
         blocks=tuple(blocks),
     )

@@ -44,8 +44,8 @@ def task_section(run: Run) -> Section:
     return Section(
         id="task",
         title="Can the model do the task?",
-        intro="How often the unchanged model is right on the evaluation questions. "
-        "The difference between a result with and without the image is what the model gains by seeing.",
+        intro="This section shows how often the unchanged model is right on the evaluation questions. The "
+        "difference between a result with and without the image is what the model gains by seeing.",
         blocks=tuple(blocks),
         short="Can it do the task?",
     )
@@ -58,10 +58,12 @@ def _left_out(rows: pd.DataFrame) -> tuple[Block, ...]:
     questions, arms = (only(rows, what=what) for what in ("question", "arm"))
     notes = []
     if len(questions):
-        notes.append(f"{words.count(len(questions))} questions are in no number: the model's processor refuses them.")
+        notes.append(
+            f"{words.count(len(questions))} questions are left out of all numbers, because the model's processor refuses them."
+        )
     for name in arms["name"]:
         shown = words.CONTEXTS.get(f"gold_{name}", words.plain(name, words.INPUT_ARMS))
-        notes.append(f"The model cannot be asked in this way, so nothing is measured with it: {shown}.")
+        notes.append(f"The model cannot be asked in the following way, so nothing was measured for it: {shown}.")
     table = Table(
         columns=("Left out", "Split", "Reason"),
         rows=tuple((row.name, row.split, row.reason) for row in records(rows)),
@@ -107,7 +109,7 @@ def _unparsable(baseline: pd.DataFrame) -> Note:
     worst = baseline["unparsable"].max()
     if not words.known(float(worst)):
         return Note("The share of answers that could not be read was not recorded.")
-    return Note(f"An unreadable answer counts as wrong. Their largest share in any group is {words.percent(worst)}.")
+    return Note(f"Unreadable answers count as wrong. Their largest share in any group is {words.percent(worst)}.")
 
 
 def spatial_score(rows: pd.DataFrame, factor: float = 1.0) -> str:

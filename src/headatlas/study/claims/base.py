@@ -202,7 +202,9 @@ def corrected(claims: Sequence[Claim]) -> list[Claim]:
         fails = one.verdict == "supported" and q > LEVEL
         sentence = one.sentence
         if fails:
-            sentence += f" Adjusted over {len(family)} claims, p = {one.p:.2g} becomes {q:.2g}, above {LEVEL:g}."
+            sentence += (
+                f" Adjusted over {len(family)} claims, p = {one.p:.2g} becomes {q:.2g}, which is above {LEVEL:g}."
+            )
         out.append(replace(one, q=q, verdict="inconclusive" if fails else one.verdict, sentence=sentence))
     return out
 

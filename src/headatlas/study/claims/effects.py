@@ -45,8 +45,8 @@ def activation_improves(tables: Tables, scorer: str) -> Claim:
         known = math.isfinite(row["beyond_low"]) and math.isfinite(row["beyond_high"])
         beaten = bool(row["beyond_low"] > 0 and row["beyond_p"] <= LEVEL) if known else None
         text = (
-            f"With boxes and masks the spatial steps are {percent(row['accuracy'])} right, a change of {points(row['gain'])} "
-            f"({bounds(row['low'], row['high'])}); compared with random boxes it is {points(row['beyond'])} "
+            f"With boxes and masks, {percent(row['accuracy'])} of the spatial steps are right, a change of {points(row['gain'])} "
+            f"({bounds(row['low'], row['high'])}); compared with random boxes, the change is {points(row['beyond'])} "
             f"({bounds(row['beyond_low'], row['beyond_high'])}); {percent(row['unparsable'])} of the answers were unparsable"
         )
         text += "" if known else "; the control was not run"

@@ -83,15 +83,15 @@ def varied(tables: Tables, scorer: str) -> Claim:
     who = tables.title(scorer)
     if place is None or number is None:
         sentence = (
-            f"Fewer than three functions have heads in both halves of the scenes, and in most resamples, by {who}, so there is "
+            f"By {who}, fewer than three functions have heads in both halves of the scenes and in most resamples, so there is "
             "nothing to compare."
         )
         parts = [Part("", "not testable here")]
     else:
         sentence = (
-            f"By {who}, a function's heads in two halves of the scenes have a Jaccard index {signed(place['value'], 2)} "
-            f"above that of two functions' heads ({signed(place['low'], 2)} to {signed(place['high'], 2)}), and two functions "
-            f"differ by {signed(number['value'])} heads more than two resamples of one ({signed(number['low'])} to "
+            f"By {who}, one function's heads in two halves of the scenes have a Jaccard index {signed(place['value'], 2)} "
+            f"above that of two functions' heads ({signed(place['low'], 2)} to {signed(place['high'], 2)}). Two functions "
+            f"differ by {signed(number['value'])} heads more than two resamples of one function ({signed(number['low'])} to "
             f"{signed(number['high'])})."
         )
         # The effect shown is that of place, because numbers of heads are in another unit.
@@ -118,13 +118,13 @@ def spatial_fewest(tables: Tables, scorer: str) -> Claim:
     row = tables.one("counts", scorer=scorer, what="spatial_minus_other")
     who = tables.title(scorer)
     if row is None:
-        sentence = f"No head was selected by {who}, or it gives no per-step scores, so there is nothing to compare."
+        sentence = f"No head was selected by {who}, or it gives no scores per step, so there is nothing to compare."
         parts = [Part("", "not testable here")]
     else:
         value, low, high, p = (float(row[key]) for key in ("value", "low", "high", "p"))
         sentence = (
-            f"By {who}, with equally many steps of every function, a spatial function has {signed(value)} heads compared "
-            f"with another function on average (95 % interval {signed(low)} to {signed(high)})."
+            f"By {who}, with equally many steps of every function, a spatial function has on average {signed(value)} heads "
+            f"compared with another function (95 % interval {signed(low)} to {signed(high)})."
         )
         parts = [Part("", verdict_of(low, high, 0.0, "below"), "", value, low, high, p, int(row["n"]))]
     return combine(
