@@ -17,7 +17,7 @@ LEAST: dict[str, int] = {"P": 2, "S": 2, "T": 1, "E": 2}
 
 # S: a head is distinguished from chance by flipping the signs of pictures; with 15, 2^-15 < 0.05 / 784 heads. E: 10 points of 60
 # pictures are six changed answers; if all change in one direction, p = 0.03.
-ENOUGH: dict[str, tuple[int, str]] = {
+ENOUGH: dict[Split, tuple[int, str]] = {
     "P": (20, "to estimate the means that ablation puts in a head's place, and to fit probes"),
     "S": (15, "to tell a head from chance"),
     "T": (10, "to tune strengths"),

@@ -110,7 +110,7 @@ def number_apart(samples: PerSample, limit: Float[np.ndarray, " F"], seed: int) 
 
     Returns:
         The mean difference, heads, and half of its 95 % interval. Functions without a head in most resamples are left out; None
-        if that leaves fewer than `LEAST_FUNCTIONS`.
+        if that leaves fewer than `LEAST_FUNCTIONS`, or if one of them has too few scenes.
     """
     counts = counts_of(bootstrap_masks(samples, limit, N_RESAMPLES, seed))
     there = np.median(counts, axis=0) > 0  # not so where it is NaN, for functions that are not present
@@ -120,13 +120,15 @@ def number_apart(samples: PerSample, limit: Float[np.ndarray, " F"], seed: int) 
     n_groups = min(N_GROUPS, len(scenes))
     dealt = np.random.default_rng([seed, 9]).permutation(len(scenes)) % n_groups
     group = dealt[np.searchsorted(scenes, samples.cluster)]
-    without = []
+    without = np.zeros(n_groups)
     for g in range(n_groups):
         kept = group != g
         rest = PerSample(samples.values[kept], samples.function[kept], samples.cluster[kept])
-        without.append(_apart(counts_of(bootstrap_masks(rest, limit, N_RESAMPLES, seed))[:, there]))
-    variance = (n_groups - 1) / n_groups * ((without - np.nanmean(without)) ** 2)
-    return _apart(counts[:, there]), 1.96 * float(np.sqrt(np.nansum(variance)))
+        without[g] = _apart(counts_of(bootstrap_masks(rest, limit, N_RESAMPLES, seed))[:, there])
+    if not np.isfinite(without).all():  # a function has so few scenes that it is missing without one group
+        return None
+    variance = (n_groups - 1) / n_groups * ((without - without.mean()) ** 2).sum()
+    return _apart(counts[:, there]), 1.96 * float(np.sqrt(variance))
 
 
 def _apart(counts: Float[np.ndarray, "B F"]) -> float:
