@@ -111,6 +111,25 @@ def test_heads_that_do_not_look_at_the_target_are_not_said_to(run_dir):
     assert "not measured" in story_of(replace(run, tables={**run.tables, "gaze": gaze.head(0)})).sentences[1]
 
 
+def test_heads_that_look_are_named_where_the_others_do_not(run_dir):
+    run = read_run(run_dir)
+    gaze = run.tables["gaze"].assign(target=0.02, random=0.02, low=-0.01)
+
+    def sentence(*looking):
+        at = gaze.copy()
+        for layer, head in looking:
+            at.loc[(at["layer"] == layer) & (at["head"] == head), ["target", "low"]] = 0.4, 0.3
+        return story_of(replace(run, tables={**run.tables, "gaze": at})).sentences[1]
+
+    assert sentence((5, 1)).startswith("L5.H1 looks at what the question asks about, which gets 40 % of its attention")
+    assert sentence((5, 1)).endswith("The other 2 were not found to look at it.")
+    assert sentence((5, 0), (5, 1)).startswith(
+        "L5.H0 and L5.H1 look at what the question asks about, which gets 40 % and 40 %"
+    )
+    assert sentence((5, 0), (5, 1)).endswith("The other one was not found to look at it.")
+    assert sentence((5, 0), (5, 1), (5, 2)).startswith("On average they put 40 %")
+
+
 def test_a_scorer_whose_heads_were_not_silenced_says_which_were(run_dir):
     run = read_run(run_dir)
     frame: pd.DataFrame = run.tables["negative"]

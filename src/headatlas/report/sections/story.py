@@ -165,6 +165,16 @@ def _look(run: Run, function: str, heads: list[str]) -> str:
         f"random places of the same size: {words.percent(random, 0)}; all other heads: {words.percent(others, 0)}"
     )
     one = len(heads) == 1
+    looking = rows[mine & (rows["low"] > 0) & (rows["target"] > others)].sort_values("target", ascending=False)
+    if 0 < len(looking) < mine.sum():  # their mean would be of heads that do different things
+        found = [f"L{row.layer}.H{row.head}" for row in records(looking)]
+        shares = words.listing([words.percent(row.target, 0) for row in records(looking)])
+        looks, whose = ("looks", "its") if len(found) == 1 else ("look", "their")
+        rest = int(mine.sum()) - len(found)
+        return (
+            f"{words.listing(found)} {looks} at what the question asks about, which gets {shares} of {whose} attention "
+            f"({compared}). The other {f'{words.count(rest)} were' if rest > 1 else 'one was'} not found to look at it."
+        )
     if own > random and own > others:
         subject, whose = ("It puts", "its") if one else ("On average they put", "their")
         return f"{subject} {words.percent(own, 0)} of {whose} attention on what the question asks about ({compared})."
