@@ -53,7 +53,7 @@ def test_encodings_that_were_not_asked_for_are_refused(encoding):
         BodyDecoder(encoding, 1000)
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"hello")[:-9], b""])
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"hello")[:-9], b""], ids=["none", "cut", "empty"])
 def test_damaged_data_are_refused(body):
     with pytest.raises(BodyError, match="compressed data"):
         decoded(body, "gzip")
