@@ -55,9 +55,10 @@ def counts_table(
         return RESULTS["counts"].empty()
     halves = np.full(len(FUNCTIONS), np.nan)
     pairs = np.zeros(len(FUNCTIONS), int)
+    limit = limits(scores)
     if samples is not None:
         pairs = np.bincount(samples.function, minlength=len(FUNCTIONS))
-        drawn = bootstrap_masks(samples, limits(scores), n_boot, seed)
+        drawn = bootstrap_masks(samples, limit, n_boot, seed)
         halves = np.where(drawn.present, half_width(drawn.masks.mean((2, 3))), np.nan)
     rows = []
     for index, function in enumerate(FUNCTIONS):
@@ -67,12 +68,12 @@ def counts_table(
             low, high = np.clip([value - halves[index], value + halves[index]], 0, 1)
             rows.append(("share", function, value, low, high, np.nan, n))
     if samples is not None:
-        one, two = half_masks(samples, limits(scores), N_SPLITS, seed)
+        one, two = half_masks(samples, limit, N_SPLITS, seed)
         draws = place_apart(one.masks, two.masks, one.present)
         apart = {}
         if draws is not None:
             apart["place"] = (float(np.mean(draws)), float(half_width(draws)))
-        number = number_apart(samples, limits(scores), seed)
+        number = number_apart(samples, limit, seed)
         if number is not None:
             apart["number"] = number
         for what, (value, half) in apart.items():
@@ -109,8 +110,9 @@ def number_apart(samples: PerSample, limit: Float[np.ndarray, " F"], seed: int) 
     """How much more two functions differ in the number of heads than one function does between two resamples of its scenes.
 
     Returns:
-        The mean difference, heads, and half of its 95 % interval. Functions without a head in most resamples are left out; None
-        if that leaves fewer than `LEAST_FUNCTIONS`, or if one of them has too few scenes.
+        The mean difference, heads, and half of its 95 % interval, which is rather wide than narrow, because it contains the noise
+        of resampling. Functions without a head in most resamples are left out; None if that leaves fewer than `LEAST_FUNCTIONS`,
+        or if one of them has too few scenes.
     """
     counts = counts_of(bootstrap_masks(samples, limit, N_RESAMPLES, seed))
     there = np.median(counts, axis=0) > 0  # not so where it is NaN, for functions that are not present
@@ -127,8 +129,9 @@ def number_apart(samples: PerSample, limit: Float[np.ndarray, " F"], seed: int) 
         without[g] = _apart(counts_of(bootstrap_masks(rest, limit, N_RESAMPLES, seed))[:, there])
     if not np.isfinite(without).all():  # a function has so few scenes that it is missing without one group
         return None
-    variance = (n_groups - 1) / n_groups * ((without - without.mean()) ** 2).sum()
-    return _apart(counts[:, there]), 1.96 * float(np.sqrt(variance))
+    # The jackknife's standard error, as a multiple of the standard deviation of the values.
+    scale = (n_groups - 1) / np.sqrt(n_groups)
+    return _apart(counts[:, there]), float(scale * half_width(without))
 
 
 def _apart(counts: Float[np.ndarray, "B F"]) -> float:

@@ -118,10 +118,11 @@ def test_heads_that_look_are_named_where_the_others_do_not(run_dir):
     def sentence(*looking):
         at = gaze.copy()
         for layer, head in looking:
-            at.loc[(at["layer"] == layer) & (at["head"] == head), ["target", "low"]] = 0.4, 0.3
+            at.loc[(at["layer"] == layer) & (at["head"] == head), ["target", "random", "low"]] = 0.4, 0.05, 0.3
         return story_of(replace(run, tables={**run.tables, "gaze": at})).sentences[1]
 
     assert sentence((5, 1)).startswith("L5.H1 looks at what the question asks about, which gets 40 % of its attention")
+    assert "random places of the same size: 5 %;" in sentence((5, 1))  # those of the heads that look
     assert sentence((5, 1)).endswith("The other 2 were not found to look at it.")
     assert sentence((5, 0), (5, 1)).startswith(
         "L5.H0 and L5.H1 look at what the question asks about, which gets 40 % and 40 %"

@@ -170,10 +170,12 @@ def _look(run: Run, function: str, heads: list[str]) -> str:
         found = [f"L{row.layer}.H{row.head}" for row in records(looking)]
         shares = words.listing([words.percent(row.target, 0) for row in records(looking)])
         looks, whose = ("looks", "its") if len(found) == 1 else ("look", "their")
-        rest = int(mine.sum()) - len(found)
+        n_rest = int(mine.sum()) - len(found)
+        rest = f"{words.count(n_rest)} were" if n_rest > 1 else "one was"
         return (
             f"{words.listing(found)} {looks} at what the question asks about, which gets {shares} of {whose} attention "
-            f"({compared}). The other {f'{words.count(rest)} were' if rest > 1 else 'one was'} not found to look at it."
+            f"(random places of the same size: {words.percent(looking['random'].mean(), 0)}; heads that were not selected: "
+            f"{words.percent(others, 0)}). The other {rest} not found to look at it."
         )
     if own > random and own > others:
         subject, whose = ("It puts", "its") if one else ("On average they put", "their")
