@@ -398,3 +398,58 @@ NUMBER_MORE = [
     ("three hundred and twelve", "312"),
     ("2½", "2.5"),
 ]
+
+PLACES = [
+    ("Option 2", FOUR, "blue ball"),
+    ("The answer is option #3.", FOUR, "green cone"),
+    ("the last option", FOUR, "gray ring"),
+    ("The second option.", LR, "right"),
+    ("Option 5", FOUR, None),
+    ("Option 1", ("2", "3"), None),
+    ("~~left~~ right", LR, "right"),
+    ("~~A~~ B", LR, "right"),
+    ("<del>left</del> right", LR, "right"),
+    ("It is right behind the chair.", ("in front of", "behind", "left of", "right of"), "behind"),
+    ("It's left of the chair, right?", ("left of", "right of"), "left of"),
+    ("It is to the right.", LR, "right"),
+    ("On the right behind the chair.", ("left", "right"), "right"),
+]
+"""Places in a list, words that are crossed out, and "right" as an adverb."""
+
+YES_NO_WHOLE = [
+    ("Of course!", "yes"),
+    ("Of course not.", "no"),
+    ("Affirmative.", "yes"),
+    ("Yes, that is correct.", "yes"),
+    ("No, that is incorrect.", "no"),
+    ("No, that's correct.", None),
+    ("Yes, that's false.", None),
+    ("It's not untrue.", None),
+    ("The statement is not false.", None),
+    ("I cannot confirm that.", None),
+    ("Not applicable", None),
+    ("No s\xe9.", None),
+    ("Ja.", "yes"),
+    ("Oui, le chien est \xe0 gauche.", "yes"),
+    ("Nein", "no"),
+    ("\u3044\u3044\u3048", "no"),
+    ("| yes | no |", None),
+]
+
+NUMBERS_ADDED = [
+    ("about one and a half meters", "1.5"),
+    ("2 and a half", "2.5"),
+    ("one half", "0.5"),
+    ("one dog and two cats", None),
+    ("I see two dogs and one cat", None),
+    ("There is one on the left and two on the right", None),
+    ("two dogs and one more", None),
+    ("One, two, three dogs", None),
+    ("There are 3 dogs, one red and two black", "3"),
+    ("3 dogs: 1 brown, 2 black.", "3"),
+    ("the one on the left has 3 wheels", "3"),
+    ("At step 2, I count 3.", "3"),
+    ("In image 1 there are 3 dogs", "3"),
+    ("On floor 3: 5 dogs", None),
+    ("There is one.", "1"),
+]

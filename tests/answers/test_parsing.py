@@ -5,7 +5,7 @@ import pytest
 from headatlas.answers.parsing import matches, parse
 from headatlas.errors import HeadAtlasError
 
-from .replies import CHOICE_MORE, NUMBER_MORE, REASONED, YES_NO_MORE
+from .replies import CHOICE_MORE, NUMBER_MORE, NUMBERS_ADDED, PLACES, REASONED, YES_NO_MORE, YES_NO_WHOLE
 
 LR = ("left", "right")
 VERTICAL = ("above", "below")
@@ -446,3 +446,18 @@ def test_a_number_that_counts_something_else_or_only_bounds_the_answer_is_none(r
 )
 def test_yes_and_no_that_are_only_mentioned_are_no_answer(reply, read):
     assert parse(reply, "yes_no") == read
+
+
+@pytest.mark.parametrize(("reply", "options", "answer"), PLACES)
+def test_places_and_words_that_are_no_direction(reply, options, answer):
+    assert parse(reply, "choice", options) == answer
+
+
+@pytest.mark.parametrize(("reply", "answer"), YES_NO_WHOLE)
+def test_whole_replies_of_yes_and_no(reply, answer):
+    assert parse(reply, "yes_no") == answer
+
+
+@pytest.mark.parametrize(("reply", "answer"), NUMBERS_ADDED)
+def test_numbers_that_are_added_or_divided(reply, answer):
+    assert parse(reply, "number") == answer

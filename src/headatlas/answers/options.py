@@ -51,6 +51,8 @@ def by_letter(text: str, options: tuple[str, ...], letters: dict[str, int], digi
 
     A letter counts in brackets, or where an answer would stand: "I pick B." counts, "a dog" does not.
     """
+    if digits and not any(numbers(plain(o)) for o in options) and (place := _place(text, len(options))) is not None:
+        return options[place]
     start = re.match(r"\(?(\d)(?:\)|[).:,]|$)(?:\s|$)", text)
     if digits and start and not any(numbers(plain(o)) for o in options) and 0 < int(start[1]) <= len(options):
         return _agreed(text[start.end() :], int(start[1]) - 1, options, letters)
@@ -85,6 +87,23 @@ def by_letter(text: str, options: tuple[str, ...], letters: dict[str, int], digi
         other = len(options) == 2 and len(denied) == 1 and not named_options(rest, options, letters)
         return options[1 - denied.pop()] if other else None
     return _agreed(REASON.sub("", rest), chosen.pop(), options, letters)
+
+
+_PLACE = re.compile(
+    r"\W*(?:(?:the )?(?:correct )?answer is |i (?:choose|pick|select) |it is )?(?:"
+    r"(?:(?:the )?(?:option|choice|answer) (?:no\. ?|number |#)?|#)(?P<digit>\d)"
+    r"|the (?P<word>first|second|third|fourth|fifth|last) (?:option|choice|answer|alternative))\W*"
+)
+
+
+def _place(text: str, n: int) -> int | None:
+    """The index that a text names as a place in the list of `n` options and nothing else ("option 2", "the last option")."""
+    found = _PLACE.fullmatch(text)
+    if not found:
+        return None
+    words = ("first", "second", "third", "fourth", "fifth")
+    place = n if found["word"] == "last" else int(found["digit"] or words.index(found["word"]) + 1)
+    return place - 1 if 0 < place <= n else None
 
 
 def _agreed(rest: str, chosen: int, options: tuple[str, ...], letters: dict[str, int]) -> str:
@@ -170,6 +189,14 @@ def labelled(text: str, options: tuple[str, ...]) -> tuple[tuple[str, ...], str,
     return tuple(marked_text(option) for option in shown), marked_text(text), rest | labels
 
 
+_ADVERB = re.compile(
+    r"(?<!the )(?<!on )(?<!to )\bright (?=(?:behind|in front|next to|above|below|under|underneath|beside|on top|between"
+    r"|beneath)\b)"
+    r"|,\s*right\?\s*$"
+)
+"""The word "right" where it is no direction: "right behind it"."""
+
+
 def named_options(text: str, options: tuple[str, ...], letters: dict[str, int]) -> set[int]:
     """Indices of the options that the text names and does not deny. A longer option hides shorter ones contained in it."""
     forms = [variants(option) for option in options]
@@ -181,7 +208,7 @@ def named_options(text: str, options: tuple[str, ...], letters: dict[str, int]) 
         options
     ):  # an option's own words belong to it alone, even if they are synonyms of another option
         owners[" ".join(w for w in tokens(plain(option)) if w != ",")] = {i}
-    words = tokens(text)
+    words = tokens(_ADVERB.sub(" ", text))
     for label, i in letters.items():
         others = set(tokens(plain(options[i]))) - {label, "is", "are"}
         if len(label) > 1 and (len(others) <= 1 or others <= set(words)):  # a labelled option, by its label alone

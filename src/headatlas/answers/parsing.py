@@ -21,15 +21,23 @@ from functools import lru_cache
 
 from headatlas.answers.bounds import AMOUNT, BOUND, NOT_A_COUNT
 from headatlas.answers.options import REASON, by_letter, exact_option, labelled, named_options, opening_of
-from headatlas.answers.words import canon, numbers, plain, short, tokens
+from headatlas.answers.sections import answer_part, headings_as_clauses
+from headatlas.answers.words import NUMBER_WORD, canon, numbers, plain, short, tokens
 from headatlas.errors import HeadAtlasError
 
 _YES = {"yes", "yeah", "yep", "yup", "true", "correct", "indeed", "certainly", "definitely", "absolutely"}
 _NO = {"no", "nope", "nah", "false", "incorrect", "negative", "wrong"}
-_CHINESE = dict.fromkeys(("\u662f", "\u662f\u7684", "\u5bf9", "\u5bf9\u7684", "\u6b63\u786e"), "yes") | dict.fromkeys(
-    ("\u5426", "\u4e0d", "\u4e0d\u662f", "\u4e0d\u5bf9", "\u9519", "\u9519\u8bef"), "no"
-)
-"""Yes and no as whole replies in Chinese."""
+_FOREIGN: dict[str, str] = {
+    **dict.fromkeys(
+        ("\u662f", "\u662f\u7684", "\u5bf9", "\u5bf9\u7684", "\u6b63\u786e", "\u306f\u3044", "\uc608", "\ub124"), "yes"
+    ),
+    **dict.fromkeys(("oui", "si", "s\xed", "s\xec", "ja", "sim", "\u0434\u0430"), "yes"),
+    **dict.fromkeys(
+        ("\u5426", "\u4e0d", "\u4e0d\u662f", "\u4e0d\u5bf9", "\u9519", "\u9519\u8bef", "\u3044\u3044\u3048"), "no"
+    ),
+    **dict.fromkeys(("\uc544\ub2c8\uc694", "non", "nein", "nee", "nej", "n\xe3o", "\u043d\u0435\u0442"), "no"),
+}
+"""Yes and no as whole replies, or before a comma or full stop, in other languages."""
 _NOT = {"not", "no", "never", "neither", "nor", "none"}
 _ANSWER = "answer|choice|option|antwort|r\xe9ponse|respuesta|risposta|resposta|\u043e\u0442\u0432\u0435\u0442"
 _CLAUSE = re.compile(
@@ -39,15 +47,19 @@ _CLAUSE = re.compile(
 _CONCLUSION = re.compile(r"\b(?:so|therefore|thus|hence|in conclusion|to conclude|overall|finally)\b[,:]?\s+([^\n]+)")
 _REFUSAL = re.compile(
     r"\b(?:can not|unable to|not able to|impossible to|not possible to|difficult to|hard to) (?:be )?"
-    r"(?:determined?|tell|answer|say|know|identify|judge|help|assist|provide|view|analy[sz]e|infer|answered|identified|seen)\b"
+    r"(?:determined?|tell|answer|say|know|identify|judge|help|assist|provide|view|analy[sz]e|infer|confirm(?:ed)?|verif(?:y|ied)|answered|identified|seen)\b"
     r"|\b(?:i|we) (?:can not|do not|am unable to|could not) (?:\w+ )?(?:see|know|have|find)\b|\bnot (?:entirely |really )?sure\b"
     r"|\b(?:unsure|uncertain|no idea|sorry|apologi[sz]e|as an ai|not enough information|insufficient|unclear|unknown)\b"
-    r"|\bno image\b|\bimage (?:is|was) (?:not|missing)|\bn/a\b|\bdepends\b"
+    r"|\bno image\b|\bimage (?:is|was) (?:not|missing)|\bn/a\b|\bnot applicable\b|\bdepends\b"
+    r"|\bno (?:lo )?s[e\xe9]\b|\bnon (?:lo )?so\b|\bne sais pas\b|\bwei(?:\xdf|ss) (?:ich |es )?nicht\b"
 )
 _SHORT_CLAUSE = re.compile(
     r"\w+\W+(?:it|they|he|she|that|this|there) (?:is|are|was|were|does|do|did|has|have|can)( not)?\W*"
 )
 """Yes or no and a clause that only repeats the verb of the question, with or without "not"."""
+_JUDGED = re.compile(r"(yes|no)\W+(?:it|that|this) is (?:(correct|right|true)|(?:incorrect|wrong|false))\W*")
+"""Yes or no and whether something is true: the two must agree."""
+_DOUBLE_DENIAL = re.compile(r"\bnot (?:untrue|false|incorrect|wrong)\b")
 _IDIOM = re.compile(
     r"\bno (?:doubt|problem|worries|question|objections?|wonder|contest)\b|\bnot only\b"
     r"|\b(?:that is|all) right\b|^(?:sure|okay|ok|well|great)\b[,!. ]*"
@@ -65,8 +77,12 @@ _MODEST = re.compile(
 _GLUE = {"of", "to", "in", "on", "at", "them", "and", "or", "with", "by", "be", "that", "this"}
 _ITEM = re.compile(r"^\s*\d{1,2}[.)]\s+(?=\S)", re.MULTILINE)
 _INLINE_ITEM = re.compile(r"(?:(?<=\s)|^)(\d{1,2})[.)]\s+(?=[a-z(])")
-_STEP = re.compile(r"\b(?:step|point|part|phase|question)\s+#?\d{1,3}\s*[:.)](?!\d)")
-"""A heading: its number counts nothing."""
+_STEP = re.compile(
+    r"\b(?:step|point|part|phase|question)\s+#?\d{1,3}\s*[:.)](?!\d)"
+    r"|\b(?:in|at|on|from|see) (?:step|image|picture|photo|figure|fig\.|frame|view|panel|scene)\s+#?\d{1,3}\b"
+)
+"""A heading or a reference: its number counts nothing."""
+_COUNTED = re.compile(rf"(?:^|there (?:is|are) )(?:\d+|{NUMBER_WORD}) [a-z]+(?: [a-z]+)?$")
 _DENIED_NUMBER = re.compile(rf"\bnot (?:exactly |just |quite )?{AMOUNT}[\w.,]*")
 _RETRACTED = re.compile(
     r"(?:^|[.!?;,\n])\s*(?:no,? |but |hmm,? |oh,? )?(?:wait|actually|correction|scratch that|on second thought|let me re\w*)\b"
@@ -140,8 +156,9 @@ def _parse(text: str, answer_type: str, options: tuple[str, ...]) -> str | None:
     said = plain(text) if len(text) <= 10 * _LONGEST else ""
     if len(said) > _LONGEST or not re.search(r"[^\W_]", said):
         return None
-    shown, said, letters = labelled(said, options)
-    found = _find(said, answer_type, shown, letters)
+    shown, said, letters = labelled(headings_as_clauses(said), options)
+    said = answer_part(said, lambda part: _find(part, answer_type, shown, letters))
+    found = _find(said, answer_type, shown, letters) if said else None
     return options[shown.index(found)] if found in shown and answer_type not in ("yes_no", "number") else found
 
 
@@ -192,8 +209,8 @@ def _sentence(text: str) -> str:
 def _yes_no(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str | None:
     if options and (chosen := by_letter(text, options, letters)) is not None:
         return _yes_no(plain(chosen), (), {})
-    if (whole := text.strip(" .!?,")) in _CHINESE:
-        return _CHINESE[whole]
+    if (whole := re.split(r"[,.]\s", text.strip(" .!?,"), maxsplit=1)[0]) in _FOREIGN:
+        return _FOREIGN[whole]
     if re.search(r"\b(?:yes\s*(?:/|or|and)\s*no|neither)\b|\bnot (?:\w+ )?yes\b", text):
         return None
     words = tokens(text)
@@ -208,12 +225,19 @@ def _yes_no(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
     short_clause = _SHORT_CLAUSE.fullmatch(text)
     if short_clause and words[0] in _YES | _NO and (words[0] in _YES) == bool(short_clause[1]):  # "Yes, it is not."
         return None
+    judged = _JUDGED.fullmatch(text)
+    if (words[0] not in _YES | _NO and _DOUBLE_DENIAL.search(text)) or (
+        judged and (judged[1] == "yes") != bool(judged[2])
+    ):  # "No, that is correct."
+        return None
+    if re.fullmatch(r"(?:of course|affirmative)\W*", text):
+        return "yes"
     if words[0] in _YES | _NO:
         if words[0] in _YES and words[1:2] == ["not"]:
             return "no"
         found, other = ("yes", "no") if words[0] in _YES else ("no", "yes")
         later = re.search(
-            rf"(?:[.,;!?]|\bactually|\bwait|\bbut)\s*(?:actually,?\s*|wait,?\s*)?\b{other}\b(?!\s+\w)", text
+            rf"(?:[.,;!?|]|\bactually|\bwait|\bbut)\s*(?:actually,?\s*|wait,?\s*)?\b{other}\b(?!\s+\w)", text
         )
         return None if later else found
     if re.search(r"\bnot (?:\w+ ){0,2}(?:true|correct|right|accurate|case|so)\b", text) and words.count("not") == 1:
@@ -280,7 +304,11 @@ def _number(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
     text = _DENIED_NUMBER.sub(" ", text)
     outside = re.sub(r"\([^)]*\)", " ", text)
     opening = opening_of(text)
-    if numbers(text[len(opening) :].lstrip(" ,;:")[:1]):  # "2, 5" and "3 dogs, 2 cats" give two numbers
+    rest = text[len(opening) :].lstrip()
+    after = rest.lstrip(" ,;:")
+    # "2, 5", "one, two" and "3 dogs, 2 cats" give two numbers; "3 dogs, one red" gives one and divides it.
+    follows = numbers(after.split()[0] if after and len(opening.split()) == 1 else after[:1])
+    if follows and not (rest.startswith(": ") and _COUNTED.search(opening)):  # "3 dogs: 1 brown, 2 black"
         opening = ""
     for part in (text.rpartition("=")[2] if "=" in text else "", text, outside, _total(text), opening):
         found = set(numbers(part))

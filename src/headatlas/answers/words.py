@@ -63,6 +63,7 @@ def plain(text: str) -> str:
         text = _LATEX.sub(r"\1", text)
     text = _BOXED.sub(lambda box: f"{box[1]}{box[2]}" if box[1] else f"the answer is {box[2]}\n", text)
     text = re.sub(r"\{\s*([A-Za-z])\s*\}", r"(\1)", text)
+    text = _STRUCK.sub(" ", text)
     text = re.sub(r"[*_`\"“”$#{}]|\\[()\[\]]", " ", text).lower()
     text = re.sub(r"(?<!\w)'([^'\n]{1,60})'(?!\w)", r"\1", text)
     for old, new in _CONTRACTIONS:
@@ -107,12 +108,12 @@ def variants(option: str) -> set[str]:
 def numbers(text: str) -> list[float]:
     """The cardinal numbers in plain text, in order, from digits and words; `no dogs` and `none` are 0.
 
-    `one` counts only if there is no other number (it may be a pronoun), an ordinal only if there is no cardinal. `1,000` is
-    a thousand, `2,5` is 2.5. Digits that are not a valid number, such as `1.000,5` or `3/0`, give NaN.
+    `one` counts beside other numbers only where it is added to them (it may be a pronoun), an ordinal only if there is no
+    cardinal. `1,000` is a thousand, `2,5` is 2.5. Digits that are not a valid number, such as `1.000,5` or `3/0`, give NaN.
     """
     if (whole := text.strip(" .,!?").rstrip("\u4e2a\u53ea")) in _CHINESE:
         return [_CHINESE[whole]]
-    text = _DOZEN.sub(_dozens, text)
+    text = _HALF.sub(_halves, _DOZEN.sub(_dozens, text))
     found: list[tuple[int, float]] = []
     ordinals: list[float] = []
     for m in _DIGITS.finditer(text):
@@ -127,7 +128,9 @@ def numbers(text: str) -> list[float]:
     weak: list[float] = []
     for m in _WORDS.finditer(text):
         values = [-value if m["minus"] else value for value in _spelled(m["words"])]
-        if m[0] == "one":
+        if m[0] == "one" and not (
+            _ADDED_BEFORE.search(text[max(0, m.start() - 80) : m.start()]) or _ADDED_AFTER.match(text[m.end() :])
+        ):
             weak += values
         else:
             found += [(m.start(), value) for value in values]
@@ -149,6 +152,12 @@ def _dozens(found: re.Match[str]) -> str:
         return "6"
     count = found["count"]
     return str(12 * (int(count) if count.isdigit() else _NUMBERS.get(count, 1)))
+
+
+def _halves(found: re.Match[str]) -> str:
+    """`two and a half` and `one half` as digits."""
+    whole = found["whole"]
+    return f"{(float(whole) if whole.isdigit() else _NUMBERS[whole]) + 0.5:g}" if whole else "0.5"
 
 
 def _written(digits: str) -> list[float]:
@@ -235,8 +244,18 @@ _CHINESE = {
     word: float(i) for i, word in enumerate("\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341")
 } | {"\u4e24": 2.0}
 _DOZEN = re.compile(rf"\b(?:(?P<half>half) (?:a )?|(?P<count>\d{{1,3}}|a|{'|'.join(_NUMBERS)})[ -])dozen\b")
+_HALF = re.compile(rf"\b(?:(?P<whole>\d{{1,6}}|{'|'.join(_NUMBERS)}) and (?:a|one)[ -]half|(?:one|a)[ -]half)\b")
+_ADDED_BEFORE = re.compile(
+    rf"(?<![\w.])(?:\d+|(?!one\b){NUMBER_WORD})(?: (?!that\b|which\b|on\b|in\b)[a-z]+){{1,3}}(?:,? and| plus| \+) $"
+    r"|\bthere is $"
+)
+_ADDED_AFTER = re.compile(
+    rf"(?: (?!that\b|which\b|on\b|in\b|is\b|has\b|of\b)[a-z]+){{1,3}}(?:,? and| plus| \+) (?:\d+|(?!one\b){NUMBER_WORD})"
+)
+"""What makes `one` a number: "one dog and two cats"."""
 _BOXED = re.compile(r"(\b(?:not|than|instead of)\s+)?\\f?boxed?\s*\{([^{}]*)\}", re.IGNORECASE)
 """LaTeX's box around an answer; the last one counts, so each ends its line. One that is denied is none."""
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<>\n]{1,200}</\1>", re.IGNORECASE)
 _ANSWER_TAG = re.compile(
     r"<\s*(answer|final_answer|conclusion|response|output)\s*>\s*(.*?)\s*(?:</\s*\1\s*>|$)", re.DOTALL | re.IGNORECASE
 )
