@@ -237,3 +237,22 @@ def test_wrappers_that_cannot_be_edited_are_refused_or_taken_off(tiny_vlm):
     compiled = nn.Module()
     compiled._orig_mod = tiny_vlm.model
     assert VLM("x", compiled, tiny_vlm.processor).model is tiny_vlm.model
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)  # peft asks transformers for it
+@pytest.mark.parametrize("kind", ["PromptTuningConfig", "PrefixTuningConfig"])
+def test_a_learned_prompt_is_refused_because_it_shifts_positions(tiny_vlm_dir, kind):
+    peft = pytest.importorskip("peft")
+    vlm = load_vlm(str(tiny_vlm_dir), device="cpu")
+    before = logprobs(vlm, [conversation_of_a_picture()])
+    prompted = peft.get_peft_model(vlm.model, getattr(peft, kind)(task_type="CAUSAL_LM", num_virtual_tokens=2))
+    with pytest.raises(HeadAtlasError, match="no learned prompt, got adapter 'default'"):
+        vlm.model = prompted
+    assert logprobs(vlm, [conversation_of_a_picture()]) == before  # the model that was loaded stays in use
+
+
+def conversation_of_a_picture() -> Conversation:
+    picture = Image.new("RGB", (48, 48), "red")
+    return Conversation((picture,), (Turn("Is it red?", "yes"),))

@@ -164,8 +164,21 @@ class LoadedModel:
         return "no token of the text stands for the picture"
 
 
+def _require_plain_prompts(model: Any) -> None:
+    """Refuse PEFT's learned prompts and prefixes: they shift every position of a conversation."""
+    configs = getattr(model, "peft_config", None)
+    for name, config in configs.items() if isinstance(configs, dict) else ():
+        if getattr(config, "is_prompt_learning", False):
+            kind = str(getattr(config.peft_type, "value", config.peft_type))
+            raise HeadAtlasError(
+                f"a model must have no learned prompt, got adapter {name!r} of {kind}: its virtual tokens shift the positions "
+                "of picture and words; use an adapter of weights, such as LoRA, or model.get_base_model()"
+            )
+
+
 def _heads_of(model: Any) -> HeadGrid:
     """The heads of a model that can be used in conversations."""
+    _require_plain_prompts(model)
     heads = find_heads(model)
     if heads.tower("E") or getattr(model.config, "is_encoder_decoder", False):
         raise HeadAtlasError(
