@@ -243,6 +243,12 @@ def test_jobs_that_cannot_be_done_say_why(web):
     assert web.get("/api/picture", params={"which": "{}"}).status_code == 422
 
 
+@pytest.mark.parametrize("version", ["--5", "1.5", "-", "", "9" * 400, "\u00b2"])
+def test_a_version_that_is_no_number_is_an_unknown_one(web, version):
+    name = web.post("/api/job", json={"kind": "ask", "asked": CAR}).json()["id"]
+    assert web.get(f"/api/job/{name}", params={"version": version}).status_code == 200
+
+
 def test_examples_of_a_head(web, tiny_questions):
     found = job(web, "examples", head="L0.H0")["result"]
     assert found["n"] == sum(len(question.steps) for question in tiny_questions)

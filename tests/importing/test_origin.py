@@ -85,3 +85,11 @@ def test_the_cache_may_be_named_from_the_home_folder(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "my cache"
     monkeypatch.delenv("HEADATLAS_CACHE")
     assert cache_folder() == tmp_path / ".cache" / "headatlas"
+
+
+def test_digits_that_are_no_numbers_are_names(tmp_path):
+    for name in ("1\u00b23.txt", "1\u00b210.txt", "\u00b2.txt", "1a.txt"):
+        (tmp_path / name).write_text("x")
+    names = [path.name for path in open_origin(tmp_path).files("*.txt")]
+    assert names.index("1\u00b23.txt") < names.index("1\u00b210.txt")
+    assert len(names) == 4

@@ -7,6 +7,7 @@ It serves facts about the model, its data and a run, and takes jobs. Only reques
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from importlib import resources
 from typing import Any, TypeVar
@@ -116,7 +117,7 @@ class _Page:
 
     def news(self, request: Request) -> Response:
         version = request.query_params.get("version", "-1")
-        known = int(version) if version.lstrip("-").isdecimal() and len(version) < 12 else -1
+        known = int(version) if re.fullmatch(r"-?\d{1,9}", version) else -1
         state = self._jobs.wait(request.path_params["name"], known, WAIT)
         return JSONResponse(state) if state is not None else _refused(404, "this job is not known any more: ask again")
 

@@ -222,7 +222,7 @@ def whole_then_unpadded(processor: Any, config: Any, size: tuple[int, int], n: i
         ((rows - cut_y) * patch - top) / new_height,
     )
     most = str(getattr(processor, "vision_aspect_ratio", "")).removeprefix("anyres_max_")
-    if most.isdigit():
+    if most.isdecimal():
         ratio = math.sqrt(shown_rows * shown_columns / (int(most) * side**2))
         if ratio > 1.1:
             shown_rows, shown_columns = int(shown_rows // ratio), int(shown_columns // ratio)

@@ -38,7 +38,7 @@ def type_of(answer: str, options: Sequence[str] = ()) -> AnswerType:
         return "choice"
     if answer in ("yes", "no"):
         return "yes_no"
-    return "number" if answer.lstrip("-").isdigit() else "text"
+    return "number" if answer.removeprefix("-").isdecimal() else "text"
 
 
 class Chain:

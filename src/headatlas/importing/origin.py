@@ -146,4 +146,4 @@ def _hidden(path: Path, root: Path) -> bool:
 
 def _natural(text: str) -> list[str | int]:
     """Sorts `2.txt` before `10.txt`."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]

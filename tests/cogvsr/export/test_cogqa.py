@@ -1,7 +1,11 @@
 import json
 
+import pytest
+
 from headatlas.cogvsr import load
 from headatlas.cogvsr.export import export
+from headatlas.cogvsr.export.cogqa import _step
+from headatlas.cogvsr.schema import Step
 from headatlas.importing import import_dataset
 
 
@@ -32,3 +36,11 @@ def test_what_went_out_comes_in(data, tmp_path):
         assert [step.model_dump(exclude={"boxes"}) for step in question.steps] == [
             step.model_dump(exclude={"boxes"}) for step in old.steps
         ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "written"), [("2", 2), ("-2", -2), ("\u00b2", "\u00b2"), ("--5", "--5"), ("02", "02")]
+)
+def test_only_whole_numbers_become_numbers(answer, written):
+    step = Step(text="how many?", answer=answer, answer_type="number", functions=("math_reasoning",))
+    assert _step(step)["answer"] == written

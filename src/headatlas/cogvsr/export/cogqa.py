@@ -43,7 +43,9 @@ def _record(question: Question, images: list[str]) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     whole = (
-        step.answer_type == "number" and str(step.answer).lstrip("-").isdigit() and str(int(step.answer)) == step.answer
+        step.answer_type == "number"
+        and str(step.answer).removeprefix("-").isdecimal()
+        and str(int(step.answer)) == step.answer
     )
     return {
         "subquestion": step.text,

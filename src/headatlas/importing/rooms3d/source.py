@@ -114,7 +114,7 @@ def answer_of(value: Any) -> tuple[str, AnswerType]:
         return ("yes" if said.lower() in ("yes", "true") else "no"), "yes_no"
     if not said:
         raise Unusable(f"field answer: must be text or a number, got {value!r:.40}")
-    return name_of(said), "number" if said.isdigit() else "text"
+    return name_of(said), "number" if said.isdecimal() else "text"
 
 
 def ask(record: Record, graph_of: Callable[[str], Graph], key: str, family: str = "") -> Draft:

@@ -27,7 +27,7 @@ def judge(read: Callable[[str], pd.DataFrame], scorers: Sequence[str], one_task:
 
 def _natural(identity: str) -> list[tuple[int, str]]:
     """Sort key by which C2 comes before C10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", identity)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", identity)]
 
 
 __all__ = ["CLAIMS", "LEVEL", "Claim", "claim", "judge"]
