@@ -36,13 +36,17 @@ def require_peft() -> Any:
 
 
 def linear_at(vlm: LoadedModel, path: str) -> nn.Linear:
-    """The linear layer at `path`; `HeadAtlasError` unless it is a plain one with floating weights."""
+    """The linear layer at `path`; `HeadAtlasError` unless it is a plain one with floating weights in memory."""
     try:
         module = vlm.model.get_submodule(path)
     except AttributeError as error:
         raise HeadAtlasError(f"{vlm.family} must have a layer {path!r}, but has none") from error
     if not isinstance(module, nn.Linear) or not module.weight.is_floating_point():
         raise HeadAtlasError(f"{path} must be a plain linear layer with floating weights, got {type(module).__name__}")
+    if module.weight.is_meta:  # what is computed from it, or written into it, would have no values
+        raise HeadAtlasError(
+            f"{path} must be in memory, but its weights are offloaded: load the model without offloading"
+        )
     return module
 
 
@@ -66,12 +70,14 @@ def adapted(vlm: LoadedModel, config: Any) -> Iterator[dict[str, Any]]:
     """Within the block, the layers that `config` names are wrapped by peft; gives the wrapper of each by path.
 
     Raises:
-        HeadAtlasError: the model has adapters already.
+        HeadAtlasError: the model has adapters already, or a layer is used in several places.
     """
     there = adapters(vlm.model)
     if there != "none":
         raise HeadAtlasError("the model must have no adapters yet: merge them (model.merge_and_unload()) first")
     originals = {path: linear_at(vlm, path) for path in config.target_modules}
+    if shared := sorted(originals.keys() - dict(vlm.model.named_modules()).keys()):
+        raise HeadAtlasError(f"{shared[0]} must be a layer of its own, but is one layer with another name, too")
     before = vars(vlm.model).get("peft_config")
     try:
         require_peft().LoraModel(vlm.model, config, ADAPTER)

@@ -30,6 +30,7 @@ from headatlas.storage import read_regular
 from headatlas.transformers_bars import no_bars
 from headatlas.vlm.identity import differences, identity
 from headatlas.vlm.low_rank import LowRank, linear_at, lora_config, updated
+from headatlas.vlm.saving import require_own, require_plain
 
 if TYPE_CHECKING:
     from headatlas.vlm.editable import EditableModel
@@ -231,10 +232,13 @@ class HeadRecipe:
 
         Raises:
             HeadAtlasError: the recipe is of another model, or is not a change of weights (attention edits, other scopes than
-                `all`, additions to heads whose output projection has no bias).
+                `all`, additions to heads whose output projection has no bias), or the model is one that a checkpoint cannot
+                hold: with adapters, hooks, replaced or offloaded layers, or layers that share the weight to be changed.
         """
         self.check(vlm)
+        require_plain(vlm.model)
         changes = self._weight_changes(vlm)
+        require_own(vlm.model, [tensor for tensor, _ in changes])
         _new_folder(folder)
         before = [(tensor, tensor.detach().clone()) for tensor, _ in changes]
         try:
@@ -242,7 +246,7 @@ class HeadRecipe:
                 for tensor, value in changes:
                     tensor.copy_(value)
             with no_bars():
-                vlm.model.save_pretrained(folder)
+                _save(vlm.model, folder)
             vlm.processor.save_pretrained(folder)
         finally:
             with torch.no_grad():
@@ -256,9 +260,13 @@ class HeadRecipe:
         A head's factor is an update of its output projection of rank d_head.
 
         Raises:
-            HeadAtlasError: the recipe is of another model, or is not a low-rank change of weights.
+            HeadAtlasError: the recipe is of another model, or is not a low-rank change of weights, or the model is not plain
+                (see `merge`).
         """
         self.check(vlm)
+        require_plain(vlm.model)
+        paths = {*self.low_rank, *(vlm.heads.site(head).name for edit in self._plain_edits() for head in edit.heads)}
+        require_own(vlm.model, [linear_at(vlm, path).weight for path in sorted(paths)])
         updates = _on(vlm, dict(self.low_rank) | self._factors_as_low_rank(vlm))
         _new_folder(folder)
         config = lora_config({path: len(a) for path, (a, _) in updates.items()})
@@ -293,7 +301,9 @@ class HeadRecipe:
         for path, (a, b) in _on(vlm, self.low_rank).items():
             weight = linear_at(vlm, path).weight
             weights[path] = weight.detach() + (b.double() @ a.double()).to(weight.dtype)
-        for edit in self._plain_edits():
+        for edit in reversed(
+            self._plain_edits()
+        ):  # the last edit is the nearest to the weight: W (f2 (f1 z + s1) + s2)
             for head in edit.heads:
                 site = vlm.heads.site(head)
                 linear = linear_at(vlm, site.name)
@@ -364,6 +374,13 @@ def _edit_of(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Edit |
         return AttentionEdit(heads, record["kind"], "image", record["amount"], record["others"], record["name"])
     shift = None if record["shift"] is None else tensors[record["shift"]]
     return Edit(heads, record["factor"], shift, record["name"])
+
+
+def _save(model: Any, folder: str | Path) -> None:
+    try:
+        model.save_pretrained(folder)
+    except (RuntimeError, ValueError) as error:  # such as weights that are shared otherwise than the class does
+        raise HeadAtlasError(f"the model cannot be saved: {' '.join(str(error).split())[:200]}") from error
 
 
 def _new_folder(folder: str | Path) -> None:

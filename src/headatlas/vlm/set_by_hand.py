@@ -43,10 +43,11 @@ _built: LRUCache[str, dict[str, _Module] | None] = LRUCache(8)
 
 
 class _Module:
-    """What a module has after building: its class, its plain attributes and its unsaved buffers."""
+    """What a module has after building: its class, its weights' names, its plain attributes and its unsaved buffers."""
 
     def __init__(self, module: nn.Module) -> None:
         self.kind = type(module).__name__
+        self.weights = _weights(module)
         self.values = dict(_settings(module))
         self.buffers = {
             name: buffer
@@ -75,6 +76,24 @@ def set_by_hand(model: nn.Module) -> str:
         module = _at(plain, path)
         if module is not None and type(module).__name__ == fresh.kind:
             changes |= {f"{path}.{name}".lstrip("."): change for name, change in _differences(module, fresh)}
+    return _written(changes)
+
+
+def other_modules(model: nn.Module) -> str:
+    """In words, the modules and names of weights that are not those of the model's class and configuration: parametrized, pruned,
+    replaced or wrapped layers; empty if there are none, or no second model can be built (remote code, quantisation)."""
+    built = None if getattr(model, "hf_quantizer", None) is not None else _as_built(model)
+    if not built:
+        return ""
+    changes: dict[str, str] = {}
+    now = dict(model.named_modules(remove_duplicate=False))
+    for path in dict.fromkeys([*built, *now]):
+        fresh, module = built.get(path), now.get(path)
+        if fresh is None or module is None or type(module).__name__ != fresh.kind:
+            is_now = "missing" if module is None else type(module).__name__
+            changes[path] = is_now if fresh is None else f"{is_now} instead of {fresh.kind}"
+        elif _weights(module) != fresh.weights:
+            changes[path] = f"with {', '.join(_weights(module))} instead of {', '.join(fresh.weights) or 'no weights'}"
     return _written(changes)
 
 
@@ -178,6 +197,14 @@ def _build(model: Any) -> dict[str, _Module] | None:
         return None
     finally:
         logging.disable(level)
+
+
+def _weights(module: nn.Module) -> list[str]:
+    """Names of what a checkpoint holds of the module itself."""
+    saved = {**module._parameters, **module._buffers}
+    return sorted(
+        name for name, value in saved.items() if value is not None and name not in module._non_persistent_buffers_set
+    )
 
 
 def _settings(module: nn.Module) -> Iterator[tuple[str, Any]]:
