@@ -3,10 +3,13 @@
 import copy
 import functools
 import re
+from contextlib import contextmanager
 
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama import modeling_llama
 from transformers.models.llama.modeling_llama import LlamaMLP
@@ -291,3 +294,88 @@ def test_a_recipe_of_a_changed_model_is_refused_by_the_model_as_built(own, tiny_
     recipe.check(own)
     with pytest.raises(HeadAtlasError, match=r"another model: set_by_hand \(.* before, not set now\)"):
         recipe.check(tiny_vlm)
+
+
+def louder(module, args, output):
+    return output * 1.01 if isinstance(module, nn.Linear) else None
+
+
+class Louder(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        return made * 1.01 if function is nn.functional.linear else made
+
+
+class LouderAten(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        return made * 1.01 if function is torch.ops.aten.silu.default else made
+
+
+@contextmanager
+def patched_function(name):
+    real = getattr(nn.functional, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.functional, name, lambda *args, **options: real(*args, **options) * 1.01)
+        yield
+
+
+@contextmanager
+def seen_darker(owner):
+    """`owner` is an image processor or its class."""
+    real = owner.preprocess
+
+    def preprocess(*args, **options):
+        made = real(*args, **options)
+        made["pixel_values"] = made["pixel_values"] * 0.5
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, "preprocess", preprocess)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("change", "part", "name"),
+    [
+        (lambda vlm: nn.modules.module.register_module_forward_hook(louder), "hooks", "every module.forward_hook_"),
+        (lambda vlm: Louder(), "hooks", "mode Louder"),
+        (lambda vlm: LouderAten(), "hooks", "mode LouderAten"),
+        (lambda vlm: patched_function("linear"), "hooks", "torch.nn.functional.linear"),
+        (lambda vlm: patched_function("silu"), "hooks", "torch.nn.functional.silu"),
+        (
+            lambda vlm: patched_function("scaled_dot_product_attention"),
+            "hooks",
+            "functional.scaled_dot_product_attention",
+        ),
+        (lambda vlm: seen_darker(vlm.processor.image_processor), "processor_methods", "Processor.preprocess "),
+        (lambda vlm: seen_darker(type(vlm.processor.image_processor)), "processor_methods", "Processor.preprocess "),
+    ],
+)
+def test_what_is_patched_everywhere_is_in_the_identity(own, tiny_questions, change, part, name):
+    before, bare = own.identity, answers(own, tiny_questions)
+    assert not {"hooks", "processor_methods"} & set(before)
+    with change(own):
+        assert answers(own, tiny_questions) != pytest.approx(bare, abs=1e-6)
+        now = own.identity
+        assert name in now[part]
+        assert {key for key in {*before, *now} if before.get(key) != now.get(key)} == {part}
+    assert own.identity == before
+
+
+def test_a_replaced_method_of_a_module_is_in_the_identity(own):
+    model = own.model.model
+    real = model.get_image_features
+    model.get_image_features = lambda *args, **options: real(*args, **options)
+    assert "model.get_image_features " in own.identity["hooks"]
+
+
+def test_a_token_without_an_embedding_and_a_picture_of_another_size_are_one_line(tiny_vlm_dir, tiny_questions):
+    own = load_vlm(str(tiny_vlm_dir), device="cpu")
+    own.processor.image_processor.size = {"height": 12, "width": 12}
+    own.processor.image_processor.crop_size = {"height": 12, "width": 12}
+    with pytest.raises(HeadAtlasError, match="the model must take what its processor makes, but fails"):
+        answers(own, tiny_questions)
+    own.tokenizer.add_tokens([tiny_questions[0].text[1:6]])
+    with pytest.raises(HeadAtlasError, match=r"token '.*' must have one of the model's 360 embeddings, got id 360"):
+        answers(own, tiny_questions)

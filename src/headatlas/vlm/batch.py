@@ -13,7 +13,7 @@ from torch import Tensor
 from headatlas.errors import HeadAtlasError
 from headatlas.vlm.chat import Conversation
 from headatlas.vlm.spans import find_spans, one_line, tokenized
-from headatlas.vlm.special_tokens import ImageTokenError, check_image_token
+from headatlas.vlm.special_tokens import ImageTokenError, check_image_token, check_known
 from headatlas.vlm.transcript import transcripts
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def _encode(vlm: LoadedModel, conversations: Sequence[Conversation], generation_
     special = not (bos and texts[0].startswith(bos))
     inputs = _processed(vlm, texts, images, side, special)
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
+    check_known(vlm.model, vlm.processor, ids)
     if images is not None:
         check_image_token(vlm.model.config, vlm.processor, ids)
     if side == "left":

@@ -22,7 +22,7 @@ import transformers
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
-from headatlas.vlm.set_by_hand import hooks, set_by_hand
+from headatlas.vlm.set_by_hand import hooks, methods_of, set_by_hand
 
 VOLATILE = {
     *("_name_or_path", "name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"),
@@ -45,9 +45,10 @@ def identity(model: nn.Module, processor: Any) -> dict[str, str]:
         Part -> value or 16 hex digits of a long value: `architecture`, `config`, `weights`, `dtype`, `adapters`,
         `tokenizer`, `chat_template`, `date` (where the template writes it), `end_ids`, `processor.*`, `image_processor.*`
         and `transformers`; and only if there is something to say, `set_by_hand` (numbers and unsaved buffers of modules that
-        are not as the configuration implies), `hooks` (hooks and methods that somebody put on modules) and `precision`
-        (autocast, or products of float32 in lower precision, which are switched on). The same over processes, devices and
-        places of the files, but for `hooks`, which are never the same in another process.
+        are not as the configuration implies), `hooks` (hooks and methods that somebody put on modules, their classes or torch),
+        `processor_methods` (the same of the processor) and `precision` (autocast, or products of float32 in lower precision,
+        which are switched on). The same over processes, devices and places of the files, but for `hooks` and
+        `processor_methods`, which are never the same in another process.
 
     Raises:
         HeadAtlasError: a weight has no values.
@@ -75,8 +76,11 @@ def how_it_reads(model: nn.Module, processor: Any) -> dict[str, str]:
         "date": written_date(template),
         "end_ids": json.dumps(_end_ids(model, tokenizer)),
     }
+    image_processor = getattr(processor, "image_processor", None)
+    methods = methods_of(*(one for one in (processor, image_processor, tokenizer) if one is not None))
+    parts |= {"processor_methods": methods} if methods else {}
     parts |= _settings("processor", processor, leave_out=("image_processor", "tokenizer", "video_processor"))
-    return parts | _settings("image_processor", getattr(processor, "image_processor", None))
+    return parts | _settings("image_processor", image_processor)
 
 
 def fingerprint(parts: Mapping[str, str]) -> str:

@@ -10,32 +10,44 @@ import hashlib
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import torch
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 LIBRARIES = ("transformers", "torch", "accelerate", "peft", "headatlas", "kernels")
 """Packages whose functions may stand in one another's classes."""
+TORCH = (torch, torch.nn.functional)
+"""Modules of functions that models call by name."""
 REMOTE = "transformers_modules"
 """The package in which transformers puts code that came with a checkpoint."""
 
 
 def patches(model: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
-    """What was patched of the classes and modules that a model is made of, by name.
+    """What was patched of the classes and modules that a model is made of, and of torch's functions, by name.
 
     Returns:
         Patches whose code can change from process to process (written in a script or notebook), and those of installed
         packages, with a digest of their code.
     """
+    return _sorted(_patched(model))
+
+
+def patched_classes(*objects: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """As `patches`, of the classes of some objects alone."""
+    return _sorted(_of_kinds(dict.fromkeys(kind for one in objects for kind in type(one).__mro__)))
+
+
+def _sorted(found: Iterable[tuple[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
     own: dict[str, str] = {}
     installed: dict[str, str] = {}
-    for name, function in _patched(model):
+    for name, function in found:
         code = _code(function)
         if code is not None and _is_below(code.co_filename, _site_packages()):
             installed[name] = f"{function.__module__}.{function.__qualname__} {_digest(code)}"
@@ -46,20 +58,12 @@ def patches(model: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
 
 def _patched(model: nn.Module) -> Iterator[tuple[str, Any]]:
     kinds = dict.fromkeys(kind for one in {type(module) for module in model.modules()} for kind in one.__mro__)
-    homes: dict[str, None] = {}
-    for kind in kinds:
-        home = kind.__module__.partition(".")[0]
-        if home not in LIBRARIES and home != REMOTE:
-            continue
-        file = str(getattr(sys.modules.get(kind.__module__), "__file__", ""))
-        for name, value in vars(kind).items():
-            for function in _layers(value):
-                other = name == "forward" and function is _plain(value) and _of_another_class(function, kind)
-                if other or not _belongs(function, file):
-                    yield f"{kind.__module__}.{kind.__qualname__}.{name}", function
-                    break
-        if kind.__module__.startswith("transformers.models."):
-            homes[kind.__module__] = None
+    yield from _of_kinds(kinds)
+    homes = {kind.__module__: None for kind in kinds if kind.__module__.startswith("transformers.models.")}
+    for home in TORCH:
+        for name, value in vars(home).items():
+            if isinstance(value, FunctionType) and not all(_belongs(one, "") for one in _layers(value)):
+                yield f"{home.__name__}.{name}", value
     for implementation in {
         str(getattr(getattr(one, "config", None), "_attn_implementation", "")) for one in model.modules()
     }:
@@ -74,6 +78,20 @@ def _patched(model: nn.Module) -> Iterator[tuple[str, Any]]:
             imported = code is not None and _is_below(code.co_filename, _site_packages())
             if not imported or name in _defined(home):
                 yield f"{home}.{name}", value
+
+
+def _of_kinds(kinds: Iterable[type]) -> Iterator[tuple[str, Any]]:
+    for kind in kinds:
+        home = kind.__module__.partition(".")[0]
+        if home not in LIBRARIES and home != REMOTE:
+            continue
+        file = str(getattr(sys.modules.get(kind.__module__), "__file__", ""))
+        for name, value in vars(kind).items():
+            for function in _layers(value):
+                other = name == "forward" and function is _plain(value) and _of_another_class(function, kind)
+                if other or not _belongs(function, file):
+                    yield f"{kind.__module__}.{kind.__qualname__}.{name}", function
+                    break
 
 
 def _plain(value: Any) -> Any:
@@ -111,6 +129,8 @@ def _belongs(function: Any, file: str) -> bool:
         return str(getattr(function, "__module__", "")).partition(".")[0] in LIBRARIES
     if _is_below(written, _standard()) and not _is_below(written, _site_packages()):
         return True  # a decorator of Python's own
+    if Path(written).name == "typing_extensions.py":
+        return True  # of functions that torch calls deprecated
     return written == file or _is_below(written, _roots())
 
 

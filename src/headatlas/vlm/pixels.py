@@ -16,6 +16,8 @@ import torch
 from cachetools import LRUCache
 from PIL import Image
 
+from headatlas.vlm.set_by_hand import methods_of
+
 Row = dict[str, Any]
 
 
@@ -96,9 +98,10 @@ class _Proxy:
 
 
 def _settings(real: Any, kwargs: dict[str, Any]) -> str:
-    """The processor's settings now, and those of the call."""
+    """The processor's settings and methods now, and the settings of the call."""
     own = real.to_dict() if hasattr(real, "to_dict") else {}
-    return repr((type(real).__name__, sorted(own.items(), key=lambda i: str(i[0])), sorted(kwargs.items())))
+    kind = f"{type(real).__module__}.{type(real).__qualname__} {id(type(real))} {methods_of(real)}"
+    return repr((kind, sorted(own.items(), key=lambda i: str(i[0])), sorted(kwargs.items())))
 
 
 def _join(rows: list[Row]) -> Row | None:

@@ -17,13 +17,17 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from cachetools import LRUCache
 from torch import Tensor, nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
-from headatlas.vlm.patched import patches
+from headatlas.vlm.patched import patched_classes, patches
 
 CLOSE = 1e-5
 """Relative difference below which a buffer is as built: another device may round its last digits differently."""
@@ -31,7 +35,7 @@ NOT_SETTINGS = ("training", "gradient_checkpointing", "is_gradient_checkpointing
 """Attributes that change no answer in evaluation mode, or have a part of the identity of their own."""
 WARM = ("cached", "cache", "rope_deltas", "long_inv_freq")
 """Parts of names of attributes that a forward fills in."""
-OWN = ("headatlas.", "accelerate.", "peft.", "transformers.", "torch.")
+OWN = ("headatlas.", "accelerate.", "peft.", "transformers.", "torch.", "transformers_modules.")
 """Packages whose hooks and methods follow from edits in force, the placing of layers, adapters or the configuration."""
 SHOWN = 3
 """Changes that are written out; the rest is counted."""
@@ -98,7 +102,7 @@ def other_modules(model: nn.Module) -> str:
 
 
 def hooks(model: nn.Module) -> str:
-    """Hooks and methods that somebody put on the modules or their classes by hand; empty if there are none.
+    """Hooks, methods and modes that somebody put on the modules, their classes or torch by hand; empty if there are none.
 
     What they do cannot be read, so the text differs between processes and from hook to hook: no stored answer is used again.
     Only patches of installed packages are the same in each process.
@@ -109,9 +113,38 @@ def hooks(model: nn.Module) -> str:
             for number, hook in getattr(module, name).items():
                 if not _of_a_library(hook):
                     changes[f"{path}.{name[1:-1]}_{number}".lstrip(".")] = _name(hook)
-        forward = vars(module).get("forward")
-        if forward is not None and not hasattr(module, "_hf_hook") and not _of_a_library(forward):
-            changes[f"{path}.forward".lstrip(".")] = f"{_name(forward)} {id(forward)}"
+        changes |= {
+            f"{path}.{name}".lstrip("."): f"{_name(method)} {id(method)}"
+            for name, method in _own_methods(module)
+            if name != "forward" or not hasattr(module, "_hf_hook")
+        }
+    for kind, everywhere in (("forward_pre_hook", _global_forward_pre_hooks), ("forward_hook", _global_forward_hooks)):
+        for number, hook in everywhere.items():
+            if not _of_a_library(hook):
+                changes[f"every module.{kind}_{number}"] = _name(hook)
+    for mode in (*_get_current_function_mode_stack(), *_get_current_dispatch_mode_stack()):
+        if not _of_a_library(mode):
+            changes[f"mode {_name(mode)}"] = str(id(mode))
+    return _in_process(changes, installed)
+
+
+def methods_of(*objects: Any) -> str:
+    """As `hooks`, of a processor and its parts: methods that somebody put on them, or on their classes."""
+    changes, installed = patched_classes(*objects)
+    for one in objects:
+        for name, method in _own_methods(one):
+            changes[f"{type(one).__name__}.{name}"] = f"{_name(method)} {id(method)}"
+    return _in_process(changes, installed)
+
+
+def _own_methods(owner: Any) -> Iterator[tuple[str, Any]]:
+    """The functions among an object's own attributes that are of no library."""
+    for name, value in vars(owner).items():
+        if isinstance(value, FunctionType | MethodType | functools.partial) and not _of_a_library(value):
+            yield name, value
+
+
+def _in_process(changes: dict[str, str], installed: dict[str, str]) -> str:
     parts = [f"{_written(changes)} in process {_PROCESS}" if changes else "", _written(installed)]
     return "; ".join(filter(None, parts))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
 
@@ -77,9 +77,40 @@ def check_image_token(config: Any, processor: Any, ids: Tensor) -> None:
     )
 
 
+def check_known(model: Any, processor: Any, ids: Tensor) -> None:
+    """Raise `HeadAtlasError` if texts have a token for which the model has no embedding; on a GPU the forward would not say so.
+
+    Ids that the configuration names, such as that of a picture, may lie beyond the embeddings.
+    """
+    table = model.get_input_embeddings()
+    if not isinstance(table, nn.Embedding) or not ids.numel():
+        return
+    rows = table.num_embeddings + getattr(table, "num_additional_embeddings", 0)
+    beyond = set(ids[ids >= rows].tolist())
+    if beyond and (unknown := sorted(beyond - _named_ids(model.config))):
+        token = processor.tokenizer.convert_ids_to_tokens(unknown[0])
+        raise HeadAtlasError(
+            f"token {token!r} must have one of the model's {rows:,} embeddings, got id {unknown[0]}: it was added to the "
+            "tokenizer; call model.resize_token_embeddings(len(tokenizer)) and train it, or load the processor again"
+        )
+
+
+def _named_ids(config: Any) -> set[int]:
+    """The ids in fields of a configuration that name tokens."""
+    found: set[int] = set()
+    waiting = [config.to_dict()]
+    while waiting:
+        for key, value in waiting.pop().items():
+            if isinstance(value, dict):
+                waiting.append(value)
+            elif "token" in str(key):
+                found.update(one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int))
+    return found
+
+
 @contextmanager
 def images_placed(name: str, config: Any) -> Iterator[None]:
-    """Turn what transformers raises within the block, where a picture does not fit its tokens, into one line.
+    """Turn what transformers raises within the block, where a picture does not fit its tokens or the model, into one line.
 
     Args:
         name: of the model, for the message.
@@ -91,7 +122,10 @@ def images_placed(name: str, config: Any) -> Iterator[None]:
         raise
     except ValueError as error:
         if "image tokens do not match" not in str(error):
-            raise
+            raise HeadAtlasError(
+                f"{name}: the model must take what its processor makes, but fails ({' '.join(str(error).split())[:160]}); load "
+                "both from one folder, unchanged"
+            ) from error
         named = ", ".join(f"{one}={getattr(config, one)!r:.40}" for one in _NAMES if hasattr(config, one))
         raise HeadAtlasError(
             f"{name}: a picture must have as many tokens as its features, got others ({' '.join(str(error).split())[:120]}); the "
