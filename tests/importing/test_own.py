@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 import headatlas as ha
+from headatlas.cogvsr import load
 from headatlas.cogvsr.enough import cannot_run, scenes_per_split, too_few
 from headatlas.cogvsr.functions import TASK
 from headatlas.cogvsr.validate import Checked, validate
 from headatlas.errors import HeadAtlasError
 from headatlas.importing import import_dataset
-from headatlas.importing.draft import LeftOut
+from headatlas.importing.draft import LeftOut, Unusable
 from headatlas.importing.origin import open_origin
-from headatlas.importing.own import drafts_of
+from headatlas.importing.own import drafts_of, named
 from headatlas.importing.own_files import own, pictured_in
 from headatlas.importing.own_validate import is_own, validate_own
 from headatlas.vlm.chat import conversation
@@ -323,3 +324,34 @@ def test_a_question_is_asked_in_its_own_words(question, answer, asked):
     (one,) = ha.cogvsr.from_rows([{"image": picture(1), "question": question, "answer": answer}])
     assert [turn.user for turn in conversation(one, upto=0).turns] == [asked]
     assert [turn.user for turn in conversation(one, preamble="Look:").turns] == [f"Look:\n{asked}"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Image,Question,Answer", " IMAGE , question,Answer ", "Image Path,QUERY,Ground-Truth", "img,Prompt,gt_answer"],
+)
+def test_fields_are_known_in_any_spelling(tmp_path, header):
+    for i in range(3):
+        Image.new("RGB", (8, 8), (i, 9, 90)).save(tmp_path / f"{i}.png")
+    rows = "\n".join(f"{i}.png,Is it red?,no" for i in range(3))
+    (tmp_path / "q.csv").write_text(f"{header}\n{rows}\n")
+    report = import_dataset("own", tmp_path / "q.csv", tmp_path / "out")
+    assert (report.questions, report.left_out) == (3, [])
+    assert [question.answer for question in load(tmp_path / "out")] == ["no"] * 3
+
+
+def test_two_spellings_of_a_field_must_agree_and_letters_stay_options(tmp_path):
+    assert named({"Question": "a", "question": "b"}) == {"Question": "a", "question": "b"}  # the exact name counts
+    assert named({"A": "left", "B": "right", "Options": None}) == {"A": "left", "B": "right", "options": None}
+    assert named({"QUESTION": "a", "Question": "a"}) == {"question": "a"}
+    with pytest.raises(Unusable, match="field question: must be there once, got it in two spellings"):
+        named({"QUESTION": "a", "Question": "b"})
+
+
+def test_tables_that_excel_saves_as_unicode_text_say_what_to_do(tmp_path):
+    (tmp_path / "q.tsv").write_text("image\tquestion\tanswer\na.png\tgr\xf6\xdfer?\tyes\n", encoding="utf-16")
+    with pytest.raises(HeadAtlasError, match="must be UTF-8, got UTF-16: save it as UTF-8 text"):
+        import_dataset("own", tmp_path / "q.tsv", tmp_path / "out")
+    (tmp_path / "q.csv").write_text("picture,answer\na.png,yes\nb.png,no\n")
+    with pytest.raises(HeadAtlasError, match="none of 2 questions can be used"):
+        import_dataset("own", tmp_path / "q.csv", tmp_path / "out")

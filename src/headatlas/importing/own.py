@@ -43,6 +43,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 """What a row may hold, and the names under which it is looked for, the first that is there."""
 
+_KNOWN = {name for names in FIELDS.values() for name in names}
 SPLITS = ("P", "S", "T", "E")
 _LETTERS = tuple("ABCDEFGHIJ")
 _FUNCTION_OF = {re.sub(r"\W+", "_", title.lower()): name for name, title in TITLES.items()} | {f: f for f in FUNCTIONS}
@@ -68,7 +69,7 @@ def drafts_of(rows: Iterable[tuple[str, Mapping[str, Any]] | LeftOut], pictured:
             continue
         where, fields = row
         try:
-            made.append(_draft(number, where, fields, pictured))
+            made.append(_draft(number, where, named(fields), pictured))
         except ODD as error:
             made.append(left_out(where, error))
     drafts = [one for one in made if isinstance(one, Draft)]
@@ -79,6 +80,22 @@ def drafts_of(rows: Iterable[tuple[str, Mapping[str, Any]] | LeftOut], pictured:
             f"question (or each of its steps) one of {', '.join(FUNCTIONS)}, or leave functions out of all of them"
         )
     yield from made
+
+
+def named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its fields in the spelling of `FIELDS`: "Question" and " Image Path " are `question` and `image_path`.
+
+    Raises:
+        Unusable: two spellings of one field hold different values.
+    """
+    made: dict[str, Any] = {}
+    for name, value in row.items():
+        plain = re.sub(r"[\s-]+", "_", str(name).strip().lower())
+        known = plain if plain in _KNOWN and name not in _KNOWN and plain not in row else name
+        if known in made and known != name and made[known] != value:
+            raise Unusable(f"field {known}: must be there once, got it in two spellings with different values")
+        made[known] = value
+    return made
 
 
 def _draft(number: int, where: str, row: Mapping[str, Any], pictured: Pictured) -> Draft:
@@ -273,12 +290,13 @@ def _steps(row: Mapping[str, Any], question: Asked, functions: tuple[str, ...]) 
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(one, Mapping) for one in value):
         raise Unusable(f'field steps: must be a list of {{"question": ..., "answer": ...}}, got {value!r:.60}')
     made = []
-    for i, one in enumerate(value):
+    for i, part in enumerate(value):
         try:
+            one = named(part)
             step = _asked(one, "step", row)
-            named = _functions(one) or functions
+            skills = _functions(one) or functions
             needs = one.get("needs_image", True)
-            made.append(_step(step.text, step, named, str(one.get("kind") or ""), _boxes(one), bool(needs)))
+            made.append(_step(step.text, step, skills, str(one.get("kind") or ""), _boxes(one), bool(needs)))
         except Unusable as error:
             raise Unusable(f"step {i + 1}: {error}") from error
     if sum(step.kind == TASK for step in made) not in (0, len(made)):

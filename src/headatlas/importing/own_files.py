@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from headatlas.errors import HeadAtlasError
-from headatlas.importing.draft import Draft, LeftOut, Picture, Unusable
+from headatlas.importing.draft import Draft, LeftOut, Picture, Unusable, left_out
 from headatlas.importing.origin import Origin
-from headatlas.importing.own import FIELDS, NAME, Pictured, drafts_of
+from headatlas.importing.own import FIELDS, NAME, Pictured, drafts_of, named
 from headatlas.importing.records import Record, Spool, read_records
 from headatlas.importing.registry import importer
 
@@ -87,7 +87,11 @@ def _rows(path: Path, stem: bool) -> Iterator[tuple[str, Mapping[str, Any]] | Le
         if isinstance(record, LeftOut):
             yield record
             continue
-        fields: dict[str, Any] = dict(record)
+        try:
+            fields = named(record)
+        except Unusable as error:
+            yield left_out(record.where, error)
+            continue
         if "doc" in fields and ("resps" in fields or "doc_id" in fields):
             fields = _from_lmms_eval(fields)
         else:

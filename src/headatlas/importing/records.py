@@ -109,6 +109,9 @@ def read_records(path: Path, key: str = "") -> Iterator[Record | LeftOut]:
     if reader is None:
         raise HeadAtlasError(f"{path}: must be a table ({', '.join(readers)})")
     try:
+        with regular(path).open("rb") as file:
+            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                raise HeadAtlasError(f"{path}: must be UTF-8, got UTF-16: save it as UTF-8 text")
         yield from _json(regular(path), key) if reader is _json else reader(regular(path))
     except HeadAtlasError:
         raise

@@ -138,7 +138,8 @@ def write_drafts(
     if not kept:
         why = (report.missing or report.left_out or [LeftOut("", "no records")])[0]
         hint = "; --images names the folder of its images" if report.missing else ""
-        raise HeadAtlasError(f"{report.source}: none of {report.read} questions can be used; the first: {why}{hint}")
+        n = max(report.read, len(report.left_out) + len(report.missing))
+        raise HeadAtlasError(f"{report.source}: none of {n} questions can be used; the first: {why}{hint}")
     parts = components(
         {d.key: [("group", d.group) if d.group else d.key, *(f.digest for f in found)] for d, found in kept}
     )
