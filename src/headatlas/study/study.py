@@ -21,7 +21,7 @@ from headatlas.cluster import Workers
 from headatlas.cogvsr import CogVSR
 from headatlas.cogvsr import load as load_data
 from headatlas.cogvsr.enough import cannot_run, scenes_per_split, too_few
-from headatlas.cogvsr.functions import FUNCTIONS, TASK
+from headatlas.cogvsr.functions import FUNCTIONS, TASK, TASK_TITLE
 from headatlas.errors import HeadAtlasError
 from headatlas.folder import Folder
 from headatlas.heads import HeadSet
@@ -153,6 +153,10 @@ class Study:
     def one_task(self) -> bool:
         """Whether the questions do not name their functions, so that they are studied as one function."""
         return bool((self.whole.steps()["kind"] == TASK).all())
+
+    def name_of(self, function: str) -> str:
+        """What messages call a function: "this task" in a study of questions without functions."""
+        return TASK_TITLE.lower() if self.one_task else function
 
     @cached_property
     def acts(self) -> Activations:

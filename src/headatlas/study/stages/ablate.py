@@ -72,7 +72,7 @@ def _negative(
             negative(
                 runner, heads, function, controls, operation, study.means, scorer, n_boot=settings.n_bootstrap,
                 seed=settings.seed, split=study.control_split,
-                progress=lambda _, done, total: study.report(f"ablate {function}, {scorer}", done, total),
+                progress=lambda _, done, total: study.report(f"ablate {study.name_of(function)}, {scorer}", done, total),
             )
         )  # fmt: skip
     return rows
@@ -96,5 +96,5 @@ def _dose(study: Study, runner: Runner, scorer: str, function: str) -> pd.DataFr
     return dose_curve(
         runner, ranking, function, [0, *(k for k in settings.doses if k <= len(ranking))], settings.operation, study.means,
         settings.n_random_dose, scorer, n_boot=settings.n_bootstrap, seed=settings.seed,
-        progress=lambda _, done, total: study.report(f"dose curve {function}, {scorer}", done, total),
+        progress=lambda _, done, total: study.report(f"dose curve {study.name_of(function)}, {scorer}", done, total),
     )  # fmt: skip

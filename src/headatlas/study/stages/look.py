@@ -76,7 +76,7 @@ def group_rows(study: Study, function: str, number: int, heads: HeadSet, groups:
     conditions = [Condition(f"group {part}", (ablate(each, "mean", study.means),)) for part, each in flat]
 
     def told(_: str, done: int, total: int) -> None:
-        study.report(f"redundant group of {function}", done, total)
+        study.report(f"redundant group of {study.name_of(function)}", done, total)
 
     before = runner.baseline(split)
     where = of_function(before, function)

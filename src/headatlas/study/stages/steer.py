@@ -43,6 +43,6 @@ def _steer(
         runner, heads, estimated, function, alpha, shuffled,
         random_sets(heads, study.vlm.heads.shape, n, match="layer", rng=settings.seed), settings.n_directions, scorer,
         n_boot=settings.n_bootstrap, seed=settings.seed, split=study.control_split,
-        progress=lambda _, done, total: study.report(f"steer {function}, {scorer}", done, total),
+        progress=lambda _, done, total: study.report(f"steer {study.name_of(function)}, {scorer}", done, total),
     )  # fmt: skip
     return table, tuning
