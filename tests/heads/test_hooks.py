@@ -213,6 +213,14 @@ def test_attention_replaced_after_the_heads_were_found_is_refused(own):
     assert find_heads(own.model).is_current(own.model)
 
 
+@pytest.mark.parametrize("doing", ["edit", "read"])
+def test_an_output_projection_of_two_layers_is_refused(own, doing):
+    layers(own)[0].self_attn.o_proj = layers(own)[1].self_attn.o_proj
+    opened = edit_heads(own.model, own.grid, [zero("L1.H0")]) if doing == "edit" else ZReader(own.grid)
+    with pytest.raises(HeadAtlasError, match=r"of one layer, but is that of .*layers\.0\.self_attn, too"), opened:
+        pass
+
+
 def test_an_output_projection_that_was_taken_out_is_refused(own):
     del layers(own)[0].self_attn._modules["o_proj"]
     with pytest.raises(HeadAtlasError, match=r"o_proj must be the output projection of .*taken out"):

@@ -37,17 +37,23 @@ class Site:
     __repr__ = brief
 
     @property
+    def module_if_there(self) -> nn.Module | None:
+        """As `module`, but None where the attention module has no such part any more."""
+        if self.attention is None:
+            return self.projection
+        module: nn.Module | None = self.attention
+        for part in self.name.removeprefix(f"{self.owner}.").split("."):
+            module = None if module is None else module._modules.get(part)
+        return module
+
+    @property
     def module(self) -> nn.Module:
         """The output projection as it is now: an adapter that replaced it is found here, and takes z as its input.
 
         Raises:
             HeadAtlasError: the attention module has no such part any more.
         """
-        if self.attention is None:
-            return self.projection
-        module: nn.Module | None = self.attention
-        for part in self.name.removeprefix(f"{self.owner}.").split("."):
-            module = None if module is None else module._modules.get(part)
+        module = self.module_if_there
         if module is None:
             raise HeadAtlasError(
                 f"{self.name} must be the output projection of {self.owner}, but was taken out of it after the heads were "

@@ -187,6 +187,14 @@ def _check_grid(grid: HeadGrid, sites: Sequence[Site], root: nn.Module | None) -
                 if any(map(inside, grid.sites))
                 else "the grid belongs to another model; use find_heads(model) of this one"
             )
+    asked = {id(site.module): site for site in sites}
+    for other in grid.sites:
+        site = asked.get(id(other.module_if_there))
+        if site is not None and site != other:
+            raise HeadAtlasError(
+                f"{site.name} must be the output projection of one layer, but is that of {other.owner}, too: what is done at "
+                "one would be done at both; give each layer a copy of its own"
+            )
 
 
 def uncompiled(model: nn.Module | None) -> AbstractContextManager[Any]:
