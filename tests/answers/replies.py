@@ -416,6 +416,21 @@ PLACES = [
 ]
 """Places in a list, words that are crossed out, and "right" as an adverb."""
 
+LISTED = [
+    ("- [ ] left\n- [x] right", LR, "right"),
+    ("\u2610 left\n\u2611 right", LR, "right"),
+    ("(x) left\n( ) right", LR, "left"),
+    ('{"left": false, "right": true}', LR, None),
+    ("left: wrong, right: correct", LR, None),
+    ("A. red cube B. blue ball C. green cone D. gray ring", FOUR, None),
+    ("A. red cube\nB. blue ball\nI choose B.", FOUR, "blue ball"),
+    ("A. left\nB. right\n\nAnswer: B", LR, "right"),
+    ("The answer is B. red cube", FOUR, None),
+    ("The answer is B. The red cube is behind it.", FOUR, "blue ball"),
+    ("The answer is B. Blue ball.", FOUR, "blue ball"),
+]
+"""Lists of the options, ticked, judged or only repeated."""
+
 YES_NO_WHOLE = [
     ("Of course!", "yes"),
     ("Of course not.", "no"),
@@ -452,4 +467,8 @@ NUMBERS_ADDED = [
     ("In image 1 there are 3 dogs", "3"),
     ("On floor 3: 5 dogs", None),
     ("There is one.", "1"),
+    ("3? 4?", None),
+    ("none of the 3", None),
+    ("None of them", "0"),
+    ("2... 3", None),
 ]

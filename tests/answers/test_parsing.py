@@ -5,7 +5,7 @@ import pytest
 from headatlas.answers.parsing import matches, parse
 from headatlas.errors import HeadAtlasError
 
-from .replies import CHOICE_MORE, NUMBER_MORE, NUMBERS_ADDED, PLACES, REASONED, YES_NO_MORE, YES_NO_WHOLE
+from .replies import CHOICE_MORE, LISTED, NUMBER_MORE, NUMBERS_ADDED, PLACES, REASONED, YES_NO_MORE, YES_NO_WHOLE
 
 LR = ("left", "right")
 VERTICAL = ("above", "below")
@@ -448,7 +448,7 @@ def test_yes_and_no_that_are_only_mentioned_are_no_answer(reply, read):
     assert parse(reply, "yes_no") == read
 
 
-@pytest.mark.parametrize(("reply", "options", "answer"), PLACES)
+@pytest.mark.parametrize(("reply", "options", "answer"), PLACES + LISTED)
 def test_places_and_words_that_are_no_direction(reply, options, answer):
     assert parse(reply, "choice", options) == answer
 

@@ -74,6 +74,7 @@ BOUND = re.compile(
 NOT_A_COUNT = re.compile(
     rf"(?:\d(?:st|nd|rd|th)|\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last))\b[\w ]{{0,20}}"
     rf"\bof (?:the )?{AMOUNT}|\bno (?!doubt\b)[a-z]+(?: [a-z]+)?,? but {AMOUNT}"
+    rf"|\bnone of (?:the |these |those |them |its )?{AMOUNT}"
     rf"|^\W*\d+(?:\.\d+)? [-\xf7] \d+(?:\.\d+)?\W*$|^\W*\d{{1,2}}[.)] +{AMOUNT}"
 )
 """A place in a row ("the 3rd of 5"), none of one thing but some of another, a sum without its result, or an item of a list."""

@@ -17,7 +17,7 @@ REASON = re.compile(
 )
 """Why an answer is given: "A, because point B is farther", "A as B is behind"; up to the end of the sentence, or to a word that
 takes it back."""
-_HEDGE = re.compile(r"^[\s,;:.!?-]*(?:or|and|maybe|perhaps|possibly|actually|wait|no|but)\b")
+_HEDGE = re.compile(r"^[\s,;:.!?-]*(?:or|and|maybe|perhaps|possibly|actually|wait|no|but|false|wrong|incorrect)\b")
 
 
 def opening_of(text: str) -> str:
@@ -58,6 +58,7 @@ def by_letter(text: str, options: tuple[str, ...], letters: dict[str, int], digi
         return _agreed(text[start.end() :], int(start[1]) - 1, options, letters)
     if not letters:
         return None
+    text = _without_list(text, options, letters)
     listed = [m for m in _TWO_LETTERS.finditer(text) if len(set(re.findall(r"\b[a-z]\b", m[0])) & set(letters)) > 1]
     if listed:
         return ""
@@ -87,6 +88,13 @@ def by_letter(text: str, options: tuple[str, ...], letters: dict[str, int], digi
         other = len(options) == 2 and len(denied) == 1 and not named_options(rest, options, letters)
         return options[1 - denied.pop()] if other else None
     return _agreed(REASON.sub("", rest), chosen.pop(), options, letters)
+
+
+def _without_list(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str:
+    """The text without the options, where it repeats several of them with their letters ("A. left B. right")."""
+    items = [rf"(?<![\w'-])\(?{letter}[.):]\s*{re.escape(options[i])}(?!\w)" for letter, i in letters.items()]
+    found = [item for item in items if re.search(item, text)]
+    return re.sub("|".join(found), " ", text) if len(found) > 1 else text
 
 
 _PLACE = re.compile(

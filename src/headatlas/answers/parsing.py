@@ -181,7 +181,8 @@ def _find(said: str, answer_type: str, options: tuple[str, ...], letters: dict[s
             return None
         found = exact_option(clause, options) or read(clause, options, letters)
         if found is not None:
-            return found
+            named = exact_option(_sentence(clauses[-1][1][len(clause) :].lstrip(" .")), options)
+            return found if named in (None, found) or found not in options else None  # "The answer is B. left"
     if _REFUSAL.search(said):
         return None
     found = read(_IDIOM.sub("", said), options, letters)
@@ -305,7 +306,7 @@ def _number(text: str, options: tuple[str, ...], letters: dict[str, int]) -> str
     outside = re.sub(r"\([^)]*\)", " ", text)
     opening = opening_of(text)
     rest = text[len(opening) :].lstrip()
-    after = rest.lstrip(" ,;:")
+    after = rest.lstrip(" ,;:?\u2026") if not opening.endswith(".") else rest.lstrip(" .")
     # "2, 5", "one, two" and "3 dogs, 2 cats" give two numbers; "3 dogs, one red" gives one and divides it.
     follows = numbers(after.split()[0] if after and len(opening.split()) == 1 else after[:1])
     if follows and not (rest.startswith(": ") and _COUNTED.search(opening)):  # "3 dogs: 1 brown, 2 black"

@@ -52,7 +52,10 @@ _CONTRACTIONS = (("can't", "can not"), ("cannot", "can not"), ("won't", "will no
 
 def plain(text: str) -> str:
     """Lower-case text without thoughts, tags, markdown, quotes or contractions; sentence punctuation and newlines stay."""
-    text = _UNSEEN.sub("", without_thoughts(text) or "")
+    text = without_thoughts(text) or ""
+    if _CHECKED.search(text):
+        text = _CHECKED.sub("", _UNCHECKED.sub("", text))
+    text = _UNSEEN.sub("", text)
     text = unicodedata.normalize("NFKC", _VULGAR.sub(r" \g<0>", text)).replace("\u2044", "/")
     text = _ANSWER_TAG.sub(r" the answer is \2\n", text)
     text = re.sub(r"<\s*([A-Za-z])\s*>", r"(\1)", _EMPHASIS.sub(r" \2 ", _SPECIAL.sub(" ", text)))
@@ -255,6 +258,9 @@ _ADDED_AFTER = re.compile(
 """What makes `one` a number: "one dog and two cats"."""
 _BOXED = re.compile(r"(\b(?:not|than|instead of)\s+)?\\f?boxed?\s*\{([^{}]*)\}", re.IGNORECASE)
 """LaTeX's box around an answer; the last one counts, so each ends its line. One that is denied is none."""
+_CHECKED = re.compile(r"^[ \t]*[-*+]?[ \t]*(?:\[[xX]\]|\([xX]\)|\u2611)[ \t]+", re.MULTILINE)
+_UNCHECKED = re.compile(r"^[ \t]*[-*+]?[ \t]*(?:\[ ?\]|\( ?\)|\u2610)[ \t]+.*$", re.MULTILINE)
+"""Lines of a list with boxes to tick: "- [x] left"."""
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<>\n]{1,200}</\1>", re.IGNORECASE)
 _ANSWER_TAG = re.compile(
     r"<\s*(answer|final_answer|conclusion|response|output)\s*>\s*(.*?)\s*(?:</\s*\1\s*>|$)", re.DOTALL | re.IGNORECASE
