@@ -108,3 +108,10 @@ def test_damaged_questions_are_not_read(tiny_vlm, data, tiny_questions, tmp_path
         Study(given(data), out, vlm=tiny_vlm).data  # noqa: B018
     assert run_stage(study(out, tiny_vlm, data), "data")
     assert Study(given(data), out, vlm=tiny_vlm).data.fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize(("one_task", "name"), [(True, "this task"), (False, "spatial_perception")])
+def test_messages_name_a_function_only_where_questions_do(one_task, name):
+    study = object.__new__(Study)
+    study.one_task = one_task  # in place of the cached property
+    assert study.name_of("spatial_perception") == name

@@ -12,6 +12,7 @@ from headatlas.heads import HeadSet, mean, scale, steer
 from headatlas.vlm import HeadRecipe, evaluate, load_vlm
 from headatlas.vlm.model import VLM
 from headatlas.vlm.saving import require_own, require_plain
+from headatlas.vlm.surgery import scaled_output
 
 
 @pytest.fixture
@@ -94,6 +95,8 @@ def test_a_weight_of_two_layers_is_not_changed_for_one(own, tmp_path):
     for write in (recipe.merge, recipe.export_peft):
         with pytest.raises(HeadAtlasError, match="are one weight, and a change of one would change the other"):
             write(own, tmp_path / "made")
+    with pytest.raises(HeadAtlasError, match="are one weight"), scaled_output(own, "L1.H0", 0.05):
+        pass
     require_own(own.model, [own.model.get_input_embeddings().weight])
 
 

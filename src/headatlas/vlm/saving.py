@@ -33,6 +33,6 @@ def require_own(model: Any, changed: Iterable[Tensor]) -> None:
         names = by_id.get(id(tensor), [])
         if len(names) > 1:
             raise HeadAtlasError(
-                f"{names[0]} and {names[1]} are one weight, and a change of one would change the other: use the recipe with "
-                "load_vlm"
+                f"{names[0]} and {names[1]} are one weight, and a change of one would change the other: give each "
+                "layer a weight of its own, or use a recipe with load_vlm"
             )

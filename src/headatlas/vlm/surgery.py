@@ -21,6 +21,7 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, Site
 from headatlas.heads.address import Heads, as_heads
 from headatlas.vlm.model import VLM
+from headatlas.vlm.saving import require_own
 
 
 @torch.no_grad()
@@ -45,10 +46,10 @@ def scale_output(vlm: VLM, heads: Heads, factor: float) -> None:
     for head in chosen:
         if head.tower != "L" or head.layer not in sites or head.head >= sites[head.layer].n_heads:
             raise HeadAtlasError(f"heads must be in the language model's grid of {vlm.heads.shape}, got {head}")
-        _weight(sites[head.layer])  # all errors are raised before the first change
+        _weight(vlm, sites[head.layer])  # all errors are raised before the first change
     for head in chosen:
         site = sites[head.layer]
-        _weight(site)[:, head.head * site.d_head : (head.head + 1) * site.d_head] *= factor
+        _weight(vlm, site)[:, head.head * site.d_head : (head.head + 1) * site.d_head] *= factor
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def scaled_output(vlm: VLM, heads: Heads, factor: float) -> Iterator[None]:
         HeadAtlasError: as `scale_output`.
     """
     layers = {head.layer for head in as_heads(heads)}
-    saved = {site.layer: _weight(site).detach().clone() for site in vlm.heads.tower("L") if site.layer in layers}
+    saved = {site.layer: _weight(vlm, site).detach().clone() for site in vlm.heads.tower("L") if site.layer in layers}
     try:
         scale_output(vlm, heads, factor)
         yield
@@ -67,7 +68,7 @@ def scaled_output(vlm: VLM, heads: Heads, factor: float) -> Iterator[None]:
         with torch.no_grad():
             for site in vlm.heads.tower("L"):
                 if site.layer in saved:
-                    _weight(site).copy_(saved[site.layer])
+                    _weight(vlm, site).copy_(saved[site.layer])
 
 
 @torch.no_grad()
@@ -104,7 +105,7 @@ def permute_heads(vlm: VLM, layer: int, order: Sequence[int]) -> None:
         _reorder(linear.weight, heads)
         if linear.bias is not None:
             _reorder(linear.bias, heads)
-    weight = _weight(site)
+    weight = _weight(vlm, site)
     weight.copy_(weight.unflatten(1, (site.n_heads, -1))[:, list(order)].flatten(1))
 
 
@@ -137,7 +138,7 @@ def copy_head(vlm: VLM, source: Head, target: Head, strength: float = 1.0) -> No
         raise HeadAtlasError(
             f"{source} and {target} must share a key-value head (each belongs to {size} heads that stand together)"
         )
-    weight = _weight(site)
+    weight = _weight(vlm, site)
     for linear in (query,) if size > 1 else (query, key, value):
         for tensor in (linear.weight, linear.bias):
             if tensor is not None:
@@ -186,7 +187,7 @@ def _reorder(tensor: Tensor, order: Sequence[int]) -> None:
     tensor.copy_(tensor.unflatten(0, (len(order), -1))[list(order)].flatten(0, 1))
 
 
-def _weight(site: Site) -> Tensor:
+def _weight(vlm: VLM, site: Site) -> Tensor:
     """The output projection's weight [d_model, H D]."""
     module = site.module
     if (
@@ -202,4 +203,5 @@ def _weight(site: Site) -> Tensor:
         raise HeadAtlasError(
             f"{site.name}: surgery needs weights in memory, got offloaded ones; load the model onto one device"
         )
+    require_own(vlm.model, [module.weight])
     return module.weight
