@@ -42,6 +42,8 @@ def test_a_world_is_planted_verified_and_graded(tiny_vlm_dir, tmp_path):
         headatlas("reference", "plant", tiny_vlm_dir, *options)
     with pytest.raises(HeadAtlasError, match="leave out --layout, --work and --steps"):
         headatlas("reference", "plant", world, "--copies", "1", "--steps", "2", "--out", tmp_path / "copied")
+    with pytest.raises(HeadAtlasError, match="--role is of copies"):
+        headatlas("reference", "plant", world, "--role", "distributed", "--out", tmp_path / "copied")
     with pytest.raises(HeadAtlasError, match="no function of world is carried by one head"):
         headatlas("reference", "plant", world, "--copies", "1", "--out", tmp_path / "copied")
     cheap = ("--scorers", "linear,random", "--n", "40")

@@ -9,7 +9,8 @@ import headatlas as ha
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.scenes.build import symbolic
-from headatlas.truth import copy_heads, load_world
+from headatlas.truth import copies as copies_of
+from headatlas.truth import copy_heads, interlock, load_world
 from headatlas.truth.copies import Copies, plan
 from headatlas.vlm import evaluate
 
@@ -74,6 +75,45 @@ def test_the_world_is_the_planted_one_with_copies_and_its_truth_is_verified(worl
         torch.testing.assert_close(
             torch.tensor(evaluate(copied, questions)["logprob"].to_numpy()), wanted, atol=1e-3, rtol=1e-3
         )
+
+
+def test_distributed_copies_write_together_what_the_original_wrote_and_none_can_be_spared(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(copies_of, "TRIED", 16)
+    monkeypatch.setattr(interlock, "STRENGTHS", (2.0,))
+    monkeypatch.setattr(interlock, "DRAWS", 1)
+    made = copy_heads(world.folder, tmp_path / "copied", 1, n_verify=40, role="distributed")
+    copies = plan(world, ha.load_vlm(world.path, device="cpu"), 1)
+    verified = {
+        one.function: one for one in made.verified
+    }  # of the planted world, one more function was to be distributed
+    for one in copies:
+        assert verified[one.function].heads == tuple(map(str, one.heads))
+        assert verified[one.function].wished == "distributed"
+    card = (made.path / "README.md").read_text()
+    assert "none of them can be spared" in card
+    assert "--copies SEED --role distributed" in card
+    vlm, copied = ha.load_vlm(world.path, device="cpu"), ha.load_vlm(made.path, device="cpu")
+    questions = [one.rendered() for one in symbolic(4, "E", 9)]
+    with vlm.edit(ha.zero([head for one in copies for head in one.into])):
+        wanted = torch.tensor(evaluate(vlm, questions)["logprob"].to_numpy())
+    got = torch.tensor(evaluate(copied, questions)["logprob"].to_numpy())
+    torch.testing.assert_close(got, wanted, atol=2e-3, rtol=2e-3)
+    for one in copies:
+        for head in one.heads:
+            with copied.edit(ha.zero([head])):
+                without = torch.tensor(evaluate(copied, questions)["logprob"].to_numpy())
+            assert (without - wanted).abs().max() > 0.1
+    with pytest.raises(HeadAtlasError, match=r"role must be redundant or distributed, got 'single'"):
+        copy_heads(world.folder, tmp_path / "other", role="single")
+
+
+def test_parts_add_up_to_the_identity():
+    parts = interlock.parts_of(3, 16, 1.5, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(parts.sum(0), torch.eye(16, dtype=torch.float64))
+    assert all((part - torch.eye(16) / 3).norm() > 1 for part in parts)
+    torch.testing.assert_close(
+        interlock.parts_of(2, 4, 0.0, torch.Generator())[0], torch.eye(4, dtype=torch.float64) / 2
+    )
 
 
 def test_heads_are_sorted():

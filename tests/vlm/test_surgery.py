@@ -8,7 +8,7 @@ import headatlas as ha
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head
 from headatlas.vlm import conversation, read
-from headatlas.vlm.surgery import copy_head, key_value_group, permute_heads, scale_output, scaled_output
+from headatlas.vlm.surgery import copy_head, key_value_group, mix_output, permute_heads, scale_output, scaled_output
 
 
 @pytest.fixture
@@ -134,3 +134,21 @@ def test_what_each_head_has_besides_its_projections_is_not_forgotten(vlm):
         copy_head(vlm, Head(0, 0), Head(0, 1))
     with pytest.raises(HeadAtlasError, match="sinks may be of its own for each"):
         permute_heads(vlm, 0, range(site.n_heads))
+
+
+def test_a_mixed_output_is_what_the_mixed_z_would_have_written(vlm, tiny_questions):
+    head, site = Head(1, 2), vlm.heads.tower("L")[1]
+    matrix = torch.randn(site.d_head, site.d_head, generator=torch.Generator().manual_seed(0))
+    before, wanted = logprobs(vlm, tiny_questions), site.module.weight.detach().clone()
+    wanted[:, 2 * site.d_head : 3 * site.d_head] @= matrix
+    mix_output(vlm, head, torch.eye(site.d_head))
+    assert torch.equal(logprobs(vlm, tiny_questions), before)
+    mix_output(vlm, head, matrix)
+    torch.testing.assert_close(site.module.weight, torch.nn.Parameter(wanted))
+    mix_output(vlm, head, torch.linalg.inv(matrix.double()))
+    torch.testing.assert_close(logprobs(vlm, tiny_questions), before, atol=1e-3, rtol=1e-3)
+    for wrong in (torch.eye(site.d_head + 1), torch.full((site.d_head, site.d_head), torch.nan)):
+        with pytest.raises(HeadAtlasError, match=f"matrix must be finite and {site.d_head} x {site.d_head}"):
+            mix_output(vlm, head, wrong)
+    with pytest.raises(HeadAtlasError, match="language model's grid"):
+        mix_output(vlm, Head(99, 0), matrix)

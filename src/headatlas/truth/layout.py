@@ -19,9 +19,9 @@ from headatlas.heads import Head
 from headatlas.storage import read_regular
 
 Role = Literal["single", "redundant", "distributed"]
-ROLE_SIZES: dict[Role, tuple[int, ...]] = {"single": (1,), "redundant": (2, 3), "distributed": (3,)}
+ROLE_SIZES: dict[Role, tuple[int, ...]] = {"single": (1,), "redundant": (2, 3), "distributed": (3, 2)}
 """How many heads each role may have. `single`: one head does it. `redundant`: some of them are enough. `distributed`: all are
-needed. A drawn layout has the smallest number."""
+needed. A drawn layout has the first number."""
 
 
 @dataclass(frozen=True)

@@ -99,11 +99,11 @@ def verify(
     answers = list(runner.run_many(conditions, "E"))
     keys = [("", "")] + [(fill, " ".join(map(str, subset))) for fill in fills for subset in subsets]
     table = pd.concat(
-        [_accuracies(part).assign(fill=fill, heads=heads) for (fill, heads), part in zip(keys, answers, strict=True)],
+        [accuracies(part).assign(fill=fill, heads=heads) for (fill, heads), part in zip(keys, answers, strict=True)],
         ignore_index=True,
     )
     say("answering without pictures")
-    blind = _accuracies(evaluate(vlm, list(data.split("E")), arm=_without_image)).set_index("function")["accuracy"]
+    blind = accuracies(evaluate(vlm, list(data.split("E")), arm=_without_image)).set_index("function")["accuracy"]
     chance = _chance(list(data.split("E")))
     intact = table[table["heads"] == ""].set_index("function")["accuracy"]
     floors = {name: floor_of(float(intact[name]), float(blind[name]), chance[name]) for name in intact.index}
@@ -183,7 +183,8 @@ def _subsets(plant: Plant) -> list[tuple[Head, ...]]:
     return [subset for size in range(1, len(plant.heads) + 1) for subset in combinations(plant.heads, size)]
 
 
-def _accuracies(answers: pd.DataFrame) -> pd.DataFrame:
+def accuracies(answers: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy (0..1) and number of steps (n) of each function in an answers table."""
     accuracy = answers.groupby("function")["correct"].agg(["mean", "size"]).reset_index()
     return accuracy.rename(columns={"mean": "accuracy", "size": "n"})
 

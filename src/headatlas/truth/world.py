@@ -27,7 +27,7 @@ from headatlas.reference.build import save
 from headatlas.scenes.build import build
 from headatlas.scoring.null import permutation
 from headatlas.storage import check_out_folder, read_regular
-from headatlas.truth.layout import Layout
+from headatlas.truth.layout import Layout, Role
 from headatlas.truth.plant import Planter, PlantRecipe
 from headatlas.truth.verify import ALSO, CARRIES, NEAR, SHARE, SPARED, Verified, verify
 from headatlas.vlm import VLM, load_vlm
@@ -155,9 +155,9 @@ def finish(
     out: Path,
     n_verify: int = 400,
     say: Callable[[str], None] = lambda line: None,
-    copied: bool = False,
+    copied: Role | None = None,
 ) -> World:
-    """Verify a planted model and write the world's folder; see `plant`, or `truth.copies` if its heads were copied."""
+    """Verify a planted model and write the world's folder; see `plant`, or `truth.copies` if heads were `copied` to a role."""
     verified, table = verify(vlm, layout, CogVSR.from_questions(build(n_verify, VERIFY_SEED)), say)
     part = out.with_name(out.name + ".part")
     part.mkdir(parents=True, exist_ok=True)
@@ -171,8 +171,8 @@ def finish(
     return load_world(out)
 
 
-def card(base: str, layout: Layout, verified: tuple[Verified, ...], copied: bool = False) -> str:
-    """The world's card, Markdown."""
+def card(base: str, layout: Layout, verified: tuple[Verified, ...], copied: Role | None = None) -> str:
+    """The world's card, Markdown; `copied` as in `finish`."""
     text = (Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8")
     template = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False).from_string(text)
     return template.render(

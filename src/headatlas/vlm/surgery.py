@@ -6,6 +6,7 @@
 * `scale_output(..., 0.0)`: make *distractors*, whose z can still be decoded but has no effect at all.
 * `permute_heads`: put the heads of a layer in another order. A scorer's map must be permuted with them.
 * `copy_head`: let a head compute and write what another head of its layer does.
+* `mix_output`: let a head write a linear function of its z.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from headatlas.errors import HeadAtlasError
@@ -146,6 +148,29 @@ def copy_head(vlm: VLM, source: Head, target: Head, strength: float = 1.0) -> No
                 rows[target.head] = rows[source.head]
     columns = weight.unflatten(1, (site.n_heads, -1))
     columns[:, target.head] = strength * columns[:, source.head]
+
+
+@torch.no_grad()
+def mix_output(vlm: VLM, head: Head, matrix: Float[Tensor, "D D"]) -> None:
+    """Let a head write what it would write if its z were `matrix` times its z, in place; its z is unchanged.
+
+    Args:
+        vlm: the model; its weights change.
+        head: a head of the language model.
+        matrix: finite, of the size of z.
+
+    Raises:
+        HeadAtlasError: no such head, a matrix that is not finite or of another size, or an output projection that is not a plain
+            linear layer.
+    """
+    site = next((site for site in vlm.heads.tower("L") if site.layer == head.layer), None)
+    if site is None or head.tower != "L" or head.head >= site.n_heads:
+        raise HeadAtlasError(f"head must be in the language model's grid of {vlm.heads.shape}, got {head}")
+    size = site.d_head
+    if matrix.shape != (size, size) or not bool(torch.isfinite(matrix).all()):
+        raise HeadAtlasError(f"matrix must be finite and {size} x {size}, got {tuple(matrix.shape)}")
+    columns = _weight(site)[:, head.head * size : (head.head + 1) * size]
+    columns.copy_((columns.double() @ matrix.to(columns.device).double()).to(columns.dtype))
 
 
 def key_value_group(vlm: VLM, head: Head) -> list[Head]:

@@ -170,9 +170,15 @@ def plant_command(
         typer.Option(
             min=0,
             help="Do not train: copy the heads of a planted world into idle heads that this seed draws, so that they stand in "
-            "for each other.",
+            "for each other, or need each other (--role).",
         ),
     ] = None,
+    role: Annotated[
+        str,
+        typer.Option(
+            help="With --copies: redundant (the copies stand in for each other) or distributed (none can be spared)."
+        ),
+    ] = "redundant",
     work: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and log. [default: the folder of --out with .work added]")
     ] = None,
@@ -202,8 +208,10 @@ def plant_command(
     if copies is not None:
         if layout is not None or work is not None or steps is not None:
             raise HeadAtlasError("--copies trains nothing: leave out --layout, --work and --steps")
-        print(copy_heads(base, out, copies, questions, _say))
+        print(copy_heads(base, out, copies, questions, _say, role))
         return
+    if role != "redundant":
+        raise HeadAtlasError("--role is of copies: give --copies SEED too")
     layout = layout or "1"
     drawn = layout.isdecimal()
     chosen = Layout.drawn(int(layout), load_vlm(base).heads.shape) if drawn else Layout.load(layout)
