@@ -32,7 +32,7 @@ def losses(removed, louder=frozenset()):
     return table(loss - 0.3 * (IDLE in louder))
 
 
-def answers(runner, conditions, scope="all"):
+def answers(runner, conditions, scope="all", split="S"):
     """As `latent_heads.answers`: means remove a head, factors above 1 make it louder."""
     tables = []
     for edits in conditions:
@@ -87,9 +87,43 @@ def test_only_an_idle_head_that_a_method_recruits_is_latent(inputs):
     assert max(row["group_effect"] for row in both) == pytest.approx(0.4, abs=0.02)
 
 
-def test_without_a_method_none_is_latent_and_a_good_twin_leaves_none(inputs):
+def test_without_a_method_an_idle_head_is_tried_at_factors_of_its_own(inputs, monkeypatch):
+    """The factor is chosen on split P, what it does is measured on split S."""
+    seen = []
+
+    def by_factor(gain):
+        def answer(runner, conditions, scope="all", split="S"):
+            factors = [{h: e.factor for e in edits for h in e.heads if e.name != "mean"} for edits in conditions]
+            seen.extend((split, one[IDLE]) for one in factors if IDLE in one)
+            plain = answers(runner, [[e for e in edits if e.name == "mean"] for edits in conditions])
+            return [
+                t.assign(logprob=t["logprob"] + gain(split, one.get(IDLE, 1.0)))
+                for t, one in zip(plain, factors, strict=True)
+            ]
+
+        monkeypatch.setattr(latent_heads, "answers", answer)
+        rows = latent_table(LatentInputs(**{**vars(inputs), "methods": {}}))
+        return rows[(rows["layer"] == IDLE.layer) & (rows["head"] == IDLE.head)].iloc[0]
+
+    row = by_factor(lambda split, factor: 0.3 * (factor == 64))
+    assert row["latent"]
+    assert row["recruited_by"] == "louder"
+    assert row["recruited_effect"] == pytest.approx(0.3, abs=0.01)
+    assert row["p_recruited"] < 0.05
+    assert seen == [("P", 4.0), ("P", 16.0), ("P", 64.0), ("P", 256.0), ("S", 64.0)]
+    assert not by_factor(lambda split, factor: 0.3 * (factor == (64 if split == "P" else 256)))["latent"]
+    assert not by_factor(lambda split, factor: 0.04 * (factor > 1))["latent"], "less than the limit of no effect"
+    assert not by_factor(lambda split, factor: -0.3 * (factor > 1))["latent"]
+
+
+def test_where_nothing_recruits_none_is_latent_and_a_good_twin_leaves_none(inputs, monkeypatch):
+    def as_without_factors(runner, conditions, scope="all", split="S"):
+        return answers(runner, [[edit for edit in edits if edit.name == "mean"] for edits in conditions])
+
     none = LatentInputs(**{**vars(inputs), "methods": {}})
-    assert not latent_table(none)["latent"].any()
+    with monkeypatch.context() as changed:
+        changed.setattr(latent_heads, "answers", as_without_factors)
+        assert not latent_table(none)["latent"].any()
     twin = Scores("linear", np.full((8, 2, 2), 0.35))
     rows = latent_table(LatentInputs(**{**vars(inputs), "twin": twin}))
     assert rows[["layer", "head"]].to_numpy().tolist() == [[0, 0]], (

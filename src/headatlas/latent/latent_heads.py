@@ -9,6 +9,10 @@ Recruitment is measured on split S too. A method recruits a head if acting on it
 more than delta (one-sided, scenes resampled, Benjamini-Hochberg over heads): either with the method in force on all its
 other heads, or on none of them. The second finds heads that do the same work as others which the method recruits too. For
 methods that cannot leave out a head (`lora`), the head is removed with the method in force instead.
+
+A method that is fitted by gradient does not find a head that is so faint that a little more of it changes nothing. So an idle
+head that no method recruits is also tried by itself at each of the factors `LOUDER`; the best one on split P is tested on split
+S.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from headatlas.activations import capture
 from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import SPATIAL, check_function
 from headatlas.errors import HeadAtlasError
-from headatlas.heads import Edit, Head, HeadSet
+from headatlas.heads import Edit, Head, HeadSet, scale
 from headatlas.intervention import Condition, Runner
 from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
@@ -38,6 +42,9 @@ from headatlas.scoring.base import Scores, ScoringInputs, function_index, labels
 from headatlas.scoring.linear import linear
 from headatlas.vlm import VLM, evaluate, untrained_twin
 from headatlas.vlm.recipe import HeadRecipe
+
+LOUDER = (4.0, 16.0, 64.0, 256.0)
+"""Factors at which idle heads that no method recruits are tried."""
 
 Losses = Callable[[HeadSet], pd.DataFrame]
 """The answers table of split S with some heads removed; of the unchanged model for the empty set."""
@@ -51,7 +58,7 @@ class LatentInputs:
     """Inputs of `latent_table`.
 
     Attributes:
-        vlm, data: model and questions; split S is used.
+        vlm, data: model and questions; split S is used, and split P to choose factors.
         decodable: scores of the linear probe, with p-values.
         effect: scores of exact single-head ablation, with per-step values, in nats.
         means: mean z of every head over split P, which replaces the z of removed heads.
@@ -95,13 +102,14 @@ def latent_table(inputs: LatentInputs) -> pd.DataFrame:
     parts = [_of_function(inputs, function, losses) for function in inputs.functions]
     table = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_OWN)], ignore_index=True)
     _recruit(inputs, table, runner)
+    _make_louder(inputs, table, runner)
     table["latent"] = table["idle"].astype(bool) & (table["recruited_by"] != "")
     return table[list(RESULTS["latent"].names)]
 
 
-def answers(runner: Runner, edits: Sequence[Sequence[Any]], scope: str = "all") -> list[pd.DataFrame]:
-    """Answers tables of split S under each list of edits; those that the runner knows are not computed again."""
-    return list(runner.run_many([Condition(f"condition {i}", tuple(e), scope) for i, e in enumerate(edits)], "S"))
+def answers(runner: Runner, edits: Sequence[Sequence[Any]], scope: str = "all", split: str = "S") -> list[pd.DataFrame]:
+    """Answers tables of a split under each list of edits; those that the runner knows are not computed again."""
+    return list(runner.run_many([Condition(f"condition {i}", tuple(e), scope) for i, e in enumerate(edits)], split))
 
 
 _OWN = [name for name in RESULTS["latent"].names if name != "latent"]
@@ -185,6 +193,33 @@ def _recruit(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
             risen = found[i][0] > np.nan_to_num(table.at[row, "recruited_effect"], nan=-np.inf)
             if q[i] <= LEVEL and risen:
                 table.loc[row, ["recruited_by", "recruited_effect", "p_recruited"]] = [name, *found[i]]
+
+
+def _make_louder(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
+    """Fill in the third condition for idle heads that no method recruits: what each does at a factor of its own."""
+    tried = table[table["idle"].astype(bool) & (table["recruited_by"] == "")]
+    heads = sorted({Head(int(layer), int(h)) for layer, h in zip(tried["layer"], tried["head"], strict=True)})
+    if not heads:
+        return
+    edits = [[scale(HeadSet((head,)), factor)] for head in heads for factor in LOUDER]
+    bare, *louder = answers(runner, [[], *edits], split="P")
+    best = []  # of each row, the edit that helps most on split P
+    for _, row in tried.iterrows():
+        first = len(LOUDER) * heads.index(Head(int(row["layer"]), int(row["head"])))
+        own = [float(_lost(one, bare, row["function"])[0].mean()) for one in louder[first : first + len(LOUDER)]]
+        best.append(first + int(np.argmax(own)) if max(own) > DELTA["logprob"] else None)
+    chosen = sorted({i for i in best if i is not None})
+    bare, *louder = answers(runner, [[], *(edits[i] for i in chosen)])
+    found = [
+        (float("nan"), 1.0)
+        if i is None
+        else recruited([(bare, louder[chosen.index(i)])], row["function"], inputs.n_boot)
+        for i, (_, row) in zip(best, tried.iterrows(), strict=True)
+    ]
+    q = stats.benjamini_hochberg(np.array([p for _, p in found]))
+    for index, number, pair in zip(tried.index, q, found, strict=True):
+        if number <= LEVEL:
+            table.loc[index, ["recruited_by", "recruited_effect", "p_recruited"]] = ["louder", *pair]
 
 
 def _recipe(method: Any, vlm: VLM) -> HeadRecipe | None:

@@ -104,7 +104,8 @@ add(
     Column("group", "text", "the heads that can be removed together without effect, as `L0.H1 L2.H3`", gaps=True),
     Column("group_effect", "number", "what the steps lose without this head and the group together", "nats or share", gaps=True),
     Column("p_group", "p", "equivalence test that this lies within the limit of no effect", gaps=True),
-    Column("recruited_by", "text", "the method that gives the head an effect; empty for none", gaps=True),
+    Column("recruited_by", "text", "the method that gives the head an effect; `louder` if only a factor of its own does, which "
+           "was chosen on split P; empty for none", gaps=True),
     Column("recruited_effect", "number", "what the steps gain because that method acts on the head: with its other heads in "
            "force or without them, whichever is more", "nats", gaps=True),
     Column("p_recruited", "p", "one-sided p that this is not above the limit of no effect", gaps=True),
