@@ -32,6 +32,13 @@ def test_one_head_of_a_pair_took_the_job():
     assert (found.role, found.minimal) == ("single", (("L4.H1",),))
 
 
+def test_a_planted_head_that_does_less_than_another_is_needed_too():
+    own = {"L4.H1": 0.3, "L4.H2": 0.6, "L5.H0": 0.9, "L4.H1 L4.H2": 0.29, "L4.H1 L5.H0": 0.3, "L4.H2 L5.H0": 0.6}
+    own["L4.H1 L4.H2 L5.H0"] = 0.29
+    found = judge(Plant(F, "distributed", (A, B, C)), table(own), floor=0.28)
+    assert (found.minimal, found.also) == ((("L4.H1",),), ("L4.H2",))
+
+
 def test_redundant():
     own = {"L4.H1": 0.93, "L4.H2": 0.94, "L4.H1 L4.H2": 0.3}
     found = judge(Plant(F, "redundant", (A, B)), table(own), floor=0.28)

@@ -39,7 +39,7 @@ class Verified:
         role: what the subsets show: `single`, `redundant`, `distributed`, `partial` (the role is not clear) or `failed` (the set
             does not carry the function).
         minimal: the smallest subsets that do at least `SHARE` of the damage, in the layout's order.
-        also: heads outside the set whose removal alone takes `ALSO` or more, with both fills.
+        also: heads outside these subsets whose removal alone takes `ALSO` or more, with both fills.
         intact, floor: accuracy of the intact model, and with the function destroyed.
         carried: share of the way from `intact` to `floor` that removing the set takes, the smaller of both fills.
         necessary: whether the function falls to within `NEAR` of the floor, with both fills.
@@ -136,8 +136,9 @@ def judge(plant: Plant, table: pd.DataFrame, floor: float, fills: tuple[str, ...
     minimal = tuple(s for s in doing if not any(set(other) < set(s) for other in doing))
     carried = min(damage.values()) / (own - floor) if own > floor + NEAR else 0.0
     role = _role(plant, minimal) if carried >= CARRIES else "failed"
+    in_subsets = {head for subset in minimal for head in subset}
     also = [
-        head for head in _singles(table) if head not in plant.heads and _takes(table, head, plant.function, own, fills)
+        head for head in _singles(table) if head not in in_subsets and _takes(table, head, plant.function, own, fills)
     ]
     rows = table[(table["heads"] == "") & (table["function"] == plant.function)]
     return Verified(
