@@ -9,8 +9,9 @@ from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet, scale
 from headatlas.intervention import Runner
 from headatlas.latent import LatentInputs, latent_heads, latent_table
-from headatlas.latent.latent_heads import acted_on, recruited, removable_group
+from headatlas.latent.latent_heads import acted_on, recruited
 from headatlas.latent.methods.gain import Gain
+from headatlas.latent.removable import added_loss, removable_group
 from headatlas.results import validate
 from headatlas.scoring import PerSample, Scores
 from headatlas.vlm import VLM
@@ -131,10 +132,28 @@ def test_where_nothing_recruits_none_is_latent_and_a_good_twin_leaves_none(input
     )
 
 
-def test_the_group_is_the_longest_that_can_go_together():
+def test_the_group_holds_one_of_two_that_stand_in_for_each_other():
     heads = [IDLE, REDUNDANT, BACKUP, USED]
-    assert removable_group(heads, losses, SPATIAL, 0.05) == HeadSet([IDLE, REDUNDANT])
+    group = removable_group(heads, losses, SPATIAL, 0.05)
+    assert group == HeadSet([IDLE, REDUNDANT])
     assert removable_group([USED], losses, SPATIAL, 0.05) == HeadSet(())
+    assert added_loss(losses, [BACKUP], group, SPATIAL, 0.05) == pytest.approx((0.4, 1.0), abs=0.01)
+    assert added_loss(losses, [REDUNDANT], group, SPATIAL, 0.05) == pytest.approx((0.0, 0.0), abs=0.02)
+
+
+def test_what_many_idle_heads_do_together_is_not_held_against_one_of_them():
+    """Each of twenty heads changes the answers at random; together they change them so much that no test of all can be passed."""
+    heads, rng = [Head(0, number) for number in range(20)], np.random.default_rng(0)
+    noise = {head: 0.08 * rng.normal(size=80) for head in heads}
+
+    def noisy(removed):
+        return table(sum((noise.get(head, 0.3) for head in removed), np.zeros(80)))
+
+    group = removable_group([*heads, USED], noisy, SPATIAL, 0.05)
+    assert group == HeadSet(heads)
+    assert added_loss(noisy, heads, (), SPATIAL, 0.05)[1] > 0.05, "all at once"
+    assert all(added_loss(noisy, [head], group, SPATIAL, 0.05)[1] < 0.05 for head in heads)
+    assert added_loss(noisy, [USED], group, SPATIAL, 0.05)[1] > 0.95
 
 
 def test_scores_that_cannot_be_compared_are_refused(inputs):

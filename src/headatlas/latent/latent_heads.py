@@ -1,9 +1,8 @@
 """Find latent heads. A head is latent if three conditions hold: the function is decodable from it above the null and the
 untrained twin; removing it has no effect, alone and with its group; and a method *recruits* it, that is, gives it an effect.
 
-The group of a function's idle heads is the largest set of them, the least effective first, that can be removed
-together while the loss stays within +-delta of zero (found by bisection on split S). A head that can be removed alone
-but not with the group is redundant, not latent.
+The group of a function's idle heads are those that can be removed together (`latent.removable`, on split S). A head that can be
+removed alone, but whose removal matters once the rest of the group is gone, is redundant, not latent.
 
 Recruitment is measured on split S too. A method recruits a head if acting on it makes the function's answers likelier by
 more than delta (one-sided, scenes resampled, Benjamini-Hochberg over heads): either with the method in force on all its
@@ -23,31 +22,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from headatlas import stats
 from headatlas.activations import capture
-from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import SPATIAL, check_function
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Edit, Head, HeadSet, scale
 from headatlas.intervention import Condition, Runner
-from headatlas.intervention.effects import check_paired
 from headatlas.intervention.operations import Means, ablate, mean_z
 from headatlas.latent.idle import DELTA, LEVEL, decodable_mask, equivalence_p
 from headatlas.latent.methods.base import Method
+from headatlas.latent.removable import Losses, added_loss, lost, removable_group
 from headatlas.printing import brief
 from headatlas.results import RESULTS
-from headatlas.scoring.base import Scores, ScoringInputs, function_index, labels_of
+from headatlas.scoring.base import Scores, ScoringInputs, function_index
 from headatlas.scoring.linear import linear
 from headatlas.vlm import VLM, evaluate, untrained_twin
 from headatlas.vlm.recipe import HeadRecipe
 
 LOUDER = (4.0, 16.0, 64.0, 256.0)
 """Factors at which idle heads that no method recruits are tried."""
-
-Losses = Callable[[HeadSet], pd.DataFrame]
-"""The answers table of split S with some heads removed; of the unchanged model for the empty set."""
 
 Pairs = dict[Head, list[tuple[pd.DataFrame, pd.DataFrame]]]
 """For each head, answers tables of split S without and with the method's work on it."""
@@ -136,8 +130,8 @@ def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.Data
     for head in sorted(heads, key=lambda head: -values[head.layer, head.head]):
         at = head.layer, head.head
         together, p_group = np.nan, np.nan
-        if head in single and group:
-            together, p_group = loss_of(losses, HeadSet([*group, head]), function, delta)
+        if head in single:
+            together, p_group = added_loss(losses, [head], group, function, delta)
         rows.append(
             {
                 "function": function, "layer": head.layer, "head": head.head, "auc": values[at], "q_auc": q[at], "twin": twin,
@@ -147,31 +141,6 @@ def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.Data
             }
         )  # fmt: skip
     return pd.DataFrame(rows, columns=_OWN)
-
-
-def removable_group(ordered: Sequence[Head], losses: Losses, function: str, delta: float) -> HeadSet:
-    """The longest prefix of `ordered` that can be removed together without effect, found by bisection."""
-    low, high = 0, len(ordered)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if loss_of(losses, HeadSet(ordered[:middle]), function, delta)[1] < LEVEL:
-            low = middle
-        else:
-            high = middle - 1
-    return HeadSet(ordered[:low])
-
-
-def loss_of(losses: Losses, heads: HeadSet, function: str, delta: float) -> tuple[float, float]:
-    """The mean loss of the function's steps without some heads (nats), and the p of the equivalence test."""
-    values, scenes = _lost(losses(HeadSet(())), losses(heads), function)
-    return float(values.mean()), stats.tost(values, scenes, delta)
-
-
-def _lost(before: pd.DataFrame, after: pd.DataFrame, function: str) -> tuple[Float[np.ndarray, " N"], np.ndarray]:
-    check_paired(before, after)
-    rows = labels_of(before)[:, function_index(function)]
-    values = (before["logprob"] - after["logprob"]).to_numpy(float)[rows]
-    return values, scenes_of(before)[rows]
 
 
 def _recruit(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
@@ -206,7 +175,7 @@ def _make_louder(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> N
     best = []  # of each row, the edit that helps most on split P
     for _, row in tried.iterrows():
         first = len(LOUDER) * heads.index(Head(int(row["layer"]), int(row["head"])))
-        own = [float(_lost(one, bare, row["function"])[0].mean()) for one in louder[first : first + len(LOUDER)]]
+        own = [float(lost(one, bare, row["function"])[0].mean()) for one in louder[first : first + len(LOUDER)]]
         best.append(first + int(np.argmax(own)) if max(own) > DELTA["logprob"] else None)
     chosen = sorted({i for i in best if i is not None})
     bare, *louder = answers(runner, [[], *(edits[i] for i in chosen)])
@@ -264,7 +233,7 @@ def recruited(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], function: str,
     pairs); (NaN, 1) without pairs."""
     effects, p = [], []
     for without, with_it in pairs:
-        values, scenes = _lost(with_it, without, function)
+        values, scenes = lost(with_it, without, function)
         above = stats.cluster_bootstrap(values - DELTA["logprob"], scenes, n=n_boot)
         effects.append(float(values.mean()))
         p.append(above.p / 2 if above.value > 0 else 1 - above.p / 2)

@@ -102,7 +102,8 @@ add(
     Column("effect", "number", "what the function's steps lose without the head", "nats or share"),
     Column("p_effect", "p", "equivalence test that this lies within the limit of no effect", gaps=True),
     Column("group", "text", "the heads that can be removed together without effect, as `L0.H1 L2.H3`", gaps=True),
-    Column("group_effect", "number", "what the steps lose without this head and the group together", "nats or share", gaps=True),
+    Column("group_effect", "number", "what the steps lose without this head where the rest of the group is gone", "nats or share",
+           gaps=True),
     Column("p_group", "p", "equivalence test that this lies within the limit of no effect", gaps=True),
     Column("recruited_by", "text", "the method that gives the head an effect; `louder` if only a factor of its own does, which "
            "was chosen on split P; empty for none", gaps=True),

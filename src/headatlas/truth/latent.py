@@ -40,7 +40,7 @@ from headatlas.intervention.operations import ablate
 from headatlas.latent import METHODS, LatentInputs, MethodInputs, latent_table, twin_scores
 from headatlas.latent.idle import DELTA as NO_EFFECT
 from headatlas.latent.idle import LEVEL, decodable_mask
-from headatlas.latent.latent_heads import loss_of, removable_group
+from headatlas.latent.removable import added_loss, removable_group
 from headatlas.progress import Progress
 from headatlas.scenes.build import build
 from headatlas.scoring import ScoringInputs, get_scorer
@@ -197,11 +197,11 @@ def idle_heads(vlm: VLM, data: CogVSR, heads: HeadSet, seed: int = 0) -> Bool[np
     for function in SPATIAL:
         if not labels_of(before)[:, FUNCTIONS.index(function)].any():
             continue
-        alone = {head: loss_of(without, HeadSet((head,)), function, DELTA) for head in heads}
+        alone = {head: added_loss(without, [head], (), function, DELTA) for head in heads}
         able = sorted((h for h in heads if alone[h][1] < LEVEL), key=lambda head: abs(alone[head][0]))
         group = removable_group(able, without, function, DELTA)
         for head in able:
-            if group and loss_of(without, HeadSet([*group, head]), function, DELTA)[1] < LEVEL:
+            if added_loss(without, [head], group, function, DELTA)[1] < LEVEL:
                 idle[FUNCTIONS.index(function), head.layer, head.head] = True
     return idle
 
