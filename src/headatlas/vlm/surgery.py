@@ -169,7 +169,7 @@ def mix_output(vlm: VLM, head: Head, matrix: Float[Tensor, "D D"]) -> None:
     size = site.d_head
     if matrix.shape != (size, size) or not bool(torch.isfinite(matrix).all()):
         raise HeadAtlasError(f"matrix must be finite and {size} x {size}, got {tuple(matrix.shape)}")
-    columns = _weight(site)[:, head.head * size : (head.head + 1) * size]
+    columns = _weight(vlm, site)[:, head.head * size : (head.head + 1) * size]
     columns.copy_((columns.double() @ matrix.to(columns.device).double()).to(columns.dtype))
 
 
