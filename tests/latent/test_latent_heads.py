@@ -56,6 +56,7 @@ class Louder(Gain):
 def inputs(monkeypatch):
     monkeypatch.setattr(latent_heads, "answers", answers)
     monkeypatch.setattr(latent_heads, "Runner", lambda *args, **options: Runner.__new__(Runner))
+    monkeypatch.setattr(latent_heads, "_first", lambda inputs, n: Runner.__new__(Runner))
     values, p = np.zeros((8, 2, 2)), np.ones((8, 2, 2))
     c = FUNCTIONS.index(SPATIAL)
     values[c], p[c] = [[0.4, 0.3], [0.3, 0.2]], 0.001

@@ -42,6 +42,8 @@ from headatlas.vlm.recipe import HeadRecipe
 
 LOUDER = (4.0, 16.0, 64.0, 256.0)
 """Factors at which idle heads that no method recruits are tried."""
+TRIED, CHOOSING = 32, 64
+"""At most so many heads of a function are tried, the most decodable ones, and on so many questions of split P."""
 
 Pairs = dict[Head, list[tuple[pd.DataFrame, pd.DataFrame]]]
 """For each head, answers tables of split S without and with the method's work on it."""
@@ -96,7 +98,7 @@ def latent_table(inputs: LatentInputs) -> pd.DataFrame:
     parts = [_of_function(inputs, function, losses) for function in inputs.functions]
     table = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_OWN)], ignore_index=True)
     _recruit(inputs, table, runner)
-    _make_louder(inputs, table, runner)
+    _make_louder(inputs, table, runner, _first(inputs, CHOOSING))
     table["latent"] = table["idle"].astype(bool) & (table["recruited_by"] != "")
     return table[list(RESULTS["latent"].names)]
 
@@ -164,14 +166,21 @@ def _recruit(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
                 table.loc[row, ["recruited_by", "recruited_effect", "p_recruited"]] = [name, *found[i]]
 
 
-def _make_louder(inputs: LatentInputs, table: pd.DataFrame, runner: Runner) -> None:
+def _first(inputs: LatentInputs, n: int) -> Runner:
+    """A runner of the first `n` questions of split P."""
+    questions = inputs.data.split("P")
+    return Runner(inputs.vlm, questions.select(questions.ids[:n]), batch_size=inputs.batch_size)
+
+
+def _make_louder(inputs: LatentInputs, table: pd.DataFrame, runner: Runner, choosing: Runner) -> None:
     """Fill in the third condition for idle heads that no method recruits: what each does at a factor of its own."""
     tried = table[table["idle"].astype(bool) & (table["recruited_by"] == "")]
+    tried = tried.sort_values("auc", ascending=False, kind="stable").groupby("function", sort=False).head(TRIED)
     heads = sorted({Head(int(layer), int(h)) for layer, h in zip(tried["layer"], tried["head"], strict=True)})
     if not heads:
         return
     edits = [[scale(HeadSet((head,)), factor)] for head in heads for factor in LOUDER]
-    bare, *louder = answers(runner, [[], *edits], split="P")
+    bare, *louder = answers(choosing, [[], *edits], split="P")
     best = []  # of each row, the edit that helps most on split P
     for _, row in tried.iterrows():
         first = len(LOUDER) * heads.index(Head(int(row["layer"]), int(row["head"])))
