@@ -16,7 +16,7 @@ from headatlas.activations.reduce import StepMeans
 from headatlas.activations.tokens import TOKENS
 from headatlas.heads import AttentionReader, ZReader
 from headatlas.latent import METHODS
-from headatlas.vlm import VLM, conversation, evaluate, loaded
+from headatlas.vlm import VLM, active_edits, conversation, evaluate, loaded
 from headatlas.vlm.batch import encode
 from headatlas.vlm.forward import logits_at
 
@@ -87,6 +87,7 @@ def counted(model_of, boxed_questions):
                     out["on the host", what, layers] = do(what, vlm, boxed_questions)
             on_device(vlm.model)
             patch.setattr(loaded, "_device", lambda module: DEVICE)
+            patch.setattr(active_edits, "hooks", lambda model: "")  # the mode that counts is none that changes answers
             for what in ("bare", *MOST):
                 for n in (4, 8):
                     with counting() as counts:
