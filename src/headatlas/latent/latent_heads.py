@@ -32,7 +32,7 @@ from headatlas.intervention import Condition, Runner
 from headatlas.intervention.operations import Means, ablate, mean_z
 from headatlas.latent.idle import DELTA, LEVEL, decodable_mask, equivalence_p
 from headatlas.latent.methods.base import Method
-from headatlas.latent.removable import Losses, added_loss, lost, removable_group
+from headatlas.latent.removable import added_loss, lost, removable_group
 from headatlas.printing import brief
 from headatlas.results import RESULTS
 from headatlas.scoring.base import Scores, ScoringInputs, function_index
@@ -92,10 +92,10 @@ def latent_table(inputs: LatentInputs) -> pd.DataFrame:
         raise HeadAtlasError("latent heads need effects in nats: score ablation with measure='logprob'")
     runner = Runner(inputs.vlm, inputs.data, batch_size=inputs.batch_size)
 
-    def losses(heads: HeadSet) -> pd.DataFrame:
-        return answers(runner, [[ablate(heads, "mean", inputs.means)] if heads else []])[0]
+    def removed(sets: Sequence[HeadSet]) -> list[pd.DataFrame]:
+        return answers(runner, [[ablate(heads, "mean", inputs.means)] if heads else [] for heads in sets])
 
-    parts = [_of_function(inputs, function, losses) for function in inputs.functions]
+    parts = [_of_function(inputs, function, removed) for function in inputs.functions]
     table = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=_OWN)], ignore_index=True)
     _recruit(inputs, table, runner)
     _make_louder(inputs, table, runner, _first(inputs, CHOOSING))
@@ -111,8 +111,14 @@ def answers(runner: Runner, edits: Sequence[Sequence[Any]], scope: str = "all", 
 _OWN = [name for name in RESULTS["latent"].names if name != "latent"]
 
 
-def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.DataFrame:
+def _of_function(
+    inputs: LatentInputs, function: str, removed: Callable[[Sequence[HeadSet]], list[pd.DataFrame]]
+) -> pd.DataFrame:
     """The first two conditions, for the heads from which `function` is decodable."""
+
+    def losses(heads: HeadSet) -> pd.DataFrame:
+        return removed([heads])[0]
+
     c, delta = function_index(check_function(function)), DELTA["logprob"]
     try:
         alone = equivalence_p(inputs.effect, function, delta)
@@ -128,6 +134,9 @@ def _of_function(inputs: LatentInputs, function: str, losses: Losses) -> pd.Data
     group = removable_group(
         sorted(single, key=lambda head: abs(effect[head.layer, head.head])), losses, function, delta
     )
+    if single:  # all sets that are looked at below, at once; the runner keeps them
+        removed([HeadSet(other for other in group if other != head) for head in single])
+        removed([HeadSet([*group, head]) for head in single])
     rows = []
     for head in sorted(heads, key=lambda head: -values[head.layer, head.head]):
         at = head.layer, head.head
