@@ -90,7 +90,7 @@ def test_distributed_copies_write_together_what_the_original_wrote_and_none_can_
         assert verified[one.function].heads == tuple(map(str, one.heads))
         assert verified[one.function].wished == "distributed"
     card = (made.path / "README.md").read_text()
-    assert "none of them can be spared" in card
+    assert "none of them should be spared; the table says" in card
     assert "--copies SEED --role distributed" in card
     vlm, copied = ha.load_vlm(world.path, device="cpu"), ha.load_vlm(made.path, device="cpu")
     questions = [one.rendered() for one in symbolic(4, "E", 9)]

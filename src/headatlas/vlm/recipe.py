@@ -301,9 +301,8 @@ class HeadRecipe:
         for path, (a, b) in _on(vlm, self.low_rank).items():
             weight = linear_at(vlm, path).weight
             weights[path] = weight.detach() + (b.double() @ a.double()).to(weight.dtype)
-        for edit in reversed(
-            self._plain_edits()
-        ):  # the last edit is the nearest to the weight: W (f2 (f1 z + s1) + s2)
+        # The last edit is the nearest to the weight: W (f2 (f1 z + s1) + s2).
+        for edit in reversed(self._plain_edits()):
             for head in edit.heads:
                 site = vlm.heads.site(head)
                 linear = linear_at(vlm, site.name)
