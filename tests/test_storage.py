@@ -277,6 +277,12 @@ def test_without_locks_of_the_file_system_the_lock_file_itself_locks(tmp_path, m
     assert not (tmp_path / ".data.lock").exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can make files")
+def test_where_no_lock_can_be_made_no_other_process_is_blamed():
+    with pytest.raises(HeadAtlasError, match="cannot write the dataset /proc/x"), locked(Path("/proc/x"), "the dataset"):
+        pass
+
+
 def test_a_writers_lock_nests_and_leaves_nothing(tmp_path):
     path = tmp_path / "new" / "deep" / "data"
     lock = path.parent / ".data.lock"

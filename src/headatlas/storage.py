@@ -214,6 +214,10 @@ def file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
     lock: filelock.BaseFileLock = filelock.FileLock(path, **options, **strict)
     try:
         lock.acquire()
+    except filelock.Timeout:
+        if not path.exists():  # a lock that is held has a file; where none can be made, filelock waits for one all the same
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT))
+        raise
     except (NotImplementedError, OSError) as error:
         if isinstance(error, TimeoutError) or (isinstance(error, OSError) and error.errno not in _NO_LOCKS):
             raise

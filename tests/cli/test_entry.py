@@ -127,6 +127,13 @@ def test_every_long_command_says_how_to_continue():
     assert "start again with: headatlas data build" in stopped_line(["data", "build"])
 
 
+def test_planting_goes_on_but_copying_starts_again():
+    plant = ["reference", "plant", "ref-llava", "--out", "x"]
+    assert "continue with: " in stopped_line(plant)
+    assert "start again with: " in stopped_line([*plant, "--copies", "1"])
+    assert "start again with: " in stopped_line([*plant, "--copies=1"])
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [

@@ -105,7 +105,8 @@ def stopped_line(words: Sequence[str]) -> str:
     """What is printed when the command line `words` was stopped: the exact command that continues or starts again."""
     command = _command(words)
     again = shlex.join(["headatlas", *words])
-    if command is not None and command.resumes:
+    anew = command is None or any(word.partition("=")[0] in command.starts_again for word in words)
+    if command is not None and command.resumes and not anew:
         return f"stopped; what is done is kept, continue with: {again}"
     return f"stopped; start again with: {again}"
 

@@ -37,6 +37,7 @@ class Command:
         panel: heading in `headatlas --help`.
         order: place among the commands of the same panel or group; ties by name.
         resumes: whether the same command, given again after a stop, continues instead of starting again.
+        starts_again: options with which it starts again nevertheless.
     """
 
     name: str
@@ -44,16 +45,19 @@ class Command:
     panel: str = PANELS[-1]
     order: int = 100
     resumes: bool = False
+    starts_again: tuple[str, ...] = ()
 
 
 COMMANDS: Registry[Command] = Registry("command", ("headatlas.cli.commands.*",))
 
 
-def command(name: str, *, panel: str = PANELS[-1], order: int = 100, resumes: bool = False) -> Callable[[F], F]:
+def command(
+    name: str, *, panel: str = PANELS[-1], order: int = 100, resumes: bool = False, starts_again: tuple[str, ...] = ()
+) -> Callable[[F], F]:
     """Register a function as the command `headatlas <name>`; arguments as the attributes of `Command`."""
 
     def register(run: F) -> F:
-        COMMANDS.add(name, Command(name, run, panel, order, resumes))
+        COMMANDS.add(name, Command(name, run, panel, order, resumes, starts_again))
         return run
 
     return register

@@ -151,7 +151,7 @@ def train(
     print(out)
 
 
-@command("reference plant", panel=PANEL, order=40, resumes=True)
+@command("reference plant", panel=PANEL, order=40, resumes=True, starts_again=("--copies",))
 def plant_command(
     base: Annotated[
         str, typer.Argument(help="A reference VLM by name, or a folder of one; with --copies a planted world.")
