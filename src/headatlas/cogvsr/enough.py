@@ -28,7 +28,7 @@ ENOUGH: dict[Split, tuple[int, str]] = {
 }
 """Pictures for verdicts that can come out either way, and what for."""
 
-SHARES: dict[Split, float] = {"P": 0.35, "S": 0.15, "T": 0.10, "E": 0.40}
+SHARES: dict[Split, float] = {"P": 0.20, "S": 0.30, "T": 0.10, "E": 0.40}
 """The share of the questions that each split of a study gets."""
 
 
