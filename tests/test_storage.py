@@ -279,7 +279,10 @@ def test_without_locks_of_the_file_system_the_lock_file_itself_locks(tmp_path, m
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can make files")
 def test_where_no_lock_can_be_made_no_other_process_is_blamed():
-    with pytest.raises(HeadAtlasError, match="cannot write the dataset /proc/x"), locked(Path("/proc/x"), "the dataset"):
+    with (
+        pytest.raises(HeadAtlasError, match="cannot write the dataset /proc/x"),
+        locked(Path("/proc/x"), "the dataset"),
+    ):
         pass
 
 

@@ -215,7 +215,9 @@ def file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
     try:
         lock.acquire()
     except filelock.Timeout:
-        if not path.exists():  # a lock that is held has a file; where none can be made, filelock waits for one all the same
+        if (
+            not path.exists()
+        ):  # a lock that is held has a file; where none can be made, filelock waits for one all the same
             os.close(os.open(path, os.O_RDWR | os.O_CREAT))
         raise
     except (NotImplementedError, OSError) as error:

@@ -22,7 +22,7 @@ def test_it_is_the_scenes_of_its_seed(mini):
 
 
 def test_it_has_all_splits_families_and_functions(mini):
-    assert mini.splits == {"P": 35, "S": 15, "T": 10, "E": 40}
+    assert mini.splits == {"P": 20, "S": 30, "T": 10, "E": 40}
     steps = mini.steps()
     assert steps["family"].nunique() == 15
     assert steps["function"].nunique() == 8

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import headatlas as ha
-from headatlas.cogvsr import load
+from headatlas.cogvsr import CogVSR, load
 from headatlas.cogvsr.enough import cannot_run, scenes_per_split, too_few
 from headatlas.cogvsr.functions import TASK
 from headatlas.cogvsr.validate import Checked, validate
@@ -20,6 +20,7 @@ from headatlas.importing.origin import open_origin
 from headatlas.importing.own import drafts_of, named
 from headatlas.importing.own_files import own, pictured_in
 from headatlas.importing.own_validate import is_own, validate_own
+from headatlas.scenes.build import build
 from headatlas.vlm.chat import conversation
 
 from .conftest import png
@@ -56,13 +57,15 @@ def test_rows_in_memory_become_a_dataset_with_dealt_splits():
     assert again.fingerprint == data.fingerprint
 
 
-def test_ten_pictures_can_be_studied_and_three_cannot():
+def test_eight_pictures_can_be_studied_and_seven_cannot():
     def scenes(n):
         return scenes_per_split(ha.cogvsr.from_rows([{**ROW, "image": picture(i)} for i in range(n)]).steps())
 
-    assert cannot_run(scenes(10)) == ""
-    assert len(too_few(scenes(10))) == 4
-    assert "10 different pictures" in cannot_run(scenes(3))
+    assert cannot_run(scenes(8)) == ""
+    assert len(too_few(scenes(8))) == 4
+    assert "8 different pictures" in cannot_run(scenes(7))
+    built = [CogVSR.from_questions(build(n)).steps() for n in (7, 8)]
+    assert [cannot_run(scenes_per_split(steps)) == "" for steps in built] == [False, True]
 
 
 def test_rows_say_more_where_they_can(tmp_path):

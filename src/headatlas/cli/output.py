@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from headatlas.plain_json import plain
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_json(value: Any) -> None:
     """Print one JSON value on a line; NaN and infinity, which JSON does not have, become null."""
-    typer.echo(json.dumps(_plain(value), allow_nan=False, default=str))
+    typer.echo(json.dumps(plain(value), allow_nan=False, default=str))
 
 
 def shown(name: object) -> Text:
@@ -22,13 +23,3 @@ def shown(name: object) -> Text:
     from rich.text import Text
 
     return Text("".join(c if c.isprintable() else "\ufffd" for c in str(name)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        value = value.item()  # a number of numpy
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -56,7 +56,7 @@ def cannot_run(scenes: Mapping[str, int]) -> str:
     if not short:
         return ""
     return (
-        f"a study needs pictures in every split: {'; '.join(short)}. Splits that are dealt need 10 different pictures in all to "
+        f"a study needs pictures in every split: {'; '.join(short)}. Splits that are dealt need 8 different pictures in all to "
         f"run, and about {_total()} for verdicts"
     )
 

@@ -22,6 +22,7 @@ import torch
 
 from headatlas.cogvsr.functions import FUNCTIONS, SPATIAL
 from headatlas.cogvsr.schema import Question
+from headatlas.cogvsr.store import CogVSR
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
 from headatlas.intervention.effects import spatial
@@ -88,10 +89,12 @@ def judge(
         n_boot: resamples of the intervals.
 
     Raises:
-        HeadAtlasError: an unknown method, no split E, or fewer than one draw.
+        HeadAtlasError: an unknown method, no split E, fewer than one draw, or no spatial step in one of the splits.
     """
     if draws < 1:
         raise HeadAtlasError(f"draws must be >= 1, got {draws}")
+    if reason := without_spatial(inputs.data, ("P", "T")):
+        raise HeadAtlasError(reason)
     makers = {name: METHODS[name] for name in names}
     questions = list(inputs.data.split("E")) if questions is None else list(questions)
     if not questions:
@@ -141,6 +144,19 @@ def _judged(
     answers = {"": bare.gold, **{name: run.gold for name, run in runs.items()}}
     methods = {name: run.method for name, run in runs.items()}
     return Judged(tables, methods, answers, _recipes(inputs.vlm, methods, tables["methods"]))
+
+
+def without_spatial(data: CogVSR, splits: Sequence[str] = ("P", "T", "E")) -> str:
+    """Why methods cannot be judged on `data`: those of `splits` that have no spatial step; "" if each has one."""
+    steps = data.steps()
+    there = set(steps["split"][spatial(steps)])
+    lacking = [split for split in splits if split not in there]
+    if not lacking:
+        return ""
+    return (
+        "methods are fitted, tuned and judged on spatial steps, in splits P, T and E; there is no spatial step in "
+        f"{', '.join(lacking)}"
+    )
 
 
 def control_inputs(inputs: MethodInputs, fitted: Method, kind: str, draws: int) -> list[MethodInputs]:

@@ -50,13 +50,15 @@ def score_change(
     before: pd.DataFrame, after: pd.DataFrame, rows: Bool[np.ndarray, " N"] | None = None, n_boot: int = 10_000
 ) -> Estimate:
     """The paired change of accuracy on `rows` with its interval and p; without `rows`, the change of the spatial score, which is
-    the mean of both spatial functions' accuracies. Scenes are resampled."""
+    the mean of both spatial functions' accuracies. Scenes are resampled. NaN where there is no such step."""
     check_paired(before, after)
     difference = after["correct"].to_numpy(float) - before["correct"].to_numpy(float)
     scene = before["scene"].to_numpy()
+    on = spatial(before) if rows is None else rows
+    if not on.any():
+        return Estimate(np.nan, np.nan, np.nan, 0)
     if rows is not None:
         return stats.cluster_bootstrap(difference[rows], scene[rows], n=n_boot)
-    on = spatial(before)
     return stats.bootstrap_groups(difference[on], before["function"].to_numpy()[on], scene[on], n=n_boot)
 
 
@@ -74,7 +76,8 @@ def groups_of(table: pd.DataFrame) -> dict[str, Bool[np.ndarray, " N"] | None]:
     every |= {
         f"type:{name}": (table["family"] == name).to_numpy(bool) for name in sorted(set(table["family"].dropna()))
     }
-    return {"spatial": None, **{name: rows for name, rows in every.items() if rows.any()}}
+    score = {"spatial": None} if spatial(table).any() else {}
+    return {**score, **{name: rows for name, rows in every.items() if rows.any()}}
 
 
 def gains_table(bare: Answered, runs: dict[str, MethodRun], n_boot: int) -> pd.DataFrame:

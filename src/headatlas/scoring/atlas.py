@@ -21,6 +21,7 @@ import numpy as np
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Head, HeadSet
+from headatlas.plain_json import plain
 from headatlas.progress import Progress
 from headatlas.registry import near
 from headatlas.scoring.base import ActivationsLike, PerSample, Scores, ScoringInputs, get_scorer
@@ -129,7 +130,7 @@ class Atlas:
             scores[name] = {
                 "values": one.values.tolist(),
                 "pvalues": None if one.pvalues is None else one.pvalues.tolist(),
-                "info": one.info,
+                "info": plain(one.info),  # NaN, such as the interval of too few values, becomes null
                 "tower": one.tower,
             }
             extra = {f"arrays/{key}": array for key, array in one.arrays.items()}
@@ -275,9 +276,7 @@ def _scores(name: str, entry: dict[str, Any], kept: dict[str, np.ndarray]) -> Sc
 
 
 def _plain(value: Any) -> Any:
-    """numpy scalars and arrays in `info` as JSON can hold them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+    """What else `info` may hold, as JSON can hold it."""
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"info of a scorer must hold plain values, got {type(value).__name__}")

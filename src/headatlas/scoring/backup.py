@@ -85,7 +85,7 @@ def backup(
     if inputs.vlm is None or inputs.data is None:
         raise HeadAtlasError("scorer 'backup' runs the model; pass vlm= and data= to score()")
     inputs.only_language("backup")
-    check_contrast(inputs, "backup")
+    check_contrast(inputs, "backup", within_scene=True)
     if halves < 24 or (questions is not None and questions < 2):
         raise HeadAtlasError(f"halves must be 24 or more and questions 2 or more, got {halves} and {questions}")
     started = time.perf_counter()

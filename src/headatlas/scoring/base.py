@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int
 
 from headatlas.activations.store import ActivationsLike
+from headatlas.answers.metrics import scenes_of
 from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import Tower
@@ -121,17 +122,30 @@ class ScoringInputs:
             self.progress(what, done, total)
 
 
-def check_contrast(inputs: ScoringInputs, scorer: str) -> None:
+def check_contrast(inputs: ScoringInputs, scorer: str, *, within_scene: bool = False) -> None:
     """Raise, before anything is computed, if all steps have the same functions, as when all questions are one task.
 
+    Args:
+        inputs: of the scorer.
+        scorer: its name, for the message.
+        within_scene: whether steps are compared with other steps about the same scene only.
+
     Raises:
-        UnscorableError: every step of the split fitted on or of the split scored has the same functions.
+        UnscorableError: every step of the split fitted on or of the split scored has the same functions; or, with
+            `within_scene`, the steps of each scene of the split scored have.
     """
     for split in (inputs.fit, inputs.on):
         labels = inputs.labels(split)
         if (labels == labels[0]).all():
             raise UnscorableError(
                 f"{scorer!r} compares steps of different functions, and all steps of split {split} have the same"
+            )
+    if within_scene:
+        scene = scenes_of(inputs.activations.steps)[inputs.rows(inputs.on)]
+        if not pd.DataFrame(inputs.labels(inputs.on)).groupby(scene).nunique().gt(1).any(axis=None):
+            raise UnscorableError(
+                f"{scorer!r} compares steps about one picture that need different functions, and no picture of split {inputs.on} "
+                "has such steps"
             )
 
 

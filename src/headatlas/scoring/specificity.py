@@ -58,7 +58,7 @@ def specificity(
     """
     if inputs.vlm is None or inputs.data is None:
         raise HeadAtlasError("scorer 'specificity' runs the model; pass vlm= and data= to score()")
-    check_contrast(inputs, "specificity")
+    check_contrast(inputs, "specificity", within_scene=True)
     if operation == "mean" and means is None:
         means = mean_z(inputs.activations, inputs.fit)
     run = runner or Runner(inputs.vlm, inputs.data, None, batch_size=batch_size)

@@ -14,6 +14,7 @@ from headatlas.cogvsr.functions import FUNCTIONS
 from headatlas.errors import HeadAtlasError
 from headatlas.heads import HeadSet
 from headatlas.latent import METHODS, Judged, LatentInputs, MethodInputs, get_detector, judge, latent_table, twin_scores
+from headatlas.latent.judging import without_spatial
 from headatlas.latent.recruitment import recruitment
 from headatlas.results import RESULTS
 from headatlas.storage import remove_tree
@@ -41,7 +42,9 @@ def run(study: Study) -> None:
     recipes/."""
     settings, judged = study.settings, None
     remove_tree(study.run.root / RECIPES)
-    if settings.methods:
+    if settings.methods and (reason := without_spatial(study.data)):
+        log.warning("activation methods are left out: %s", reason)
+    elif settings.methods:
         judged = judge(
             method_inputs(study), settings.methods, draws=settings.n_method_controls, n_boot=settings.n_bootstrap
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from headatlas.cogvsr.functions import SPATIAL
 from headatlas.errors import HeadAtlasError
 from headatlas.intervention.split_cache import parse_split
 from headatlas.latent import METHODS, choose_faint, positive_control
+from headatlas.latent.judging import without_spatial
 from headatlas.results import RESULTS
 from headatlas.study.stages.base import stage
 from headatlas.study.stages.methods import method_inputs
@@ -34,11 +34,11 @@ def run(study: Study) -> None:
     study.run.write_table("positive_control", RESULTS["positive_control"].empty())
     if not settings.positive_control or not settings.methods:
         return
-    if not scores or not set(SPATIAL) & set(study.functions):
-        log.info(
-            "the positive control is left out: it needs spatial questions and one of the scorers %s",
-            ", ".join(RANKINGS),
-        )
+    if reason := without_spatial(study.data):  # the stage before has said so
+        log.info("the positive control is left out: %s", reason)
+        return
+    if not scores:
+        log.info("the positive control is left out: it needs one of the scorers %s", ", ".join(RANKINGS))
         return
     names = [name for name in settings.methods if "linear" in study.scorers or "heads" not in _needs(name)]
     if len(names) < len(settings.methods):
