@@ -45,9 +45,7 @@ def select(scores: Scores, function: str, selector: str = "null", **options: Any
     chosen = SELECTORS[selector]
     function_index(function)
     if function in scores.info.get("absent", ()):
-        return HeadSet(
-            (), f"{function} occurs in none or in all of the steps scored, so {scores.name!r} cannot score it"
-        )
+        return HeadSet((), f"none or all of the steps scored need this function, so {scores.name!r} cannot score it")
     try:
         heads = chosen(scores, function, **options)
     except TypeError as error:

@@ -1,8 +1,11 @@
 """What the positive control says, and what it does not."""
 
+import json
+
 import pandas as pd
 
-from headatlas.report.page import Note, Table
+from headatlas.report.one_task import ONE_TASK
+from headatlas.report.page import Figure, Note, Table
 from headatlas.report.sections.methods import methods_section
 from headatlas.report.tables import read_run
 
@@ -30,6 +33,29 @@ def test_a_control_that_shows_nothing_says_so(run_dir):
     assert "says nothing about its heads" in text
     text, _ = shown(run_dir, helps=[True, False], n_found=0)
     assert "without acting on a faint head" in text
+
+
+def test_one_task_has_right_answers_and_no_other_steps(run_dir):
+    settings = json.loads((run_dir / "settings.json").read_text())
+    (run_dir / "settings.json").write_text(json.dumps(settings | {"functions": ONE_TASK}))
+    for name, columns in (
+        ("methods", ["off_task_gain", "off_task_low", "off_task_high"]),
+        ("method_strengths", ["off_task"]),
+    ):
+        path = run_dir / "results" / f"{name}.csv"
+        pd.read_csv(path).assign(**dict.fromkeys(columns, float("nan"))).to_csv(path, index=False)
+    section = methods_section(read_run(run_dir))
+    swatches = {swatch.text for block in section.blocks if isinstance(block, Figure) for swatch in block.swatches}
+    assert {"Right answers", "Right answers, own earlier answers"} <= swatches
+    words = section.title + " ".join(
+        [
+            *swatches,
+            *(b.text for b in section.blocks if isinstance(b, Note)),
+            *(c for b in section.blocks if isinstance(b, Table) for c in b.columns),
+        ]
+    )
+    assert "patial" not in words.replace("Spatial heads", "")
+    assert not any("Other" in text for text in swatches)
 
 
 def test_without_a_control_the_page_says_that_there_is_none(run_dir):

@@ -69,7 +69,8 @@ class Steering:
     def fit(self, inputs: MethodInputs) -> None:
         """Estimate the directions on split P."""
         self.directions, self.alpha, reasons = {}, 0.0, []
-        for function in SPATIAL:
+        there = set(inputs.captured().steps["function"])
+        for function in (name for name in SPATIAL if name in there):
             heads = inputs.heads.get(function, HeadSet(()))
             shuffle = inputs.seed + 1 if inputs.control == "shuffled" else None
             estimated = directions(inputs.captured(), function, shuffle=shuffle, min_each=self.min_each)
@@ -79,7 +80,7 @@ class Steering:
                 self.directions[function], self.by_function[function] = estimated, heads
             else:
                 reasons.append(estimated.reason or f"no heads of {function} are chosen")
-        self.reason = "" if self.directions else "; ".join(reasons)
+        self.reason = "" if self.directions else "; ".join(reasons) or "split P has no spatial step"
 
     def tune(self, inputs: MethodInputs) -> None:
         """Choose alpha on split T."""

@@ -12,16 +12,10 @@ from headatlas.report.blocks import gap, point_interval
 from headatlas.report.charts import dots, lines
 from headatlas.report.charts.theme import BLUE, GREEN, ORANGE
 from headatlas.report.figures import SMALL, one_chart
+from headatlas.report.one_task import is_one_task
 from headatlas.report.page import Block, Chart, Figure, Note, Section, Swatch, Table
 from headatlas.report.registry import section
 from headatlas.report.tables import Run, only, records
-
-SERIES = (
-    ("", Swatch("Spatial score", BLUE, "circle")),
-    ("own_", Swatch("Spatial score, own earlier answers", GREEN, "diamond")),
-    ("off_task_", Swatch("Other steps", ORANGE, "square")),
-)
-"""Prefix of the columns, and its place in the legend."""
 
 NAN = float("nan")
 
@@ -35,21 +29,32 @@ CONTROLS = {
 }
 
 
+def _series(score: str) -> tuple[tuple[str, Swatch], ...]:
+    """Prefix of the columns, and its place in the legend; `score` is what the spatial score is called."""
+    return (
+        ("", Swatch(score, BLUE, "circle")),
+        ("own_", Swatch(f"{score}, own earlier answers", GREEN, "diamond")),
+        ("off_task_", Swatch("Other steps", ORANGE, "square")),
+    )
+
+
 @section("methods", order=90)
 def methods_section(run: Run) -> Section:
     """What helps and what does not, with the reason."""
     frame = run.tables["methods"]
+    # Without functions, all steps are those of one task.
+    score, heads = ("Right answers", "heads") if is_one_task(run) else ("Spatial score", "spatial heads")
     blocks: list[Block] = [*gap(run, "methods")]
     if len(frame):
-        blocks += [_chart(frame), _table(frame)]
+        blocks += [_chart(frame, score), _table(frame, score)]
         blocks += _controls(run.tables["method_controls"])
-        blocks += _strengths(run.tables["method_strengths"])
-        blocks += _positive_control(run.tables["positive_control"]) or gap(run, "positive_control")
+        blocks += _strengths(run.tables["method_strengths"], score)
+        blocks += _positive_control(run.tables["positive_control"], score) or gap(run, "positive_control")
         blocks += _latent(run.tables["latent"])
         blocks += _recruitment(run.tables["recruitment"])
     return Section(
         id="methods",
-        title="Can spatial heads be activated from inside?",
+        title=f"Can {heads} be activated from inside?",
         intro="Each method was fitted on split P, tuned on split T and evaluated once on split E. It helps if the interval of "
         "its gain excludes 0 and it gains more than each of its controls, at a level corrected over all methods and controls.",
         blocks=tuple(blocks),
@@ -57,7 +62,8 @@ def methods_section(run: Run) -> Section:
     )
 
 
-def _chart(frame: pd.DataFrame) -> Figure:
+def _chart(frame: pd.DataFrame, score: str) -> Figure:
+    series = [(prefix, swatch) for prefix, swatch in _series(score) if frame[f"{prefix}gain"].notna().any()]
     rows = [
         {
             "row": words.plain(row.method),
@@ -68,10 +74,10 @@ def _chart(frame: pd.DataFrame) -> Figure:
             "n": row.n,
         }
         for row in records(frame)
-        for prefix, swatch in SERIES
+        for prefix, swatch in series
         if words.known(getattr(row, f"{prefix}gain"))
     ]
-    swatches = tuple(swatch for _, swatch in SERIES)
+    swatches = tuple(swatch for _, swatch in series)
     spec = dots(
         pd.DataFrame(rows),
         swatches=swatches,
@@ -84,7 +90,7 @@ def _chart(frame: pd.DataFrame) -> Figure:
     return one_chart("methods", spec, label, "Points gained by each method", "Left of 0: worse than before.", swatches)
 
 
-def _positive_control(frame: pd.DataFrame) -> list[Block]:
+def _positive_control(frame: pd.DataFrame, score: str) -> list[Block]:
     """The model with heads that were made latent: what was lost, and how much of it each method brings back."""
     if frame.empty:
         return []
@@ -100,14 +106,15 @@ def _positive_control(frame: pd.DataFrame) -> list[Block]:
                 row.reason or "",
             )
         )  # fmt: skip
+    of, fall = score.lower(), "falls" if score == "Spatial score" else "fall"
     text = (
         f"Positive control: do the methods work where there is something to activate? Here the output of "
-        f"{first['heads']} is multiplied by {first['factor']:.3g}. What these heads compute stays the same, but the spatial "
-        f"score falls from {words.number(first['intact'], 1)} to {words.number(first['before'], 1)}; a gain of "
+        f"{first['heads']} is multiplied by {first['factor']:.3g}. What these heads compute stays the same, but the "
+        f"{of} {fall} from {words.number(first['intact'], 1)} to {words.number(first['before'], 1)}; a gain of "
         f"{1 / first['factor']:.3g} would restore it. {_woken(frame)}"
     )
     table = Table(
-        columns=("Method", "Helps", "Spatial score", "Gain", "95 % interval", "Of the loss restored", "Other steps",
+        columns=("Method", "Helps", score, "Gain", "95 % interval", "Of the loss restored", "Other steps",
                  "Faint heads changed", "Heads changed", "Why not"),
         rows=tuple(rows),
         title="Positive control: the same methods where heads were made latent",
@@ -134,9 +141,9 @@ def _woken(frame: pd.DataFrame) -> str:
     )
 
 
-def _table(frame: pd.DataFrame) -> Table:
+def _table(frame: pd.DataFrame, score: str) -> Table:
     return Table(
-        columns=("Method", "Helps", "Spatial score", "Gain", "95 % interval", "q", "Final answers, own context", "Other steps",
+        columns=("Method", "Helps", score, "Gain", "95 % interval", "q", "Final answers, own context", "Other steps",
                  "Unreadable", "Heads", "Numbers", "Time", "Why not"),
         rows=tuple(
             (
@@ -173,22 +180,25 @@ def _controls(frame: pd.DataFrame) -> list[Block]:
     return [table]
 
 
-def _strengths(frame: pd.DataFrame) -> list[Block]:
+def _strengths(frame: pd.DataFrame, score: str) -> list[Block]:
     if frame.empty:
         return []
-    on, off = Swatch("Spatial score", BLUE), Swatch("Other steps", ORANGE, "square")
+    columns = [(Swatch(score, BLUE), "accuracy")]
+    if frame["off_task"].notna().any():
+        columns.append((Swatch("Other steps", ORANGE, "square"), "off_task"))
+    swatches = tuple(swatch for swatch, _ in columns)
     charts = []
     for name, setting, part in _curves(frame):
         curves = pd.concat(
             part.assign(x=part["value"], value=part[column], series=swatch.text, mark=part["chosen"], low=NAN, high=NAN)
-            for swatch, column in ((on, "accuracy"), (off, "off_task"))
+            for swatch, column in columns
         )[["x", "series", "value", "low", "high", "mark"]]
-        spec = lines(curves, swatches=(on, off), x_title="strength", y_title="", y_domain=(0.0, 1.0))
+        spec = lines(curves, swatches=swatches, x_title="strength", y_title="", y_domain=(0.0, 1.0))
         shown = f"{words.plain(name)}, {setting}" if setting else words.plain(name)
         label = f"{shown}: accuracy on split T against strength."
         charts.append(Chart(f"strength-{name}{setting and '-'}{setting.replace(' ', '-')}", spec, label, shown))
     title, caption = "Strengths tried on split T: right answers", "A ring marks the chosen strength."
-    return [Figure("strengths", tuple(charts), title, caption, (on, off), min_width=SMALL)]
+    return [Figure("strengths", tuple(charts), title, caption, swatches, min_width=SMALL)]
 
 
 def _curves(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
