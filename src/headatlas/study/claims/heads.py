@@ -118,7 +118,10 @@ def spatial_fewest(tables: Tables, scorer: str) -> Claim:
     row = tables.one("counts", scorer=scorer, what="spatial_minus_other")
     who = tables.title(scorer)
     if row is None:
-        sentence = f"No head was selected by {who}, or it gives no scores per step, so there is nothing to compare."
+        sentence = (
+            f"By {who}, no spatial function or no other function has heads in most resamples with equally many steps, or there are "
+            "no scores per step, so there is nothing to compare."
+        )
         parts = [Part("", "not testable here")]
     else:
         value, low, high, p = (float(row[key]) for key in ("value", "low", "high", "p"))
