@@ -119,8 +119,8 @@ def spatial_fewest(tables: Tables, scorer: str) -> Claim:
     who = tables.title(scorer)
     if row is None:
         sentence = (
-            f"By {who}, no spatial function or no other function has heads in most resamples with equally many steps, or there are "
-            "no scores per step, so there is nothing to compare."
+            f"By {who}, no spatial function or no other function has heads in most resamples with equally many steps, or there "
+            "are no scores per step, so there is nothing to compare."
         )
         parts = [Part("", "not testable here")]
     else:
