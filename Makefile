@@ -23,7 +23,7 @@ install: $(READY) ## install HeadAtlas and its tools into .venv
 # Processors that multiply bfloat16 (AMX) are faster in it; the study reaches the same verdicts.
 DTYPE := $(shell grep -qs amx_bf16 /proc/cpuinfo && echo --dtype bfloat16)
 
-study: $(READY) ## run the complete study of a shipped VLM (11 to 16 minutes); the report is runs/demo/report.html
+study: $(READY) ## run the complete study of a shipped VLM (about 18 minutes); the report is runs/demo/report.html
 	$(BIN)/headatlas study ref-demo --data scenes --n 600 $(DTYPE) --out runs/demo
 
 test: $(READY) ## run the tests, in two processes
