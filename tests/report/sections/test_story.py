@@ -41,6 +41,18 @@ def test_three_sentences_and_a_picture_of_three_panels_with_the_runs_numbers(run
 
 
 @pytest.mark.parametrize(
+    ("heads", "words"), [("L5.H0 L5.H1", "the 2 best were silenced:"), ("L5.H1", "the best was silenced:")]
+)
+def test_heads_that_were_selected_but_not_silenced_are_counted(run_dir, heads, words):
+    run = with_negative(read_run(run_dir), heads=heads)
+    selection = run.tables["selection"].copy()
+    selection.loc[selection["function"] == "spatial_perception", "heads"] = "L5.H0 L5.H1 L5.H2"
+    first = story_of(replace(run, tables={**run.tables, "selection": selection})).sentences[0]
+    assert "3 stand out for spatial perception" in first
+    assert first.endswith(words)
+
+
+@pytest.mark.parametrize(
     ("drop", "words"), [(0.17, "accuracy falls by 17 points."), (-0.02, "accuracy does not fall.")]
 )
 def test_the_third_sentence_names_unreadable_answers(run_dir, drop, words):

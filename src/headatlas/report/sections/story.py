@@ -69,7 +69,7 @@ def _story(run: Run, scorer: str) -> Story:
     third, bars, caption = _without(run, scorer, function, row)
     shots, about = _shots(run, function, heads)
     return Story(
-        sentences=(_which(run, function, heads), _look(run, function, heads), third, *_shared(run)),
+        sentences=(_which(run, scorer, function, heads), _look(run, function, heads), third, *_shared(run)),
         heads=tuple(heads),
         map=_map(run, scorer, function),
         shots=shots,
@@ -109,9 +109,13 @@ def _heads(run: Run, scorer: str, function: str, row: Any) -> list[str]:
     return selected_heads(run, scorer).get(function, [])
 
 
-def _which(run: Run, function: str, heads: list[str]) -> str:
-    one = len(heads) == 1
-    return f"Of the {_total(run)} {words.count(len(heads))} {'stands' if one else 'stand'} out for {_plain(run, function)}:"
+def _which(run: Run, scorer: str, function: str, heads: list[str]) -> str:
+    selected = max(len(heads), len(selected_heads(run, scorer).get(function, [])))
+    # The share of heads that a study silences is limited (`head_share`).
+    few = "best was" if len(heads) == 1 else f"{words.count(len(heads))} best were"
+    best = "" if selected == len(heads) else f"; the {few} silenced"
+    stand = "stands" if selected == 1 else "stand"
+    return f"Of the {_total(run)} {words.count(selected)} {stand} out for {_plain(run, function)}{best}:"
 
 
 def _plain(run: Run, function: str) -> str:
