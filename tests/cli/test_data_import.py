@@ -27,7 +27,7 @@ def write(folder):
 def test_import_validate_export(tmp_path):
     folder = write(tmp_path / "set")
     said = run("import", "spatialmqa", "--from", folder, "--n", 20, "--out", tmp_path / "data")
-    assert said.stdout.startswith("7 questions of SpatialMQA (P 2, S 1, T 1, E 3)")
+    assert said.stdout.startswith("7 questions of SpatialMQA (P 1, S 2, T 1, E 3)")
     assert "20 questions were requested, but the set has only 7 usable ones" in said.stderr
     assert "1 images missing or broken" in said.stderr
     assert "1 records left out" in said.stderr
