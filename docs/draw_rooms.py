@@ -33,6 +33,7 @@ MEANING = {
     "results": "every results table once",
     "bounded_body": "decode HTTP bodies, bounded",
     "peak_memory": "memory used so far",
+    "plain_json": "values as JSON can hold them",
     "pictures": "open pictures safely, upright, in RGB",
     "folder": "folders on disk or object storage",
     "local_page": "serve a page on this machine",
