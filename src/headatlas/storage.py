@@ -215,9 +215,8 @@ def file_lock(path: Path, **options: Any) -> filelock.BaseFileLock:
     try:
         lock.acquire()
     except filelock.Timeout:
-        if (
-            not path.exists()
-        ):  # a lock that is held has a file; where none can be made, filelock waits for one all the same
+        # A lock that is held has a file. Where none can be made, filelock waits for one all the same: this says why.
+        if not path.exists():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT))
         raise
     except (NotImplementedError, OSError) as error:
